@@ -1,0 +1,14 @@
+# What `cmake --install` gives: headers, both libraries, soma.pc and the CMake package.
+include(CMakePackageConfigHelpers)
+set_target_properties(soma_shared PROPERTIES EXPORT_NAME soma)
+set_target_properties(soma_static PROPERTIES EXPORT_NAME soma-static)
+install(TARGETS soma_shared soma_static EXPORT SomaTargets)
+install(DIRECTORY include/soma DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN *.h)
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/Soma)
+install(EXPORT SomaTargets NAMESPACE Soma:: DESTINATION ${package_dir})
+configure_package_config_file(cmake/SomaConfig.cmake.in SomaConfig.cmake INSTALL_DESTINATION ${package_dir})
+write_basic_package_version_file(SomaConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/SomaConfig.cmake ${PROJECT_BINARY_DIR}/SomaConfigVersion.cmake
+        DESTINATION ${package_dir})
+configure_file(cmake/soma.pc.in soma.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/soma.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

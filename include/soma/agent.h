@@ -1,0 +1,153 @@
+/**
+ * @file
+ * Agents: behaviors, spawning, sending, ending. A handler runs one message at a time, on one thread at a time, so an
+ * agent's state needs no lock.
+ */
+#ifndef SOMA_AGENT_H
+#define SOMA_AGENT_H
+
+#include <soma/export.h>
+#include <soma/message.h>
+#include <soma/ref.h>
+#include <soma/type.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// A handler that takes another struct than its message is a bug in every case, so it is an error also for the
+// compilers that only warn by default (gcc before 14, clang before 16).
+#pragma GCC diagnostic error "-Wincompatible-pointer-types"
+
+/** One runtime: workers and agents. Opened by soma_system_open(). */
+typedef struct soma_system soma_system;
+
+/** The running agent as its own handlers see it. Never pass it to another thread. */
+typedef struct soma_agent soma_agent;
+
+/** How every handler looks once its types are erased; users write typed ones and pass them to #SOMA_ON. */
+typedef int soma_handler_fn(soma_agent *self, void *state, const void *message);
+
+/** One row of a behavior's handler table; made by #SOMA_ON. */
+typedef struct soma_handler {
+    const soma_type *type; /**< the message type it handles */
+    soma_handler_fn *fn;   /**< the function */
+    size_t checked;        /**< not used at run time: its initializer makes the compiler check the signature */
+} soma_handler;
+
+/**
+ * What an agent is made of. Usually a static const; it must outlive every system that spawns from it.
+ *
+ * A behavior may extend another (`base`): a message is looked up in its own table first, then in the base's, and so on.
+ * init and stop are its own; its state starts with the base's state if the base's handlers are to work on it.
+ */
+typedef struct soma_behavior {
+    const char *name;                 /**< for logs and errors; must not be NULL */
+    size_t state_size;                /**< bytes of private state, zeroed before init; 0 for none */
+    const soma_handler *handlers;     /**< made by #SOMA_HANDLERS; NULL for none */
+    const struct soma_behavior *base; /**< the behavior that this one extends, or NULL */
+    /** Runs in soma_spawn(), before any message. `arg` is valid during the call. An error makes the spawn fail. */
+    int (*init)(soma_agent *self, void *state, const void *arg);
+    /** Runs last, when the agent ends; `reason` is 0 or the error that it ended with. */
+    void (*stop)(soma_agent *self, void *state, int reason);
+    /** Gets what no handler is for. Without one such a message is a dead letter. */
+    int (*fallback)(soma_agent *self, void *state, const soma_type *type, const void *message);
+} soma_behavior;
+
+/** A handler table: `.handlers = SOMA_HANDLERS(SOMA_ON(greet, on_greet), …)`. At most 256 rows, its bases' included. */
+#define SOMA_HANDLERS(...)                                                                                             \
+    (const soma_handler[])                                                                                             \
+    {                                                                                                                  \
+        __VA_ARGS__,                                                                                                   \
+        {                                                                                                              \
+            NULL, NULL, 0                                                                                              \
+        }                                                                                                              \
+    }
+
+/**
+ * A row of the table: `int fn(soma_agent *self, STATE *my, const struct T *message)` handles messages of type T. The
+ * compiler rejects a function whose message parameter is another. A handler that returns non-zero ends its agent.
+ */
+#define SOMA_ON(T, fn_)                                                                                                \
+    {                                                                                                                  \
+        &T##_type, (soma_handler_fn *)(void (*)(void))(fn_),                                                           \
+            sizeof((fn_)((soma_agent *)0, (void *)0, (const struct T *)0))                                             \
+    }
+
+/** Whatever soma_spawn() and soma_send() may be called from: an agent (its handlers) or a system (any thread). */
+#define SOMA_FROM_(from, verb) _Generic((from), soma_agent * : soma_agent_##verb, soma_system * : soma_system_##verb)
+
+/** @cond internal */
+// clang-format off
+#define SOMA_BODY_PICK_(_1, _2, _3, _4, _5, _6, _7, _8, _9, _10, _11, _12, _13, _14, _15, _16, _17, X, ...) X
+#define SOMA_BODY_NONE_(T) &T##_type, &(const struct T){0}
+#define SOMA_BODY_SOME_(T, ...) &T##_type, &(const struct T){__VA_ARGS__}
+#define SOMA_BODY_(...)                                                                                                \
+    SOMA_BODY_PICK_(__VA_ARGS__, SOMA_BODY_SOME_, SOMA_BODY_SOME_, SOMA_BODY_SOME_, SOMA_BODY_SOME_, SOMA_BODY_SOME_,  \
+                    SOMA_BODY_SOME_, SOMA_BODY_SOME_, SOMA_BODY_SOME_, SOMA_BODY_SOME_, SOMA_BODY_SOME_,               \
+                    SOMA_BODY_SOME_, SOMA_BODY_SOME_, SOMA_BODY_SOME_, SOMA_BODY_SOME_, SOMA_BODY_SOME_,               \
+                    SOMA_BODY_SOME_, SOMA_BODY_NONE_, ~)(__VA_ARGS__)
+// clang-format on
+/** @endcond */
+
+/**
+ * Sends a message: `soma_send(self, to, greet, .name = "Bob")` from a handler, `soma_send(sys, to, …)` from any thread.
+ *
+ * The body is copied (strings and arrays too) before it returns; the caller keeps what it passed, whatever is returned.
+ * Two messages from one agent to another arrive in the order in which they were sent; so do two from one outside
+ * thread. Never blocks.
+ * @return 0, or SOMA_EGONE (no such agent: a dead letter, counted), SOMA_ENOROUTE, SOMA_ENOMEM, SOMA_ETOOBIG,
+ *         SOMA_EINVAL (NULL `from`)
+ */
+#define soma_send(from, to, ...) SOMA_FROM_(from, send)((from), (to), SOMA_BODY_(__VA_ARGS__))
+
+/**
+ * Starts an agent: `soma_spawn(from, &behavior, arg, &ref)`. Its init runs within the call, on the caller's thread, so
+ * `arg` needs to live only that long, and on return the agent takes messages.
+ * @return 0, or SOMA_EINVAL (NULL behavior or nameless one), SOMA_ENOMEM, SOMA_EFULL, SOMA_ECLOSED, or what init
+ *         returned. `*ref` is the null ref on error; `ref` may be NULL.
+ */
+#define soma_spawn(from, behavior, arg, ref) SOMA_FROM_(from, spawn)((from), (behavior), (arg), (ref))
+
+/** soma_send() from a handler, with the type and body spelled out. Only the agent itself may call it. */
+SOMA_API int soma_agent_send(soma_agent *self, soma_ref to, const soma_type *type, const void *body);
+
+/** soma_send() from any thread, with the type and body spelled out. */
+SOMA_API int soma_system_send(soma_system *system, soma_ref to, const soma_type *type, const void *body);
+
+/** soma_spawn() from a handler. Only the agent itself may call it. */
+SOMA_API int soma_agent_spawn(soma_agent *self, const soma_behavior *behavior, const void *arg, soma_ref *ref);
+
+/** soma_spawn() from any thread. */
+SOMA_API int soma_system_spawn(soma_system *system, const soma_behavior *behavior, const void *arg, soma_ref *ref);
+
+/** The agent's own ref. Only the agent itself may call it; NULL gives the null ref. */
+SOMA_API soma_ref soma_self(const soma_agent *self);
+
+/** Who sent the message being handled: the null ref for one from outside. Only the agent itself may call it. */
+SOMA_API soma_ref soma_sender(const soma_agent *self);
+
+/** The system that the agent lives in. Only the agent itself may call it; NULL gives NULL. */
+SOMA_API soma_system *soma_agent_system(const soma_agent *self);
+
+/**
+ * Ends the agent as soon as the running handler (or init) returns. What waits in its mailbox becomes dead letters.
+ * Only the agent itself may call it.
+ * @param self the agent
+ * @param reason 0 for a normal end, or an error code; stop gets it
+ */
+SOMA_API void soma_agent_exit(soma_agent *self, int reason);
+
+/**
+ * Swaps the handlers: from the next message on, `behavior`'s table, fallback and stop count; the state stays as it is.
+ * Only the agent itself may call it.
+ * @return 0, SOMA_EINVAL (NULL), SOMA_ETOOBIG (it needs a larger state than the agent has), SOMA_ENOMEM
+ */
+SOMA_API int soma_become(soma_agent *self, const soma_behavior *behavior);
+
+/**
+ * Ends an agent from outside, ahead of all that waits in its mailbox, with reason SOMA_EKILLED; a handler that runs
+ * is finished first. Any thread may call it.
+ * @return 0, SOMA_EGONE, SOMA_ENOROUTE, SOMA_ENOMEM, SOMA_EINVAL (NULL)
+ */
+SOMA_API int soma_kill(soma_system *system, soma_ref agent);
+
+#endif

@@ -1,0 +1,101 @@
+/* Building the dispatch tables; see dispatch.h. */
+#include "runtime/dispatch.h"
+#include <soma/error.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ROWS_MAX 256 /* handlers of a behavior and its bases: what bounds a base that leads back to itself */
+
+/* Counts the rows of a behavior and its bases; SOMA_EINVAL if there are too many or a base is in a cycle. */
+static int rows_count(const soma_behavior *behavior, uint32_t *count)
+{
+    uint32_t depth = 0;
+    *count = 0;
+    for (; behavior; behavior = behavior->base) {
+        if (++depth > ROWS_MAX)
+            return SOMA_EINVAL;
+        for (const soma_handler *h = behavior->handlers; h && h->type; h++)
+            if (!h->fn || ++*count > ROWS_MAX)
+                return SOMA_EINVAL;
+    }
+    return 0;
+}
+
+static void row_add(struct dispatch *dispatch, const soma_handler *handler)
+{
+    for (uint32_t i = dispatch_hash(handler->type);; i++) {
+        struct dispatch_row *row = &dispatch->rows[i & dispatch->mask];
+        if (row->type == handler->type)
+            return; // the extending behavior came first
+        if (!row->type) {
+            *row = (struct dispatch_row){handler->type, handler->fn};
+            return;
+        }
+    }
+}
+
+static int dispatch_build(const soma_behavior *behavior, struct dispatch **result)
+{
+    uint32_t count;
+    int error = rows_count(behavior, &count);
+    if (error)
+        return error;
+    uint32_t size = 2;
+    while (size < 2 * count + 2)
+        size *= 2;
+    struct dispatch *dispatch = calloc(1, sizeof(*dispatch) + size * sizeof(struct dispatch_row));
+    if (!dispatch)
+        return SOMA_ENOMEM;
+    dispatch->behavior = behavior;
+    dispatch->mask = size - 1;
+    for (const soma_behavior *b = behavior; b; b = b->base) {
+        if (!dispatch->fallback)
+            dispatch->fallback = b->fallback;
+        for (const soma_handler *h = b->handlers; h && h->type; h++)
+            row_add(dispatch, h);
+    }
+    *result = dispatch;
+    return 0;
+}
+
+int dispatch_get(struct dispatch_table *table, const soma_behavior *behavior, const struct dispatch **result)
+{
+    if (!behavior || !behavior->name)
+        return SOMA_EINVAL;
+    pthread_mutex_lock(&table->lock);
+    struct dispatch *dispatch = table->first;
+    while (dispatch && dispatch->behavior != behavior)
+        dispatch = dispatch->next;
+    int error = 0;
+    if (!dispatch) {
+        error = dispatch_build(behavior, &dispatch);
+        if (!error) {
+            dispatch->next = table->first;
+            table->first = dispatch;
+        }
+    }
+    pthread_mutex_unlock(&table->lock);
+    if (!error)
+        *result = dispatch;
+    return error;
+}
+
+void dispatch_table_destroy(struct dispatch_table *table)
+{
+    while (table->first) {
+        struct dispatch *next = table->first->next;
+        free(table->first);
+        table->first = next;
+    }
+    pthread_mutex_destroy(&table->lock);
+}
+
+soma_handler_fn *dispatch_find_equal(const struct dispatch *dispatch, const soma_type *type)
+{
+    for (uint32_t i = 0; i <= dispatch->mask; i++) {
+        const struct dispatch_row *row = &dispatch->rows[i];
+        if (row->type && !strcmp(row->type->name, type->name) && soma_type_hash(row->type) == soma_type_hash(type))
+            return row->fn;
+    }
+    return NULL;
+}

@@ -1,0 +1,100 @@
+/*
+ * The mailbox: an intrusive queue of many producers and one consumer, two words in the agent's slot.
+ *
+ * `head` is the last message pushed, or one of two marks:
+ *   MAIL_IDLE  empty, and the agent is not scheduled: who pushes next must schedule it
+ *   MAIL_HELD  empty, and somebody holds the agent (it is being spawned): who pushes next must not schedule it
+ * A push is one exchange of head, then a link from the message before (or `tail`, if there was none). The consumer
+ * walks the links and keeps the message that it handles until it knows the next; at the end it swaps that last message
+ * for MAIL_IDLE by cas, and only then is it out of the queue. So an idle agent holds no message and there is no stub.
+ * (Pony's mailbox, with the mark in place of its stub.)
+ */
+#ifndef RUNTIME_MAILBOX_H
+#define RUNTIME_MAILBOX_H
+
+#include "runtime/concurrent.h"
+#include <sched.h>
+#include <soma/ref.h>
+#include <soma/type.h>
+
+struct message {
+    shared_ptr next;
+    const soma_type *type;
+    uint32_t generation; /* of the agent that it is for */
+    uint8_t class;       /* of its block, see pool.h */
+    uint8_t control;     /* not for handlers: it only makes the agent run */
+    soma_ref sender;
+    uint64_t body[];
+};
+
+struct mailbox {
+    shared_ptr head;
+    shared_ptr tail;
+};
+
+#define MAIL_IDLE ((void *)1)
+#define MAIL_HELD ((void *)2)
+
+/* Any thread. True if the agent was idle: the caller, and only it, must schedule the agent. */
+static inline bool mailbox_push(struct mailbox *box, struct message *message)
+{
+    ptr_store(&message->next, NULL);
+    // The exchange's release half publishes the message; its acquire half orders us after the consumer that went idle.
+    struct message *before = ptr_exchange(&box->head, message);
+    if (__builtin_expect((uintptr_t)before > (uintptr_t)MAIL_HELD, 0)) {
+        ptr_store(&before->next, message); // pairs with the consumer's load of next
+        return false;
+    }
+    ptr_store(&box->tail, message); // pairs with mailbox_first
+    return before == MAIL_IDLE;
+}
+
+/* A link that a producer is about to write: it has exchanged head and will write it within a few instructions. */
+static inline struct message *mailbox_await(shared_ptr *link)
+{
+    struct message *message;
+    for (uint32_t spins = 0; !(message = ptr_load(link)); spins++) {
+        if (spins < 64)
+            cpu_relax();
+        else
+            sched_yield(); // the producer lost its core in between
+    }
+    return message;
+}
+
+/* The consumer: the first message of a scheduled agent. */
+static inline struct message *mailbox_first(struct mailbox *box)
+{
+    struct message *message = mailbox_await(&box->tail);
+    ptr_store(&box->tail, NULL);
+    return message;
+}
+
+/*
+ * The consumer: the message after `last`, or NULL if there is none and the agent is idle from now on: then the caller
+ * owns `last`, and must not touch the agent any more.
+ */
+static inline struct message *mailbox_next(struct mailbox *box, struct message *last)
+{
+    struct message *next = ptr_load(&last->next);
+    if (__builtin_expect(!next, 1)) {
+        if (ptr_cas(&box->head, last, MAIL_IDLE)) // release: all that the turn wrote is seen by the next turn
+            return NULL;
+        next = mailbox_await(&last->next);
+    }
+    return next;
+}
+
+/* Takes an idle agent out of the scheduler's hands; false if it isn't idle. */
+static inline bool mailbox_hold(struct mailbox *box)
+{
+    return ptr_load(&box->head) == MAIL_IDLE && ptr_cas(&box->head, MAIL_IDLE, MAIL_HELD);
+}
+
+/* Gives a held agent back. True if mail came meanwhile: the caller must schedule the agent. */
+static inline bool mailbox_unhold(struct mailbox *box)
+{
+    return !ptr_cas(&box->head, MAIL_HELD, MAIL_IDLE);
+}
+
+#endif

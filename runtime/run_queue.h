@@ -1,0 +1,72 @@
+/*
+ * Where runnable agents wait: a bounded ring per worker that its owner fills and all may empty, and one unbounded
+ * inbox per system for outside threads and overflow.
+ */
+#ifndef RUNTIME_RUN_QUEUE_H
+#define RUNTIME_RUN_QUEUE_H
+
+#include "runtime/concurrent.h"
+#include <soma/agent.h>
+
+#define RUN_RING_SIZE 256 /* a power of two */
+
+/*
+ * Single producer, many consumers. `begin` only grows by cas, so no entry is taken twice; an entry is overwritten only
+ * after begin has passed it, and a consumer that read an overwritten one fails its cas.
+ */
+struct run_ring {
+    shared_u32 begin;
+    char pad[60]; /* thieves write begin; the owner writes end */
+    shared_u32 end;
+    shared_ptr agents[RUN_RING_SIZE];
+};
+
+/* The owner only. False if the ring is full. */
+static inline bool run_ring_push(struct run_ring *ring, soma_agent *agent)
+{
+    uint32_t end = ring->end.value; // only the owner writes it
+    if (end - u32_load(&ring->begin) >= RUN_RING_SIZE)
+        return false;
+    ptr_store(&ring->agents[end % RUN_RING_SIZE], agent);
+    u32_store(&ring->end, end + 1); // release: the entry is there before it can be counted
+    return true;
+}
+
+/* Any thread. The oldest agent, or NULL if the ring is empty. */
+static inline soma_agent *run_ring_pop(struct run_ring *ring)
+{
+    for (;;) {
+        uint32_t begin = u32_load(&ring->begin);
+        if (begin == u32_load(&ring->end)) // acquire: pairs with push
+            return NULL;
+        soma_agent *agent = ptr_load(&ring->agents[begin % RUN_RING_SIZE]);
+        if (u32_cas(&ring->begin, begin, begin + 1))
+            return agent;
+    }
+}
+
+static inline uint32_t run_ring_count(const struct run_ring *ring)
+{
+    uint32_t begin = u32_load(&ring->begin); // first: end only grows, so the difference is never negative
+    return u32_load(&ring->end) - begin;
+}
+
+/* Producers push onto `pushed` by cas; whoever gets `busy` moves all of it, in order of arrival, to `ordered`. */
+struct run_inbox {
+    shared_ptr pushed;
+    shared_ptr ordered;
+    shared_u32 busy;
+};
+
+/* Any thread; lock-free. */
+void run_inbox_push(struct run_inbox *inbox, soma_agent *agent);
+
+/* Any worker. Up to `limit` agents, linked by run_next, oldest first; NULL if there are none or another takes now. */
+soma_agent *run_inbox_take(struct run_inbox *inbox, uint32_t limit);
+
+static inline bool run_inbox_empty(const struct run_inbox *inbox)
+{
+    return !ptr_load(&inbox->pushed) && !ptr_load(&inbox->ordered);
+}
+
+#endif

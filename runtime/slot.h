@@ -1,0 +1,79 @@
+/*
+ * Agent slots: one cache line an agent, in one reserved range of addresses that is never given back while the system
+ * lives. So a send to any ref, however old, touches valid memory: index -> slot is one addition, and no hazard pointers
+ * are needed. Pages are made usable chunk by chunk as slots are first needed.
+ *
+ * `life` is what a message is checked against: generation in the upper half (odd: alive, even: free), requests from
+ * other threads in the lower half. An agent that is alive and undisturbed has exactly `generation << 32`.
+ */
+#ifndef RUNTIME_SLOT_H
+#define RUNTIME_SLOT_H
+
+#include "runtime/mailbox.h"
+#include <soma/agent.h>
+
+struct worker;
+struct dispatch;
+
+#define LIFE_KILL 1u    /* alive: end as soon as you run */
+#define LIFE_RELEASE 1u /* free: nobody has put the slot on the free list yet; its last turn will */
+
+struct soma_agent {
+    struct mailbox mailbox;
+    soma_agent *run_next;            /* while in an inbox */
+    const struct dispatch *dispatch; /* who handles what */
+    union {
+        void *state;           /* alive */
+        soma_agent *free_next; /* free */
+    };
+    struct worker *worker; /* who runs it, during a turn */
+    size_t state_size;
+    shared_u64 life;
+};
+
+_Static_assert(sizeof(struct soma_agent) == 64, "a slot is one cache line");
+
+static inline uint64_t life_of(uint32_t generation)
+{
+    return (uint64_t)generation << 32;
+}
+
+static inline uint32_t life_generation(uint64_t life)
+{
+    return (uint32_t)(life >> 32);
+}
+
+static inline bool life_alive(uint64_t life)
+{
+    return life_generation(life) & 1;
+}
+
+struct slots {
+    soma_agent *base;
+    uint32_t capacity;
+    shared_u32 used;  /* slots below this are usable memory */
+    shared_u32 ready; /* how many slots have had their pages made usable */
+    shared_ptr free;  /* chains of free slots that workers shared */
+    shared_u32 busy;  /* guards free and growing */
+};
+
+/* Reserves addresses for `capacity` slots. 0 or SOMA_ENOMEM. */
+int slots_open(struct slots *slots, uint32_t capacity);
+void slots_close(struct slots *slots);
+
+/*
+ * A free slot, held (see mailbox.h), or NULL with *error set to SOMA_EFULL or SOMA_ENOMEM. Any thread; takes a short
+ * lock, as spawning is not the hot path.
+ */
+soma_agent *slots_take(struct slots *slots, int *error);
+
+/* Puts a slot back that nobody will run any more but for stray mail. Any thread. */
+void slots_give(struct slots *slots, soma_agent *slot);
+
+/* The slot that a ref names, NULL if there is none in memory. */
+static inline soma_agent *slots_find(const struct slots *slots, uint32_t index)
+{
+    return index < u32_load(&slots->used) ? &slots->base[index] : NULL;
+}
+
+#endif

@@ -1,0 +1,64 @@
+// Message types inside the runtime: the single-block copy that sends make, and what type.c, pack.c and unpack.c share.
+#ifndef RUNTIME_TYPE_H
+#define RUNTIME_TYPE_H
+
+#include <soma/ref.h>
+#include <soma/type.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+// The most bytes that a flattened message may have: its header keeps the size in 32 bits.
+static const uint64_t soma_type_size_limit = UINT32_MAX;
+
+// Every array field `struct { const X *items; uint32_t count; }` has this layout. It is read and written by memcpy, as
+// the compiler takes the two for unlike types.
+struct type_array {
+    const void *items;
+    uint32_t count;
+};
+
+static inline struct type_array type_array_get(const void *at)
+{
+    struct type_array array = {NULL, 0};
+    // Field by field, as the struct in the message may have padding that was never written.
+    memcpy(&array.items, at, sizeof array.items);
+    memcpy(&array.count, (const char *)at + offsetof(struct type_array, count), sizeof array.count);
+    return array;
+}
+
+static inline void type_array_set(void *at, const void *items, uint32_t count)
+{
+    memcpy(at, &items, sizeof items);
+    memcpy((char *)at + offsetof(struct type_array, count), &count, sizeof count);
+}
+
+static inline const char *type_string_get(const void *at)
+{
+    const char *text;
+    memcpy(&text, at, sizeof text);
+    return text;
+}
+
+static inline bool type_field_flat(const soma_field *field)
+{
+    return field->kind <= SOMA_KIND_REF;
+}
+
+// Bytes of one block that takes a deep copy of the message: the struct, then each string, bytes and array behind it,
+// every one aligned to 8. 0 if that is over soma_type_size_limit, or the message cannot be copied at all (a length
+// without data, nested too deep).
+size_t type_flat_size(const soma_type *type, const void *body);
+
+// Makes that deep copy in a block of type_flat_size() bytes, aligned to 8. Its pointers point into the block, which
+// must not be moved. A NULL string stays NULL.
+void type_flatten(const soma_type *type, void *block, const void *body);
+
+// Bytes of one value of a field in memory, for an array one element.
+size_t type_item_size(const soma_field *field);
+
+// Strict UTF-8: no overlong forms, no surrogates, nothing above U+10FFFF. A NUL is not looked for.
+bool type_utf8_valid(const char *text, size_t size);
+
+#endif

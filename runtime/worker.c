@@ -1,0 +1,222 @@
+/* The scheduler: where agents queue, who runs them, when workers sleep and are woken. See worker.h. */
+#include "runtime/worker.h"
+#include "runtime/agent.h"
+#include <linux/futex.h>
+#include <stddef.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define LIFO_MAX 64       /* turns in a row from the LIFO slot while the ring has agents */
+#define INBOX_EVERY 61    /* turns between a busy worker's looks at the inbox; prime: no resonance with batches */
+#define INBOX_TAKE 64     /* agents moved from the inbox to the ring at a time */
+#define SEARCH_ROUNDS 200 /* looks around before sleeping: some 10 microseconds, half of what a wake costs */
+
+/* ---- waking ---- */
+
+static void worker_rouse(struct worker *worker)
+{
+    u32_store(&worker->awake, 1);
+    syscall(SYS_futex, &worker->awake, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+/* Work was made that others could take: wakes one sleeper, unless a searcher will find it. */
+static void wake_one(soma_system *system)
+{
+    fence_full(); // the work is visible before we look for sleepers; pairs with worker_sleep
+    if (u32_load(&system->searching))
+        return;
+    for (;;) {
+        uint64_t asleep = u64_load(&system->asleep);
+        if (!asleep)
+            return;
+        if (u64_cas(&system->asleep, asleep, asleep & (asleep - 1))) {
+            worker_rouse(&system->workers[__builtin_ctzll(asleep)]);
+            return;
+        }
+    }
+}
+
+void worker_wake_all(soma_system *system)
+{
+    for (uint32_t i = 0; i < system->options.workers; i++)
+        worker_rouse(&system->workers[i]);
+}
+
+/* ---- queueing ---- */
+
+/* Behind all that this worker has; what doesn't fit goes to the inbox. */
+static void ring_put(struct worker *worker, soma_agent *agent)
+{
+    if (!run_ring_push(&worker->ring, agent))
+        run_inbox_push(&worker->system->inbox, agent);
+}
+
+void worker_schedule(struct worker *worker, soma_system *system, soma_agent *agent)
+{
+    if (!worker) {
+        run_inbox_push(&system->inbox, agent);
+        wake_one(system);
+        return;
+    }
+    soma_agent *displaced = worker->lifo;
+    worker->lifo = agent;
+    if (displaced) {
+        ring_put(worker, displaced);
+        wake_one(system);
+    }
+}
+
+void worker_schedule_last(struct worker *worker, soma_agent *agent)
+{
+    ring_put(worker, agent);
+    if (worker->lifo || run_ring_count(&worker->ring) > 1) // surplus: more to do than this worker's next turn
+        wake_one(worker->system);
+}
+
+/* ---- choosing ---- */
+
+static soma_agent *inbox_take(struct worker *worker)
+{
+    soma_agent *first = run_inbox_take(&worker->system->inbox, INBOX_TAKE);
+    if (!first)
+        return NULL;
+    soma_agent *rest = first->run_next;
+    if (rest || !run_inbox_empty(&worker->system->inbox)) {
+        while (rest) { // next is read before the push: after it another worker may run the agent
+            soma_agent *next = rest->run_next;
+            ring_put(worker, rest);
+            rest = next;
+        }
+        wake_one(worker->system);
+    }
+    return first;
+}
+
+/* Takes half of what another worker has queued: one to run, the others into the own ring. */
+static soma_agent *steal(struct worker *worker)
+{
+    soma_system *system = worker->system;
+    uint32_t workers = system->options.workers;
+    for (uint32_t i = 1; i < workers; i++) {
+        struct run_ring *victim = &system->workers[(worker->index + i) % workers].ring;
+        uint32_t want = (run_ring_count(victim) + 1) / 2;
+        soma_agent *first = want ? run_ring_pop(victim) : NULL;
+        if (!first)
+            continue;
+        uint32_t taken = 1;
+        for (soma_agent *more; taken < want && (more = run_ring_pop(victim)); taken++)
+            ring_put(worker, more);
+        counter_add(&worker->counters.steals, taken);
+        return first;
+    }
+    return NULL;
+}
+
+/* The next agent from this worker's own places and the inbox. */
+static inline soma_agent *next_own(struct worker *worker)
+{
+    if (__builtin_expect(++worker->tick % INBOX_EVERY == 0, 0)) {
+        soma_agent *agent = inbox_take(worker);
+        if (agent)
+            return agent;
+    }
+    soma_agent *agent = worker->lifo;
+    if (agent) {
+        worker->lifo = NULL;
+        if (__builtin_expect(++worker->lifo_streak < LIFO_MAX, 1))
+            return agent;
+        ring_put(worker, agent); // it waits its turn once
+    }
+    worker->lifo_streak = 0;
+    agent = run_ring_pop(&worker->ring);
+    return agent ? agent : inbox_take(worker);
+}
+
+/* ---- resting ---- */
+
+static bool work_visible(const soma_system *system)
+{
+    if (!run_inbox_empty(&system->inbox))
+        return true;
+    for (uint32_t i = 0; i < system->options.workers; i++)
+        if (run_ring_count(&system->workers[i].ring))
+            return true;
+    return false;
+}
+
+static void asleep_clear(soma_system *system, uint64_t bit)
+{
+    for (;;) {
+        uint64_t asleep = u64_load(&system->asleep);
+        if (!(asleep & bit) || u64_cas(&system->asleep, asleep, asleep & ~bit))
+            return;
+    }
+}
+
+/* All sleep: that is what a closing thread waits for. */
+static void closer_tell(soma_system *system)
+{
+    if (!u32_load(&system->closing))
+        return;
+    pthread_mutex_lock(&system->lock);
+    pthread_cond_broadcast(&system->changed);
+    pthread_mutex_unlock(&system->lock);
+}
+
+/*
+ * Sleeps until woken. No wake is lost: we set our bit, fence, and look for work once more; a waker makes work visible,
+ * fences, and looks for bits. One of the two comes second and sees the other. The same holds for `searching`, which we
+ * left before setting the bit: a waker that saw us searching made its work visible before our last look.
+ * A rouse that comes late, for a sleep already over, only makes the next sleep shorter.
+ */
+static void worker_sleep(struct worker *worker)
+{
+    soma_system *system = worker->system;
+    uint64_t bit = 1ull << worker->index;
+    u32_store(&worker->awake, 0);
+    u64_add(&system->asleep, bit); // clear before: only we set it
+    fence_full();
+    if (!work_visible(system) && !u32_load(&system->stopping)) {
+        closer_tell(system);
+        counter_add(&worker->counters.sleeps, 1);
+        while (!u32_load(&worker->awake))
+            syscall(SYS_futex, &worker->awake, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
+    }
+    u64_add(&system->wakes, 1); // before the bit can be set again: the closer compares it
+    asleep_clear(system, bit);
+}
+
+/* Looks around for a while; NULL if it slept instead. */
+static soma_agent *search(struct worker *worker)
+{
+    soma_system *system = worker->system;
+    u32_add(&system->searching, 1);
+    for (uint32_t round = 0; round < SEARCH_ROUNDS && !u32_load(&system->stopping); round++) {
+        soma_agent *agent = inbox_take(worker);
+        if (!agent)
+            agent = steal(worker);
+        if (agent) {
+            if (u32_add(&system->searching, (uint32_t)-1) == 1 && work_visible(system))
+                wake_one(system); // the last searcher hands the search on
+            return agent;
+        }
+        for (int i = 0; i < 16; i++)
+            cpu_relax();
+    }
+    u32_add(&system->searching, (uint32_t)-1);
+    worker_sleep(worker);
+    return NULL;
+}
+
+void *worker_main(void *argument)
+{
+    struct worker *worker = argument;
+    while (!u32_load(&worker->system->stopping)) {
+        soma_agent *agent = next_own(worker);
+        if (!agent)
+            agent = search(worker);
+        if (agent)
+            agent_turn(worker, agent);
+    }
+    return NULL;
+}

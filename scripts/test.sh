@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Installs, builds and runs all tests. --quick: only the release build and its tests, for the inner loop.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+quick=${1:-}
+passed=0
+
+step() {
+    echo "== $1 [${SECONDS}s]"
+    shift
+    "$@"
+    passed=$((passed + 1))
+}
+
+build() {
+    cmake --preset "$1" >/dev/null
+    cmake --build --preset "$1"
+}
+
+lint() {
+    mapfile -t sources < <(git ls-files --cached --others --exclude-standard 'runtime/*.c')
+    # memleak: it does not follow a pointer that memcpy stores into the message, which then owns it
+    cppcheck --quiet --suppress=memleak:runtime/unpack.c --error-exitcode=1 --std=c11 --enable=warning,portability --inline-suppr -Iinclude -I. runtime
+    clang-tidy --quiet -p build/clang-release "${sources[@]}"
+}
+
+memcheck() {
+    local test
+    for test in build/debug/test/*_test; do
+        SOMA_TEST_LIGHT=1 valgrind --quiet --leak-check=full --error-exitcode=1 --fair-sched=yes "$test"
+    done
+}
+
+docs() {
+    mkdir -p build/docs
+    doxygen docs/Doxyfile >/dev/null
+}
+
+scripts/bootstrap.sh
+step "release build (gcc)" build release
+step "release tests" ctest --preset release
+if [ "$quick" != --quick ]; then
+    step "style" scripts/check_style.sh
+    step "shell scripts" shellcheck scripts/*.sh .ci/run test/install/*.sh
+    step "clang build" build clang-release
+    step "lint" lint
+    step "docs" docs
+    step "address and undefined behaviour sanitizers, build" build asan
+    step "address and undefined behaviour sanitizers, tests" ctest --preset asan
+    step "thread sanitizer, build" build tsan
+    step "thread sanitizer, tests" ctest --preset tsan
+    step "debug build" build debug
+    step "valgrind" memcheck
+fi
+echo "== done [${SECONDS}s]"
+echo "$passed passed, 0 failed"

@@ -1,0 +1,115 @@
+/* Systems: options and environment, run and stop, two at once, cancel, calls in the wrong place. */
+#include "test_support.h"
+#include <soma/soma.h>
+#include <stdatomic.h>
+#include <string.h>
+
+SOMA_MESSAGE(go)
+
+static atomic_int result;
+
+static int on_go_close(soma_agent *self, void *my, const struct go *m)
+{
+    (void)my, (void)m;
+    soma_system *system = soma_agent_system(self);
+    atomic_store(&result, soma_system_close(&system));
+    soma_system_stop(system);
+    return 0;
+}
+
+static int on_go_forever(soma_agent *self, void *my, const struct go *m)
+{
+    (void)my, (void)m;
+    return soma_send(self, soma_self(self), go);
+}
+
+static const soma_behavior closer = {.name = "closer", .handlers = SOMA_HANDLERS(SOMA_ON(go, on_go_close))};
+static const soma_behavior restless = {.name = "restless", .handlers = SOMA_HANDLERS(SOMA_ON(go, on_go_forever))};
+
+static void test_bad_options(void **state)
+{
+    (void)state;
+    soma_system *system = (void *)1;
+    assert_int_equal(soma_system_open(NULL, NULL), SOMA_EINVAL);
+    assert_int_equal(soma_system_open(&system, &(soma_options){.workers = 65}), SOMA_ETOOBIG);
+    assert_null(system);
+    assert_int_equal(soma_system_open(&system, &(soma_options){.batch = 1000001}), SOMA_ETOOBIG);
+    assert_int_equal(soma_system_open(&system, &(soma_options){.slots = (1u << 28) + 1}), SOMA_ETOOBIG);
+    assert_int_equal(soma_system_close(NULL), 0);
+}
+
+static void test_environment(void **state)
+{
+    (void)state;
+    soma_system *system;
+    setenv("SOMA_WORKERS", "many", 1);
+    assert_int_equal(soma_system_open(&system, NULL), SOMA_EINVAL);
+    setenv("SOMA_WORKERS", "-1", 1);
+    assert_int_equal(soma_system_open(&system, NULL), SOMA_EINVAL);
+    setenv("SOMA_WORKERS", "99999999999", 1);
+    assert_int_equal(soma_system_open(&system, NULL), SOMA_ETOOBIG);
+    assert_int_equal(soma_system_open(&system, &(soma_options){.workers = 1}), 0); // the code's value wins
+    assert_int_equal(soma_system_close(&system), 0);
+    unsetenv("SOMA_WORKERS");
+}
+
+static void test_run_stop_and_close_from_a_worker(void **state)
+{
+    (void)state;
+    soma_system *system;
+    soma_ref ref;
+    assert_int_equal(soma_system_open(&system, NULL), 0);
+    assert_int_equal(soma_spawn(system, &closer, NULL, &ref), 0);
+    assert_int_equal(soma_send(system, ref, go), 0);
+    assert_int_equal(soma_system_run(system), 0);
+    assert_int_equal(result, SOMA_ESTATE);
+    assert_int_equal(soma_system_close(&system), 0);
+    assert_int_equal(soma_system_run(NULL), SOMA_EINVAL);
+    assert_int_equal(soma_system_stop(NULL), SOMA_EINVAL);
+}
+
+static void test_cancel_ends_a_restless_system(void **state)
+{
+    (void)state;
+    soma_system *first, *second;
+    soma_ref ref;
+    assert_int_equal(soma_system_open(&first, NULL), 0);
+    assert_int_equal(soma_system_open(&second, &(soma_options){.workers = 8}), 0);
+    for (int i = 0; i < 50; i++) {
+        assert_int_equal(soma_spawn(i % 2 ? first : second, &restless, NULL, &ref), 0);
+        assert_int_equal(soma_send(i % 2 ? first : second, ref, go), 0);
+        assert_int_equal(soma_send(i % 2 ? second : first, ref, go), SOMA_ENOROUTE);
+    }
+    assert_int_equal(soma_system_cancel(&first), 0);
+    assert_int_equal(soma_system_cancel(&second), 0);
+    assert_null(first);
+}
+
+static void test_open_close_many(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < test_load(500); i++) {
+        soma_system *system;
+        assert_int_equal(soma_system_open(&system, &(soma_options){.workers = i % 4 + 1}), 0);
+        assert_int_equal(soma_system_close(&system), 0);
+    }
+}
+
+static void test_errors_have_texts(void **state)
+{
+    (void)state;
+    assert_string_equal(soma_strerror(0), "success");
+    assert_string_equal(soma_strerror(SOMA_EGONE), "the agent is gone, or never was");
+    assert_string_equal(soma_strerror(-9999), "unknown error");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_bad_options),
+                                       cmocka_unit_test(test_environment),
+                                       cmocka_unit_test(test_run_stop_and_close_from_a_worker),
+                                       cmocka_unit_test(test_cancel_ends_a_restless_system),
+                                       cmocka_unit_test(test_open_close_many),
+                                       cmocka_unit_test(test_errors_have_texts)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
