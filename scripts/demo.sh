@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs, builds (release) and shows Soma at work: a bank whose total never changes, and a million agents.
+# Installs, builds (release) and shows Soma at work: words counted in real files, a bank whose total never changes, and a million agents.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,6 +9,12 @@ cmake --preset release >/dev/null
 cmake --build --preset release
 echo "demo: hello"
 build/release/examples/hello
+for folder in /usr/share/common-licenses /usr/share/doc; do
+    if [ -d "$folder" ]; then
+        echo "demo: the words of $folder"
+        build/release/examples/wordcount --top 10 "$folder"
+    fi
+done
 echo "demo: 100,000 accounts under random transfers"
 build/release/examples/bank
 echo "demo: 1,000,000 agents, a message each"

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# The word count equals what tr, sort and uniq give under the same definition of a word, on real and on nasty files.
+set -euo pipefail
+export LC_ALL=C
+wordcount=$1/examples/wordcount
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+expected() {
+    # shellcheck disable=SC2018,SC2019 # the letters are A-Z, by definition
+    find -P "$@" -type f -exec sh -c 'for f; do cat "$f"; echo; done' sh {} + | tr -cs 'A-Za-z' '\n' | tr 'A-Z' 'a-z' |
+        grep -v '^$' | sort | uniq -c | sort -k1,1nr -k2,2
+}
+
+compare() {
+    "$wordcount" --top 0 "$@" >"$work.ours" 2>"$work.log"
+    expected "$@" >"$work.theirs"
+    cmp "$work.ours" "$work.theirs"
+    rm -f "$work.ours" "$work.theirs" "$work.log"
+    echo "equal on $*"
+}
+
+mkdir "$work/nasty"
+: >"$work/nasty/empty"
+printf 'one' >"$work/nasty/no newline"
+printf 'caf\xc3\xa9 \xff\xfe\x00nul na\xefve\n' >"$work/nasty/bytes"
+head -c 700000 /dev/zero | tr '\0' 'a' >"$work/nasty/one long word"
+head -c 262144 /dev/zero | tr '\0' 'b' >"$work/nasty/a word as long as a chunk"
+{ head -c 262143 /dev/zero | tr '\0' ' '; echo 'across the edge'; } >"$work/nasty/word across the edge"
+{ head -c 262144 /dev/zero | tr '\0' ' '; echo 'at the edge'; } >"$work/nasty/word at the edge"
+{ head -c 262141 /dev/zero | tr '\0' ' '; echo 'end of chunk'; } >"$work/nasty/word up to the edge"
+seq 1 20000 | sha256sum | head -c 64 >"$work/nasty/few"
+seq 1 60000 | tr '0-9' 'a-j' >"$work/nasty/many different words"
+compare "$work/nasty"
+if [ -d /usr/share/common-licenses ]; then
+    compare /usr/share/common-licenses
+fi
+
+if "$wordcount" "$work/nasty" "$work/missing" >/dev/null 2>"$work/log"; then
+    echo "a missing file went unnoticed"
+    exit 1
+fi
+grep -q "missing: No such file" "$work/log"
+echo "a missing file is reported"
