@@ -104,6 +104,7 @@ void agent_end(struct worker *worker, soma_agent *agent, int reason)
     const soma_behavior *behavior = agent->dispatch->behavior;
     if (behavior->stop)
         behavior->stop(agent, agent->state, reason);
+    worker->exiting = false; // asked for and done; what stop asked for means nothing, and must not end the next agent
     free(agent->state);
     agent->state = NULL;
     if (worker_or_outside(worker))
@@ -162,10 +163,8 @@ void agent_turn(struct worker *worker, soma_agent *agent)
             worker->current = message;
             int error = message_handle(agent, message);
             handled++;
-            if (__builtin_expect(error || worker->exiting, 0)) {
+            if (__builtin_expect(error || worker->exiting, 0))
                 agent_end(worker, agent, error ? error : worker->exit_reason);
-                worker->exiting = false;
-            }
         } else {
             message_exceptional(worker, agent, message, life);
         }

@@ -171,6 +171,35 @@ static void test_kill(void **state)
     assert_int_equal(report.stopped, 1);
 }
 
+static void stop_that_exits(soma_agent *self, void *state, int reason)
+{
+    adder_stop(self, state, reason);
+    soma_agent_exit(self, 7); // too late to mean anything
+}
+
+static const soma_behavior late = {
+    .name = "late", .state_size = sizeof(struct adder), .init = adder_init, .stop = stop_that_exits};
+
+/* An exit asked for in stop is nobody else's: the next agent on the same worker goes on. */
+static void test_exit_in_stop_hurts_nobody(void **state)
+{
+    (void)state;
+    struct report first = {0}, second = {0};
+    soma_system *system;
+    soma_ref killed, other;
+    assert_int_equal(soma_system_open(&system, &(soma_options){.workers = 1}), 0);
+    assert_int_equal(soma_spawn(system, &late, &first, &killed), 0);
+    assert_int_equal(soma_spawn(system, &adder, &second, &other), 0);
+    assert_int_equal(soma_kill(system, killed), 0);
+    while (!atomic_load(&first.stopped))
+        ;
+    assert_int_equal(soma_send(system, other, add, .n = 1), 0);
+    assert_int_equal(soma_send(system, other, add, .n = 1), 0);
+    assert_int_equal(soma_system_close(&system), 0);
+    assert_int_equal(second.sum, 2);
+    assert_int_equal(second.reason, 0);
+}
+
 static void test_become_and_base(void **state)
 {
     (void)state;
@@ -264,6 +293,7 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_messages_arrive_before_close),
                                        cmocka_unit_test(test_exit_and_error_end_the_agent),
                                        cmocka_unit_test(test_kill),
+                                       cmocka_unit_test(test_exit_in_stop_hurts_nobody),
                                        cmocka_unit_test(test_become_and_base),
                                        cmocka_unit_test(test_sender),
                                        cmocka_unit_test(test_forged_refs_are_harmless),
