@@ -33,14 +33,6 @@ static void chain_share(struct pool_depot *depot, uint8_t class, struct pool_blo
     } while (!ptr_cas(shared, top, chain));
 }
 
-static void chain_store(struct pool *pool, uint8_t class, struct pool_block *chain)
-{
-    if (pool->lists[class].chain_count < CHAINS_KEPT)
-        chain_keep(&pool->lists[class], chain);
-    else
-        chain_share(pool->depot, class, chain);
-}
-
 void pool_spill(struct pool *pool, uint8_t class)
 {
     struct pool_list *list = &pool->lists[class];
@@ -48,7 +40,10 @@ void pool_spill(struct pool *pool, uint8_t class)
     chain->length = list->count;
     list->blocks = NULL;
     list->count = 0;
-    chain_store(pool, class, chain);
+    if (list->chain_count < CHAINS_KEPT)
+        chain_keep(list, chain);
+    else
+        chain_share(pool->depot, class, chain);
 }
 
 /* Cuts a new slab into chains; leaves none when memory is out. */
@@ -81,17 +76,29 @@ static void slab_carve(struct pool *pool, uint8_t class)
     }
 }
 
-/* Takes all chains there are (so no ABA) and gives back what is more than a pool keeps. */
+/*
+ * Takes all chains there are (so no ABA), keeps a few, and puts the rest back in one piece: the depot may hold hundreds
+ * of thousands after a burst, so nothing here may walk them all.
+ */
 static void depot_take(struct pool *pool, uint8_t class)
 {
     shared_ptr *shared = &pool->depot->chains[class];
     if (!ptr_load(shared))
         return;
-    struct pool_block *chain = ptr_exchange(shared, NULL);
-    while (chain) {
-        struct pool_block *next = chain->next_chain;
-        chain_store(pool, class, chain);
-        chain = next;
+    struct pool_block *rest = ptr_exchange(shared, NULL);
+    while (rest && pool->lists[class].chain_count < CHAINS_KEPT) {
+        struct pool_block *next = rest->next_chain;
+        chain_keep(&pool->lists[class], rest);
+        rest = next;
+    }
+    while (rest && !ptr_cas(shared, NULL, rest)) { // others shared some meanwhile: ours go behind those few
+        struct pool_block *first = ptr_exchange(shared, NULL), *last = first;
+        while (last && last->next_chain)
+            last = last->next_chain;
+        if (last) {
+            last->next_chain = rest;
+            rest = first;
+        }
     }
 }
 
