@@ -84,7 +84,8 @@ static bool size_behind(const soma_type *type, const char *body, uint64_t *size,
 {
     if (depth > SOMA_TYPE_DEPTH_MAX)
         return false;
-    for (const soma_field *field = type->fields; field < type->fields + type->field_count; field++) {
+    for (uint32_t n = 0; n < type->field_count; n++) {
+        const soma_field *field = &type->fields[n];
         const char *at = body + field->offset;
         if (!field->is_array) {
             if (!size_item(field, at, size, depth))
@@ -179,7 +180,8 @@ static void copy_behind(struct copier *copier, const soma_type *type, char *body
         memset(body, 0, type->size);
         return;
     }
-    for (const soma_field *field = type->fields; field < type->fields + type->field_count; field++) {
+    for (uint32_t n = 0; n < type->field_count; n++) {
+        const soma_field *field = &type->fields[n];
         if (field->is_array)
             copy_array(copier, field, body + field->offset, depth);
         else if (!type_field_flat(field))
@@ -228,7 +230,8 @@ void soma_type_destroy(const soma_type *type, void *message)
 {
     if (!type || !message)
         return;
-    for (const soma_field *field = type->fields; field < type->fields + type->field_count; field++) {
+    for (uint32_t n = 0; n < type->field_count; n++) {
+        const soma_field *field = &type->fields[n];
         char *at = (char *)message + field->offset;
         if (!field->is_array) {
             destroy_item(field, at);
@@ -288,7 +291,8 @@ static bool equal_at(const soma_type *type, const char *a, const char *b, int de
 {
     if (depth > SOMA_TYPE_DEPTH_MAX)
         return false;
-    for (const soma_field *field = type->fields; field < type->fields + type->field_count; field++) {
+    for (uint32_t n = 0; n < type->field_count; n++) {
+        const soma_field *field = &type->fields[n];
         const char *p = a + field->offset, *q = b + field->offset;
         if (!field->is_array) {
             if (!equal_item(field, p, q, depth))
@@ -341,7 +345,8 @@ static uint64_t hash_type(uint64_t hash, const soma_type *type, const struct has
             return hash_byte(hash, distance);
     struct hash_chain chain = {type, outer};
     hash = hash_byte(hash, type->field_count);
-    for (const soma_field *field = type->fields; field < type->fields + type->field_count; field++) {
+    for (uint32_t n = 0; n < type->field_count; n++) {
+        const soma_field *field = &type->fields[n];
         hash = hash_bytes(hash, field->name, strlen(field->name) + 1);
         hash = hash_byte(hash, field->kind);
         hash = hash_byte(hash, field->is_array);
