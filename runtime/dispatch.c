@@ -1,5 +1,6 @@
 /* Building the dispatch tables; see dispatch.h. */
 #include "runtime/dispatch.h"
+#include "runtime/type.h"
 #include <soma/error.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,8 +50,9 @@ static int dispatch_build(const soma_behavior *behavior, struct dispatch **resul
     dispatch->behavior = behavior;
     dispatch->mask = size - 1;
     for (const soma_behavior *b = behavior; b; b = b->base) {
-        if (!dispatch->fallback)
-            dispatch->fallback = b->fallback;
+        dispatch->fallback = dispatch->fallback ? dispatch->fallback : b->fallback;
+        dispatch->ready = dispatch->ready ? dispatch->ready : b->ready;
+        dispatch->idle = dispatch->idle ? dispatch->idle : b->idle;
         for (const soma_handler *h = b->handlers; h && h->type; h++)
             row_add(dispatch, h);
     }
@@ -94,7 +96,7 @@ soma_handler_fn *dispatch_find_equal(const struct dispatch *dispatch, const soma
 {
     for (uint32_t i = 0; i <= dispatch->mask; i++) {
         const struct dispatch_row *row = &dispatch->rows[i];
-        if (row->type && !strcmp(row->type->name, type->name) && soma_type_hash(row->type) == soma_type_hash(type))
+        if (row->type && type_same(row->type, type))
             return row->fn;
     }
     return NULL;

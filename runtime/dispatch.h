@@ -12,6 +12,8 @@ struct dispatch {
     struct dispatch *next;
     const soma_behavior *behavior;
     int (*fallback)(soma_agent *, void *, const soma_type *, const void *);
+    int (*ready)(soma_agent *, void *);
+    int (*idle)(soma_agent *, void *);
     uint32_t mask;
     struct dispatch_row {
         const soma_type *type;

@@ -12,20 +12,8 @@
 #ifndef RUNTIME_MAILBOX_H
 #define RUNTIME_MAILBOX_H
 
-#include "runtime/concurrent.h"
+#include "runtime/message.h"
 #include <sched.h>
-#include <soma/ref.h>
-#include <soma/type.h>
-
-struct message {
-    shared_ptr next;
-    const soma_type *type;
-    uint32_t generation; /* of the agent that it is for */
-    uint8_t class;       /* of its block, see pool.h */
-    uint8_t control;     /* not for handlers: it only makes the agent run */
-    soma_ref sender;
-    uint64_t body[];
-};
 
 struct mailbox {
     shared_ptr head;

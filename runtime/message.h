@@ -1,16 +1,36 @@
-/* The life of a message block: who frees it, and what becomes of one that reaches nobody. See send.c. */
+/*
+ * A message block: header and body in one piece. The kind says what stands in the body's words and who gets it; the
+ * fast path knows only plain ones, whose words are the message itself.
+ */
 #ifndef RUNTIME_MESSAGE_H
 #define RUNTIME_MESSAGE_H
 
-#include "runtime/system.h"
+#include "runtime/concurrent.h"
+#include <soma/ref.h>
+#include <soma/type.h>
 
-/* Frees a block into the worker's pool; a heap block from any thread, with NULL for the worker. */
-void message_free(struct worker *worker, struct message *message);
+enum message_kind {
+    MESSAGE_PLAIN,    /* the message */
+    MESSAGE_SHARED,   /* a pointer to a soma_body */
+    MESSAGE_REQUEST,  /* the requester's handle, then the message */
+    MESSAGE_REPLY,    /* the requester's handle, then the message */
+    MESSAGE_ERROR,    /* the requester's handle, then an error: a reply that failed */
+    MESSAGE_TIMER,    /* a struct timer whose message is for its own agent */
+    MESSAGE_TIMEOUT,  /* a struct timer that stands for a pending request; in a mailbox: its time is over */
+    MESSAGE_CALLBACK, /* a struct callback */
+    MESSAGE_READY,    /* nothing: the behavior's ready hook is due */
+    MESSAGE_WAKE,     /* nothing: makes an idle agent run, so that it sees that it was killed */
+};
 
-/* Drops a message that reaches nobody, and counts it. */
-void message_dead(soma_system *system, struct worker *worker, struct message *message);
-
-/* Counts a message that was never built. `worker` is NULL for outside threads. */
-void dead_letter_count(soma_system *system, struct worker *worker);
+struct message {
+    shared_ptr next;
+    const soma_type *type;
+    uint32_t generation; /* of the agent that it is for */
+    uint8_t class;       /* of its block, see pool.h */
+    uint8_t kind;        /* enum message_kind */
+    bool settled;        /* a request: somebody answers it. A callback: it ran */
+    soma_ref sender;
+    uint64_t body[];
+};
 
 #endif

@@ -119,6 +119,23 @@ void *pool_refill(struct pool *pool, uint8_t class)
     return block;
 }
 
+void pool_flush(struct pool *pool)
+{
+    for (uint8_t class = 0; class < POOL_CLASSES; class ++) {
+        struct pool_list *list = &pool->lists[class];
+        if (list->blocks) {
+            list->blocks->length = list->count;
+            chain_share(pool->depot, class, list->blocks);
+        }
+        while (list->chains) {
+            struct pool_block *next = list->chains->next_chain;
+            chain_share(pool->depot, class, list->chains);
+            list->chains = next;
+        }
+        *list = (struct pool_list){0};
+    }
+}
+
 void pool_depot_destroy(struct pool_depot *depot)
 {
     struct slab *slab = ptr_load(&depot->slabs);

@@ -79,6 +79,9 @@ static inline void pool_give(struct pool *pool, uint8_t class, void *memory)
         pool_spill(pool, class);
 }
 
+/* Gives all that a pool keeps to the depot: its thread ends. */
+void pool_flush(struct pool *pool);
+
 /* Frees all slabs; no block may be in use. */
 void pool_depot_destroy(struct pool_depot *depot);
 

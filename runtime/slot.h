@@ -14,19 +14,23 @@
 
 struct worker;
 struct dispatch;
+struct extension;
 
 #define LIFE_KILL 1u    /* alive: end as soon as you run */
 #define LIFE_RELEASE 1u /* free: nobody has put the slot on the free list yet; its last turn will */
 
 struct soma_agent {
     struct mailbox mailbox;
-    soma_agent *run_next;            /* while in an inbox */
     const struct dispatch *dispatch; /* who handles what */
     union {
         void *state;           /* alive */
         soma_agent *free_next; /* free */
     };
-    struct worker *worker; /* who runs it, during a turn */
+    union {
+        struct worker *worker; /* who runs it, during a turn */
+        soma_agent *run_next;  /* while in an inbox */
+    };
+    struct extension *extension; /* what only some agents need; NULL for the others */
     size_t state_size;
     shared_u64 life;
 };

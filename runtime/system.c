@@ -1,34 +1,23 @@
 /* Opening, running, draining and closing a system. */
 #include "runtime/system.h"
 #include "runtime/agent.h"
-#include "runtime/message.h"
+#include "runtime/blocking.h"
 #include "runtime/options.h"
-#include <signal.h>
+#include "runtime/send.h"
+#include "runtime/thread.h"
 #include <soma/error.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 /* ---- opening ---- */
 
-static uint64_t node_identity(void)
+static uint64_t node_identity(const struct driver *driver)
 {
-    uint64_t node = 0;
-    while (!node) // 0 is the null ref's node
-        if (getrandom(&node, sizeof(node), 0) != sizeof(node))
-            node = 0;
+    uint64_t node;
+    do
+        node = driver->random(driver->context);
+    while (!node); // 0 is the null ref's node
     return node;
-}
-
-/* Workers take no signals: those are for the program's own threads. */
-static int worker_start(struct worker *worker)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failed = pthread_create(&worker->thread, NULL, worker_main, worker);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return failed ? SOMA_ETHREAD : 0;
 }
 
 static void workers_join(soma_system *system, uint32_t count)
@@ -38,6 +27,7 @@ static void workers_join(soma_system *system, uint32_t count)
     worker_wake_all(system);
     for (uint32_t i = 0; i < count; i++)
         pthread_join(system->workers[i].thread, NULL);
+    blocking_join(system);
 }
 
 static int workers_start(soma_system *system)
@@ -46,10 +36,13 @@ static int workers_start(soma_system *system)
     for (uint32_t i = 0; i < count; i++) {
         system->workers[i].system = system;
         system->workers[i].index = i;
+        system->workers[i].queues = !system->driver.runnable;
         pool_init(&system->workers[i].pool, &system->depot);
     }
+    if (system->driver.runnable)
+        return 0;
     for (uint32_t i = 0; i < count; i++) {
-        int error = worker_start(&system->workers[i]);
+        int error = thread_start(&system->workers[i].thread, worker_main, &system->workers[i]);
         if (error) {
             workers_join(system, i);
             return error;
@@ -60,6 +53,9 @@ static int workers_start(soma_system *system)
 
 static void system_free(soma_system *system)
 {
+    clock_close(&system->clock);
+    names_close(&system->names);
+    blocking_free(system);
     pool_depot_destroy(&system->depot);
     dispatch_table_destroy(&system->dispatches);
     slots_close(&system->slots);
@@ -69,7 +65,19 @@ static void system_free(soma_system *system)
     free(system);
 }
 
-int soma_system_open(soma_system **system, const soma_options *options)
+static int system_start(soma_system *system)
+{
+    int error = slots_open(&system->slots, system->options.slots);
+    if (!error)
+        error = clock_open(&system->clock, system->options.workers, system->driver.now(system->driver.context));
+    system->workers = error ? NULL : aligned_alloc(64, system->options.workers * sizeof(struct worker));
+    if (!system->workers)
+        return error ? error : SOMA_ENOMEM;
+    memset(system->workers, 0, system->options.workers * sizeof(struct worker));
+    return workers_start(system);
+}
+
+int system_open_driven(soma_system **system, const soma_options *options, const struct driver *driver)
 {
     if (!system)
         return SOMA_EINVAL;
@@ -82,14 +90,15 @@ int soma_system_open(soma_system **system, const soma_options *options)
     if (!opened)
         return SOMA_ENOMEM;
     opened->options = resolved;
-    opened->node = node_identity();
+    opened->driver = *driver;
+    if (driver->runnable)
+        opened->options.workers = 1;
+    opened->node = node_identity(driver);
     pthread_mutex_init(&opened->lock, NULL);
     pthread_cond_init(&opened->changed, NULL);
     pthread_mutex_init(&opened->dispatches.lock, NULL);
-    opened->workers = calloc(resolved.workers, sizeof(struct worker));
-    error = opened->workers ? slots_open(&opened->slots, resolved.slots) : SOMA_ENOMEM;
-    if (!error)
-        error = workers_start(opened);
+    pthread_mutex_init(&opened->names.lock, NULL);
+    error = system_start(opened);
     if (error)
         system_free(opened);
     else
@@ -97,21 +106,29 @@ int soma_system_open(soma_system **system, const soma_options *options)
     return error;
 }
 
+int soma_system_open(soma_system **system, const soma_options *options)
+{
+    return system_open_driven(system, options, &driver_real);
+}
+
+void system_route_set(soma_system *system, const struct route *route)
+{
+    ptr_store(&system->route, (void *)(uintptr_t)route); // release: senders see the route whole
+}
+
 /* ---- running ---- */
 
-static bool on_worker(const soma_system *system)
+bool system_on_worker(const soma_system *system)
 {
-    for (uint32_t i = 0; i < system->options.workers; i++)
-        if (pthread_equal(pthread_self(), system->workers[i].thread))
-            return true;
-    return false;
+    const struct worker *here = worker_here();
+    return system->driver.runnable || (here && here->system == system);
 }
 
 int soma_system_run(soma_system *system)
 {
     if (!system)
         return SOMA_EINVAL;
-    if (on_worker(system))
+    if (system_on_worker(system))
         return SOMA_ESTATE;
     pthread_mutex_lock(&system->lock);
     while (!system->stopped)
@@ -148,6 +165,8 @@ static bool system_rests(const soma_system *system)
     for (uint32_t i = 0; i < system->options.workers; i++)
         if (run_ring_count(&system->workers[i].ring))
             return false;
+    if (u32_load(&system->blocking_busy)) // acquire: who left it at 0 has made its sends visible before
+        return false;
     return all_asleep(system) && u64_load(&system->wakes) == wakes;
 }
 
@@ -162,10 +181,12 @@ static void system_drain(soma_system *system)
 /* What is still in a mailbox becomes dead letters. The workers are gone: nobody pushes. */
 static void mailbox_empty(struct worker *worker, soma_agent *agent)
 {
+    soma_ref to = {worker->system->node, (uint32_t)(agent - worker->system->slots.base), 0};
     struct message *message = ptr_load(&agent->mailbox.head) > MAIL_HELD ? ptr_load(&agent->mailbox.tail) : NULL;
     while (message) {
         struct message *next = ptr_load(&message->next);
-        message_dead(worker->system, worker, message);
+        to.generation = message->generation;
+        message_dead(worker->system, worker, to, message, SOMA_EGONE);
         message = next;
     }
     ptr_store(&agent->mailbox.head, MAIL_HELD); // what stop hooks send from now on waits here for the sweep below
@@ -178,10 +199,11 @@ static void agents_end(soma_system *system)
     uint32_t used = u32_load(&system->slots.used);
     for (uint32_t i = 0; i < used; i++) {
         soma_agent *agent = &system->slots.base[i];
+        if (life_alive(u64_load(&agent->life))) {
+            agent->worker = worker;
+            agent_end(worker, agent, 0); // before its mail goes: a timer that has fired belongs to both
+        }
         mailbox_empty(worker, agent);
-        agent->worker = worker;
-        if (life_alive(u64_load(&agent->life)))
-            agent_end(worker, agent, 0);
     }
     for (uint32_t i = 0; i < used; i++)
         mailbox_empty(worker, &system->slots.base[i]);
@@ -192,13 +214,15 @@ static int system_end(soma_system **pointer, bool drain)
     if (!pointer || !*pointer)
         return 0;
     soma_system *system = *pointer;
-    if (on_worker(system))
+    bool driven = system->driver.runnable;
+    if (!driven && system_on_worker(system))
         return SOMA_ESTATE;
     u32_store(&system->closing, 1);
     fence_full(); // pairs with the fence in worker_sleep: either it sees closing, or we see its bit
-    if (drain)
+    if (drain && !driven)
         system_drain(system);
-    workers_join(system, system->options.workers);
+    clock_stop(&system->clock);
+    workers_join(system, driven ? 0 : system->options.workers);
     agents_end(system);
     system_free(system);
     *pointer = NULL;
@@ -217,26 +241,29 @@ int soma_system_cancel(soma_system **system)
 
 /* ---- looking ---- */
 
-static void counters_add(soma_stats *stats, const struct counters *counters, uint64_t *ended)
-{
-    stats->spawned += u64_load(&counters->spawned);
-    *ended += u64_load(&counters->ended);
-    stats->processed += u64_load(&counters->processed);
-    stats->dead_letters += u64_load(&counters->dead_letters);
-    stats->steals += u64_load(&counters->steals);
-    stats->sleeps += u64_load(&counters->sleeps);
-}
-
 int soma_system_stats(const soma_system *system, soma_stats *stats)
 {
     if (!system || !stats)
         return SOMA_EINVAL;
-    *stats = (soma_stats){0};
-    uint64_t ended = 0;
-    counters_add(stats, &system->outside, &ended);
+    struct counters sum = {0};
+    pthread_mutex_t *lock = (pthread_mutex_t *)(uintptr_t)&system->lock;
+    counters_merge(&sum, &system->outside);
     for (uint32_t i = 0; i < system->options.workers; i++)
-        counters_add(stats, &system->workers[i].counters, &ended);
-    stats->agents = stats->spawned > ended ? stats->spawned - ended : 0;
+        counters_merge(&sum, &system->workers[i].counters);
+    pthread_mutex_lock(lock); // for blocking agents' workers, which come and go
+    counters_merge(&sum, &system->retired);
+    for (const struct worker *own = system->blocking; own; own = own->own_next)
+        counters_merge(&sum, &own->counters);
+    pthread_mutex_unlock(lock);
+    *stats = (soma_stats){
+        .agents = sum.spawned.value > sum.ended.value ? sum.spawned.value - sum.ended.value : 0,
+        .spawned = sum.spawned.value,
+        .processed = sum.processed.value,
+        .dead_letters = sum.dead_letters.value,
+        .late_replies = sum.late_replies.value,
+        .steals = sum.steals.value,
+        .sleeps = sum.sleeps.value,
+    };
     stats->memory = u64_load(&system->depot.memory);
     return 0;
 }

@@ -2,7 +2,10 @@
 #ifndef RUNTIME_SYSTEM_H
 #define RUNTIME_SYSTEM_H
 
+#include "runtime/clock.h"
 #include "runtime/dispatch.h"
+#include "runtime/driver.h"
+#include "runtime/names.h"
 #include "runtime/slot.h"
 #include "runtime/worker.h"
 #include <soma/system.h>
@@ -10,20 +13,31 @@
 struct soma_system {
     uint64_t node; /* this incarnation's identity; never 0, which is the null ref's */
     soma_options options;
+    struct driver driver;
     struct slots slots;
     struct worker *workers;
     struct run_inbox inbox;
-    shared_u64 asleep;    /* a bit a worker */
-    shared_u32 searching; /* workers that look for work */
-    shared_u32 stopping;  /* workers leave as soon as they see it */
-    shared_u32 closing;   /* spawns are refused, and sleepers tell the closer */
-    shared_u64 wakes;     /* how often a sleeper rose: lets the closer see that all rested throughout */
+    shared_u64 asleep;        /* a bit a worker */
+    shared_u32 searching;     /* workers that look for work */
+    shared_u32 stopping;      /* workers leave as soon as they see it */
+    shared_u32 closing;       /* spawns are refused, and sleepers tell the closer */
+    shared_u64 wakes;         /* how often a sleeper rose: lets the closer see that all rested throughout */
+    shared_u32 blocking_busy; /* blocking agents that are runnable or running */
+    shared_u64 dead_watch;    /* generation and slot of the agent that watches dead letters; 0 for none */
+    shared_ptr route;         /* the struct route to other nodes; NULL for none */
     struct pool_depot depot;
     struct dispatch_table dispatches;
-    struct counters outside; /* of threads outside, under `lock` */
+    struct clock clock;
+    struct names names;
+    struct counters outside; /* of threads outside: they add atomically */
     pthread_mutex_t lock;
-    pthread_cond_t changed; /* run and close wait for it */
-    bool stopped;
+    pthread_cond_t changed;  /* run and close wait for it */
+    bool stopped;            /* under lock, as what follows */
+    struct worker *blocking; /* of blocking agents */
+    struct counters retired; /* of those that have ended */
 };
+
+/* Is the calling thread one of the system's own? A driven system has but one thread, so always. */
+bool system_on_worker(const soma_system *system);
 
 #endif

@@ -61,4 +61,10 @@ size_t type_item_size(const soma_field *field);
 // Strict UTF-8: no overlong forms, no surrogates, nothing above U+10FFFF. A NUL is not looked for.
 bool type_utf8_valid(const char *text, size_t size);
 
+// The same type, maybe by another shared object's descriptor.
+static inline bool type_same(const soma_type *a, const soma_type *b)
+{
+    return a == b || (!strcmp(a->name, b->name) && soma_type_hash(a) == soma_type_hash(b));
+}
+
 #endif

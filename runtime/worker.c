@@ -1,22 +1,42 @@
 /* The scheduler: where agents queue, who runs them, when workers sleep and are woken. See worker.h. */
 #include "runtime/worker.h"
 #include "runtime/agent.h"
-#include <linux/futex.h>
+#include "runtime/blocking.h"
+#include "runtime/extension.h"
+#include "runtime/thread.h"
 #include <stddef.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #define LIFO_MAX 64       /* turns in a row from the LIFO slot while the ring has agents */
 #define INBOX_EVERY 61    /* turns between a busy worker's looks at the inbox; prime: no resonance with batches */
 #define INBOX_TAKE 64     /* agents moved from the inbox to the ring at a time */
 #define SEARCH_ROUNDS 200 /* looks around before sleeping: some 10 microseconds, half of what a wake costs */
 
+static _Thread_local struct worker *here;
+
+void worker_enter(struct worker *worker)
+{
+    here = worker;
+}
+
+struct worker *worker_here(void)
+{
+    return here;
+}
+
+void counters_merge(struct counters *sum, const struct counters *counters)
+{
+    const shared_u64 *from = (const shared_u64 *)counters; // all its members are that
+    shared_u64 *to = (shared_u64 *)sum;
+    for (size_t i = 0; i < sizeof(*sum) / sizeof(*to); i++)
+        counter_add(&to[i], u64_load(&from[i]));
+}
+
 /* ---- waking ---- */
 
 static void worker_rouse(struct worker *worker)
 {
     u32_store(&worker->awake, 1);
-    syscall(SYS_futex, &worker->awake, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    futex_wake(&worker->awake);
 }
 
 /* Work was made that others could take: wakes one sleeper, unless a searcher will find it. */
@@ -51,11 +71,29 @@ static void ring_put(struct worker *worker, soma_agent *agent)
         run_inbox_push(&worker->system->inbox, agent);
 }
 
-void worker_schedule(struct worker *worker, soma_system *system, soma_agent *agent)
+/* Agents that no worker's queue takes: from outside, of a driver, with a thread of their own. */
+static void schedule_special(soma_system *system, soma_agent *agent)
 {
-    if (!worker) {
+    if (system->driver.runnable) {
+        system->driver.runnable(system->driver.context, system, agent);
+    } else if (agent->extension && agent->extension->own) {
+        blocking_schedule(system, agent->extension->own);
+    } else {
         run_inbox_push(&system->inbox, agent);
         wake_one(system);
+    }
+}
+
+/* The caller made the agent runnable, so it owns it until it is queued and may look at its extension. */
+static inline bool is_special(const struct worker *worker, const soma_agent *agent)
+{
+    return !worker || !worker->queues || (agent->extension && agent->extension->own);
+}
+
+void worker_schedule(struct worker *worker, soma_system *system, soma_agent *agent)
+{
+    if (__builtin_expect(is_special(worker, agent), 0)) {
+        schedule_special(system, agent);
         return;
     }
     soma_agent *displaced = worker->lifo;
@@ -68,6 +106,10 @@ void worker_schedule(struct worker *worker, soma_system *system, soma_agent *age
 
 void worker_schedule_last(struct worker *worker, soma_agent *agent)
 {
+    if (__builtin_expect(is_special(worker, agent), 0)) {
+        schedule_special(worker->system, agent);
+        return;
+    }
     ring_put(worker, agent);
     if (worker->lifo || run_ring_count(&worker->ring) > 1) // surplus: more to do than this worker's next turn
         wake_one(worker->system);
@@ -153,8 +195,7 @@ static void asleep_clear(soma_system *system, uint64_t bit)
     }
 }
 
-/* All sleep: that is what a closing thread waits for. */
-static void closer_tell(soma_system *system)
+void closer_tell(soma_system *system)
 {
     if (!u32_load(&system->closing))
         return;
@@ -180,7 +221,7 @@ static void worker_sleep(struct worker *worker)
         closer_tell(system);
         counter_add(&worker->counters.sleeps, 1);
         while (!u32_load(&worker->awake))
-            syscall(SYS_futex, &worker->awake, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
+            futex_wait(&worker->awake, 0, FUTEX_FOREVER);
     }
     u64_add(&system->wakes, 1); // before the bit can be set again: the closer compares it
     asleep_clear(system, bit);
@@ -211,12 +252,13 @@ static soma_agent *search(struct worker *worker)
 void *worker_main(void *argument)
 {
     struct worker *worker = argument;
+    worker_enter(worker);
     while (!u32_load(&worker->system->stopping)) {
         soma_agent *agent = next_own(worker);
         if (!agent)
             agent = search(worker);
         if (agent)
-            agent_turn(worker, agent);
+            agent_turn(worker, agent, worker->system->options.batch);
     }
     return NULL;
 }

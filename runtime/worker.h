@@ -24,24 +24,33 @@ struct counters {
     shared_u64 ended;
     shared_u64 processed;
     shared_u64 dead_letters;
+    shared_u64 late_replies;
     shared_u64 steals;
     shared_u64 sleeps;
 };
 
 struct worker {
-    soma_system *system;
+    _Alignas(64) soma_system *system;
     soma_agent *lifo;        /* the agent just woken */
     struct message *current; /* the message being handled */
+    uint64_t tag;            /* of the request whose answer is being handled */
+    uint64_t random;         /* soma_random's state; 0 before the first */
     bool exiting;            /* the agent asked to end */
     int exit_reason;
     uint32_t lifo_streak;
     uint32_t tick;
     uint32_t index;
+    bool queues; /* it takes agents into its queue; not for the worker of a blocking agent, or without threads */
     struct pool pool;
     struct counters counters;
     pthread_t thread;
     struct run_ring ring;
     shared_u32 awake; /* the futex: 0 while asleep */
+    /* The worker of a blocking agent, see blocking.h. */
+    soma_agent *own_agent;
+    struct worker *own_next; /* in the system's list */
+    shared_u32 own_ended;    /* its agent has ended */
+    shared_u32 own_gone;     /* its thread can be joined without waiting */
 };
 
 /* Only the counter's own thread adds. */
@@ -55,6 +64,7 @@ static inline void counter_add(shared_u64 *counter, uint64_t n)
  * but no pool, ring or counters.
  */
 #define WORKER_GUEST UINT32_MAX
+#define WORKER_OWN (UINT32_MAX - 1) /* the worker of a blocking agent: a pool and counters, but no queue */
 
 static inline void worker_guest(struct worker *guest, soma_system *system)
 {
@@ -64,6 +74,8 @@ static inline void worker_guest(struct worker *guest, soma_system *system)
     guest->current = NULL;
     guest->exiting = false;
     guest->exit_reason = 0;
+    guest->tag = 0;
+    guest->random = 0;
 }
 
 /* NULL for a guest, which is how the functions below call a thread outside. */
@@ -83,5 +95,17 @@ void worker_schedule_last(struct worker *worker, soma_agent *agent);
 
 /* Wakes every sleeper: when the system stops. */
 void worker_wake_all(soma_system *system);
+
+/* Makes the calling thread known as this worker's. */
+void worker_enter(struct worker *worker);
+
+/* The worker whose thread is calling, NULL outside of every system. */
+struct worker *worker_here(void);
+
+/* One that could be waited for has come to rest: tells a closing thread. */
+void closer_tell(soma_system *system);
+
+/* Adds one thread's counters to a sum. */
+void counters_merge(struct counters *sum, const struct counters *counters);
 
 #endif

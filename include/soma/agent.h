@@ -10,6 +10,7 @@
 #include <soma/message.h>
 #include <soma/ref.h>
 #include <soma/type.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,7 +38,8 @@ typedef struct soma_handler {
  * What an agent is made of. Usually a static const; it must outlive every system that spawns from it.
  *
  * A behavior may extend another (`base`): a message is looked up in its own table first, then in the base's, and so on.
- * init and stop are its own; its state starts with the base's state if the base's handlers are to work on it.
+ * Hooks that it leaves NULL (fallback, ready, idle) are the base's; init and stop are its own; its state starts with
+ * the base's state if the base's handlers are to work on it.
  */
 typedef struct soma_behavior {
     const char *name;                 /**< for logs and errors; must not be NULL */
@@ -50,6 +52,12 @@ typedef struct soma_behavior {
     void (*stop)(soma_agent *self, void *state, int reason);
     /** Gets what no handler is for. Without one such a message is a dead letter. */
     int (*fallback)(soma_agent *self, void *state, const soma_type *type, const void *message);
+    /** Runs on a worker before the first message: for what should not hold up the spawner. An error ends the agent. */
+    int (*ready)(soma_agent *self, void *state);
+    /** Runs each time that the agent has no more messages, before it goes idle. An error ends the agent. */
+    int (*idle)(soma_agent *self, void *state);
+    /** The agent gets a thread of its own, so its handlers may block. Not inherited from the base. */
+    bool blocking;
 } soma_behavior;
 
 /** A handler table: `.handlers = SOMA_HANDLERS(SOMA_ON(greet, on_greet), …)`. At most 256 rows, its bases' included. */
@@ -149,5 +157,43 @@ SOMA_API int soma_become(soma_agent *self, const soma_behavior *behavior);
  * @return 0, SOMA_EGONE, SOMA_ENOROUTE, SOMA_ENOMEM, SOMA_EINVAL (NULL)
  */
 SOMA_API int soma_kill(soma_system *system, soma_ref agent);
+
+/**
+ * Runs a function as a handler of an agent, behind what waits in its mailbox: `run(self, state, arg)`. A result other
+ * than 0 ends the agent.
+ * @param system the agent's system
+ * @param to the agent
+ * @param run the function
+ * @param arg for it
+ * @param drop called with `arg` instead if `run` will never be called, also before an error is returned; may be NULL
+ * @return 0, SOMA_EGONE, SOMA_ENOROUTE (it lives elsewhere), SOMA_ENOMEM, SOMA_EINVAL (NULL). Any thread may call it.
+ */
+SOMA_API int soma_post(soma_system *system, soma_ref to, int (*run)(soma_agent *self, void *state, void *arg),
+                       void *arg, void (*drop)(void *arg));
+
+/**
+ * Gives an agent a name, unique in its system while it lives. One agent may have several.
+ * @param system the agent's system
+ * @param agent the agent; the null ref frees the name
+ * @param name up to 255 bytes
+ * @return 0; SOMA_EEXIST (a living agent has it); SOMA_EGONE (no such agent here); SOMA_ENOENT (nobody to free);
+ *         SOMA_EINVAL (NULL or empty); SOMA_ETOOBIG; SOMA_ENOMEM. Any thread may call it.
+ */
+SOMA_API int soma_name_set(soma_system *system, soma_ref agent, const char *name);
+
+/**
+ * Finds the living agent of a name.
+ * @param system the system
+ * @param name the name
+ * @param agent gets its ref; the null ref on error
+ * @return 0, SOMA_ENOENT, SOMA_EINVAL (NULL). Any thread may call it.
+ */
+SOMA_API int soma_whereis(soma_system *system, const char *name, soma_ref *agent);
+
+/** Attaches a pointer of the user's to the agent. 0, SOMA_EINVAL (NULL), SOMA_ENOMEM. Only the agent itself. */
+SOMA_API int soma_agent_data_set(soma_agent *self, void *data);
+
+/** The pointer that soma_agent_data_set() attached; NULL if none. Only the agent itself may call it. */
+SOMA_API void *soma_agent_data(const soma_agent *self);
 
 #endif

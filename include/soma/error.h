@@ -25,7 +25,8 @@
     X(EUNHANDLED, 13, "the agent has no handler for this message type")                                                \
     X(ESTATE, 14, "the call is not allowed here or now")                                                               \
     X(ETHREAD, 15, "a thread could not be started")                                                                    \
-    X(EKILLED, 16, "the agent was killed")
+    X(EKILLED, 16, "the agent was killed")                                                                             \
+    X(ENOREPLY, 17, "the request was handled without an answer")
 
 /** Every error code, as a negative number. */
 enum soma_error {

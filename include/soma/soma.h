@@ -6,10 +6,14 @@
 #define SOMA_SOMA_H
 
 #include <soma/agent.h>
+#include <soma/body.h>
+#include <soma/dead_letter.h>
 #include <soma/error.h>
 #include <soma/message.h>
 #include <soma/ref.h>
+#include <soma/request.h>
 #include <soma/system.h>
+#include <soma/timer.h>
 #include <soma/type.h>
 
 #endif

@@ -1,0 +1,25 @@
+/**
+ * @file
+ * Dead letters: messages that reached nobody, made visible to an agent that watches them.
+ */
+#ifndef SOMA_DEAD_LETTER_H
+#define SOMA_DEAD_LETTER_H
+
+#include <soma/agent.h>
+
+/**
+ * What the watching agent gets of each dead letter: whom it was for, who sent it (the null ref: from outside), its
+ * message type's name, and the reason (SOMA_EGONE, SOMA_ENOROUTE, SOMA_EUNHANDLED).
+ */
+SOMA_MESSAGE(soma_dead_letter, (ref, to), (ref, sender), (string, type), (i32, reason))
+
+/**
+ * Makes an agent the system's watcher of dead letters, in place of the one before. Letters to the watcher itself, and
+ * those of a system that closes, are only counted (soma_stats).
+ * @param system the system
+ * @param watcher an agent of this system; the null ref: nobody watches from now on
+ * @return 0, SOMA_EINVAL (NULL), SOMA_EGONE (no such agent here). Any thread may call it.
+ */
+SOMA_API int soma_dead_letters_watch(soma_system *system, soma_ref watcher);
+
+#endif

@@ -1,0 +1,109 @@
+/* Shared bodies: made once, counted, sent by pointer. See include/soma/body.h. */
+#include "runtime/send.h"
+#include "runtime/type.h"
+#include <soma/body.h>
+#include <soma/error.h>
+#include <stdlib.h>
+#include <string.h>
+
+static soma_body *body_alloc(const soma_type *type, size_t size, bool adopted)
+{
+    soma_body *body = malloc(sizeof(*body) + size);
+    if (body) {
+        u32_store(&body->references, 1);
+        body->type = type;
+        body->adopted = adopted;
+    }
+    return body;
+}
+
+int soma_body_copy(soma_body **body, const soma_type *type, const void *message)
+{
+    if (!body)
+        return SOMA_EINVAL;
+    *body = NULL;
+    if (!type || !message)
+        return SOMA_EINVAL;
+    size_t size = type_flat_size(type, message);
+    if (!size)
+        return SOMA_ETOOBIG;
+    *body = body_alloc(type, size, false);
+    if (!*body)
+        return SOMA_ENOMEM;
+    type_flatten(type, (*body)->words, message);
+    return 0;
+}
+
+int soma_body_move(soma_body **body, const soma_type *type, void *message)
+{
+    if (!body)
+        return SOMA_EINVAL;
+    *body = NULL;
+    if (!type || !message)
+        return SOMA_EINVAL;
+    *body = body_alloc(type, type->size, true);
+    if (!*body)
+        return SOMA_ENOMEM;
+    memcpy((*body)->words, message, type->size);
+    memset(message, 0, type->size);
+    return 0;
+}
+
+soma_body *soma_body_share(soma_body *body)
+{
+    if (body)
+        u32_add(&body->references, 1); // the caller's own reference keeps it alive meanwhile
+    return body;
+}
+
+void soma_body_close(soma_body **body)
+{
+    if (!body || !*body)
+        return;
+    soma_body *mine = *body;
+    *body = NULL;
+    // acquire and release: the last one sees all that the others did with it before it frees
+    if (u32_add(&mine->references, (uint32_t)-1) != 1)
+        return;
+    if (mine->adopted)
+        soma_type_destroy(mine->type, mine->words);
+    free(mine);
+}
+
+const void *soma_body_message(const soma_body *body)
+{
+    return body ? body->words : NULL;
+}
+
+static int body_send(soma_system *system, struct worker *worker, soma_ref from, soma_ref to, soma_body *body)
+{
+    struct message *message = message_new(worker, MESSAGE_SHARED, sizeof(uint64_t));
+    if (!message)
+        return SOMA_ENOMEM;
+    message->type = body->type;
+    message->sender = from;
+    message->body[0] = (uintptr_t)soma_body_share(body);
+    return message_push(system, worker, to, message);
+}
+
+int soma_agent_send_body(soma_agent *self, soma_ref to, soma_body *body)
+{
+    if (!self || !body)
+        return SOMA_EINVAL;
+    return body_send(self->worker->system, worker_or_outside(self->worker), soma_self(self), to, body);
+}
+
+int soma_system_send_body(soma_system *system, soma_ref to, soma_body *body)
+{
+    if (!system || !body)
+        return SOMA_EINVAL;
+    return body_send(system, NULL, SOMA_REF_NULL, to, body);
+}
+
+soma_body *soma_current_body(soma_agent *self)
+{
+    const struct message *message = self ? self->worker->current : NULL;
+    if (!message || message->kind != MESSAGE_SHARED)
+        return NULL;
+    return soma_body_share((soma_body *)(uintptr_t)message->body[0]);
+}

@@ -1,0 +1,50 @@
+/*
+ * What only some agents need, kept out of the slot: pending timers, requests and promises, user data, a thread of its
+ * own. Made at first use. Like the rest of an agent it belongs to whoever runs it.
+ *
+ * Whatever an agent waits for has a handle: index and generation of an entry in its table, so a stale handle is known
+ * for one, and an answer finds what it is for without a search.
+ */
+#ifndef RUNTIME_EXTENSION_H
+#define RUNTIME_EXTENSION_H
+
+#include "runtime/slot.h"
+
+struct pending {
+    struct message *message; /* NULL: the entry is free */
+    uint32_t generation;
+    uint32_t next_free; /* index + 1; 0 ends the chain */
+};
+
+struct timer_name {
+    struct timer_name *next;
+    int64_t handle;
+    char text[];
+};
+
+struct extension {
+    struct pending *pending;
+    uint32_t capacity;
+    uint32_t free; /* index + 1 of the first free entry; 0 for none */
+    struct timer_name *timer_names;
+    void *data; /* the user's */
+    uint32_t log_level;
+    struct worker *own; /* the thread of a blocking agent */
+};
+
+/* The agent's extension, made if there is none; NULL when memory is out. */
+struct extension *extension_need(soma_agent *agent);
+
+/* Frees an agent's extension; nothing may be pending. */
+void extension_free(soma_agent *agent);
+
+/* Enters something to wait for. A handle above 0, or SOMA_ENOMEM. */
+int64_t pending_add(soma_agent *agent, struct message *message);
+
+/* What a handle stands for; NULL if that is over, or never was. */
+struct message *pending_find(const soma_agent *agent, int64_t handle);
+
+/* Takes it out; its handle is stale from now on. NULL as pending_find. */
+struct message *pending_remove(soma_agent *agent, int64_t handle);
+
+#endif

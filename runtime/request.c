@@ -1,0 +1,272 @@
+/*
+ * Requests. A pending one is a timer's block in the requester's table, so the timeout costs no second block; the
+ * request carries its handle, the answer brings it back. A promise is the request's header, kept in the answerer's
+ * table.
+ */
+#include "runtime/request.h"
+#include "runtime/agent.h"
+#include "runtime/extension.h"
+#include "runtime/timer.h"
+#include <soma/body.h>
+#include <soma/error.h>
+#include <soma/request.h>
+#include <string.h>
+
+/* ---- asking ---- */
+
+/* What of a soma_then is kept behind a timer's block. */
+struct waiting {
+    const soma_type *reply;
+    soma_handler_fn *on_reply;
+    soma_handler_fn *on_error;
+};
+
+static struct waiting *waiting_of(struct timer *timer)
+{
+    return (struct waiting *)timer->body;
+}
+
+soma_handle soma_request_send(soma_agent *self, soma_ref to, uint64_t timeout, const soma_then *then,
+                              const soma_type *type, const void *body)
+{
+    if (!self || !timeout || !then || !then->reply || !then->on_reply || !then->on_error || !type || !body)
+        return SOMA_EINVAL;
+    struct worker *worker = worker_or_outside(self->worker);
+    soma_system *system = self->worker->system;
+    struct message *message;
+    int error = message_build(worker, MESSAGE_REQUEST, 0, type, body, &message);
+    if (error)
+        return error;
+    struct timer *timer = timer_new(self, MESSAGE_TIMEOUT, sizeof(struct waiting));
+    if (!timer) {
+        message_free(worker, message);
+        return SOMA_ENOMEM;
+    }
+    *waiting_of(timer) = (struct waiting){then->reply, then->on_reply, then->on_error};
+    timer->tag = then->tag;
+    soma_handle handle = timer_start(self, timer, timeout);
+    if (handle < 0) {
+        message_free(worker, message);
+        return handle;
+    }
+    message->sender = soma_self(self);
+    message->body[0] = (uint64_t)handle;
+    message_push(system, worker, to, message); // whoever drops it answers with the reason
+    return handle;
+}
+
+int soma_request_cancel(soma_agent *self, soma_handle request)
+{
+    if (!self)
+        return SOMA_EINVAL;
+    if (request < 0)
+        return (int)request;
+    struct message *message = pending_find(self, request);
+    if (!message)
+        return SOMA_ENOENT;
+    if (message->kind != MESSAGE_TIMEOUT)
+        return SOMA_EINVAL;
+    pending_remove(self, request);
+    timer_end(self, timer_of(message));
+    return 0;
+}
+
+/* ---- what comes back ---- */
+
+int request_settle(struct worker *worker, soma_agent *agent, const struct message *message)
+{
+    bool timeout = message->kind == MESSAGE_TIMEOUT;
+    struct timer *timer = timeout ? timer_of((struct message *)(uintptr_t)message) : NULL;
+    if (timeout && timer->wheel_timer.cancelled)
+        return 0;
+    int64_t handle = timeout ? timer->handle : (int64_t)message->body[0];
+    struct message *waiter = pending_find(agent, handle);
+    if (!waiter || waiter->kind != MESSAGE_TIMEOUT) {
+        counter_add(&worker->counters.late_replies, 1);
+        return 0;
+    }
+    pending_remove(agent, handle);
+    struct waiting waiting = *waiting_of(timer_of(waiter));
+    worker->tag = timer_of(waiter)->tag;
+    if (!timeout)
+        timer_end(agent, timer_of(waiter));
+
+    int error = timeout ? SOMA_ETIMEOUT : message->kind == MESSAGE_ERROR ? (int)(int64_t)message->body[1] : 0;
+    if (!error && !type_same(message->type, waiting.reply))
+        error = SOMA_ETYPE;
+    int result = error ? waiting.on_error(agent, agent->state, &error)
+                       : waiting.on_reply(agent, agent->state, message_body(message));
+    worker->tag = 0;
+    return result;
+}
+
+uint64_t soma_tag(const soma_agent *self)
+{
+    return self ? self->worker->tag : 0;
+}
+
+/* ---- answering ---- */
+
+int reply_send(soma_system *system, struct worker *worker, soma_ref from, soma_ref requester, uint64_t handle,
+               const soma_type *type, const void *body)
+{
+    struct message *message;
+    int error = message_build(worker, MESSAGE_REPLY, handle, type, body, &message);
+    if (error)
+        return error;
+    message->sender = from;
+    return message_push(system, worker, requester, message);
+}
+
+int reply_fail(soma_system *system, struct worker *worker, soma_ref from, soma_ref requester, uint64_t handle,
+               int error)
+{
+    struct message *message = message_new(worker, MESSAGE_ERROR, 2 * sizeof(uint64_t));
+    if (!message)
+        return SOMA_ENOMEM; // the requester's timeout remains
+    message->sender = from;
+    message->body[0] = handle;
+    message->body[1] = (uint64_t)(int64_t)error;
+    return message_push(system, worker, requester, message);
+}
+
+void request_handled(struct worker *worker, const soma_agent *agent, struct message *message, int error)
+{
+    if (message->settled)
+        return;
+    message->settled = true;
+    int reason = error || worker->exiting ? SOMA_EGONE : SOMA_ENOREPLY;
+    reply_fail(worker->system, worker_or_outside(worker), soma_self(agent), message->sender, message->body[0], reason);
+}
+
+/* The request that is being handled, if it may be answered; else NULL. */
+static struct message *request_current(const soma_agent *self)
+{
+    struct message *message = self->worker->current;
+    return message && message->kind == MESSAGE_REQUEST && !message->settled ? message : NULL;
+}
+
+/* What a promise (0: the current request) stands for, in *asked; the caller settles it if its answer is on its way. */
+static int request_find(const soma_agent *self, soma_handle promise, struct message **asked)
+{
+    if (promise < 0)
+        return (int)promise;
+    *asked = promise ? pending_find(self, promise) : request_current(self);
+    if (!*asked)
+        return promise ? SOMA_ENOENT : SOMA_ESTATE;
+    return (*asked)->kind == MESSAGE_REQUEST ? 0 : SOMA_EINVAL;
+}
+
+static void request_settled(soma_agent *self, soma_handle promise, struct message *asked)
+{
+    asked->settled = true;
+    if (!promise)
+        return;
+    pending_remove(self, promise);
+    message_free(worker_or_outside(self->worker), asked);
+}
+
+int soma_reply_send(soma_agent *self, soma_handle promise, const soma_type *type, const void *body)
+{
+    struct message *asked = NULL;
+    if (!self || !type || !body)
+        return SOMA_EINVAL;
+    int error = request_find(self, promise, &asked);
+    if (error)
+        return error;
+    struct worker *worker = self->worker;
+    error = reply_send(worker->system, worker_or_outside(worker), soma_self(self), asked->sender, asked->body[0], type,
+                       body);
+    if (error != SOMA_ENOMEM && error != SOMA_ETOOBIG) // those two may be tried again
+        request_settled(self, promise, asked);
+    return error;
+}
+
+int soma_reply_fail(soma_agent *self, soma_handle promise, int error)
+{
+    struct message *asked = NULL;
+    if (!self || !error)
+        return SOMA_EINVAL;
+    int failed = request_find(self, promise, &asked);
+    if (failed)
+        return failed;
+    struct worker *worker = self->worker;
+    failed =
+        reply_fail(worker->system, worker_or_outside(worker), soma_self(self), asked->sender, asked->body[0], error);
+    if (failed != SOMA_ENOMEM)
+        request_settled(self, promise, asked);
+    return failed;
+}
+
+soma_handle soma_reply_later(soma_agent *self)
+{
+    if (!self)
+        return SOMA_EINVAL;
+    struct message *asked = request_current(self);
+    if (!asked)
+        return SOMA_ESTATE;
+    struct message *kept = message_new(worker_or_outside(self->worker), MESSAGE_REQUEST, sizeof(uint64_t));
+    if (!kept)
+        return SOMA_ENOMEM;
+    kept->sender = asked->sender;
+    kept->body[0] = asked->body[0];
+    int64_t handle = pending_add(self, kept);
+    if (handle < 0)
+        message_free(worker_or_outside(self->worker), kept);
+    else
+        asked->settled = true;
+    return handle;
+}
+
+/* A second block with the same content, for another mailbox. */
+static int message_copy(struct worker *worker, const struct message *message, struct message **copy)
+{
+    if (message->kind == MESSAGE_PLAIN || message->kind == MESSAGE_REQUEST)
+        return message_build(worker, message->kind, message->kind == MESSAGE_REQUEST ? message->body[0] : 0,
+                             message->type, message_body(message), copy);
+    if (message->kind != MESSAGE_SHARED)
+        return SOMA_ESTATE;
+    *copy = message_new(worker, MESSAGE_SHARED, sizeof(uint64_t));
+    if (!*copy)
+        return SOMA_ENOMEM;
+    (*copy)->type = message->type;
+    (*copy)->body[0] = (uintptr_t)soma_body_share((soma_body *)(uintptr_t)message->body[0]);
+    return 0;
+}
+
+int soma_forward(soma_agent *self, soma_ref to)
+{
+    if (!self)
+        return SOMA_EINVAL;
+    struct worker *worker = self->worker;
+    struct message *message = worker->current, *copy;
+    if (!message || message->settled)
+        return SOMA_ESTATE;
+    int error = message_copy(worker_or_outside(worker), message, &copy);
+    if (error)
+        return error;
+    copy->sender = message->sender;
+    message->settled = message->kind == MESSAGE_REQUEST;
+    return message_push(worker->system, worker_or_outside(worker), to, copy);
+}
+
+/* ---- the agent's end ---- */
+
+void pending_end(soma_agent *agent)
+{
+    struct worker *worker = worker_or_outside(agent->worker);
+    soma_system *system = agent->worker->system;
+    for (uint32_t i = 0; i < agent->extension->capacity; i++) {
+        struct message *message = agent->extension->pending[i].message;
+        if (!message)
+            continue;
+        agent->extension->pending[i].message = NULL;
+        if (message->kind != MESSAGE_REQUEST) {
+            timer_end(agent, timer_of(message));
+            continue;
+        }
+        if (!u32_load(&system->stopping))
+            reply_fail(system, worker, soma_self(agent), message->sender, message->body[0], SOMA_EGONE);
+        message_free(worker, message);
+    }
+}

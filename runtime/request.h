@@ -1,0 +1,16 @@
+/* Requests as the turns of agents see them: what comes back settles a pending one. See include/soma/request.h. */
+#ifndef RUNTIME_REQUEST_H
+#define RUNTIME_REQUEST_H
+
+#include "runtime/send.h"
+
+/* A MESSAGE_REPLY, MESSAGE_ERROR or MESSAGE_TIMEOUT has come. What the handler for it returned; 0 if it came late. */
+int request_settle(struct worker *worker, soma_agent *agent, const struct message *message);
+
+/* A request's handler has returned: who got no answer, and won't, is told why. */
+void request_handled(struct worker *worker, const soma_agent *agent, struct message *message, int error);
+
+/* The agent ends: all that it waited for is forgotten, and who waits for it is told. */
+void pending_end(soma_agent *agent);
+
+#endif

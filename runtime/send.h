@@ -1,0 +1,66 @@
+/*
+ * The way of a message: built as a block, pushed into a mailbox or carried to another node, and disposed of. `worker`
+ * is the caller's, NULL for threads outside: it says whose pool a block comes from.
+ */
+#ifndef RUNTIME_SEND_H
+#define RUNTIME_SEND_H
+
+#include "runtime/message.h"
+#include "runtime/system.h"
+
+/* What a MESSAGE_CALLBACK's body holds. */
+struct callback {
+    int (*run)(soma_agent *self, void *state, void *arg);
+    void (*drop)(void *arg);
+    void *arg;
+};
+
+/* What a MESSAGE_SHARED's body points to: soma_body of include/soma/body.h. */
+struct soma_body {
+    shared_u32 references;
+    const soma_type *type;
+    bool adopted; /* its strings and arrays are heap blocks of their own */
+    uint64_t words[];
+};
+
+/* A block of a kind with room for `size` bytes of body, from nobody; NULL when memory is out. */
+struct message *message_new(struct worker *worker, enum message_kind kind, size_t size);
+
+/* A block of a kind with the handle `word` first (if the kind has one) and a copy of the body behind it. */
+int message_build(struct worker *worker, enum message_kind kind, uint64_t word, const soma_type *type, const void *body,
+                  struct message **result);
+
+/* Frees the block alone. */
+void message_free(struct worker *worker, struct message *message);
+
+/* Frees a block and what it holds, whatever its kind. */
+void message_dispose(struct worker *worker, struct message *message);
+
+/* Sends a block; takes it, whatever it returns. What reaches nobody is a dead letter, and a request's sender is told.
+ */
+int message_push(soma_system *system, struct worker *worker, soma_ref to, struct message *message);
+
+/* Puts a block whose generation and sender are set into its sender's own mailbox, from outside. Timers. */
+void message_push_own(soma_system *system, struct message *message);
+
+/* Drops a message that reached nobody, for a reason: counts it, tells who must know. */
+void message_dead(soma_system *system, struct worker *worker, soma_ref to, struct message *message, int reason);
+
+/* An agent has no handler for a message that it got: a dead letter, and a request fails. The block stays. */
+void message_unhandled(struct worker *worker, soma_ref self, struct message *message);
+
+/* Answers a request: `requester` and `handle` are its sender and first word. */
+int reply_send(soma_system *system, struct worker *worker, soma_ref from, soma_ref requester, uint64_t handle,
+               const soma_type *type, const void *body);
+int reply_fail(soma_system *system, struct worker *worker, soma_ref from, soma_ref requester, uint64_t handle,
+               int error);
+
+/* The message that a block carries to a handler. */
+static inline const void *message_body(const struct message *message)
+{
+    if (message->kind == MESSAGE_SHARED)
+        return ((const struct soma_body *)(uintptr_t)message->body[0])->words;
+    return message->body + (message->kind == MESSAGE_REQUEST || message->kind == MESSAGE_REPLY);
+}
+
+#endif

@@ -1,0 +1,30 @@
+/* Futexes by system call, which libc does not wrap, and threads without signals. */
+#include "runtime/thread.h"
+#include <linux/futex.h>
+#include <signal.h>
+#include <soma/error.h>
+#include <stddef.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+void futex_wait(shared_u32 *word, uint32_t value, uint64_t nanoseconds)
+{
+    struct timespec limit = {(time_t)(nanoseconds / 1000000000u), (long)(nanoseconds % 1000000000u)};
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, nanoseconds == FUTEX_FOREVER ? NULL : &limit, NULL, 0);
+}
+
+void futex_wake(shared_u32 *word)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+int thread_start(pthread_t *thread, void *(*main)(void *), void *argument)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failed = pthread_create(thread, NULL, main, argument);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return failed ? SOMA_ETHREAD : 0;
+}

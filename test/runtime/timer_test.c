@@ -1,0 +1,167 @@
+/* Timers on the real clock: never early, periodic, cancelled, named, ended with their agent. Their order: driver_test.
+ */
+#include "test_support.h"
+#include <soma/soma.h>
+#include <stdatomic.h>
+
+SOMA_MESSAGE(fire, (u64, deadline), (u32, n))
+SOMA_MESSAGE(beat)
+SOMA_MESSAGE(set_many, (u32, count))
+SOMA_MESSAGE(set_beat)
+SOMA_MESSAGE(misuse)
+SOMA_MESSAGE(count)
+SOMA_MESSAGE(counted, (u32, fired), (u32, early), (u32, beats), (bool, ok))
+
+struct sleeper {
+    struct counted counted;
+    soma_handle beat;
+};
+
+static int on_fire(soma_agent *self, struct sleeper *my, const struct fire *m)
+{
+    my->counted.fired++;
+    my->counted.early += soma_now(self) < m->deadline;
+    return 0;
+}
+
+static int on_set_many(soma_agent *self, struct sleeper *my, const struct set_many *m)
+{
+    (void)my;
+    for (uint32_t i = 0; i < m->count; i++) {
+        uint64_t delay = soma_random(self) % (20 * SOMA_MS);
+        // the deadline that is told is a little earlier than the one that is set, which is counted from a later now
+        soma_handle timer = soma_after(self, delay, fire, .deadline = soma_now(self) + delay, .n = i);
+        if (timer <= 0)
+            return (int)timer;
+        if (i % 3 == 0 && soma_timer_cancel(self, timer))
+            return SOMA_ESTATE;
+    }
+    return 0;
+}
+
+static int on_beat(soma_agent *self, struct sleeper *my, const struct beat *m)
+{
+    (void)m;
+    if (++my->counted.beats == 5)
+        return soma_timer_cancel(self, soma_timer_find(self, "beat"));
+    return 0;
+}
+
+static int on_set_beat(soma_agent *self, struct sleeper *my, const struct set_beat *m)
+{
+    (void)m;
+    my->beat = soma_each(self, SOMA_MS, beat);
+    return soma_timer_name(self, my->beat, "beat");
+}
+
+static int on_misuse(soma_agent *self, struct sleeper *my, const struct misuse *m)
+{
+    (void)m;
+    soma_handle long_one = soma_after(self, SOMA_NEVER - 1, beat), other = soma_after(self, SOMA_SECOND, beat);
+    my->counted.ok = long_one > 0 && soma_timer_name(self, long_one, "a") == 0 &&
+                     soma_timer_name(self, long_one, "a") == 0 && soma_timer_name(self, other, "a") == SOMA_EEXIST &&
+                     soma_timer_find(self, "a") == long_one && soma_timer_find(self, "b") == SOMA_ENOENT &&
+                     soma_timer_cancel(self, soma_timer_find(self, "b")) == SOMA_ENOENT &&
+                     soma_timer_cancel(self, long_one) == 0 && soma_timer_cancel(self, long_one) == SOMA_ENOENT &&
+                     soma_timer_find(self, "a") == SOMA_ENOENT && soma_timer_name(self, other, "a") == 0 &&
+                     soma_timer_cancel(self, 12345) == SOMA_ENOENT && soma_timer_cancel(self, 0) == SOMA_ENOENT &&
+                     soma_timer_cancel(NULL, other) == SOMA_EINVAL && soma_each(self, 0, beat) == SOMA_EINVAL &&
+                     soma_after(NULL, 1, beat) == SOMA_EINVAL && soma_after(self, SOMA_NEVER, beat) == SOMA_EINVAL &&
+                     soma_timer_name(self, other, NULL) == SOMA_EINVAL && soma_timer_find(self, NULL) == SOMA_EINVAL;
+    return 0;
+}
+
+static int on_count(soma_agent *self, struct sleeper *my, const struct count *m)
+{
+    (void)m;
+    return soma_reply_send(self, 0, &counted_type, &my->counted);
+}
+
+static const soma_behavior sleeper = {
+    .name = "sleeper",
+    .state_size = sizeof(struct sleeper),
+    .handlers = SOMA_HANDLERS(SOMA_ON(fire, on_fire), SOMA_ON(beat, on_beat), SOMA_ON(set_many, on_set_many),
+                              SOMA_ON(set_beat, on_set_beat), SOMA_ON(misuse, on_misuse), SOMA_ON(count, on_count)),
+};
+
+struct fixture {
+    soma_system *system;
+    soma_ref sleeper;
+};
+
+static struct counted ask_count(struct fixture *f)
+{
+    struct counted counted;
+    assert_int_equal(soma_call(f->system, f->sleeper, 60 * SOMA_SECOND, &counted, counted, count), 0);
+    return counted;
+}
+
+static int setup(void **state)
+{
+    static struct fixture f;
+    *state = &f;
+    return soma_system_open(&f.system, &(soma_options){.workers = 2}) ||
+           soma_spawn(f.system, &sleeper, NULL, &f.sleeper);
+}
+
+static int teardown(void **state)
+{
+    return soma_system_close(&((struct fixture *)*state)->system);
+}
+
+static void test_many(void **state)
+{
+    struct fixture *f = *state;
+    uint32_t many = test_load(20000);
+    assert_int_equal(soma_send(f->system, f->sleeper, set_many, .count = many), 0);
+    struct counted counted;
+    do
+        counted = ask_count(f);
+    while (counted.fired < many - (many + 2) / 3);
+    assert_int_equal(counted.fired, many - (many + 2) / 3);
+    assert_int_equal(counted.early, 0);
+}
+
+static void test_periodic(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(soma_send(f->system, f->sleeper, set_beat), 0);
+    while (ask_count(f).beats < 5)
+        ;
+    uint64_t later = soma_now(f->system) + 5 * SOMA_MS;
+    while (soma_now(f->system) < later)
+        assert_int_equal(ask_count(f).beats, 5);
+}
+
+static void test_misuse(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(soma_send(f->system, f->sleeper, misuse), 0);
+    assert_true(ask_count(f).ok);
+    assert_int_equal(soma_system_now(NULL), 0);
+    assert_int_equal(soma_random(NULL), 0);
+}
+
+/* Agents that end with timers pending, due and in their mailbox: nothing fires for the slot's next agent. */
+static void test_end(void **state)
+{
+    struct fixture *f = *state;
+    for (uint32_t i = 0; i < test_load(2000); i++) {
+        soma_ref ref;
+        assert_int_equal(soma_spawn(f->system, &sleeper, NULL, &ref), 0);
+        assert_int_equal(soma_send(f->system, ref, set_many, .count = 30), 0);
+        assert_int_equal(soma_kill(f->system, ref), 0);
+    }
+    assert_int_equal(ask_count(f).fired, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_many, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_periodic, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_misuse, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_end, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
