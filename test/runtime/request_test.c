@@ -10,6 +10,7 @@ SOMA_MESSAGE(answer, (u64, n))
 SOMA_MESSAGE(answer_text, (string, s))
 SOMA_MESSAGE(misfit)
 SOMA_MESSAGE(keep)
+SOMA_MESSAGE(how_many)
 SOMA_MESSAGE(let_go, (u64, n))
 SOMA_MESSAGE(silent)
 SOMA_MESSAGE(refuse, (i32, error))
@@ -22,6 +23,7 @@ SOMA_MESSAGE(twice)
 
 struct server {
     soma_handle kept;
+    uint64_t keeps;
     soma_ref next;
 };
 
@@ -47,10 +49,17 @@ static int on_misfit(soma_agent *self, struct server *my, const struct misfit *m
 static int on_keep(soma_agent *self, struct server *my, const struct keep *m)
 {
     (void)m;
+    my->keeps++;
     my->kept = soma_reply_later(self);
     if (my->kept < 0)
         return (int)my->kept;
     return soma_reply(self, answer, .n = 0) == SOMA_ESTATE ? 0 : SOMA_EINVAL; // it is a promise now
+}
+
+static int on_how_many(soma_agent *self, struct server *my, const struct how_many *m)
+{
+    (void)m;
+    return soma_reply(self, answer, .n = my->keeps);
 }
 
 static int on_let_go(soma_agent *self, struct server *my, const struct let_go *m)
@@ -115,9 +124,9 @@ static const soma_behavior server = {
     .state_size = sizeof(struct server),
     .init = server_init,
     .handlers = SOMA_HANDLERS(SOMA_ON(ask, on_ask), SOMA_ON(ask_text, on_ask_text), SOMA_ON(misfit, on_misfit),
-                              SOMA_ON(keep, on_keep), SOMA_ON(let_go, on_let_go), SOMA_ON(silent, on_silent),
-                              SOMA_ON(refuse, on_refuse), SOMA_ON(fall, on_fall), SOMA_ON(pass_on, on_pass),
-                              SOMA_ON(twice, on_twice)),
+                              SOMA_ON(keep, on_keep), SOMA_ON(how_many, on_how_many), SOMA_ON(let_go, on_let_go),
+                              SOMA_ON(silent, on_silent), SOMA_ON(refuse, on_refuse), SOMA_ON(fall, on_fall),
+                              SOMA_ON(pass_on, on_pass), SOMA_ON(twice, on_twice)),
 };
 
 static soma_system *open_system(void)
@@ -210,14 +219,14 @@ static void *wait_for_promise(void *argument)
 static int promise_ends(soma_system *system, soma_ref to, uint64_t *n, void (*end)(soma_system *, soma_ref))
 {
     struct waiter waiter = {.system = system, .to = to};
-    soma_stats before, now;
-    assert_int_equal(soma_system_stats(system, &before), 0);
+    struct answer before, reply;
+    assert_int_equal(CALL(system, to, how_many), 0);
+    before = reply;
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, wait_for_promise, &waiter), 0);
-    do { // until the server has handled it
-        sched_yield();
-        assert_int_equal(soma_system_stats(system, &now), 0);
-    } while (now.processed == before.processed);
+    do // until the server has it
+        assert_int_equal(CALL(system, to, how_many), 0);
+    while (reply.n == before.n);
     end(system, to);
     pthread_join(thread, NULL);
     *n = waiter.reply.n;
