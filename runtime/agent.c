@@ -261,6 +261,7 @@ static void turn_idle(struct worker *worker, soma_agent *agent, const struct mes
 void agent_turn(struct worker *worker, soma_agent *agent, uint32_t batch)
 {
     agent->worker = worker;
+    ptr_store(&worker->running, (void *)(uintptr_t)agent->dispatch);
     struct message *message = mailbox_first(&agent->mailbox);
     uint32_t handled = 0;
     for (uint32_t left = batch;; left--) {

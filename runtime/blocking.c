@@ -84,14 +84,12 @@ void blocking_end(struct worker *own)
     futex_wake(&own->awake);   // by now it may be gone; then this wakes nobody
 }
 
-void blocking_join(soma_system *system)
+void blocking_stop(soma_system *system)
 {
     for (struct worker *own = system->blocking; own; own = own->own_next) {
         u32_store(&own->awake, 1);
         futex_wake(&own->awake);
     }
-    for (struct worker *own = system->blocking; own; own = own->own_next)
-        pthread_join(own->thread, NULL);
 }
 
 void blocking_free(soma_system *system)

@@ -16,8 +16,8 @@ void blocking_schedule(soma_system *system, struct worker *own);
 /* The agent has ended: its thread leaves after the turn that it is in. Any thread. */
 void blocking_end(struct worker *own);
 
-/* Tells all their threads to stop, which they do after the turn that they are in, and joins them. */
-void blocking_join(soma_system *system);
+/* Tells all their threads to leave, after the turn that they are in; they are joined as other workers. */
+void blocking_stop(soma_system *system);
 
 /* Frees the joined workers. */
 void blocking_free(soma_system *system);

@@ -48,6 +48,17 @@ static uint32_t cores(void)
     return online > SOMA_WORKERS_MAX ? SOMA_WORKERS_MAX : (uint32_t)online;
 }
 
+static int log_level_resolve(soma_log_level *level)
+{
+    const char *text = getenv("SOMA_LOG_LEVEL");
+    if (*level > SOMA_LOG_DEBUG)
+        return SOMA_EINVAL;
+    if (*level != SOMA_LOG_DEFAULT)
+        return 0;
+    *level = SOMA_LOG_INFO;
+    return text && *text ? soma_log_level_parse(text, level) : 0;
+}
+
 int options_resolve(const soma_options *given, soma_options *result)
 {
     *result = given ? *given : (soma_options){0};
@@ -55,11 +66,15 @@ int options_resolve(const soma_options *given, soma_options *result)
         {&result->workers, "SOMA_WORKERS", cores(), SOMA_WORKERS_MAX},
         {&result->batch, "SOMA_BATCH", 100, 1000000},
         {&result->slots, "SOMA_SLOTS", 1u << 24, 1u << 28},
+        {&result->pin, "SOMA_PIN", 0, 1},
+        {&result->drain_ms, "SOMA_DRAIN_MS", 30000, UINT32_MAX},
     };
     for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
         int error = option_resolve(&options[i]);
         if (error)
             return error;
     }
-    return 0;
+    if (!result->log_sink)
+        result->log_sink = soma_log_stderr;
+    return log_level_resolve(&result->log_level);
 }

@@ -58,7 +58,7 @@ static void slab_carve(struct pool *pool, uint8_t class)
         top = ptr_load(&depot->slabs);
         slab->next = top;
     } while (!ptr_cas(&depot->slabs, top, slab));
-    u64_add(&depot->memory, SLAB_BYTES);
+    u64_add(&depot->memory[class], SLAB_BYTES);
 
     size_t size = (size_t)64 << class;
     struct pool_block *chain = NULL;

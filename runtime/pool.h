@@ -24,7 +24,7 @@ struct pool_block {
 struct pool_depot {
     shared_ptr chains[POOL_CLASSES]; /* stack of full chains: pushed by cas, taken whole by exchange (no ABA) */
     shared_ptr slabs;                /* every slab, for the end */
-    shared_u64 memory;               /* bytes in slabs */
+    shared_u64 memory[POOL_CLASSES]; /* bytes in slabs */
 };
 
 struct pool_list {

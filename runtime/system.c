@@ -5,9 +5,11 @@
 #include "runtime/options.h"
 #include "runtime/send.h"
 #include "runtime/thread.h"
+#include <errno.h>
 #include <soma/error.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* ---- opening ---- */
 
@@ -20,14 +22,49 @@ static uint64_t node_identity(const struct driver *driver)
     return node;
 }
 
+/* Says each second which handler a closing system waits for. */
+static void worker_join(struct worker *worker)
+{
+    soma_system *system = worker->system;
+    for (uint32_t seconds = 1;; seconds++) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until); // what pthread_timedjoin_np counts by; no agent sees it
+        until.tv_sec++;
+        if (pthread_timedjoin_np(worker->thread, NULL, &until) != ETIMEDOUT)
+            return;
+        const struct dispatch *running = ptr_load(&worker->running);
+        soma_system_log(system, SOMA_LOG_WARNING, "closing: since %u s a handler of '%s' has not returned", seconds,
+                        running ? running->behavior->name : "?");
+    }
+}
+
 static void workers_join(soma_system *system, uint32_t count)
 {
     u32_store(&system->stopping, 1);
     fence_full(); // pairs with worker_sleep: who doesn't see it is asleep, and roused
     worker_wake_all(system);
+    blocking_stop(system);
     for (uint32_t i = 0; i < count; i++)
-        pthread_join(system->workers[i].thread, NULL);
-    blocking_join(system);
+        worker_join(&system->workers[i]);
+    for (struct worker *own = system->blocking; own; own = own->own_next)
+        worker_join(own);
+}
+
+/* One core each, in their order; where that is not allowed they run anywhere. */
+static void worker_pin(const struct worker *worker)
+{
+    cpu_set_t all, one;
+    if (pthread_getaffinity_np(worker->thread, sizeof(all), &all) || !CPU_COUNT(&all))
+        return;
+    uint32_t skip = worker->index % (uint32_t)CPU_COUNT(&all);
+    for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (!CPU_ISSET(cpu, &all) || skip--)
+            continue;
+        CPU_ZERO(&one);
+        CPU_SET(cpu, &one);
+        pthread_setaffinity_np(worker->thread, sizeof(one), &one);
+        return;
+    }
 }
 
 static int workers_start(soma_system *system)
@@ -47,6 +84,8 @@ static int workers_start(soma_system *system)
             workers_join(system, i);
             return error;
         }
+        if (system->options.pin)
+            worker_pin(&system->workers[i]);
     }
     return 0;
 }
@@ -54,6 +93,7 @@ static int workers_start(soma_system *system)
 static void system_free(soma_system *system)
 {
     clock_close(&system->clock);
+    log_close(&system->log);
     names_close(&system->names);
     blocking_free(system);
     pool_depot_destroy(&system->depot);
@@ -63,6 +103,16 @@ static void system_free(soma_system *system)
     pthread_mutex_destroy(&system->lock);
     free(system->workers);
     free(system);
+}
+
+/* On the steady clock, which is also the real driver's. */
+static void condition_init(pthread_cond_t *condition)
+{
+    pthread_condattr_t steady;
+    pthread_condattr_init(&steady);
+    pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
+    pthread_cond_init(condition, &steady);
+    pthread_condattr_destroy(&steady);
 }
 
 static int system_start(soma_system *system)
@@ -94,8 +144,9 @@ int system_open_driven(soma_system **system, const soma_options *options, const 
     if (driver->runnable)
         opened->options.workers = 1;
     opened->node = node_identity(driver);
+    log_open(&opened->log, resolved.log_level, resolved.log_sink, resolved.log_context, driver->runnable);
     pthread_mutex_init(&opened->lock, NULL);
-    pthread_cond_init(&opened->changed, NULL);
+    condition_init(&opened->changed);
     pthread_mutex_init(&opened->dispatches.lock, NULL);
     pthread_mutex_init(&opened->names.lock, NULL);
     error = system_start(opened);
@@ -170,20 +221,27 @@ static bool system_rests(const soma_system *system)
     return all_asleep(system) && u64_load(&system->wakes) == wakes;
 }
 
-static void system_drain(soma_system *system)
+/* False if the time was over first. */
+static bool system_drain(soma_system *system)
 {
+    uint64_t now = system->driver.now(system->driver.context);
+    uint64_t until = now + system->options.drain_ms * UINT64_C(1000000);
+    const struct timespec limit = {(time_t)(until / 1000000000u), (long)(until % 1000000000u)};
+    int late = 0;
     pthread_mutex_lock(&system->lock);
-    while (!system_rests(system))
-        pthread_cond_wait(&system->changed, &system->lock); // told by the last one that falls asleep
+    while (!late && !system_rests(system)) // told by the last one that falls asleep
+        late = pthread_cond_timedwait(&system->changed, &system->lock, &limit);
     pthread_mutex_unlock(&system->lock);
+    return !late;
 }
 
 /* What is still in a mailbox becomes dead letters. The workers are gone: nobody pushes. */
-static void mailbox_empty(struct worker *worker, soma_agent *agent)
+static uint32_t mailbox_empty(struct worker *worker, soma_agent *agent)
 {
     soma_ref to = {worker->system->node, (uint32_t)(agent - worker->system->slots.base), 0};
     struct message *message = ptr_load(&agent->mailbox.head) > MAIL_HELD ? ptr_load(&agent->mailbox.tail) : NULL;
-    while (message) {
+    uint32_t count = 0;
+    for (; message; count++) {
         struct message *next = ptr_load(&message->next);
         to.generation = message->generation;
         message_dead(worker->system, worker, to, message, SOMA_EGONE);
@@ -191,19 +249,40 @@ static void mailbox_empty(struct worker *worker, soma_agent *agent)
     }
     ptr_store(&agent->mailbox.head, MAIL_HELD); // what stop hooks send from now on waits here for the sweep below
     ptr_store(&agent->mailbox.tail, NULL);
+    return count;
 }
 
-static void agents_end(soma_system *system)
+/* What a drain that took too long leaves undone, by the agent that has most of it. */
+struct leftover {
+    uint64_t messages;
+    uint32_t agents;
+    uint32_t most;
+    const char *behavior; /* of the agent with most */
+};
+
+static void leftover_add(struct leftover *left, const char *behavior, uint32_t messages)
+{
+    left->messages += messages;
+    left->agents += messages > 0;
+    if (messages <= left->most)
+        return;
+    left->most = messages;
+    left->behavior = behavior;
+}
+
+static void agents_end(soma_system *system, struct leftover *left)
 {
     struct worker *worker = &system->workers[0]; // its thread is gone: this one is it now
     uint32_t used = u32_load(&system->slots.used);
     for (uint32_t i = 0; i < used; i++) {
         soma_agent *agent = &system->slots.base[i];
+        const char *behavior = NULL;
         if (life_alive(u64_load(&agent->life))) {
             agent->worker = worker;
+            behavior = agent->dispatch->behavior->name;
             agent_end(worker, agent, 0); // before its mail goes: a timer that has fired belongs to both
         }
-        mailbox_empty(worker, agent);
+        leftover_add(left, behavior ? behavior : "(ended)", mailbox_empty(worker, agent));
     }
     for (uint32_t i = 0; i < used; i++)
         mailbox_empty(worker, &system->slots.base[i]);
@@ -219,14 +298,19 @@ static int system_end(soma_system **pointer, bool drain)
         return SOMA_ESTATE;
     u32_store(&system->closing, 1);
     fence_full(); // pairs with the fence in worker_sleep: either it sees closing, or we see its bit
-    if (drain && !driven)
-        system_drain(system);
+    bool drained = !drain || driven || system_drain(system);
+    signals_close(system);
     clock_stop(&system->clock);
     workers_join(system, driven ? 0 : system->options.workers);
-    agents_end(system);
+    struct leftover left = {0};
+    agents_end(system, &left);
+    if (!drained)
+        soma_log_warning(system, "closed after %u ms with %llu messages of %u agents unhandled, %u of them of a '%s'",
+                         system->options.drain_ms, (unsigned long long)left.messages, left.agents, left.most,
+                         left.behavior ? left.behavior : "?");
     system_free(system);
     *pointer = NULL;
-    return 0;
+    return drained ? 0 : SOMA_ETIMEOUT;
 }
 
 int soma_system_close(soma_system **system)
@@ -264,6 +348,16 @@ int soma_system_stats(const soma_system *system, soma_stats *stats)
         .steals = sum.steals.value,
         .sleeps = sum.sleeps.value,
     };
-    stats->memory = u64_load(&system->depot.memory);
+    for (uint32_t i = 0; i < system->options.workers; i++)
+        stats->queued += run_ring_count(&system->workers[i].ring);
+    for (uint32_t class = 0; class < POOL_CLASSES; class ++) {
+        stats->memory_by_class[class] = u64_load(&system->depot.memory[class]);
+        stats->memory += stats->memory_by_class[class];
+    }
     return 0;
+}
+
+void *soma_system_data(const soma_system *system)
+{
+    return system ? system->options.data : NULL;
 }

@@ -5,6 +5,7 @@
 #include "runtime/clock.h"
 #include "runtime/dispatch.h"
 #include "runtime/driver.h"
+#include "runtime/log.h"
 #include "runtime/names.h"
 #include "runtime/slot.h"
 #include "runtime/worker.h"
@@ -29,15 +30,22 @@ struct soma_system {
     struct dispatch_table dispatches;
     struct clock clock;
     struct names names;
+    struct log log;
     struct counters outside; /* of threads outside: they add atomically */
     pthread_mutex_t lock;
     pthread_cond_t changed;  /* run and close wait for it */
     bool stopped;            /* under lock, as what follows */
     struct worker *blocking; /* of blocking agents */
     struct counters retired; /* of those that have ended */
+    bool signals;            /* a thread waits for them */
+    shared_u32 signals_done; /* it is to leave */
+    pthread_t signal_thread;
 };
 
 /* Is the calling thread one of the system's own? A driven system has but one thread, so always. */
 bool system_on_worker(const soma_system *system);
+
+/* Ends the thread of soma_system_stop_on_signals(), if there is one. */
+void signals_close(soma_system *system);
 
 #endif

@@ -37,6 +37,7 @@ struct worker {
     uint64_t random;         /* soma_random's state; 0 before the first */
     bool exiting;            /* the agent asked to end */
     int exit_reason;
+    shared_ptr running; /* the dispatch of the agent whose turn it is, or was last; for a closer that waits */
     uint32_t lifo_streak;
     uint32_t tick;
     uint32_t index;

@@ -6,6 +6,10 @@
 #define SOMA_SYSTEM_H
 
 #include <soma/agent.h>
+#include <soma/log.h>
+
+/** How many sizes of message blocks there are. */
+#define SOMA_CLASSES 7
 
 /** The most workers that a system takes. */
 #define SOMA_WORKERS_MAX 64
@@ -14,21 +18,29 @@
  * What a system is opened with. Zero means: the environment variable named, else the default. The code's value wins.
  */
 typedef struct soma_options {
-    uint32_t workers; /**< threads that run agents: SOMA_WORKERS, else one a core; at most #SOMA_WORKERS_MAX */
-    uint32_t batch;   /**< messages an agent may handle a turn: SOMA_BATCH, else 100; at most 1,000,000 */
-    uint32_t slots;   /**< most agents alive at once: SOMA_SLOTS, else 16,777,216; at most 268,435,456 */
+    uint32_t workers;  /**< threads that run agents: SOMA_WORKERS, else one a core; at most #SOMA_WORKERS_MAX */
+    uint32_t batch;    /**< messages an agent may handle a turn: SOMA_BATCH, else 100; at most 1,000,000 */
+    uint32_t slots;    /**< most agents alive at once: SOMA_SLOTS, else 16,777,216; at most 268,435,456 */
+    uint32_t pin;      /**< 1: each worker keeps to one core: SOMA_PIN, else not. Helps if nothing else runs there */
+    uint32_t drain_ms; /**< how long closing waits for messages to be handled: SOMA_DRAIN_MS, else 30,000 */
+    soma_log_level log_level; /**< what is logged: SOMA_LOG_LEVEL (a name), else info */
+    soma_log_sink *log_sink;  /**< where it goes; else soma_log_stderr() */
+    void *log_context;        /**< for the sink */
+    void *data;               /**< anything of the user's: soma_system_data() */
 } soma_options;
 
 /** A snapshot of a system's counters; see soma_system_stats(). */
 typedef struct soma_stats {
-    uint64_t agents;       /**< alive now */
-    uint64_t spawned;      /**< ever spawned */
-    uint64_t processed;    /**< messages handled */
-    uint64_t dead_letters; /**< messages that reached nobody */
-    uint64_t late_replies; /**< answers to requests that had ended already */
-    uint64_t steals;       /**< agents that a worker took from another one's queue */
-    uint64_t sleeps;       /**< times that a worker went to sleep */
-    uint64_t memory;       /**< bytes held for messages, slots excepted */
+    uint64_t agents;                        /**< alive now */
+    uint64_t spawned;                       /**< ever spawned */
+    uint64_t processed;                     /**< messages handled */
+    uint64_t dead_letters;                  /**< messages that reached nobody */
+    uint64_t late_replies;                  /**< answers to requests that had ended already */
+    uint64_t steals;                        /**< agents that a worker took from another one's queue */
+    uint64_t sleeps;                        /**< times that a worker went to sleep */
+    uint64_t queued;                        /**< agents that wait in the workers' queues now */
+    uint64_t memory;                        /**< bytes held for messages, slots excepted */
+    uint64_t memory_by_class[SOMA_CLASSES]; /**< the same by size of block, from 64 bytes on, doubling */
 } soma_stats;
 
 /**
@@ -41,11 +53,13 @@ typedef struct soma_stats {
 SOMA_API int soma_system_open(soma_system **system, const soma_options *options);
 
 /**
- * Closes a system and frees it: waits until every message is handled, then ends each agent (its stop runs), joins the
- * workers and sets `*system` to NULL. A system whose agents never come to rest is not drained by this: use
- * soma_system_cancel().
+ * Closes a system and frees it: waits until every message is handled, but no longer than the option drain_ms, then ends
+ * each agent (its stop runs; pending timers and requests are forgotten), joins the threads, flushes the log and sets
+ * `*system` to NULL. A handler that runs is always waited for; a log line says which one it is.
  * @param system NULL or a pointer to NULL is fine: 0
- * @return 0, or SOMA_ESTATE from one of the system's own workers. No other thread may use the system any more.
+ * @return 0; SOMA_ETIMEOUT if the time was over before all was handled: the system is closed all the same, the rest
+ *         became dead letters and a log line says whose; SOMA_ESTATE from one of the system's own threads, and nothing
+ *         happens. No other thread may use the system any more.
  */
 SOMA_API int soma_system_close(soma_system **system);
 
@@ -57,6 +71,17 @@ SOMA_API int soma_system_run(soma_system *system);
 
 /** Makes soma_system_run() return, now or when it is called. Any thread, agents too. SOMA_EINVAL on NULL. */
 SOMA_API int soma_system_stop(soma_system *system);
+
+/**
+ * Makes SIGINT and SIGTERM stop the system as soma_system_stop() does; a second signal ends the process at once. Blocks
+ * both signals in the calling thread, so call it in main before other threads start. The arrangement ends with the
+ * system, but the signals stay blocked.
+ * @return 0, SOMA_EINVAL (NULL), SOMA_ESTATE (done already), SOMA_ETHREAD
+ */
+SOMA_API int soma_system_stop_on_signals(soma_system *system);
+
+/** The option `data`. Any thread. NULL for NULL. */
+SOMA_API void *soma_system_data(const soma_system *system);
 
 /**
  * Reads the counters. Any thread; each is exact once the system is at rest, and never blocks a worker.

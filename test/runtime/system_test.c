@@ -1,8 +1,10 @@
 /* Systems: options and environment, run and stop, two at once, cancel, calls in the wrong place. */
 #include "test_support.h"
+#include <signal.h>
 #include <soma/soma.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <unistd.h>
 
 SOMA_MESSAGE(go)
 
@@ -85,6 +87,61 @@ static void test_cancel_ends_a_restless_system(void **state)
     assert_null(first);
 }
 
+static atomic_uint warnings;
+
+static void count_warnings(void *context, const soma_log_record *record)
+{
+    (void)context;
+    if (record->level == SOMA_LOG_WARNING && strstr(record->text, "'restless'"))
+        atomic_fetch_add(&warnings, 1);
+}
+
+static void test_close_gives_up(void **state)
+{
+    (void)state;
+    soma_system *system;
+    soma_ref ref;
+    const soma_options options = {.drain_ms = 20, .log_sink = count_warnings, .data = &warnings, .pin = 1};
+    assert_int_equal(soma_system_open(&system, &options), 0);
+    assert_ptr_equal(soma_system_data(system), &warnings);
+    assert_int_equal(soma_spawn(system, &restless, NULL, &ref), 0);
+    assert_int_equal(soma_send(system, ref, go), 0);
+    assert_int_equal(soma_system_close(&system), SOMA_ETIMEOUT);
+    assert_null(system);
+    assert_int_equal(warnings, 1);
+    assert_null(soma_system_data(NULL));
+}
+
+static void test_signals(void **state)
+{
+    (void)state;
+    soma_system *system;
+    assert_int_equal(soma_system_open(&system, &(soma_options){.log_level = SOMA_LOG_OFF}), 0);
+    assert_int_equal(soma_system_stop_on_signals(NULL), SOMA_EINVAL);
+    assert_int_equal(soma_system_stop_on_signals(system), 0);
+    assert_int_equal(soma_system_stop_on_signals(system), SOMA_ESTATE);
+    assert_int_equal(kill(getpid(), SIGTERM), 0);
+    assert_int_equal(soma_system_run(system), 0);
+    assert_int_equal(soma_system_close(&system), 0);
+}
+
+static void test_memory_is_told(void **state)
+{
+    (void)state;
+    soma_system *system;
+    soma_ref ref;
+    soma_stats stats;
+    assert_int_equal(soma_system_open(&system, &(soma_options){.drain_ms = 1, .log_level = SOMA_LOG_OFF}), 0);
+    assert_int_equal(soma_spawn(system, &restless, NULL, &ref), 0);
+    assert_int_equal(soma_send(system, ref, go), 0);
+    do
+        assert_int_equal(soma_system_stats(system, &stats), 0);
+    while (stats.processed < 10);
+    assert_true(stats.memory > 0);
+    assert_int_equal(stats.memory, stats.memory_by_class[0]);
+    assert_int_equal(soma_system_cancel(&system), 0);
+}
+
 static void test_open_close_many(void **state)
 {
     (void)state;
@@ -109,6 +166,9 @@ int main(void)
                                        cmocka_unit_test(test_environment),
                                        cmocka_unit_test(test_run_stop_and_close_from_a_worker),
                                        cmocka_unit_test(test_cancel_ends_a_restless_system),
+                                       cmocka_unit_test(test_close_gives_up),
+                                       cmocka_unit_test(test_signals),
+                                       cmocka_unit_test(test_memory_is_told),
                                        cmocka_unit_test(test_open_close_many),
                                        cmocka_unit_test(test_errors_have_texts)};
     return cmocka_run_group_tests(tests, NULL, NULL);

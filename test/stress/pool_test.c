@@ -54,7 +54,7 @@ static void test_blocks_go_round(void **state)
     }
     pthread_join(consumer, NULL);
     assert_int_equal(pair.wrong, 0);
-    assert_true(u64_load(&pair.depot.memory) < 1u << 20); // recycled, not made anew
+    assert_true(u64_load(&pair.depot.memory[0]) < 1u << 20); // recycled, not made anew
     pool_depot_destroy(&pair.depot);
 }
 
@@ -73,7 +73,7 @@ static void test_a_burst_is_reused(void **state)
         assert_non_null(blocks[i] = pool_take(&from, 0));
     for (uint32_t i = 0; i < count; i++)
         pool_give(&to, 0, blocks[i]);
-    uint64_t memory = u64_load(&depot.memory);
+    uint64_t memory = u64_load(&depot.memory[0]);
     uint32_t again = count - count / 8; // some stay in the other pool's own lists
     for (uint32_t i = 0; i < again; i++) {
         assert_non_null(blocks[i] = pool_take(&from, 0));
@@ -81,7 +81,7 @@ static void test_a_burst_is_reused(void **state)
     }
     for (uint32_t i = 0; i < again; i++)
         assert_int_equal(blocks[i][MARK_AT], i);
-    assert_int_equal(u64_load(&depot.memory), memory);
+    assert_int_equal(u64_load(&depot.memory[0]), memory);
     free(blocks);
     pool_depot_destroy(&depot);
 }
