@@ -2,15 +2,12 @@
  * soma_bench WORKLOAD [--workers N] [--ops N] [--json]: measures one workload and prints a line. bench/README.md says
  * what each workload is. `demo` is spawn for people: a million agents, and what they cost.
  */
+#include "bench.h"
 #include <getopt.h>
-#include <inttypes.h>
-#include <soma/soma.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #define RING_AGENTS 503u
@@ -28,23 +25,7 @@ SOMA_MESSAGE(grow, (ref, parent), (u64, first), (u64, leaves))
 SOMA_MESSAGE(sum, (u64, value))
 SOMA_MESSAGE(poke)
 
-struct bench {
-    uint32_t workers;
-    uint64_t ops;
-    double seconds;
-    double rss_per_agent; /* spawn only */
-    soma_system *system;
-    atomic_ullong finished;
-};
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static void check(int error, const char *what)
+void check(int error, const char *what)
 {
     if (!error)
         return;
@@ -52,7 +33,7 @@ static void check(int error, const char *what)
     exit(1);
 }
 
-static void spawn(struct bench *bench, const soma_behavior *behavior, const void *arg, soma_ref *ref)
+void spawn(struct bench *bench, const soma_behavior *behavior, const void *arg, soma_ref *ref)
 {
     check(soma_spawn(bench->system, behavior, arg, ref), "spawn");
 }
@@ -380,28 +361,28 @@ static const struct workload {
     void (*run)(struct bench *);
     uint64_t ops;
 } workloads[] = {
-    {"ring", run_ring, 20000000},  {"pingpong", run_pingpong, 20000000}, {"fanin", run_fanin, 20000000},
-    {"spawn", run_spawn, 1000000}, {"churn", run_churn, 1000000},        {"skynet", run_skynet, 1111111},
-    {"demo", run_spawn, 1000000},
+    {"ring", run_ring, 20000000},    {"pingpong", run_pingpong, 20000000}, {"fanin", run_fanin, 20000000},
+    {"spawn", run_spawn, 1000000},   {"churn", run_churn, 1000000},        {"skynet", run_skynet, 1111111},
+    {"timers", run_timers, 1000000}, {"demo", run_spawn, 1000000},
 };
 
-static void print_line(const struct workload *workload, const struct bench *bench, bool json)
+void print_line(const char *workload, const char *impl, const struct bench *bench, bool json)
 {
     double rate = (double)bench->ops / bench->seconds;
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
+    struct rusage used;
+    getrusage(RUSAGE_SELF, &used);
     if (!json) {
-        printf("%s: %" PRIu64 " in %.3f s with %" PRIu32 " workers: %.2f M/s", workload->name, bench->ops,
+        printf("%s (%s): %" PRIu64 " in %.3f s with %" PRIu32 " workers: %.2f M/s", workload, impl, bench->ops,
                bench->seconds, bench->workers, rate / 1e6);
         printf(bench->rss_per_agent > 0 ? ", %.0f bytes an agent\n" : "\n", bench->rss_per_agent);
         return;
     }
-    printf("{\"workload\":\"%s\",\"impl\":\"soma\",\"version\":\"0.1.0\",\"workers\":%" PRIu32 ",\"ops\":%" PRIu64
+    printf("{\"workload\":\"%s\",\"impl\":\"%s\",\"version\":\"0.1.0\",\"workers\":%" PRIu32 ",\"ops\":%" PRIu64
            ",\"seconds\":%.6f,\"ops_per_s\":%.0f",
-           workload->name, bench->workers, bench->ops, bench->seconds, rate);
+           workload, impl, bench->workers, bench->ops, bench->seconds, rate);
     if (bench->rss_per_agent > 0)
         printf(",\"rss_bytes_per_agent\":%.1f", bench->rss_per_agent);
-    printf(",\"peak_rss_bytes\":%ld}\n", usage.ru_maxrss * 1024);
+    printf(",\"peak_rss_bytes\":%ld}\n", used.ru_maxrss * 1024);
 }
 
 static int usage(void)
@@ -409,7 +390,7 @@ static int usage(void)
     fprintf(stderr, "usage: soma_bench WORKLOAD [--workers N] [--ops N] [--json]\nworkloads:");
     for (size_t i = 0; i < sizeof(workloads) / sizeof(workloads[0]); i++)
         fprintf(stderr, " %s", workloads[i].name);
-    fprintf(stderr, "\n");
+    fprintf(stderr, " floor\n");
     return 2;
 }
 
@@ -420,7 +401,7 @@ static int run(const struct workload *workload, struct bench *bench, bool json)
     check(soma_system_open(&bench->system, &(soma_options){.workers = bench->workers}), "open");
     workload->run(bench);
     check(soma_system_cancel(&bench->system), "close");
-    print_line(workload, bench, json);
+    print_line(workload->name, "soma", bench, json);
     return 0;
 }
 
@@ -441,6 +422,10 @@ int main(int argc, char **argv)
             json = true;
         else
             return usage();
+    }
+    if (optind < argc && !strcmp(argv[optind], "floor")) {
+        run_floor(bench.ops, json);
+        return 0;
     }
     for (size_t i = 0; optind < argc && i < sizeof(workloads) / sizeof(workloads[0]); i++)
         if (!strcmp(argv[optind], workloads[i].name))

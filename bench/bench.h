@@ -1,0 +1,41 @@
+/* What the workloads of soma_bench share. */
+#ifndef BENCH_H
+#define BENCH_H
+
+#include <inttypes.h>
+#include <soma/soma.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <time.h>
+
+struct bench {
+    uint32_t workers;
+    uint64_t ops;
+    double seconds;
+    double rss_per_agent; /* spawn only */
+    soma_system *system;
+    atomic_ullong finished;
+};
+
+static inline double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* Ends the program with a message if something failed. */
+void check(int error, const char *what);
+
+void spawn(struct bench *bench, const soma_behavior *behavior, const void *arg, soma_ref *ref);
+
+/* Prints the line of a finished workload; peak_rss is in bytes. */
+void print_line(const char *workload, const char *impl, const struct bench *bench, bool json);
+
+/* A million timers: workload `timers`. */
+void run_timers(struct bench *bench);
+
+/* The machine's limit, without a runtime; a line each for ring, pingpong and fanin. */
+void run_floor(uint64_t ops, bool json);
+
+#endif
