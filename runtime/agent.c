@@ -9,6 +9,37 @@
 #include "runtime/timer.h"
 #include <soma/error.h>
 #include <stdlib.h>
+#include <string.h>
+
+/* ---- states: from the pool of the worker, or of all outside threads together ---- */
+
+static void *state_new(struct worker *worker, size_t size)
+{
+    uint8_t class = pool_class(size);
+    if (class == POOL_HEAP)
+        return calloc(1, size);
+    void *state = worker_or_outside(worker) ? pool_take(&worker->pool, class)
+                                            : outside_take(&worker->system->outside_pool, class);
+    return state ? memset(state, 0, size) : NULL;
+}
+
+static void state_free(struct worker *worker, void *state, size_t size)
+{
+    uint8_t class = pool_class(size);
+    if (class == POOL_HEAP)
+        free(state);
+    else if (worker_or_outside(worker))
+        pool_give(&worker->pool, class, state);
+    else
+        outside_give(&worker->system->outside_pool, class, state);
+}
+
+/* With few slots in all none is kept in a cache, where another thread couldn't have it. */
+static struct slot_cache *slot_cache_of(struct worker *worker)
+{
+    bool caches = worker_or_outside(worker) && worker->system->options.slots >= SLOTS_FOR_CACHES;
+    return caches ? &worker->slots : NULL;
+}
 
 /* ---- spawning ---- */
 
@@ -38,7 +69,7 @@ static void agent_unhold(struct worker *worker, soma_agent *agent)
             u64_store(&agent->life, life_of(life_generation(life)) | LIFE_RELEASE);
         worker_schedule(worker_or_outside(worker), system, agent);
     } else if (free_now) {
-        slots_give(&system->slots, agent);
+        slots_give(&system->slots, slot_cache_of(worker), agent);
     }
 }
 
@@ -71,15 +102,27 @@ static int agent_init(struct worker *worker, soma_agent *agent, soma_ref self, c
     return error;
 }
 
+/* The dispatch of a behavior; the worker's last one without looking. */
+static int dispatch_of(struct worker *worker, const soma_behavior *behavior, const struct dispatch **dispatch)
+{
+    *dispatch = worker->spawned;
+    if (*dispatch && (*dispatch)->behavior == behavior)
+        return 0;
+    int error = dispatch_get(&worker->system->dispatches, behavior, dispatch);
+    if (!error)
+        worker->spawned = *dispatch;
+    return error;
+}
+
 /* Memory for an agent: its state, a held slot, and a thread if it blocks. */
 static int agent_alloc(struct worker *worker, const soma_behavior *behavior, void **state, soma_agent **agent)
 {
     soma_system *system = worker->system;
     int error = 0;
-    *state = NULL;
-    if (behavior->state_size && !(*state = calloc(1, behavior->state_size)))
+    *state = behavior->state_size ? state_new(worker, behavior->state_size) : NULL;
+    if (behavior->state_size && !*state)
         return SOMA_ENOMEM;
-    *agent = slots_take(&system->slots, &error);
+    *agent = slots_take(&system->slots, slot_cache_of(worker), &error);
     if (*agent && behavior->blocking && !system->driver.runnable) {
         error = blocking_start(system, *agent);
         if (error) {
@@ -87,8 +130,8 @@ static int agent_alloc(struct worker *worker, const soma_behavior *behavior, voi
             agent_unhold(worker, *agent);
         }
     }
-    if (error)
-        free(*state);
+    if (error && *state)
+        state_free(worker, *state, behavior->state_size);
     return error;
 }
 
@@ -96,7 +139,7 @@ static int agent_spawn(struct worker *worker, const soma_behavior *behavior, con
 {
     soma_system *system = worker->system;
     const struct dispatch *dispatch;
-    int error = u32_load(&system->closing) ? SOMA_ECLOSED : dispatch_get(&system->dispatches, behavior, &dispatch);
+    int error = u32_load(&system->closing) ? SOMA_ECLOSED : dispatch_of(worker, behavior, &dispatch);
     if (error)
         return error;
     void *state;
@@ -148,7 +191,8 @@ void agent_end(struct worker *worker, soma_agent *agent, int reason)
             blocking_end(agent->extension->own);
         extension_free(agent);
     }
-    free(agent->state);
+    if (agent->state)
+        state_free(worker, agent->state, agent->state_size);
     agent->state = NULL;
     if (worker_or_outside(worker))
         counter_add(&worker->counters.ended, 1);
@@ -243,7 +287,7 @@ static inline struct message *turn_next(struct worker *worker, soma_agent *agent
     if (next)
         u64_store(&agent->life, life);
     else
-        slots_give(&worker->system->slots, agent);
+        slots_give(&worker->system->slots, slot_cache_of(worker), agent);
     return next;
 }
 

@@ -60,7 +60,7 @@ static void slab_carve(struct pool *pool, uint8_t class)
     } while (!ptr_cas(&depot->slabs, top, slab));
     u64_add(&depot->memory[class], SLAB_BYTES);
 
-    size_t size = (size_t)64 << class;
+    size_t size = POOL_LEAST << class;
     struct pool_block *chain = NULL;
     uint32_t length = 0;
     for (size_t at = SLAB_BYTES - size; at >= sizeof(struct slab); at -= size) {

@@ -1,15 +1,18 @@
 /*
- * Message blocks in size classes. Each worker has a pool of its own (no lock, no atomic on the fast path); blocks that
- * pile up with a receiver go back to the senders in chains of POOL_CHAIN through the depot that all pools share.
- * Blocks live until the depot is destroyed. Threads outside the system use plain malloc: they have no pool.
+ * Message blocks, and agents' states, in size classes. Each worker has a pool of its own (no lock, no atomic on the
+ * fast path); blocks that pile up with a receiver go back to the senders in chains of POOL_CHAIN through the depot that
+ * all pools share. Blocks live until the depot is destroyed. Threads outside the system use plain malloc: they have no
+ * pool.
  */
 #ifndef RUNTIME_POOL_H
 #define RUNTIME_POOL_H
 
 #include "runtime/concurrent.h"
+#include <pthread.h>
 #include <stddef.h>
 
-#define POOL_CLASSES 7 /* 64, 128, … 4096 bytes */
+#define POOL_CLASSES 8 /* 32, 64, 128, … 4096 bytes */
+#define POOL_LEAST ((size_t)32)
 #define POOL_CHAIN 128 /* blocks that cross between workers at a time */
 #define POOL_HEAP 0xff /* the class of a block that came from malloc */
 
@@ -45,11 +48,11 @@ void pool_init(struct pool *pool, struct pool_depot *depot);
 /* The class whose blocks hold `size` bytes, POOL_HEAP if none does. */
 static inline uint8_t pool_class(size_t size)
 {
-    if (size <= 64)
+    if (size <= POOL_LEAST)
         return 0;
-    if (size > (size_t)64 << (POOL_CLASSES - 1))
+    if (size > POOL_LEAST << (POOL_CLASSES - 1))
         return POOL_HEAP;
-    return (uint8_t)(58 - __builtin_clzl(size - 1));
+    return (uint8_t)(59 - __builtin_clzl(size - 1));
 }
 
 /* Slow halves of the two below. */
@@ -77,6 +80,27 @@ static inline void pool_give(struct pool *pool, uint8_t class, void *memory)
     list->blocks = block;
     if (__builtin_expect(++list->count >= POOL_CHAIN, 0))
         pool_spill(pool, class);
+}
+
+/* The pool of all outside threads together. */
+struct outside_pool {
+    pthread_mutex_t lock;
+    struct pool pool;
+};
+
+static inline void *outside_take(struct outside_pool *outside, uint8_t class)
+{
+    pthread_mutex_lock(&outside->lock);
+    void *block = pool_take(&outside->pool, class);
+    pthread_mutex_unlock(&outside->lock);
+    return block;
+}
+
+static inline void outside_give(struct outside_pool *outside, uint8_t class, void *block)
+{
+    pthread_mutex_lock(&outside->lock);
+    pool_give(&outside->pool, class, block);
+    pthread_mutex_unlock(&outside->lock);
 }
 
 /* Gives all that a pool keeps to the depot: its thread ends. */

@@ -1,6 +1,6 @@
 /*
- * Where runnable agents wait: a bounded ring per worker that its owner fills and all may empty, and one unbounded
- * inbox per system for outside threads and overflow.
+ * Where runnable agents wait: a bounded ring per worker that its owner fills and all may empty; a list of chunks per
+ * system for what overflows, half a ring at a time; and an inbox per system for single agents from outside threads.
  */
 #ifndef RUNTIME_RUN_QUEUE_H
 #define RUNTIME_RUN_QUEUE_H
@@ -67,6 +67,34 @@ soma_agent *run_inbox_take(struct run_inbox *inbox, uint32_t limit);
 static inline bool run_inbox_empty(const struct run_inbox *inbox)
 {
     return !ptr_load(&inbox->pushed) && !ptr_load(&inbox->ordered);
+}
+
+#define RUN_CHUNK_SIZE (RUN_RING_SIZE / 2)
+
+/* Agents that left a full ring, oldest first. An array and not a list, as walking cold agents is what costs. */
+struct run_chunk {
+    struct run_chunk *next;
+    uint32_t count;
+    soma_agent *agents[RUN_CHUNK_SIZE];
+};
+
+/* First in, first out. */
+struct run_overflow {
+    shared_u32 busy;  /* guards the list, for a few instructions a chunk */
+    shared_u32 count; /* of chunks */
+    struct run_chunk *first;
+    struct run_chunk *last;
+};
+
+/* Any worker. */
+void run_overflow_push(struct run_overflow *overflow, struct run_chunk *chunk);
+
+/* Any worker. The oldest chunk, which the caller frees; NULL if there is none. */
+struct run_chunk *run_overflow_pop(struct run_overflow *overflow);
+
+static inline bool run_overflow_empty(const struct run_overflow *overflow)
+{
+    return !u32_load(&overflow->count);
 }
 
 #endif

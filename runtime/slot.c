@@ -3,7 +3,7 @@
 #include <soma/error.h>
 #include <sys/mman.h>
 
-#define SLOTS_CHUNK 16384u /* slots made usable at a time: 1 MiB */
+#define SLOTS_CHUNK 32768u /* slots made usable at a time: 2 MiB */
 
 int slots_open(struct slots *slots, uint32_t capacity)
 {
@@ -36,7 +36,7 @@ static void slots_unlock(struct slots *slots)
     u32_store(&slots->busy, 0);
 }
 
-/* Under the lock: a slot never used before, held. */
+/* Under the lock: a slot never used before, free. */
 static soma_agent *slot_fresh(struct slots *slots, int *error)
 {
     uint32_t index = u32_load(&slots->used);
@@ -54,28 +54,100 @@ static soma_agent *slot_fresh(struct slots *slots, int *error)
         u32_store(&slots->ready, ready + grow);
     }
     soma_agent *slot = &slots->base[index];
-    ptr_store(&slot->mailbox.head, MAIL_HELD);
+    ptr_store(&slot->mailbox.head, MAIL_IDLE);
     u32_store(&slots->used, index + 1); // release: senders that find the slot find its mailbox ready
     return slot;
 }
 
-soma_agent *slots_take(struct slots *slots, int *error)
+/* Under the lock: a free slot, used before or fresh. */
+static soma_agent *slot_any(struct slots *slots, int *error)
 {
-    slots_lock(slots);
     soma_agent *slot = ptr_load(&slots->free);
-    // A free slot may be running for stray mail at this moment; then it can't be held, and a fresh one serves.
-    if (slot && mailbox_hold(&slot->mailbox))
-        ptr_store(&slots->free, slot->free_next);
-    else
-        slot = slot_fresh(slots, error);
-    slots_unlock(slots);
+    if (!slot)
+        return slot_fresh(slots, error);
+    ptr_store(&slots->free, slot->free_next);
     return slot;
 }
 
-void slots_give(struct slots *slots, soma_agent *slot)
+/* Under the lock: back to the others. */
+static void slot_return(struct slots *slots, soma_agent *slot)
 {
-    slots_lock(slots);
     slot->free_next = ptr_load(&slots->free);
     ptr_store(&slots->free, slot);
+}
+
+/* Fills an empty cache; it stays empty if there is nothing, with *error set. */
+static void cache_fill(struct slots *slots, struct slot_cache *cache, uint32_t count, int *error)
+{
+    soma_agent *last = NULL;
+    slots_lock(slots);
+    for (; cache->count < count; cache->count++) {
+        soma_agent *slot = slot_any(slots, error);
+        if (!slot)
+            break;
+        slot->free_next = NULL;
+        if (last) // in the order of their addresses, if they are fresh
+            last->free_next = slot;
+        else
+            cache->free = slot;
+        last = slot;
+    }
     slots_unlock(slots);
+}
+
+soma_agent *slots_take(struct slots *slots, struct slot_cache *cache, int *error)
+{
+    struct slot_cache none = {NULL, 0};
+    struct slot_cache *from = cache ? cache : &none;
+    for (;;) {
+        if (!from->free)
+            cache_fill(slots, from, cache ? SLOT_CACHE : 1, error);
+        soma_agent *slot = from->free;
+        if (!slot)
+            return NULL;
+        *error = 0;
+        from->free = slot->free_next;
+        from->count--;
+        if (mailbox_hold(&slot->mailbox))
+            return slot;
+        // A free slot may be running for stray mail at this moment; then it can't be held, and another one serves.
+        slots_give(slots, NULL, slot);
+        slots_lock(slots);
+        slot = slot_fresh(slots, error);
+        if (slot) {
+            slot->free_next = from->free;
+            from->free = slot;
+            from->count++;
+        }
+        slots_unlock(slots);
+        if (!slot && !from->free)
+            return NULL;
+    }
+}
+
+/* Half of a full cache goes back. */
+static void cache_spill(struct slots *slots, struct slot_cache *cache)
+{
+    slots_lock(slots);
+    while (cache->count > SLOT_CACHE) {
+        soma_agent *slot = cache->free;
+        cache->free = slot->free_next;
+        cache->count--;
+        slot_return(slots, slot);
+    }
+    slots_unlock(slots);
+}
+
+void slots_give(struct slots *slots, struct slot_cache *cache, soma_agent *slot)
+{
+    if (!cache) {
+        slots_lock(slots);
+        slot_return(slots, slot);
+        slots_unlock(slots);
+        return;
+    }
+    slot->free_next = cache->free;
+    cache->free = slot;
+    if (++cache->count > 2 * SLOT_CACHE)
+        cache_spill(slots, cache);
 }

@@ -57,22 +57,31 @@ struct slots {
     uint32_t capacity;
     shared_u32 used;  /* slots below this are usable memory */
     shared_u32 ready; /* how many slots have had their pages made usable */
-    shared_ptr free;  /* chains of free slots that workers shared */
+    shared_ptr free;  /* free slots that no cache has */
     shared_u32 busy;  /* guards free and growing */
 };
+
+/* Free slots at hand for one worker, so that spawning rarely takes the lock. */
+struct slot_cache {
+    soma_agent *free;
+    uint32_t count;
+};
+
+#define SLOT_CACHE 64u          /* slots that move between a cache and the rest at a time */
+#define SLOTS_FOR_CACHES 65536u /* capacity from which on workers have caches */
 
 /* Reserves addresses for `capacity` slots. 0 or SOMA_ENOMEM. */
 int slots_open(struct slots *slots, uint32_t capacity);
 void slots_close(struct slots *slots);
 
 /*
- * A free slot, held (see mailbox.h), or NULL with *error set to SOMA_EFULL or SOMA_ENOMEM. Any thread; takes a short
- * lock, as spawning is not the hot path.
+ * A free slot, held (see mailbox.h), or NULL with *error set to SOMA_EFULL or SOMA_ENOMEM. The cache is the worker's,
+ * or NULL for any other thread.
  */
-soma_agent *slots_take(struct slots *slots, int *error);
+soma_agent *slots_take(struct slots *slots, struct slot_cache *cache, int *error);
 
-/* Puts a slot back that nobody will run any more but for stray mail. Any thread. */
-void slots_give(struct slots *slots, soma_agent *slot);
+/* Puts a slot back that nobody will run any more but for stray mail. The cache as in slots_take(). */
+void slots_give(struct slots *slots, struct slot_cache *cache, soma_agent *slot);
 
 /* The slot that a ref names, NULL if there is none in memory. */
 static inline soma_agent *slots_find(const struct slots *slots, uint32_t index)

@@ -92,10 +92,13 @@ static int workers_start(soma_system *system)
 
 static void system_free(soma_system *system)
 {
+    for (struct run_chunk *chunk; (chunk = run_overflow_pop(&system->overflow));)
+        free(chunk);
     clock_close(&system->clock);
     log_close(&system->log);
     names_close(&system->names);
     blocking_free(system);
+    pthread_mutex_destroy(&system->outside_pool.lock);
     pool_depot_destroy(&system->depot);
     dispatch_table_destroy(&system->dispatches);
     slots_close(&system->slots);
@@ -149,6 +152,8 @@ int system_open_driven(soma_system **system, const soma_options *options, const 
     condition_init(&opened->changed);
     pthread_mutex_init(&opened->dispatches.lock, NULL);
     pthread_mutex_init(&opened->names.lock, NULL);
+    pthread_mutex_init(&opened->outside_pool.lock, NULL);
+    pool_init(&opened->outside_pool.pool, &opened->depot);
     error = system_start(opened);
     if (error)
         system_free(opened);
@@ -211,7 +216,7 @@ static bool all_asleep(const soma_system *system)
 static bool system_rests(const soma_system *system)
 {
     uint64_t wakes = u64_load(&system->wakes);
-    if (!all_asleep(system) || !run_inbox_empty(&system->inbox))
+    if (!all_asleep(system) || !run_inbox_empty(&system->inbox) || !run_overflow_empty(&system->overflow))
         return false;
     for (uint32_t i = 0; i < system->options.workers; i++)
         if (run_ring_count(&system->workers[i].ring))

@@ -18,6 +18,7 @@ struct soma_system {
     struct slots slots;
     struct worker *workers;
     struct run_inbox inbox;
+    struct run_overflow overflow;
     shared_u64 asleep;        /* a bit a worker */
     shared_u32 searching;     /* workers that look for work */
     shared_u32 stopping;      /* workers leave as soon as they see it */
@@ -27,6 +28,7 @@ struct soma_system {
     shared_u64 dead_watch;    /* generation and slot of the agent that watches dead letters; 0 for none */
     shared_ptr route;         /* the struct route to other nodes; NULL for none */
     struct pool_depot depot;
+    struct outside_pool outside_pool;
     struct dispatch_table dispatches;
     struct clock clock;
     struct names names;

@@ -5,6 +5,7 @@
 #include "runtime/extension.h"
 #include "runtime/thread.h"
 #include <stddef.h>
+#include <stdlib.h>
 
 #define LIFO_MAX 64       /* turns in a row from the LIFO slot while the ring has agents */
 #define INBOX_EVERY 61    /* turns between a busy worker's looks at the inbox; prime: no resonance with batches */
@@ -30,6 +31,10 @@ void counters_merge(struct counters *sum, const struct counters *counters)
     for (size_t i = 0; i < sizeof(*sum) / sizeof(*to); i++)
         counter_add(&to[i], u64_load(&from[i]));
 }
+
+/* A thief's first looks take only what is worth the other core's cache misses. */
+#define PATIENT_ROUNDS 8
+#define STEAL_MANY 16
 
 /* ---- waking ---- */
 
@@ -64,11 +69,29 @@ void worker_wake_all(soma_system *system)
 
 /* ---- queueing ---- */
 
-/* Behind all that this worker has; what doesn't fit goes to the inbox. */
+/* The ring is full: its older half makes room. Without memory for that the agent goes to the inbox. */
+static void ring_overflow(struct worker *worker, soma_agent *agent)
+{
+    struct run_chunk *chunk = malloc(sizeof(*chunk));
+    if (!chunk) {
+        run_inbox_push(&worker->system->inbox, agent);
+        return;
+    }
+    chunk->count = 0;
+    while (chunk->count < RUN_CHUNK_SIZE && (chunk->agents[chunk->count] = run_ring_pop(&worker->ring)))
+        chunk->count++;
+    if (chunk->count)
+        run_overflow_push(&worker->system->overflow, chunk);
+    else
+        free(chunk);                     // thieves were faster
+    run_ring_push(&worker->ring, agent); // only the owner pushes, so there is room now
+}
+
+/* Behind all that this worker has. */
 static void ring_put(struct worker *worker, soma_agent *agent)
 {
-    if (!run_ring_push(&worker->ring, agent))
-        run_inbox_push(&worker->system->inbox, agent);
+    if (__builtin_expect(!run_ring_push(&worker->ring, agent), 0))
+        ring_overflow(worker, agent);
 }
 
 /* Agents that no worker's queue takes: from outside, of a driver, with a thread of their own. */
@@ -134,15 +157,31 @@ static soma_agent *inbox_take(struct worker *worker)
     return first;
 }
 
-/* Takes half of what another worker has queued: one to run, the others into the own ring. */
-static soma_agent *steal(struct worker *worker)
+/* A chunk of what overflowed: one agent to run, the others into the own ring, which is empty enough. */
+static soma_agent *overflow_take(struct worker *worker)
+{
+    struct run_chunk *chunk = run_overflow_pop(&worker->system->overflow);
+    if (!chunk)
+        return NULL;
+    for (uint32_t i = 1; i < chunk->count; i++)
+        ring_put(worker, chunk->agents[i]);
+    soma_agent *first = chunk->agents[0];
+    bool more = chunk->count > 1 || !run_overflow_empty(&worker->system->overflow);
+    free(chunk);
+    if (more)
+        wake_one(worker->system);
+    return first;
+}
+
+/* Takes half of what another worker has queued, if it is at least so many: one to run, the others into the own ring. */
+static soma_agent *steal(struct worker *worker, uint32_t least)
 {
     soma_system *system = worker->system;
     uint32_t workers = system->options.workers;
     for (uint32_t i = 1; i < workers; i++) {
         struct run_ring *victim = &system->workers[(worker->index + i) % workers].ring;
-        uint32_t want = (run_ring_count(victim) + 1) / 2;
-        soma_agent *first = want ? run_ring_pop(victim) : NULL;
+        uint32_t count = run_ring_count(victim), want = (count + 1) / 2;
+        soma_agent *first = count >= least ? run_ring_pop(victim) : NULL;
         if (!first)
             continue;
         uint32_t taken = 1;
@@ -159,6 +198,8 @@ static inline soma_agent *next_own(struct worker *worker)
 {
     if (__builtin_expect(++worker->tick % INBOX_EVERY == 0, 0)) {
         soma_agent *agent = inbox_take(worker);
+        if (!agent && worker->tick % (8 * INBOX_EVERY) == 0) // a chunk is many agents
+            agent = overflow_take(worker);
         if (agent)
             return agent;
     }
@@ -171,14 +212,17 @@ static inline soma_agent *next_own(struct worker *worker)
     }
     worker->lifo_streak = 0;
     agent = run_ring_pop(&worker->ring);
-    return agent ? agent : inbox_take(worker);
+    if (agent)
+        return agent;
+    agent = inbox_take(worker);
+    return agent ? agent : overflow_take(worker);
 }
 
 /* ---- resting ---- */
 
 static bool work_visible(const soma_system *system)
 {
-    if (!run_inbox_empty(&system->inbox))
+    if (!run_inbox_empty(&system->inbox) || !run_overflow_empty(&system->overflow))
         return true;
     for (uint32_t i = 0; i < system->options.workers; i++)
         if (run_ring_count(&system->workers[i].ring))
@@ -235,7 +279,9 @@ static soma_agent *search(struct worker *worker)
     for (uint32_t round = 0; round < SEARCH_ROUNDS && !u32_load(&system->stopping); round++) {
         soma_agent *agent = inbox_take(worker);
         if (!agent)
-            agent = steal(worker);
+            agent = overflow_take(worker);
+        if (!agent)
+            agent = steal(worker, round < PATIENT_ROUNDS ? STEAL_MANY : 1);
         if (agent) {
             if (u32_add(&system->searching, (uint32_t)-1) == 1 && work_visible(system))
                 wake_one(system); // the last searcher hands the search on

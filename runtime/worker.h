@@ -14,6 +14,7 @@
 
 #include "runtime/pool.h"
 #include "runtime/run_queue.h"
+#include "runtime/slot.h"
 #include <pthread.h>
 
 struct message;
@@ -43,6 +44,8 @@ struct worker {
     uint32_t index;
     bool queues; /* it takes agents into its queue; not for the worker of a blocking agent, or without threads */
     struct pool pool;
+    struct slot_cache slots;
+    const struct dispatch *spawned; /* of the last spawn: the next is often the same */
     struct counters counters;
     pthread_t thread;
     struct run_ring ring;
@@ -76,6 +79,7 @@ static inline void worker_guest(struct worker *guest, soma_system *system)
     guest->exiting = false;
     guest->exit_reason = 0;
     guest->tag = 0;
+    guest->spawned = NULL;
     guest->random = 0;
 }
 

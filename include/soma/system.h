@@ -8,8 +8,8 @@
 #include <soma/agent.h>
 #include <soma/log.h>
 
-/** How many sizes of message blocks there are. */
-#define SOMA_CLASSES 7
+/** How many sizes of blocks for messages and states there are. */
+#define SOMA_CLASSES 8
 
 /** The most workers that a system takes. */
 #define SOMA_WORKERS_MAX 64
@@ -20,7 +20,8 @@
 typedef struct soma_options {
     uint32_t workers;  /**< threads that run agents: SOMA_WORKERS, else one a core; at most #SOMA_WORKERS_MAX */
     uint32_t batch;    /**< messages an agent may handle a turn: SOMA_BATCH, else 100; at most 1,000,000 */
-    uint32_t slots;    /**< most agents alive at once: SOMA_SLOTS, else 16,777,216; at most 268,435,456 */
+    uint32_t slots;    /**< most agents alive at once: SOMA_SLOTS, else 16,777,216; at most 268,435,456. From
+                           65,536 on each worker may keep up to 129 of them for itself */
     uint32_t pin;      /**< 1: each worker keeps to one core: SOMA_PIN, else not. Helps if nothing else runs there */
     uint32_t drain_ms; /**< how long closing waits for messages to be handled: SOMA_DRAIN_MS, else 30,000 */
     soma_log_level log_level; /**< what is logged: SOMA_LOG_LEVEL (a name), else info */
@@ -31,16 +32,16 @@ typedef struct soma_options {
 
 /** A snapshot of a system's counters; see soma_system_stats(). */
 typedef struct soma_stats {
-    uint64_t agents;                        /**< alive now */
-    uint64_t spawned;                       /**< ever spawned */
-    uint64_t processed;                     /**< messages handled */
-    uint64_t dead_letters;                  /**< messages that reached nobody */
-    uint64_t late_replies;                  /**< answers to requests that had ended already */
-    uint64_t steals;                        /**< agents that a worker took from another one's queue */
-    uint64_t sleeps;                        /**< times that a worker went to sleep */
-    uint64_t queued;                        /**< agents that wait in the workers' queues now */
-    uint64_t memory;                        /**< bytes held for messages, slots excepted */
-    uint64_t memory_by_class[SOMA_CLASSES]; /**< the same by size of block, from 64 bytes on, doubling */
+    uint64_t agents;       /**< alive now */
+    uint64_t spawned;      /**< ever spawned */
+    uint64_t processed;    /**< messages handled */
+    uint64_t dead_letters; /**< messages that reached nobody */
+    uint64_t late_replies; /**< answers to requests that had ended already */
+    uint64_t steals;       /**< agents that a worker took from another one's queue */
+    uint64_t sleeps;       /**< times that a worker went to sleep */
+    uint64_t queued;       /**< agents that wait in the workers' queues now */
+    uint64_t memory;       /**< bytes held for messages and states in blocks; slots and what is larger excepted */
+    uint64_t memory_by_class[SOMA_CLASSES]; /**< the same by size of block, from 32 bytes on, doubling */
 } soma_stats;
 
 /**

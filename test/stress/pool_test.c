@@ -29,7 +29,7 @@ static void *consume(void *argument)
         }
         pair->wrong += block[MARK_AT] != MARK_USED || block[MARK_AT + 1] != n;
         block[MARK_AT] = MARK_FREE;
-        pool_give(&pool, 0, block);
+        pool_give(&pool, 1, block);
         n++;
     }
     return NULL;
@@ -45,7 +45,7 @@ static void test_blocks_go_round(void **state)
     pool_init(&pool, &pair.depot);
     assert_int_equal(pthread_create(&consumer, NULL, consume, &pair), 0);
     for (uint32_t n = 0; n < pair.count; n++) {
-        uint64_t *block = pool_take(&pool, 0);
+        uint64_t *block = pool_take(&pool, 1);
         assert_non_null(block);
         block[MARK_AT] = MARK_USED;
         block[MARK_AT + 1] = n; // handed out twice, it would be overwritten before it is checked
@@ -54,7 +54,7 @@ static void test_blocks_go_round(void **state)
     }
     pthread_join(consumer, NULL);
     assert_int_equal(pair.wrong, 0);
-    assert_true(u64_load(&pair.depot.memory[0]) < 1u << 20); // recycled, not made anew
+    assert_true(u64_load(&pair.depot.memory[1]) < 1u << 20); // recycled, not made anew
     pool_depot_destroy(&pair.depot);
 }
 
@@ -70,18 +70,18 @@ static void test_a_burst_is_reused(void **state)
     uint64_t **blocks = malloc(count * sizeof(*blocks));
     assert_non_null(blocks);
     for (uint32_t i = 0; i < count; i++)
-        assert_non_null(blocks[i] = pool_take(&from, 0));
+        assert_non_null(blocks[i] = pool_take(&from, 1));
     for (uint32_t i = 0; i < count; i++)
-        pool_give(&to, 0, blocks[i]);
-    uint64_t memory = u64_load(&depot.memory[0]);
+        pool_give(&to, 1, blocks[i]);
+    uint64_t memory = u64_load(&depot.memory[1]);
     uint32_t again = count - count / 8; // some stay in the other pool's own lists
     for (uint32_t i = 0; i < again; i++) {
-        assert_non_null(blocks[i] = pool_take(&from, 0));
+        assert_non_null(blocks[i] = pool_take(&from, 1));
         blocks[i][MARK_AT] = i;
     }
     for (uint32_t i = 0; i < again; i++)
         assert_int_equal(blocks[i][MARK_AT], i);
-    assert_int_equal(u64_load(&depot.memory[0]), memory);
+    assert_int_equal(u64_load(&depot.memory[1]), memory);
     free(blocks);
     pool_depot_destroy(&depot);
 }
@@ -90,11 +90,11 @@ static void test_classes(void **state)
 {
     (void)state;
     assert_int_equal(pool_class(1), 0);
-    assert_int_equal(pool_class(64), 0);
-    assert_int_equal(pool_class(65), 1);
-    assert_int_equal(pool_class(128), 1);
-    assert_int_equal(pool_class(129), 2);
-    assert_int_equal(pool_class(4096), 6);
+    assert_int_equal(pool_class(32), 0);
+    assert_int_equal(pool_class(33), 1);
+    assert_int_equal(pool_class(64), 1);
+    assert_int_equal(pool_class(65), 2);
+    assert_int_equal(pool_class(4096), 7);
     assert_int_equal(pool_class(4097), POOL_HEAP);
 }
 
