@@ -1,0 +1,182 @@
+%% The workloads of soma_bench on Erlang/OTP: plain processes and messages, `--workers` schedulers (+S, given by
+%% compare.sh). One JSON line a run. See bench/README.md for the workloads.
+-module(erlang_bench).
+-export([main/1]).
+
+-define(RING, 503).
+-define(SENDERS, 100).
+-define(BURST, 100).
+-define(WAVE, 1000).
+
+main([Workload | Options]) ->
+    Ops = option("--ops", Options, default(Workload)),
+    {Done, Seconds, Extra} = run(Workload, Ops),
+    Peak = peak_rss(),
+    io:format("{\"workload\":\"~s\",\"impl\":\"erlang\",\"version\":\"~s\",\"workers\":~b,\"ops\":~b,"
+              "\"seconds\":~.6f,\"ops_per_s\":~b~s,\"peak_rss_bytes\":~b}~n",
+              [Workload, erlang:system_info(otp_release), erlang:system_info(schedulers_online), Done, Seconds,
+               round(Done / Seconds), Extra, Peak]),
+    halt(0, [{flush, true}]).
+
+option(_, [], Default) -> Default;
+option(Name, [Name, Value | _], _) -> list_to_integer(Value);
+option(Name, [_ | Rest], Default) -> option(Name, Rest, Default).
+
+default("ring") -> 5000000;
+default("pingpong") -> 5000000;
+default("fanin") -> 5000000;
+default("spawn") -> 1000000;
+default("churn") -> 1000000;
+default("skynet") -> 1111111;
+default("timers") -> 1000000.
+
+now_ns() -> erlang:monotonic_time(nanosecond).
+
+since(Start) -> (now_ns() - Start) / 1.0e9.
+
+%% ring and ping-pong
+
+run("ring", Ops) -> round_trip(?RING, Ops);
+run("pingpong", Ops) -> round_trip(2, Ops);
+
+%% fan-in: a hundred senders, bursts of a hundred a turn
+
+run("fanin", Given) ->
+    Ops = Given - Given rem ?SENDERS,
+    Self = self(),
+    Receiver = spawn(fun() -> receiver(Self, Ops) end),
+    Senders = [spawn(fun() -> sender(Receiver, Ops div ?SENDERS) end) || _ <- lists:seq(1, ?SENDERS)],
+    Start = now_ns(),
+    [S ! proceed || S <- Senders],
+    receive done -> ok end,
+    {Ops, since(Start), ""};
+
+%% spawn: idle processes that each got one message
+
+run("spawn", Ops) ->
+    Self = self(),
+    Counter = counters:new(1, [write_concurrency]),
+    Before = rss(),
+    Start = now_ns(),
+    spawn(fun() -> spawn_all(Ops, Counter, Self, Ops) end),
+    receive done -> ok end,
+    Seconds = since(Start),
+    {Ops, Seconds, io_lib:format(",\"rss_bytes_per_agent\":~.1f", [(rss() - Before) / Ops])};
+
+%% churn: waves of processes that answer and end
+
+run("churn", Given) ->
+    Ops = Given - Given rem ?WAVE,
+    Self = self(),
+    Start = now_ns(),
+    spawn(fun() -> wave(), churn(0, Ops), Self ! done end),
+    receive done -> ok end,
+    {Ops, since(Start), ""};
+
+%% skynet: a tree of ten children a node
+
+run("skynet", _) ->
+    Self = self(),
+    Start = now_ns(),
+    spawn(fun() -> node_start(Self, 0, 1000000) end),
+    receive {sum, 499999500000} -> ok end,
+    {1111111, since(Start), ""};
+
+%% timers: all pending at once, all due at one moment; the wait between is not counted
+
+run("timers", Ops) ->
+    Self = self(),
+    spawn(fun() ->
+        Start = now_ns(),
+        Due = erlang:monotonic_time(millisecond) + 3000,
+        arm(Ops, Due),
+        Set = now_ns() - Start,
+        due(Ops),
+        Self ! {done, (Set + now_ns() - Due * 1000000) / 1.0e9}
+    end),
+    receive {done, Seconds} -> {Ops, Seconds, ""} end.
+
+round_trip(Count, Ops) ->
+    Self = self(),
+    All = [spawn(fun() -> station_start(Self) end) || _ <- lists:seq(1, Count)],
+    link_up(All, hd(All)),
+    Start = now_ns(),
+    hd(All) ! {token, Ops},
+    receive done -> ok end,
+    {Ops, since(Start), ""}.
+
+link_up([Last], First) -> Last ! {next, First};
+link_up([A, B | Rest], First) -> A ! {next, B}, link_up([B | Rest], First).
+
+station_start(Main) -> receive {next, Next} -> station(Next, Main) end.
+
+station(Next, Main) ->
+    receive
+        {token, 0} -> Main ! done;
+        {token, N} -> Next ! {token, N - 1}, station(Next, Main)
+    end.
+
+receiver(Main, 0) -> Main ! done;
+receiver(Main, Left) -> receive item -> receiver(Main, Left - 1) end.
+
+sender(_, 0) -> ok;
+sender(To, Left) ->
+    receive proceed -> ok end,
+    Burst = min(?BURST, Left),
+    burst(To, Burst),
+    self() ! proceed,
+    sender(To, Left - Burst).
+
+burst(_, 0) -> ok;
+burst(To, N) -> To ! item, burst(To, N - 1).
+
+spawn_all(0, _, _, _) -> ok;
+spawn_all(Left, Counter, Main, Ops) ->
+    spawn(fun() -> idler(Counter, Main, Ops, 0) end) ! poke,
+    spawn_all(Left - 1, Counter, Main, Ops).
+
+idler(Counter, Main, Ops, Pokes) ->
+    receive
+        poke ->
+            counters:add(Counter, 1, 1),
+            case counters:get(Counter, 1) of Ops -> Main ! done; _ -> ok end,
+            idler(Counter, Main, Ops, Pokes + 1)
+    end.
+
+wave() ->
+    Self = self(),
+    [spawn(fun() -> receive {poke, To} -> To ! item end end) ! {poke, Self} || _ <- lists:seq(1, ?WAVE)].
+
+churn(Done, Ops) ->
+    receive item -> ok end,
+    case Done + 1 of
+        Ops -> ok;
+        Next when Next rem ?WAVE =:= 0 -> wave(), churn(Next, Ops);
+        Next -> churn(Next, Ops)
+    end.
+
+node_start(Parent, First, 1) -> Parent ! {sum, First};
+node_start(Parent, First, Leaves) ->
+    Self = self(),
+    Each = Leaves div 10,
+    [spawn(fun() -> node_start(Self, First + I * Each, Each) end) || I <- lists:seq(0, 9)],
+    Parent ! {sum, gather(10, 0)}.
+
+gather(0, Total) -> Total;
+gather(N, Total) -> receive {sum, Value} -> gather(N - 1, Total + Value) end.
+
+arm(0, _) -> ok;
+arm(N, Due) -> erlang:send_after(Due, self(), due, [{abs, true}]), arm(N - 1, Due).
+
+due(0) -> ok;
+due(N) -> receive due -> due(N - 1) end.
+
+rss() ->
+    {ok, Bytes} = file:read_file("/proc/self/statm"),
+    [_, Resident | _] = string:split(Bytes, " ", all),
+    binary_to_integer(Resident) * 4096.
+
+peak_rss() ->
+    {ok, Bytes} = file:read_file("/proc/self/status"),
+    {match, [Kb]} = re:run(Bytes, "VmHWM:\\s+(\\d+)", [{capture, all_but_first, list}]),
+    list_to_integer(Kb) * 1024.
