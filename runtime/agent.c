@@ -5,8 +5,8 @@
 #include "runtime/agent.h"
 #include "runtime/blocking.h"
 #include "runtime/extension.h"
+#include "runtime/pressure.h"
 #include "runtime/request.h"
-#include "runtime/timer.h"
 #include <soma/error.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,13 +34,6 @@ static void state_free(struct worker *worker, void *state, size_t size)
         outside_give(&worker->system->outside_pool, class, state);
 }
 
-/* With few slots in all none is kept in a cache, where another thread couldn't have it. */
-static struct slot_cache *slot_cache_of(struct worker *worker)
-{
-    bool caches = worker_or_outside(worker) && worker->system->options.slots >= SLOTS_FOR_CACHES;
-    return caches ? &worker->slots : NULL;
-}
-
 /* ---- spawning ---- */
 
 /* Fills a held slot and publishes its generation: from here refs to it work. */
@@ -49,7 +42,7 @@ static soma_ref agent_begin(soma_system *system, struct worker *worker, soma_age
 {
     agent->dispatch = dispatch;
     agent->state = state;
-    agent->state_size = dispatch->behavior->state_size;
+    agent->state_size = (uint32_t)dispatch->behavior->state_size;
     agent->worker = worker;
     uint32_t generation = life_generation(u64_load(&agent->life)) + 1;
     u64_store(&agent->life, life_of(generation)); // release: who reads this generation sees the agent whole
@@ -142,6 +135,8 @@ static int agent_spawn(struct worker *worker, const soma_behavior *behavior, con
     int error = u32_load(&system->closing) ? SOMA_ECLOSED : dispatch_of(worker, behavior, &dispatch);
     if (error)
         return error;
+    if (behavior->state_size > UINT32_MAX)
+        return SOMA_ETOOBIG;
     void *state;
     soma_agent *agent;
     error = agent_alloc(worker, behavior, &state, &agent);
@@ -177,7 +172,7 @@ int soma_system_spawn(soma_system *system, const soma_behavior *behavior, const 
     return agent_spawn(&guest, behavior, arg, ref);
 }
 
-/* ---- turns ---- */
+/* ---- ending ---- */
 
 void agent_end(struct worker *worker, soma_agent *agent, int reason)
 {
@@ -191,6 +186,7 @@ void agent_end(struct worker *worker, soma_agent *agent, int reason)
             blocking_end(agent->extension->own);
         extension_free(agent);
     }
+    pressure_end(worker, agent);
     if (agent->state)
         state_free(worker, agent->state, agent->state_size);
     agent->state = NULL;
@@ -202,153 +198,13 @@ void agent_end(struct worker *worker, soma_agent *agent, int reason)
     u64_store(&agent->life, life_of(life_generation(u64_load(&agent->life)) + 1) | LIFE_RELEASE);
 }
 
-/* A message to the handler of its type. One that nothing handles is a dead letter, and a request then fails. */
-static inline int message_handle(struct worker *worker, soma_agent *agent, struct message *message, const void *body)
-{
-    soma_handler_fn *fn = dispatch_find(agent->dispatch, message->type);
-    if (__builtin_expect(fn != NULL, 1))
-        return fn(agent, agent->state, body);
-    if (agent->dispatch->fallback)
-        return agent->dispatch->fallback(agent, agent->state, message->type, body);
-    message_unhandled(worker, soma_self(agent), message);
-    return 0;
-}
-
-/* What is not plain mail, for a living agent. */
-static int message_deliver(struct worker *worker, soma_agent *agent, struct message *message)
-{
-    int error = 0;
-    switch (message->kind) {
-    case MESSAGE_SHARED:
-        return message_handle(worker, agent, message, message_body(message));
-    case MESSAGE_REQUEST:
-        error = message_handle(worker, agent, message, message_body(message));
-        request_handled(worker, agent, message, error);
-        return error;
-    case MESSAGE_REPLY:
-    case MESSAGE_ERROR:
-    case MESSAGE_TIMEOUT:
-        return request_settle(worker, agent, message);
-    case MESSAGE_TIMER: {
-        struct timer *timer = timer_of(message);
-        if (timer->wheel_timer.cancelled)
-            return 0;
-        if (!timer->period)
-            pending_remove(agent, timer->handle);
-        return message_handle(worker, agent, message, timer->body);
-    }
-    case MESSAGE_CALLBACK: {
-        const struct callback *callback = (struct callback *)message->body;
-        message->settled = true;
-        return callback->run(agent, agent->state, callback->arg);
-    }
-    case MESSAGE_READY:
-        return agent->dispatch->ready(agent, agent->state);
-    default:
-        return 0;
-    }
-}
-
-/* What ends the fast path: a kill, a stale generation, a message that is not plain. The handler's error. */
-static int message_special(struct worker *worker, soma_agent *agent, struct message *message, uint64_t life)
-{
-    if (life_alive(life) && (life & LIFE_KILL)) {
-        agent_end(worker, agent, SOMA_EKILLED);
-        return 0;
-    }
-    if (life != life_of(message->generation))
-        return 0;
-    worker->current = message;
-    return message_deliver(worker, agent, message);
-}
-
-/* After the turn has moved on, so the agent may be another's: what remains of a message that was not plain mail. */
-static void message_finish(struct worker *worker, const soma_agent *agent, struct message *message, bool handled)
-{
-    soma_system *system = worker->system;
-    soma_ref self = {system->node, (uint32_t)(agent - system->slots.base), message->generation};
-    if (message->kind == MESSAGE_TIMER && timer_of(message)->period && clock_again(system, timer_of(message)))
-        return;
-    if (handled || message->kind == MESSAGE_TIMER || message->kind == MESSAGE_TIMEOUT)
-        message_dispose(worker, message);
-    else
-        message_dead(system, worker, self, message, SOMA_EGONE);
-}
-
-/* The message after `last`, or NULL if the agent went idle; a dead agent's slot is released then, once. */
-static inline struct message *turn_next(struct worker *worker, soma_agent *agent, struct message *last)
-{
-    uint64_t life = u64_load(&agent->life);
-    if (__builtin_expect(life_alive(life) || !(life & LIFE_RELEASE), 1))
-        return mailbox_next(&agent->mailbox, last);
-    // Once idle the slot is no longer ours to write, so the mark goes first and comes back if there is mail.
-    u64_store(&agent->life, life & ~(uint64_t)LIFE_RELEASE);
-    struct message *next = mailbox_next(&agent->mailbox, last);
-    if (next)
-        u64_store(&agent->life, life);
-    else
-        slots_give(&worker->system->slots, slot_cache_of(worker), agent);
-    return next;
-}
-
-/* The idle hook, if this was the last message. */
-static void turn_idle(struct worker *worker, soma_agent *agent, const struct message *last)
-{
-    if (ptr_load(&last->next) || !life_alive(u64_load(&agent->life)))
-        return;
-    worker->current = NULL;
-    int error = agent->dispatch->idle(agent, agent->state);
-    if (error || worker->exiting)
-        agent_end(worker, agent, error ? error : worker->exit_reason);
-}
-
-void agent_turn(struct worker *worker, soma_agent *agent, uint32_t batch)
-{
-    agent->worker = worker;
-    ptr_store(&worker->running, (void *)(uintptr_t)agent->dispatch);
-    struct message *message = mailbox_first(&agent->mailbox);
-    uint32_t handled = 0;
-    for (uint32_t left = batch;; left--) {
-        uint64_t life = u64_load(&agent->life);
-        bool plain = message->kind == MESSAGE_PLAIN, alive = life == life_of(message->generation);
-        int error;
-        if (__builtin_expect(plain && alive, 1)) {
-            worker->current = message;
-            error = message_handle(worker, agent, message, message->body);
-        } else {
-            error = message_special(worker, agent, message, life);
-        }
-        handled += alive;
-        if (__builtin_expect(error || worker->exiting, 0))
-            agent_end(worker, agent, error ? error : worker->exit_reason);
-        if (__builtin_expect(agent->dispatch->idle != NULL, 0))
-            turn_idle(worker, agent, message);
-        struct message *next = turn_next(worker, agent, message);
-        if (__builtin_expect(plain && alive, 1))
-            message_free(worker, message);
-        else
-            message_finish(worker, agent, message, alive);
-        if (!next)
-            break;
-        message = next;
-        if (left <= 1) {
-            ptr_store(&agent->mailbox.tail, message);
-            worker_schedule_last(worker, agent);
-            break;
-        }
-    }
-    worker->current = NULL;
-    counter_add(&worker->counters.processed, handled);
-}
-
 /* ---- what handlers ask of their agent ---- */
 
 soma_ref soma_self(const soma_agent *self)
 {
     if (!self)
         return SOMA_REF_NULL;
-    const soma_system *system = self->worker->system;
-    return (soma_ref){system->node, (uint32_t)(self - system->slots.base), life_generation(u64_load(&self->life))};
+    return agent_ref(self);
 }
 
 soma_ref soma_sender(const soma_agent *self)

@@ -7,6 +7,20 @@
 /* Runs a scheduled agent until its mailbox is empty or `batch` messages are handled; at least one is. */
 void agent_turn(struct worker *worker, soma_agent *agent, uint32_t batch);
 
+/* The ref of an agent in its own turn. */
+static inline soma_ref agent_ref(const soma_agent *agent)
+{
+    const soma_system *system = agent->worker->system;
+    return (soma_ref){system->node, (uint32_t)(agent - system->slots.base), life_generation(u64_load(&agent->life))};
+}
+
+/* With few slots in all none is kept in a cache, where another thread couldn't have it. */
+static inline struct slot_cache *slot_cache_of(struct worker *worker)
+{
+    bool caches = worker_or_outside(worker) && worker->system->options.slots >= SLOTS_FOR_CACHES;
+    return caches ? &worker->slots : NULL;
+}
+
 /* Ends an agent that only the caller runs: stop, state, generation. The slot is free once it has gone idle. */
 void agent_end(struct worker *worker, soma_agent *agent, int reason);
 

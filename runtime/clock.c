@@ -3,6 +3,7 @@
 #include "runtime/send.h"
 #include "runtime/thread.h"
 #include <soma/error.h>
+#include <soma/timer.h>
 #include <stdlib.h>
 
 /* ---- wheels ---- */
@@ -24,7 +25,7 @@ static void wheel_unlock(struct clock_wheel *wheel)
     u32_store(&wheel->busy, 0); // release
 }
 
-uint64_t clock_next(const struct clock *clock)
+static uint64_t next_us(const struct clock *clock)
 {
     uint64_t next = WHEEL_NEVER;
     for (uint32_t i = 0; i < clock->count; i++) {
@@ -35,28 +36,45 @@ uint64_t clock_next(const struct clock *clock)
     return next;
 }
 
+uint64_t clock_next(const struct clock *clock)
+{
+    uint64_t next = next_us(clock);
+    return next == WHEEL_NEVER ? WHEEL_NEVER : next * SOMA_US;
+}
+
+/* Into the mailboxes; those of one agent that follow each other go together. */
+static void timers_push(soma_system *system, struct wheel_timer *timers)
+{
+    while (timers) {
+        struct message *first = timer_message((struct timer *)timers), *last = first;
+        timers = timers->next; // before the push: then the block is its agent's
+        while (timers) {
+            struct message *next = timer_message((struct timer *)timers);
+            if (next->sender.slot != first->sender.slot || next->generation != first->generation)
+                break;
+            __builtin_prefetch(timers->next);
+            ptr_store(&last->next, next);
+            last = next;
+            timers = timers->next;
+        }
+        message_push_own(system, first, last);
+    }
+}
+
 void clock_fire(soma_system *system, uint64_t now)
 {
-    struct wheel_timer *due = NULL, *last = NULL;
+    struct wheel_list due = {NULL, NULL};
+    now /= SOMA_US;
     for (uint32_t i = 0; i < system->clock.count; i++) {
         struct clock_wheel *wheel = &system->clock.wheels[i];
         if (u64_load(&wheel->next) > now)
             continue;
         wheel_lock(wheel);
-        struct wheel_timer *here = wheel_due(&wheel->wheel, now);
+        struct wheel_list here = wheel_due(&wheel->wheel, now);
         wheel_unlock(wheel);
-        if (last)
-            last->next = here;
-        else
-            due = here;
-        for (last = here ? here : last; last && last->next;)
-            last = last->next;
+        due = wheel_merge(due, here);
     }
-    for (struct wheel_timer *timer = wheel_sort(due); timer;) {
-        struct wheel_timer *next = timer->next; // once pushed the block is its agent's
-        message_push_own(system, timer_message((struct timer *)timer));
-        timer = next;
-    }
+    timers_push(system, due.first);
 }
 
 /* ---- the thread ---- */
@@ -71,7 +89,7 @@ static void clock_sleep(soma_system *system)
     uint32_t bell = u32_load(&clock->bell);
     uint64_t until = clock_next(clock);
     u64_store(&clock->alarm, until);
-    fence_full();
+    barrier_heavy();
     uint64_t now = system->driver.now(system->driver.context);
     if (clock_next(clock) >= until && until > now && !u32_load(&clock->stopping))
         futex_wait(&clock->bell, bell, until == WHEEL_NEVER ? FUTEX_FOREVER : until - now);
@@ -112,9 +130,9 @@ static void clock_ring(struct clock *clock)
 
 static void clock_arm(soma_system *system, struct clock_wheel *wheel, struct timer *timer, uint64_t deadline)
 {
-    wheel_set(&wheel->wheel, &timer->wheel_timer, deadline);
+    wheel_set(&wheel->wheel, &timer->wheel_timer, deadline / SOMA_US);
     wheel_unlock(wheel);
-    fence_full(); // pairs with clock_sleep
+    barrier_light(); // pairs with clock_sleep
     if (deadline < u64_load(&system->clock.alarm))
         clock_ring(&system->clock);
 }
@@ -142,7 +160,7 @@ bool clock_again(soma_system *system, struct timer *timer)
         wheel_unlock(wheel);
         return false;
     }
-    uint64_t deadline = timer->wheel_timer.deadline + timer->period;
+    uint64_t deadline = timer->wheel_timer.deadline * SOMA_US + timer->period;
     if (deadline <= now) // it fell behind: what was missed is not made up for, but the beat stays
         deadline += (now - deadline) / timer->period * timer->period + timer->period;
     clock_arm(system, wheel, timer, deadline);
@@ -174,7 +192,7 @@ int clock_open(struct clock *clock, uint32_t count, uint64_t now)
     clock->count = count;
     pthread_mutex_init(&clock->lock, NULL);
     for (uint32_t i = 0; i < count; i++) {
-        wheel_init(&clock->wheels[i].wheel, now);
+        wheel_init(&clock->wheels[i].wheel, now / SOMA_US);
         u64_store(&clock->wheels[i].next, WHEEL_NEVER);
     }
     return 0;

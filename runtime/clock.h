@@ -58,7 +58,8 @@ int clock_open(struct clock *clock, uint32_t count, uint64_t now);
 void clock_stop(struct clock *clock);
 void clock_close(struct clock *clock);
 
-/* Sets a timer, into the wheel that it names. 0, or SOMA_ETHREAD if the thread can't be started. Any thread. */
+/* Sets a timer, into the wheel that it names, for a whole microsecond (given in nanoseconds). 0, or SOMA_ETHREAD if the
+ * thread can't be started. Any thread. */
 int clock_set(soma_system *system, struct timer *timer, uint64_t deadline);
 
 /* After a periodic timer was handled: sets it for its next time, counted from the last. False if it was cancelled. */

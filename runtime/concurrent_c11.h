@@ -39,6 +39,13 @@ static inline void fence_full(void)
     (void)__atomic_exchange_n(&(int){0}, 1, __ATOMIC_SEQ_CST);
 }
 
+static inline void atomic_order_keep(void)
+{
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+#define BARRIER_SYMMETRIC 1 // what membarrier orders ThreadSanitizer can't see
+
 static inline void cpu_relax(void) {}
 
 typedef struct {

@@ -47,6 +47,14 @@ static inline void fence_full(void)
     ck_pr_fence_memory();
 }
 
+/* The compiler keeps the order; the processor need not. */
+static inline void atomic_order_keep(void)
+{
+    ck_pr_barrier();
+}
+
+#define BARRIER_SYMMETRIC 0
+
 static inline void cpu_relax(void)
 {
     ck_pr_stall();

@@ -23,18 +23,26 @@ struct mailbox {
 #define MAIL_IDLE ((void *)1)
 #define MAIL_HELD ((void *)2)
 
-/* Any thread. True if the agent was idle: the caller, and only it, must schedule the agent. */
-static inline bool mailbox_push(struct mailbox *box, struct message *message)
+/*
+ * Any thread. Pushes messages that are linked by next, all but the last; true if the agent was idle: the caller, and
+ * only it, must schedule the agent.
+ */
+static inline bool mailbox_push_chain(struct mailbox *box, struct message *first, struct message *last)
 {
-    ptr_store(&message->next, NULL);
-    // The exchange's release half publishes the message; its acquire half orders us after the consumer that went idle.
-    struct message *before = ptr_exchange(&box->head, message);
+    ptr_store(&last->next, NULL);
+    // The exchange's release half publishes the messages; its acquire half orders us after the consumer that went idle.
+    struct message *before = ptr_exchange(&box->head, last);
     if (__builtin_expect((uintptr_t)before > (uintptr_t)MAIL_HELD, 0)) {
-        ptr_store(&before->next, message); // pairs with the consumer's load of next
+        ptr_store(&before->next, first); // pairs with the consumer's load of next
         return false;
     }
-    ptr_store(&box->tail, message); // pairs with mailbox_first
+    ptr_store(&box->tail, first); // pairs with mailbox_first
     return before == MAIL_IDLE;
+}
+
+static inline bool mailbox_push(struct mailbox *box, struct message *message)
+{
+    return mailbox_push_chain(box, message, message);
 }
 
 /* A link that a producer is about to write: it has exchanged head and will write it within a few instructions. */
@@ -70,6 +78,15 @@ static inline struct message *mailbox_next(struct mailbox *box, struct message *
             return NULL;
         next = mailbox_await(&last->next);
     }
+    return next;
+}
+
+/* As mailbox_next, but at the end the agent is held and not idle. */
+static inline struct message *mailbox_next_or_hold(struct mailbox *box, struct message *last)
+{
+    struct message *next = ptr_load(&last->next);
+    if (!next && !ptr_cas(&box->head, last, MAIL_HELD))
+        next = mailbox_await(&last->next);
     return next;
 }
 

@@ -1,9 +1,9 @@
-/* The slow halves of the message pools: chains to and from the depot, new slabs. See pool.h. */
+/* The slow halves of the pools: magazines to and from the depot, new slabs. See pool.h. */
 #include "runtime/pool.h"
+#include <sched.h>
 #include <stdlib.h>
 
 #define SLAB_BYTES ((size_t)64 * 1024)
-#define CHAINS_KEPT 4 /* full chains that a pool keeps before it shares */
 
 /* A slab begins with this and ends in blocks; 64 bytes keep the blocks on cache lines. */
 struct slab {
@@ -16,133 +16,181 @@ void pool_init(struct pool *pool, struct pool_depot *depot)
     *pool = (struct pool){.depot = depot};
 }
 
-static void chain_keep(struct pool_list *list, struct pool_block *chain)
+/* ---- the depot ---- */
+
+static void depot_lock(struct pool_depot *depot)
 {
-    chain->next_chain = list->chains;
-    list->chains = chain;
-    list->chain_count++;
+    for (uint32_t spins = 0; !u32_cas(&depot->busy, 0, 1); spins++) { // acquire: sees the magazines as they were left
+        if (spins < 64)
+            cpu_relax();
+        else
+            sched_yield();
+    }
 }
 
-static void chain_share(struct pool_depot *depot, uint8_t class, struct pool_block *chain)
+static void depot_unlock(struct pool_depot *depot)
 {
-    shared_ptr *shared = &depot->chains[class];
-    void *top;
-    do { // the release in cas publishes the chain's links to whoever takes it
-        top = ptr_load(shared);
-        chain->next_chain = top;
-    } while (!ptr_cas(shared, top, chain));
+    u32_store(&depot->busy, 0); // release
 }
 
-void pool_spill(struct pool *pool, uint8_t class)
+static void stack_push(struct magazine **stack, struct magazine *magazine)
 {
-    struct pool_list *list = &pool->lists[class];
-    struct pool_block *chain = list->blocks;
-    chain->length = list->count;
-    list->blocks = NULL;
-    list->count = 0;
-    if (list->chain_count < CHAINS_KEPT)
-        chain_keep(list, chain);
-    else
-        chain_share(pool->depot, class, chain);
+    magazine->next = *stack;
+    *stack = magazine;
 }
 
-/* Cuts a new slab into chains; leaves none when memory is out. */
-static void slab_carve(struct pool *pool, uint8_t class)
+static struct magazine *stack_pop(struct magazine **stack)
 {
-    struct pool_depot *depot = pool->depot;
+    struct magazine *magazine = *stack;
+    if (magazine)
+        *stack = magazine->next;
+    return magazine;
+}
+
+/* An empty magazine, NULL when memory is out. */
+static struct magazine *magazine_new(struct pool_depot *depot)
+{
+    depot_lock(depot);
+    struct magazine *magazine = stack_pop(&depot->empty);
+    depot_unlock(depot);
+    if (magazine || !(magazine = malloc(sizeof(*magazine))))
+        return magazine;
+    magazine->count = 0;
+    depot_lock(depot);
+    magazine->next_all = depot->all;
+    depot->all = magazine;
+    depot_unlock(depot);
+    return magazine;
+}
+
+static void magazine_share(struct pool_depot *depot, uint8_t class, struct magazine *magazine)
+{
+    depot_lock(depot);
+    stack_push(magazine->count ? &depot->full[class] : &depot->empty, magazine);
+    depot_unlock(depot);
+}
+
+/* Gives an empty magazine for one with blocks; the same if there is none. */
+static struct magazine *magazine_swap(struct pool_depot *depot, uint8_t class, struct magazine *magazine)
+{
+    depot_lock(depot);
+    struct magazine *full = stack_pop(&depot->full[class]);
+    if (full)
+        stack_push(&depot->empty, magazine);
+    depot_unlock(depot);
+    return full ? full : magazine;
+}
+
+/* ---- slabs ---- */
+
+static struct slab *slab_new(struct pool_depot *depot, uint8_t class)
+{
     struct slab *slab = aligned_alloc(64, SLAB_BYTES);
     if (!slab)
-        return;
-    void *top;
-    do { // release: the link is set before the slab can be found
-        top = ptr_load(&depot->slabs);
-        slab->next = top;
-    } while (!ptr_cas(&depot->slabs, top, slab));
+        return NULL;
+    depot_lock(depot);
+    slab->next = depot->slabs;
+    depot->slabs = slab;
+    depot_unlock(depot);
     u64_add(&depot->memory[class], SLAB_BYTES);
-
-    size_t size = POOL_LEAST << class;
-    struct pool_block *chain = NULL;
-    uint32_t length = 0;
-    for (size_t at = SLAB_BYTES - size; at >= sizeof(struct slab); at -= size) {
-        struct pool_block *block = (void *)((char *)slab + at);
-        block->next = chain;
-        chain = block;
-        if (++length == POOL_CHAIN || at < sizeof(struct slab) + size) {
-            chain->length = length;
-            chain_keep(&pool->lists[class], chain);
-            chain = NULL;
-            length = 0;
-        }
-    }
+    return slab;
 }
 
-/*
- * Takes all chains there are (so no ABA), keeps a few, and puts the rest back in one piece: the depot may hold hundreds
- * of thousands after a burst, so nothing here may walk them all.
- */
-static void depot_take(struct pool *pool, uint8_t class)
+/* Cuts a new slab into the empty magazine and, where it doesn't fit, into others for the depot. */
+static void slab_carve(struct pool *pool, uint8_t class, struct magazine *magazine)
 {
-    shared_ptr *shared = &pool->depot->chains[class];
-    if (!ptr_load(shared))
+    struct pool_depot *depot = pool->depot;
+    struct slab *slab = slab_new(depot, class);
+    if (!slab)
         return;
-    struct pool_block *rest = ptr_exchange(shared, NULL);
-    while (rest && pool->lists[class].chain_count < CHAINS_KEPT) {
-        struct pool_block *next = rest->next_chain;
-        chain_keep(&pool->lists[class], rest);
-        rest = next;
-    }
-    while (rest && !ptr_cas(shared, NULL, rest)) { // others shared some meanwhile: ours go behind those few
-        struct pool_block *first = ptr_exchange(shared, NULL), *last = first;
-        while (last && last->next_chain)
-            last = last->next_chain;
-        if (last) {
-            last->next_chain = rest;
-            rest = first;
+    pool->grown = true;
+    struct magazine *filling = magazine;
+    size_t size = POOL_LEAST << class;
+    for (size_t at = SLAB_BYTES - size; at >= sizeof(struct slab); at -= size) {
+        if (filling->count == POOL_MAGAZINE) {
+            if (filling != magazine)
+                magazine_share(depot, class, filling);
+            filling = magazine_new(depot);
+            if (!filling) // the rest of the slab stays unused: memory is out
+                return;
         }
+        filling->blocks[filling->count++] = (char *)slab + at;
     }
+    if (filling != magazine)
+        magazine_share(depot, class, filling);
+}
+
+/* ---- taking and giving ---- */
+
+static void list_swap(struct pool_list *list)
+{
+    struct magazine *loaded = list->loaded;
+    list->loaded = list->spare;
+    list->spare = loaded;
+}
+
+/* Makes the list's two magazines at the first use; false when memory is out. */
+static bool list_ready(struct pool *pool, struct pool_list *list)
+{
+    if (!list->loaded)
+        list->loaded = magazine_new(pool->depot);
+    if (!list->spare)
+        list->spare = magazine_new(pool->depot);
+    return list->loaded && list->spare;
 }
 
 void *pool_refill(struct pool *pool, uint8_t class)
 {
     struct pool_list *list = &pool->lists[class];
-    if (!list->chains)
-        depot_take(pool, class);
-    if (!list->chains)
-        slab_carve(pool, class);
-    struct pool_block *block = list->chains;
-    if (!block)
+    if (!list_ready(pool, list))
         return NULL;
-    list->chains = block->next_chain;
-    list->chain_count--;
-    list->count = block->length - 1;
-    list->blocks = block->next;
-    return block;
+    if (!list->loaded->count)
+        list_swap(list);
+    if (!list->loaded->count)
+        list->loaded = magazine_swap(pool->depot, class, list->loaded);
+    if (!list->loaded->count)
+        slab_carve(pool, class, list->loaded);
+    return list->loaded->count ? list->loaded->blocks[--list->loaded->count] : NULL;
+}
+
+void pool_spill(struct pool *pool, uint8_t class, void *block)
+{
+    struct pool_list *list = &pool->lists[class];
+    if (!list_ready(pool, list))
+        return; // memory is out: the block rests in its slab until the system closes
+    if (list->loaded->count == POOL_MAGAZINE)
+        list_swap(list);
+    if (list->loaded->count == POOL_MAGAZINE) {
+        struct magazine *empty = magazine_new(pool->depot);
+        if (!empty)
+            return;
+        magazine_share(pool->depot, class, list->loaded);
+        list->loaded = empty;
+    }
+    list->loaded->blocks[list->loaded->count++] = block;
 }
 
 void pool_flush(struct pool *pool)
 {
     for (uint8_t class = 0; class < POOL_CLASSES; class ++) {
         struct pool_list *list = &pool->lists[class];
-        if (list->blocks) {
-            list->blocks->length = list->count;
-            chain_share(pool->depot, class, list->blocks);
-        }
-        while (list->chains) {
-            struct pool_block *next = list->chains->next_chain;
-            chain_share(pool->depot, class, list->chains);
-            list->chains = next;
-        }
-        *list = (struct pool_list){0};
+        if (list->loaded)
+            magazine_share(pool->depot, class, list->loaded);
+        if (list->spare)
+            magazine_share(pool->depot, class, list->spare);
+        *list = (struct pool_list){NULL, NULL};
     }
 }
 
 void pool_depot_destroy(struct pool_depot *depot)
 {
-    struct slab *slab = ptr_load(&depot->slabs);
-    while (slab) {
-        struct slab *next = slab->next;
+    for (struct slab *slab = depot->slabs, *next; slab; slab = next) {
+        next = slab->next;
         free(slab);
-        slab = next;
+    }
+    for (struct magazine *magazine = depot->all, *next; magazine; magazine = next) {
+        next = magazine->next_all;
+        free(magazine);
     }
     *depot = (struct pool_depot){0};
 }

@@ -1,8 +1,9 @@
 /*
- * Message blocks, and agents' states, in size classes. Each worker has a pool of its own (no lock, no atomic on the
- * fast path); blocks that pile up with a receiver go back to the senders in chains of POOL_CHAIN through the depot that
- * all pools share. Blocks live until the depot is destroyed. Threads outside the system use plain malloc: they have no
- * pool.
+ * Message blocks, and agents' states, in size classes. Each worker has a pool of its own: no lock, no atomic on the
+ * fast path. Free blocks are kept in magazines, arrays of pointers, so that neither taking nor giving a block touches
+ * it: its cache line may still be another core's, and is fetched ahead. (Bonwick's magazines.) Full magazines go round
+ * through the depot that all pools share. Blocks live until the depot is destroyed. Threads outside the system use
+ * malloc for messages, and one pool together for states.
  */
 #ifndef RUNTIME_POOL_H
 #define RUNTIME_POOL_H
@@ -13,33 +14,37 @@
 
 #define POOL_CLASSES 8 /* 32, 64, 128, … 4096 bytes */
 #define POOL_LEAST ((size_t)32)
-#define POOL_CHAIN 128 /* blocks that cross between workers at a time */
-#define POOL_HEAP 0xff /* the class of a block that came from malloc */
+#define POOL_MAGAZINE 124 /* blocks: a magazine is 1 KiB less what malloc needs */
+#define POOL_AHEAD 16     /* how many blocks ahead are fetched into the cache */
+#define POOL_HEAP 0xff    /* the class of a block that came from malloc */
 
-/* A free block: chained within its chain, and a chain's first block chains the chains. */
-struct pool_block {
-    struct pool_block *next;
-    struct pool_block *next_chain;
-    uint32_t length; /* of the chain, in its first block */
+struct magazine {
+    struct magazine *next;     /* in the depot */
+    struct magazine *next_all; /* of all there are */
+    uint32_t count;
+    void *blocks[POOL_MAGAZINE];
 };
 
-/* What the pools of one system share. */
+/* What the pools of one system share; `busy` guards the lists, for a few instructions a magazine. */
 struct pool_depot {
-    shared_ptr chains[POOL_CLASSES]; /* stack of full chains: pushed by cas, taken whole by exchange (no ABA) */
-    shared_ptr slabs;                /* every slab, for the end */
+    shared_u32 busy;
+    struct magazine *full[POOL_CLASSES];
+    struct magazine *empty;
+    struct magazine *all;
+    struct slab *slabs;
     shared_u64 memory[POOL_CLASSES]; /* bytes in slabs */
 };
 
+/* Two magazines, so that a pool at the edge of one does not go to the depot at each block. */
 struct pool_list {
-    struct pool_block *blocks;
-    uint32_t count;
-    uint32_t chain_count;
-    struct pool_block *chains; /* full ones, kept close */
+    struct magazine *loaded; /* NULL before the first block */
+    struct magazine *spare;
 };
 
 /* One worker's pool: only its thread touches it. */
 struct pool {
     struct pool_depot *depot;
+    bool grown; /* a slab was made since this was last cleared: more is in use than ever before */
     struct pool_list lists[POOL_CLASSES];
 };
 
@@ -57,29 +62,28 @@ static inline uint8_t pool_class(size_t size)
 
 /* Slow halves of the two below. */
 void *pool_refill(struct pool *pool, uint8_t class);
-void pool_spill(struct pool *pool, uint8_t class);
+void pool_spill(struct pool *pool, uint8_t class, void *block);
 
 /* A block of a class, NULL when memory is out. */
 static inline void *pool_take(struct pool *pool, uint8_t class)
 {
-    struct pool_list *list = &pool->lists[class];
-    struct pool_block *block = list->blocks;
-    if (__builtin_expect(!block, 0))
+    struct magazine *loaded = pool->lists[class].loaded;
+    if (__builtin_expect(!loaded || !loaded->count, 0))
         return pool_refill(pool, class);
-    list->blocks = block->next;
-    list->count--;
-    return block;
+    uint32_t at = --loaded->count;
+    if (at >= POOL_AHEAD)
+        __builtin_prefetch(loaded->blocks[at - POOL_AHEAD], 1);
+    return loaded->blocks[at];
 }
 
 /* Gives a block back, to whichever pool the caller owns. */
-static inline void pool_give(struct pool *pool, uint8_t class, void *memory)
+static inline void pool_give(struct pool *pool, uint8_t class, void *block)
 {
-    struct pool_list *list = &pool->lists[class];
-    struct pool_block *block = memory;
-    block->next = list->blocks;
-    list->blocks = block;
-    if (__builtin_expect(++list->count >= POOL_CHAIN, 0))
-        pool_spill(pool, class);
+    struct magazine *loaded = pool->lists[class].loaded;
+    if (__builtin_expect(!loaded || loaded->count == POOL_MAGAZINE, 0))
+        pool_spill(pool, class, block);
+    else
+        loaded->blocks[loaded->count++] = block;
 }
 
 /* The pool of all outside threads together. */
@@ -106,7 +110,7 @@ static inline void outside_give(struct outside_pool *outside, uint8_t class, voi
 /* Gives all that a pool keeps to the depot: its thread ends. */
 void pool_flush(struct pool *pool);
 
-/* Frees all slabs; no block may be in use. */
+/* Frees all slabs and magazines; no block may be in use. */
 void pool_depot_destroy(struct pool_depot *depot);
 
 #endif

@@ -18,6 +18,7 @@ struct run_ring {
     shared_u32 begin;
     char pad[60]; /* thieves write begin; the owner writes end */
     shared_u32 end;
+    uint32_t begin_seen; /* the owner's: begin is there or farther, so a push rarely reads what thieves write */
     shared_ptr agents[RUN_RING_SIZE];
 };
 
@@ -25,8 +26,11 @@ struct run_ring {
 static inline bool run_ring_push(struct run_ring *ring, soma_agent *agent)
 {
     uint32_t end = ring->end.value; // only the owner writes it
-    if (end - u32_load(&ring->begin) >= RUN_RING_SIZE)
-        return false;
+    if (__builtin_expect(end - ring->begin_seen >= RUN_RING_SIZE, 0)) {
+        ring->begin_seen = u32_load(&ring->begin);
+        if (end - ring->begin_seen >= RUN_RING_SIZE)
+            return false;
+    }
     ptr_store(&ring->agents[end % RUN_RING_SIZE], agent);
     u32_store(&ring->end, end + 1); // release: the entry is there before it can be counted
     return true;
@@ -42,6 +46,23 @@ static inline soma_agent *run_ring_pop(struct run_ring *ring)
         soma_agent *agent = ptr_load(&ring->agents[begin % RUN_RING_SIZE]);
         if (u32_cas(&ring->begin, begin, begin + 1))
             return agent;
+    }
+}
+
+/* Any thread. The oldest half of the agents, oldest first, if there are at least so many; how many were taken. */
+static inline uint32_t run_ring_take_half(struct run_ring *ring, uint32_t least, soma_agent **taken)
+{
+    for (;;) {
+        uint32_t begin = u32_load(&ring->begin), count = u32_load(&ring->end) - begin;
+        if (!count || count < least)
+            return 0;
+        if (count > RUN_RING_SIZE) // begin has moved on in between
+            continue;
+        uint32_t half = (count + 1) / 2;
+        for (uint32_t i = 0; i < half; i++)
+            taken[i] = ptr_load(&ring->agents[(begin + i) % RUN_RING_SIZE]);
+        if (u32_cas(&ring->begin, begin, begin + half)) // so none of them was taken or overwritten meanwhile
+            return half;
     }
 }
 

@@ -12,22 +12,31 @@
 
 /* ---- blocks ---- */
 
-/* Eight bytes at a time: bodies are small, and a call to memcpy of unknown size costs more than the copy. */
+/* The sizes that most bodies have are copied in place: a call to memcpy of unknown size costs more than the copy. */
 static inline void body_copy(uint64_t *to, const void *body, size_t size)
 {
-    if (size > 64 || size % 8) {
-        memcpy(to, body, size);
+    switch (size) {
+    case 1: // a message without fields
+        memcpy(to, body, 1);
         return;
+    case 8:
+        memcpy(to, body, 8);
+        return;
+    case 16:
+        memcpy(to, body, 16);
+        return;
+    case 24:
+        memcpy(to, body, 24);
+        return;
+    default:
+        memcpy(to, body, size);
     }
-    const char *from = body;
-    for (size_t i = 0; i < size; i += 8)
-        memcpy((char *)to + i, from + i, 8);
 }
 
 static inline struct message *block_new(struct worker *worker, enum message_kind kind, size_t size)
 {
     size_t total = sizeof(struct message) + size;
-    uint8_t class = worker ? pool_class(total) : POOL_HEAP;
+    uint8_t class = !worker ? POOL_HEAP : __builtin_expect(total <= 64, 1) ? 1 : pool_class(total);
     struct message *message = class == POOL_HEAP ? malloc(total) : pool_take(&worker->pool, class);
     if (__builtin_expect(message != NULL, 1)) {
         message->class = class;
@@ -71,14 +80,6 @@ int message_build(struct worker *worker, enum message_kind kind, uint64_t word, 
                   struct message **result)
 {
     return block_build(worker, kind, word, type, body, result);
-}
-
-void message_free(struct worker *worker, struct message *message)
-{
-    if (message->class == POOL_HEAP)
-        free(message);
-    else
-        pool_give(&worker->pool, message->class, message);
 }
 
 void message_dispose(struct worker *worker, struct message *message)
@@ -162,6 +163,14 @@ void message_dead(soma_system *system, struct worker *worker, soma_ref to, struc
 
 /* ---- pushing ---- */
 
+/* After a push to an agent that was not idle: the sender is muted at the end of its turn if that one is under pressure.
+ */
+static inline void pressure_note(struct worker *worker, const soma_agent *target, uint32_t slot, uint32_t sender)
+{
+    if (__builtin_expect(u32_load(&target->pressure), 0) && worker && slot != sender)
+        worker->pressed = slot + 1;
+}
+
 /* The slot of a local ref that is alive as far as can be seen now, else NULL. */
 static inline soma_agent *target_find(soma_system *system, soma_ref to)
 {
@@ -174,6 +183,8 @@ static inline soma_agent *target_find(soma_system *system, soma_ref to)
 
 int message_push(soma_system *system, struct worker *worker, soma_ref to, struct message *message)
 {
+    if (worker && worker->outbox.count)
+        outbox_flush(worker); // what was sent before arrives before
     if (to.node && to.node != system->node) {
         const struct route *route = ptr_load(&system->route); // acquire: sees the route whole
         if (route)
@@ -187,15 +198,20 @@ int message_push(soma_system *system, struct worker *worker, soma_ref to, struct
         return SOMA_EGONE;
     }
     message->generation = to.generation;
+    bool from_agent =
+        message->kind == MESSAGE_PLAIN || message->kind == MESSAGE_SHARED || message->kind == MESSAGE_REQUEST;
+    uint32_t sender = message->sender.slot;
     if (mailbox_push(&target->mailbox, message))
         worker_schedule(worker, system, target);
+    else if (from_agent)
+        pressure_note(worker, target, to.slot, sender);
     return 0;
 }
 
-void message_push_own(soma_system *system, struct message *message)
+void message_push_own(soma_system *system, struct message *first, struct message *last)
 {
-    soma_agent *target = &system->slots.base[message->sender.slot];
-    if (mailbox_push(&target->mailbox, message))
+    soma_agent *target = &system->slots.base[first->sender.slot];
+    if (mailbox_push_chain(&target->mailbox, first, last))
         worker_schedule(NULL, system, target);
 }
 
@@ -217,6 +233,35 @@ static int send_astray(soma_system *system, struct worker *worker, soma_ref send
     return message_push(system, worker, to, message);
 }
 
+/* False if the message must go by itself: a worker is idle that might handle it at once, or this one has no queue. */
+static inline bool outbox_add(struct worker *worker, struct message *message)
+{
+    const soma_system *system = worker->system;
+    if (!worker->queues || u32_load(&system->searching) || u64_load(&system->asleep))
+        return false;
+    struct outbox *outbox = &worker->outbox;
+    if (outbox->count)
+        ptr_store(&outbox->last->next, message);
+    else
+        outbox->first = message;
+    outbox->last = message;
+    if (++outbox->count >= OUTBOX_MAX)
+        outbox_flush(worker);
+    return true;
+}
+
+void outbox_flush(struct worker *worker)
+{
+    struct outbox *outbox = &worker->outbox;
+    soma_agent *target = outbox->target;
+    uint32_t sender = outbox->last->sender.slot;
+    outbox->count = 0;
+    if (mailbox_push_chain(&target->mailbox, outbox->first, outbox->last))
+        worker_schedule(worker, worker->system, target);
+    else
+        pressure_note(worker, target, (uint32_t)(target - worker->system->slots.base), sender);
+}
+
 static inline int send_from(soma_system *system, struct worker *worker, soma_ref sender, soma_ref to,
                             const soma_type *type, const void *body)
 {
@@ -229,7 +274,23 @@ static inline int send_from(soma_system *system, struct worker *worker, soma_ref
         return error;
     message->generation = to.generation;
     message->sender = sender;
-    if (mailbox_push(&target->mailbox, message))
+    if (__builtin_expect(worker != NULL, 1)) {
+        worker->budget--;
+        if (__builtin_expect(worker->pool.grown, 0)) {
+            worker->pool.grown = false;
+            u32_cas(&target->pressure, 0, PRESSURE_OVERLOADED); // before the push: see pressure.h
+        }
+        if (worker->outbox.target == target && outbox_add(worker, message))
+            return 0;
+        if (worker->outbox.count)
+            outbox_flush(worker);
+        worker->outbox.target = target;
+    }
+    if (!mailbox_push(&target->mailbox, message))
+        pressure_note(worker, target, to.slot, sender.slot);
+    else if (worker && worker->queues && !worker->lifo && !target->extension)
+        worker->lifo = target; // what worker_schedule would do
+    else
         worker_schedule(worker, system, target);
     return 0;
 }
@@ -239,7 +300,7 @@ int soma_agent_send(soma_agent *self, soma_ref to, const soma_type *type, const 
     if (!self || !type || !body)
         return SOMA_EINVAL;
     struct worker *worker = self->worker;
-    return send_from(worker->system, worker_or_outside(worker), soma_self(self), to, type, body);
+    return send_from(worker->system, worker_or_outside(worker), agent_ref(self), to, type, body);
 }
 
 int soma_system_send(soma_system *system, soma_ref to, const soma_type *type, const void *body)

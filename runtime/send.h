@@ -7,6 +7,7 @@
 
 #include "runtime/message.h"
 #include "runtime/system.h"
+#include <stdlib.h>
 
 /* What a MESSAGE_CALLBACK's body holds. */
 struct callback {
@@ -31,7 +32,13 @@ int message_build(struct worker *worker, enum message_kind kind, uint64_t word, 
                   struct message **result);
 
 /* Frees the block alone. */
-void message_free(struct worker *worker, struct message *message);
+static inline void message_free(struct worker *worker, struct message *message)
+{
+    if (__builtin_expect(message->class == POOL_HEAP, 0))
+        free(message);
+    else
+        pool_give(&worker->pool, message->class, message);
+}
 
 /* Frees a block and what it holds, whatever its kind. */
 void message_dispose(struct worker *worker, struct message *message);
@@ -40,8 +47,8 @@ void message_dispose(struct worker *worker, struct message *message);
  */
 int message_push(soma_system *system, struct worker *worker, soma_ref to, struct message *message);
 
-/* Puts a block whose generation and sender are set into its sender's own mailbox, from outside. Timers. */
-void message_push_own(soma_system *system, struct message *message);
+/* Puts linked blocks whose generation and sender are set into their sender's own mailbox, from outside. Timers. */
+void message_push_own(soma_system *system, struct message *first, struct message *last);
 
 /* Drops a message that reached nobody, for a reason: counts it, tells who must know. */
 void message_dead(soma_system *system, struct worker *worker, soma_ref to, struct message *message, int reason);

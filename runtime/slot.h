@@ -31,7 +31,8 @@ struct soma_agent {
         soma_agent *run_next;  /* while in an inbox */
     };
     struct extension *extension; /* what only some agents need; NULL for the others */
-    size_t state_size;
+    uint32_t state_size;
+    shared_u32 pressure; /* see pressure.h */
     shared_u64 life;
 };
 

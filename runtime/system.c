@@ -142,6 +142,7 @@ int system_open_driven(soma_system **system, const soma_options *options, const 
     soma_system *opened = calloc(1, sizeof(*opened));
     if (!opened)
         return SOMA_ENOMEM;
+    barrier_init();
     opened->options = resolved;
     opened->driver = *driver;
     if (driver->runnable)
@@ -349,6 +350,7 @@ int soma_system_stats(const soma_system *system, soma_stats *stats)
         .spawned = sum.spawned.value,
         .processed = sum.processed.value,
         .dead_letters = sum.dead_letters.value,
+        .muted = sum.muted.value,
         .late_replies = sum.late_replies.value,
         .steals = sum.steals.value,
         .sleeps = sum.sleeps.value,

@@ -7,6 +7,7 @@
 #include "runtime/driver.h"
 #include "runtime/log.h"
 #include "runtime/names.h"
+#include "runtime/pressure.h"
 #include "runtime/slot.h"
 #include "runtime/worker.h"
 #include <soma/system.h>
@@ -19,6 +20,7 @@ struct soma_system {
     struct worker *workers;
     struct run_inbox inbox;
     struct run_overflow overflow;
+    struct pressure_list muted[PRESSURE_LISTS];
     shared_u64 asleep;        /* a bit a worker */
     shared_u32 searching;     /* workers that look for work */
     shared_u32 stopping;      /* workers leave as soon as they see it */

@@ -1,6 +1,7 @@
 /* Futexes by system call, which libc does not wrap, and threads without signals. */
 #include "runtime/thread.h"
 #include <linux/futex.h>
+#include <linux/membarrier.h>
 #include <signal.h>
 #include <soma/error.h>
 #include <stddef.h>
@@ -17,6 +18,26 @@ void futex_wait(shared_u32 *word, uint32_t value, uint64_t nanoseconds)
 void futex_wake(shared_u32 *word)
 {
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+bool barrier_asymmetric;
+
+static void barrier_find(void)
+{
+    barrier_asymmetric =
+        !BARRIER_SYMMETRIC && !syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
+}
+
+void barrier_init(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT; // registering is for the whole process
+    pthread_once(&once, barrier_find);
+}
+
+void barrier_heavy(void)
+{
+    if (!barrier_asymmetric || syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0))
+        fence_full();
 }
 
 int thread_start(pthread_t *thread, void *(*main)(void *), void *argument)

@@ -71,7 +71,8 @@ soma_handle timer_start(soma_agent *self, struct timer *timer, uint64_t delay)
     if (delay == SOMA_NEVER)
         return handle;
     soma_system *system = self->worker->system;
-    int error = clock_set(system, timer, system_now(system) + (delay < DELAY_MAX ? delay : DELAY_MAX));
+    uint64_t deadline = system_now(system) + (delay < DELAY_MAX ? delay : DELAY_MAX);
+    int error = clock_set(system, timer, (deadline + SOMA_US - 1) / SOMA_US * SOMA_US);
     if (error) {
         pending_remove(self, handle);
         timer_free(self, timer);
@@ -103,7 +104,10 @@ soma_handle soma_timer_after(soma_agent *self, uint64_t delay, const soma_type *
 
 soma_handle soma_timer_each(soma_agent *self, uint64_t period, const soma_type *type, const void *body)
 {
-    return period ? timer_set(self, period, period, type, body) : SOMA_EINVAL;
+    if (!period || period == SOMA_NEVER)
+        return SOMA_EINVAL;
+    period = (period < DELAY_MAX ? period + SOMA_US - 1 : DELAY_MAX) / SOMA_US * SOMA_US; // whole ones don't drift
+    return timer_set(self, period, period, type, body);
 }
 
 /* ---- ending ---- */

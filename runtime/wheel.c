@@ -2,7 +2,7 @@
 #include "runtime/wheel.h"
 #include <stddef.h>
 
-#define SORT_BINS 48
+#define MOMENTS (1u << WHEEL_TICK_BITS) /* of a tick */
 
 void wheel_init(struct wheel *wheel, uint64_t now)
 {
@@ -85,7 +85,6 @@ static void next_find(struct wheel *wheel)
 void wheel_set(struct wheel *wheel, struct wheel_timer *timer, uint64_t deadline)
 {
     timer->deadline = deadline;
-    timer->order = wheel->order++;
     timer->armed = true;
     place_put(wheel, timer);
     if (deadline < wheel->next)
@@ -100,99 +99,104 @@ void wheel_cancel(struct wheel *wheel, struct wheel_timer *timer)
 
 /* ---- firing ---- */
 
-struct due {
-    struct wheel_timer *first;
-    struct wheel_timer *last;
-};
-
-static void due_add(struct due *due, struct wheel_timer *timer)
+static void list_add(struct wheel_list *list, struct wheel_timer *timer)
 {
-    timer->armed = false;
     timer->next = NULL;
-    if (due->last)
-        due->last->next = timer;
+    if (list->last)
+        list->last->next = timer;
     else
-        due->first = timer;
-    due->last = timer;
+        list->first = timer;
+    list->last = timer;
 }
 
-/* Empties a place: what is due goes to the list, the rest to where it belongs now. */
-static void place_open(struct wheel *wheel, uint32_t level, uint32_t place, uint64_t now, struct due *due)
+static void list_join(struct wheel_list *list, struct wheel_list more)
+{
+    if (!more.first)
+        return;
+    if (list->last)
+        list->last->next = more.first;
+    else
+        list->first = more.first;
+    list->last = more.last;
+}
+
+/* Empties a place; the caller walks what was in it. */
+static struct wheel_timer *place_take(struct wheel *wheel, uint32_t level, uint32_t place)
 {
     struct wheel_timer *timer = wheel->places[level][place].first;
     wheel->places[level][place] = (struct wheel_place){NULL, NULL};
     wheel->occupied[level] &= ~(UINT64_C(1) << place);
+    return timer;
+}
+
+/* Moves a higher level's timers to where they belong now that their time has come near. */
+static void place_move_down(struct wheel *wheel, uint32_t level, uint32_t place)
+{
+    struct wheel_timer *timer = place_take(wheel, level, place);
     while (timer) {
         struct wheel_timer *next = timer->next;
-        if (timer->deadline <= now)
-            due_add(due, timer);
-        else
-            place_put(wheel, timer);
+        place_put(wheel, timer);
         timer = next;
     }
 }
 
-struct wheel_timer *wheel_due(struct wheel *wheel, uint64_t now)
+/* Deals the due timers of the wheel's tick out to its moments; the others stay. */
+static void place_fire(struct wheel *wheel, uint32_t place, uint64_t now, struct wheel_list *due)
 {
-    struct due due = {NULL, NULL};
+    struct wheel_list moments[MOMENTS] = {{NULL, NULL}};
+    uint64_t start = wheel->tick << WHEEL_TICK_BITS;
+    struct wheel_timer *timer = place_take(wheel, 0, place);
+    while (timer) {
+        struct wheel_timer *next = timer->next;
+        if (timer->deadline > now) {
+            place_put(wheel, timer);
+        } else {
+            timer->armed = false;
+            list_add(&moments[timer->deadline > start ? timer->deadline - start : 0], timer);
+        }
+        timer = next;
+    }
+    for (uint32_t i = 0; i < MOMENTS; i++)
+        list_join(due, moments[i]);
+}
+
+struct wheel_list wheel_due(struct wheel *wheel, uint64_t now)
+{
+    struct wheel_list due = {NULL, NULL};
     uint64_t target = now >> WHEEL_TICK_BITS;
     uint32_t level, place;
     uint64_t start;
     if (now < wheel->next)
-        return NULL;
+        return due;
     while (place_first(wheel, &level, &place, &start) && start <= target) {
-        bool last = level == 0 && start == target; // what is left there is due later within this tick
         if (start > wheel->tick)
             wheel->tick = start;
-        place_open(wheel, level, place, now, &due);
-        if (last)
+        if (level > 0) {
+            place_move_down(wheel, level, place);
+            continue;
+        }
+        place_fire(wheel, place, now, &due);
+        if (start == target) // what is left there is due later within this tick
             break;
     }
     if (target > wheel->tick)
         wheel->tick = target;
     next_find(wheel);
-    return due.first;
+    return due;
 }
 
-/* ---- sorting ---- */
-
-static bool timer_before(const struct wheel_timer *a, const struct wheel_timer *b)
+struct wheel_list wheel_merge(struct wheel_list a, struct wheel_list b)
 {
-    return a->deadline != b->deadline ? a->deadline < b->deadline : a->order < b->order;
-}
-
-static struct wheel_timer *lists_merge(struct wheel_timer *a, struct wheel_timer *b)
-{
-    struct wheel_timer *merged = NULL, **end = &merged;
-    while (a && b) {
-        struct wheel_timer **least = timer_before(b, a) ? &b : &a;
+    if (!a.first || !b.first)
+        return a.first ? a : b;
+    struct wheel_list merged = {NULL, a.last->deadline > b.last->deadline ? a.last : b.last};
+    struct wheel_timer **end = &merged.first;
+    while (a.first && b.first) {
+        struct wheel_timer **least = b.first->deadline < a.first->deadline ? &b.first : &a.first;
         *end = *least;
         end = &(*least)->next;
         *least = *end;
     }
-    *end = a ? a : b;
+    *end = a.first ? a.first : b.first;
     return merged;
-}
-
-/* Merge sort by the runs that are there already: timers mostly come in order, and then this is one pass. */
-struct wheel_timer *wheel_sort(struct wheel_timer *list)
-{
-    struct wheel_timer *bins[SORT_BINS] = {NULL};
-    while (list) {
-        struct wheel_timer *run = list, *last = list;
-        while (last->next && !timer_before(last->next, last))
-            last = last->next;
-        list = last->next;
-        last->next = NULL;
-        uint32_t bin = 0;
-        for (; bin < SORT_BINS - 1 && bins[bin]; bin++) {
-            run = lists_merge(bins[bin], run);
-            bins[bin] = NULL;
-        }
-        bins[bin] = lists_merge(bins[bin], run);
-    }
-    struct wheel_timer *sorted = NULL;
-    for (uint32_t bin = 0; bin < SORT_BINS; bin++)
-        sorted = lists_merge(bins[bin], sorted);
-    return sorted;
 }

@@ -9,6 +9,7 @@
 
 #define LIFO_MAX 64       /* turns in a row from the LIFO slot while the ring has agents */
 #define INBOX_EVERY 61    /* turns between a busy worker's looks at the inbox; prime: no resonance with batches */
+#define CHUNK_EVERY 8     /* such looks between those at the overflow, where one chunk is many agents */
 #define INBOX_TAKE 64     /* agents moved from the inbox to the ring at a time */
 #define SEARCH_ROUNDS 200 /* looks around before sleeping: some 10 microseconds, half of what a wake costs */
 
@@ -47,7 +48,7 @@ static void worker_rouse(struct worker *worker)
 /* Work was made that others could take: wakes one sleeper, unless a searcher will find it. */
 static void wake_one(soma_system *system)
 {
-    fence_full(); // the work is visible before we look for sleepers; pairs with worker_sleep
+    barrier_light(); // the work is visible before we look for sleepers; pairs with worker_sleep
     if (u32_load(&system->searching))
         return;
     for (;;) {
@@ -78,8 +79,7 @@ static void ring_overflow(struct worker *worker, soma_agent *agent)
         return;
     }
     chunk->count = 0;
-    while (chunk->count < RUN_CHUNK_SIZE && (chunk->agents[chunk->count] = run_ring_pop(&worker->ring)))
-        chunk->count++;
+    chunk->count = run_ring_take_half(&worker->ring, RUN_RING_SIZE / 2, chunk->agents);
     if (chunk->count)
         run_overflow_push(&worker->system->overflow, chunk);
     else
@@ -115,7 +115,7 @@ static inline bool is_special(const struct worker *worker, const soma_agent *age
 
 void worker_schedule(struct worker *worker, soma_system *system, soma_agent *agent)
 {
-    if (__builtin_expect(is_special(worker, agent), 0)) {
+    if (is_special(worker, agent)) {
         schedule_special(system, agent);
         return;
     }
@@ -179,16 +179,14 @@ static soma_agent *steal(struct worker *worker, uint32_t least)
     soma_system *system = worker->system;
     uint32_t workers = system->options.workers;
     for (uint32_t i = 1; i < workers; i++) {
-        struct run_ring *victim = &system->workers[(worker->index + i) % workers].ring;
-        uint32_t count = run_ring_count(victim), want = (count + 1) / 2;
-        soma_agent *first = count >= least ? run_ring_pop(victim) : NULL;
-        if (!first)
+        soma_agent *taken[RUN_RING_SIZE / 2];
+        uint32_t count = run_ring_take_half(&system->workers[(worker->index + i) % workers].ring, least, taken);
+        if (!count)
             continue;
-        uint32_t taken = 1;
-        for (soma_agent *more; taken < want && (more = run_ring_pop(victim)); taken++)
-            ring_put(worker, more);
-        counter_add(&worker->counters.steals, taken);
-        return first;
+        for (uint32_t n = 1; n < count; n++)
+            ring_put(worker, taken[n]);
+        counter_add(&worker->counters.steals, count);
+        return taken[0];
     }
     return NULL;
 }
@@ -196,10 +194,13 @@ static soma_agent *steal(struct worker *worker, uint32_t least)
 /* The next agent from this worker's own places and the inbox. */
 static inline soma_agent *next_own(struct worker *worker)
 {
-    if (__builtin_expect(++worker->tick % INBOX_EVERY == 0, 0)) {
+    if (__builtin_expect(worker->inbox_in-- == 0, 0)) {
+        worker->inbox_in = INBOX_EVERY;
         soma_agent *agent = inbox_take(worker);
-        if (!agent && worker->tick % (8 * INBOX_EVERY) == 0) // a chunk is many agents
+        if (!agent && worker->chunk_in-- == 0) {
+            worker->chunk_in = CHUNK_EVERY;
             agent = overflow_take(worker);
+        }
         if (agent)
             return agent;
     }
@@ -250,9 +251,9 @@ void closer_tell(soma_system *system)
 
 /*
  * Sleeps until woken. No wake is lost: we set our bit, fence, and look for work once more; a waker makes work visible,
- * fences, and looks for bits. One of the two comes second and sees the other. The same holds for `searching`, which we
- * left before setting the bit: a waker that saw us searching made its work visible before our last look.
- * A rouse that comes late, for a sleep already over, only makes the next sleep shorter.
+ * fences (the light half, see thread.h), and looks for bits. One of the two comes second and sees the other. The same
+ * holds for `searching`, which we left before setting the bit: a waker that saw us searching made its work visible
+ * before our last look. A rouse that comes late, for a sleep already over, only makes the next sleep shorter.
  */
 static void worker_sleep(struct worker *worker)
 {
@@ -260,7 +261,7 @@ static void worker_sleep(struct worker *worker)
     uint64_t bit = 1ull << worker->index;
     u32_store(&worker->awake, 0);
     u64_add(&system->asleep, bit); // clear before: only we set it
-    fence_full();
+    barrier_heavy();
     if (!work_visible(system) && !u32_load(&system->stopping)) {
         closer_tell(system);
         counter_add(&worker->counters.sleeps, 1);
@@ -284,7 +285,8 @@ static soma_agent *search(struct worker *worker)
             agent = steal(worker, round < PATIENT_ROUNDS ? STEAL_MANY : 1);
         if (agent) {
             if (u32_add(&system->searching, (uint32_t)-1) == 1 && work_visible(system))
-                wake_one(system); // the last searcher hands the search on
+                wake_one(system); // the last searcher hands the search on; what it misses by an instant, as there is
+                                  // no heavy fence here, is its maker's, who is awake, or the next searcher's
             return agent;
         }
         for (int i = 0; i < 16; i++)

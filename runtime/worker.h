@@ -26,9 +26,24 @@ struct counters {
     shared_u64 processed;
     shared_u64 dead_letters;
     shared_u64 late_replies;
+    shared_u64 muted; /* once more a mute, once less a release; so the sum over all threads is how many are muted */
     shared_u64 steals;
     shared_u64 sleeps;
 };
+
+/*
+ * Messages that the running handler has sent to one agent, right after another: they go into its mailbox together, as
+ * each exchange on a mailbox that several cores write costs more than all else about a small message. Only while no
+ * worker is idle, so that nothing waits here that could be handled; and never longer than the handler runs.
+ */
+struct outbox {
+    soma_agent *target; /* whom the handler's last message was for */
+    struct message *first;
+    struct message *last;
+    uint32_t count;
+};
+
+#define OUTBOX_MAX 64
 
 struct worker {
     _Alignas(64) soma_system *system;
@@ -38,9 +53,13 @@ struct worker {
     uint64_t random;         /* soma_random's state; 0 before the first */
     bool exiting;            /* the agent asked to end */
     int exit_reason;
+    uint32_t pressed; /* slot + 1 of an agent under pressure that the running one has sent to */
+    int32_t budget;   /* what is left of the turn: messages handled and sent */
+    struct outbox outbox;
     shared_ptr running; /* the dispatch of the agent whose turn it is, or was last; for a closer that waits */
     uint32_t lifo_streak;
-    uint32_t tick;
+    uint32_t inbox_in; /* turns until the next look at the inbox */
+    uint32_t chunk_in; /* such looks until the next at the overflow */
     uint32_t index;
     bool queues; /* it takes agents into its queue; not for the worker of a blocking agent, or without threads */
     struct pool pool;
@@ -79,6 +98,8 @@ static inline void worker_guest(struct worker *guest, soma_system *system)
     guest->exiting = false;
     guest->exit_reason = 0;
     guest->tag = 0;
+    guest->pressed = 0;
+    guest->outbox = (struct outbox){NULL, NULL, NULL, 0};
     guest->spawned = NULL;
     guest->random = 0;
 }
@@ -103,6 +124,9 @@ void worker_wake_all(soma_system *system);
 
 /* Makes the calling thread known as this worker's. */
 void worker_enter(struct worker *worker);
+
+/* Puts what the outbox has into its mailbox. */
+void outbox_flush(struct worker *worker);
 
 /* The worker whose thread is calling, NULL outside of every system. */
 struct worker *worker_here(void);

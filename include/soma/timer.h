@@ -21,7 +21,8 @@ typedef int64_t soma_handle;
 /**
  * Sends a message to the agent itself after a while: `soma_after(self, 20 * SOMA_MS, tick, .n = 1)`. Its handler for
  * the message runs then, some 0.2 ms late at most on an idle machine and never early. Timers of an agent fire in the
- * order of their time. They end with the agent. Only the agent itself may call it.
+ * order of their time, to the microsecond, and among equal ones in that of their setting. They end with the agent. Only
+ * the agent itself may call it.
  * @return the timer's handle, or SOMA_EINVAL (NULL), SOMA_ENOMEM, SOMA_ETOOBIG (over 4 GiB), SOMA_ETHREAD
  */
 #define soma_after(self, delay, ...) soma_timer_after((self), (delay), SOMA_BODY_(__VA_ARGS__))

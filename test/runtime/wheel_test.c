@@ -8,6 +8,8 @@
 struct model {
     struct wheel wheel;
     struct wheel_timer timers[TIMERS];
+    uint64_t order[TIMERS]; /* of setting */
+    uint64_t sets;
     uint64_t seed;
     uint64_t now;
 };
@@ -18,7 +20,7 @@ static uint64_t chance(struct model *model)
     return model->seed >> 20;
 }
 
-/* A distance in time of any magnitude: a few ns to decades. */
+/* A distance in time of any magnitude: a microsecond to a year. */
 static uint64_t distance(struct model *model)
 {
     return chance(model) & ((UINT64_C(1) << (chance(model) % 45)) - 1);
@@ -42,16 +44,23 @@ static void step_time(struct model *model)
     for (uint32_t i = 0; i < TIMERS; i++)
         due += model->timers[i].armed && model->timers[i].deadline <= model->now;
     struct wheel_timer *before = NULL;
-    for (struct wheel_timer *t = wheel_sort(wheel_due(&model->wheel, model->now)); t; t = t->next, fired++) {
+    for (struct wheel_timer *t = wheel_due(&model->wheel, model->now).first; t; t = t->next, fired++) {
         assert_true(t->deadline <= model->now);
         assert_false(t->armed);
         if (before)
             assert_true(before->deadline < t->deadline ||
-                        (before->deadline == t->deadline && before->order < t->order));
+                        (before->deadline == t->deadline &&
+                         model->order[before - model->timers] < model->order[t - model->timers]));
         before = t;
     }
     assert_int_equal(fired, due);
     assert_true(model->wheel.next <= first_deadline(model));
+}
+
+static void set(struct model *model, struct wheel_timer *timer)
+{
+    model->order[timer - model->timers] = model->sets++;
+    wheel_set(&model->wheel, timer, model->now + distance(model));
 }
 
 static void test_random(void **state)
@@ -68,7 +77,7 @@ static void test_random(void **state)
             if (chance(&model) % 8 == 0)
                 step_time(&model);
             else if (!timer->armed)
-                wheel_set(&model.wheel, timer, model.now + distance(&model));
+                set(&model, timer);
             else if (chance(&model) % 2)
                 wheel_cancel(&model.wheel, timer);
         }
@@ -88,7 +97,7 @@ static void test_next(void **state)
     uint32_t fired = 0, wakes = 0;
     while (wheel.next != WHEEL_NEVER) {
         uint64_t now = wheel.next;
-        struct wheel_timer *due = wheel_due(&wheel, now);
+        struct wheel_timer *due = wheel_due(&wheel, now).first;
         wakes++;
         if (due) {
             assert_int_equal(due->deadline, deadlines[fired]);
@@ -107,12 +116,29 @@ static void test_past(void **state)
     struct wheel_timer timer = {0};
     wheel_init(&wheel, UINT64_C(1) << 40);
     wheel_set(&wheel, &timer, 0);
-    assert_ptr_equal(wheel_due(&wheel, UINT64_C(1) << 40), &timer);
-    wheel_set(&wheel, &timer, WHEEL_NEVER - 1);
-    assert_null(wheel_due(&wheel, UINT64_C(1) << 41));
+    assert_ptr_equal(wheel_due(&wheel, UINT64_C(1) << 40).first, &timer);
+    wheel_set(&wheel, &timer, UINT64_C(1) << 54);
+    assert_null(wheel_due(&wheel, UINT64_C(1) << 41).first);
     assert_true(timer.armed);
     wheel_cancel(&wheel, &timer);
-    assert_null(wheel_due(&wheel, WHEEL_NEVER - 1));
+    assert_null(wheel_due(&wheel, (UINT64_C(1) << 54) + 1).first);
+}
+
+static void test_merge(void **state)
+{
+    (void)state;
+    struct wheel_timer timers[6] = {{.deadline = 1}, {.deadline = 3}, {.deadline = 9},
+                                    {.deadline = 2}, {.deadline = 3}, {.deadline = 8}};
+    for (uint32_t i = 0; i < 6; i++)
+        timers[i].next = i % 3 == 2 ? NULL : &timers[i + 1];
+    struct wheel_list a = {&timers[0], &timers[2]}, b = {&timers[3], &timers[5]}, none = {NULL, NULL};
+    struct wheel_list all = wheel_merge(wheel_merge(none, a), wheel_merge(b, none));
+    const uint32_t expected[6] = {0, 3, 1, 4, 5, 2};
+    struct wheel_timer *timer = all.first;
+    for (uint32_t i = 0; i < 6; i++, timer = timer->next)
+        assert_ptr_equal(timer, &timers[expected[i]]);
+    assert_null(timer);
+    assert_ptr_equal(all.last, &timers[2]);
 }
 
 int main(void)
@@ -121,6 +147,7 @@ int main(void)
         cmocka_unit_test(test_random),
         cmocka_unit_test(test_next),
         cmocka_unit_test(test_past),
+        cmocka_unit_test(test_merge),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

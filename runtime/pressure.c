@@ -1,0 +1,83 @@
+/* Muting and letting go; see pressure.h. */
+#include "runtime/pressure.h"
+#include "runtime/system.h"
+
+static void list_lock(struct pressure_list *list)
+{
+    for (uint32_t spins = 0; !u32_cas(&list->busy, 0, 1); spins++) { // acquire
+        if (spins < 64)
+            cpu_relax();
+        else
+            sched_yield();
+    }
+}
+
+static void list_unlock(struct pressure_list *list)
+{
+    u32_store(&list->busy, 0); // release
+}
+
+static struct pressure_list *list_of(soma_system *system, uint32_t target)
+{
+    return &system->muted[target % PRESSURE_LISTS];
+}
+
+/* Takes the waiters of a slot out of its list and puts them before `others`. */
+static soma_agent *waiters_take(soma_system *system, uint32_t target, soma_agent *others)
+{
+    struct pressure_list *list = list_of(system, target);
+    list_lock(list);
+    for (soma_agent **link = &list->first; *link;) {
+        soma_agent *agent = *link;
+        if (u32_load(&agent->pressure) != (PRESSURE_MUTED | target)) {
+            link = &agent->run_next;
+            continue;
+        }
+        *link = agent->run_next;
+        agent->run_next = others;
+        others = agent;
+    }
+    list_unlock(list);
+    return others;
+}
+
+void pressure_release(struct worker *worker, uint32_t target)
+{
+    soma_system *system = worker->system;
+    fence_full(); // the target's pressure is 0 before we look; pairs with pressure_mute
+    soma_agent *waiters = waiters_take(system, target, NULL);
+    while (waiters) {
+        soma_agent *agent = waiters;
+        uint32_t index = (uint32_t)(agent - system->slots.base);
+        waiters = agent->run_next;
+        u32_store(&agent->pressure, 0);
+        fence_full();
+        waiters = waiters_take(system, index, waiters);
+        counter_add(&worker->counters.muted, (uint64_t)-1);
+        if (mailbox_unhold(&agent->mailbox))
+            worker_schedule(worker_or_outside(worker), system, agent);
+    }
+}
+
+void pressure_mute(struct worker *worker, soma_agent *agent, uint32_t target)
+{
+    soma_system *system = worker->system;
+    struct pressure_list *list = list_of(system, target);
+    counter_add(&worker->counters.muted, 1);
+    u32_store(&agent->pressure, PRESSURE_MUTED | target);
+    list_lock(list);
+    agent->run_next = list->first;
+    list->first = agent;
+    list_unlock(list);
+    fence_full(); // entered before we look; pairs with pressure_release: one of the two sees the other
+    if (!u32_load(&system->slots.base[target].pressure))
+        pressure_release(worker, target);
+}
+
+void pressure_end(struct worker *worker, soma_agent *agent)
+{
+    if (!u32_load(&agent->pressure))
+        return;
+    u32_store(&agent->pressure, 0);
+    pressure_release(worker, (uint32_t)(agent - worker->system->slots.base));
+}

@@ -1,0 +1,196 @@
+/*
+ * A turn: a worker runs an agent until its mailbox is empty or its batch is used up. The loop's fast path is a plain
+ * message to a living agent; all else leaves it.
+ */
+#include "runtime/agent.h"
+#include "runtime/extension.h"
+#include "runtime/pressure.h"
+#include "runtime/request.h"
+#include "runtime/timer.h"
+#include <soma/error.h>
+
+/* A message to the handler of its type. One that nothing handles is a dead letter, and a request then fails. */
+static inline int message_handle(struct worker *worker, soma_agent *agent, struct message *message, const void *body)
+{
+    soma_handler_fn *fn = dispatch_find(agent->dispatch, message->type);
+    if (__builtin_expect(fn != NULL, 1))
+        return fn(agent, agent->state, body);
+    if (agent->dispatch->fallback)
+        return agent->dispatch->fallback(agent, agent->state, message->type, body);
+    message_unhandled(worker, soma_self(agent), message);
+    return 0;
+}
+
+/* What is not plain mail, for a living agent. */
+static int message_deliver(struct worker *worker, soma_agent *agent, struct message *message)
+{
+    int error = 0;
+    switch (message->kind) {
+    case MESSAGE_SHARED:
+        return message_handle(worker, agent, message, message_body(message));
+    case MESSAGE_REQUEST:
+        error = message_handle(worker, agent, message, message_body(message));
+        request_handled(worker, agent, message, error);
+        return error;
+    case MESSAGE_REPLY:
+    case MESSAGE_ERROR:
+    case MESSAGE_TIMEOUT:
+        return request_settle(worker, agent, message);
+    case MESSAGE_TIMER: {
+        struct timer *timer = timer_of(message);
+        if (timer->wheel_timer.cancelled)
+            return 0;
+        if (!timer->period)
+            pending_remove(agent, timer->handle);
+        return message_handle(worker, agent, message, timer->body);
+    }
+    case MESSAGE_CALLBACK: {
+        const struct callback *callback = (struct callback *)message->body;
+        message->settled = true;
+        return callback->run(agent, agent->state, callback->arg);
+    }
+    case MESSAGE_READY:
+        return agent->dispatch->ready(agent, agent->state);
+    default:
+        return 0;
+    }
+}
+
+/* What ends the fast path: a kill, a stale generation, a message that is not plain. The handler's error. */
+static int message_special(struct worker *worker, soma_agent *agent, struct message *message, uint64_t life)
+{
+    if (life_alive(life) && (life & LIFE_KILL)) {
+        agent_end(worker, agent, SOMA_EKILLED);
+        return 0;
+    }
+    if (life != life_of(message->generation))
+        return 0;
+    worker->current = message;
+    return message_deliver(worker, agent, message);
+}
+
+/* After the turn has moved on, so the agent may be another's: what remains of a message that was not plain mail. */
+static void message_finish(struct worker *worker, const soma_agent *agent, struct message *message, bool handled)
+{
+    soma_system *system = worker->system;
+    soma_ref self = {system->node, (uint32_t)(agent - system->slots.base), message->generation};
+    if (message->kind == MESSAGE_TIMER && timer_of(message)->period && clock_again(system, timer_of(message)))
+        return;
+    if (handled || message->kind == MESSAGE_TIMER || message->kind == MESSAGE_TIMEOUT)
+        message_dispose(worker, message);
+    else
+        message_dead(system, worker, self, message, SOMA_EGONE);
+}
+
+/*
+ * The agent has sent to one under pressure: ends its turn and mutes it. False if it must not be: it is overloaded
+ * itself, or at its end.
+ */
+static bool turn_mute(struct worker *worker, soma_agent *agent, struct message *last)
+{
+    uint32_t target = worker->pressed - 1;
+    worker->pressed = 0;
+    if (u32_load(&agent->pressure) || !life_alive(u64_load(&agent->life)))
+        return false;
+    struct message *next = mailbox_next_or_hold(&agent->mailbox, last);
+    if (next)
+        ptr_store(&agent->mailbox.tail, next);
+    pressure_mute(worker, agent, target);
+    return true;
+}
+
+/* The message after `last`, or NULL if the agent, which is alive, went idle. */
+static inline struct message *turn_next(struct worker *worker, soma_agent *agent, struct message *last)
+{
+    struct message *next = ptr_load(&last->next);
+    if (next)
+        return next;
+    if (__builtin_expect(u32_load(&agent->pressure), 0))
+        pressure_end(worker, agent); // before the agent is idle, as then it is not ours
+    return mailbox_next(&agent->mailbox, last);
+}
+
+/* The same for an agent that may have ended; its slot is released when it goes idle, once. */
+static struct message *turn_next_dead(struct worker *worker, soma_agent *agent, struct message *last)
+{
+    uint64_t life = u64_load(&agent->life);
+    if (life_alive(life) || !(life & LIFE_RELEASE))
+        return turn_next(worker, agent, last);
+    if (u32_load(&agent->pressure) && !ptr_load(&last->next))
+        pressure_end(worker, agent); // a sender may have set it for a message that came too late
+    // Once idle the slot is no longer ours to write, so the mark goes first and comes back if there is mail.
+    u64_store(&agent->life, life & ~(uint64_t)LIFE_RELEASE);
+    struct message *next = mailbox_next(&agent->mailbox, last);
+    if (next)
+        u64_store(&agent->life, life);
+    else
+        slots_give(&worker->system->slots, slot_cache_of(worker), agent);
+    return next;
+}
+
+/* The idle hook, if this was the last message. */
+static void turn_idle(struct worker *worker, soma_agent *agent, const struct message *last)
+{
+    if (ptr_load(&last->next) || !life_alive(u64_load(&agent->life)))
+        return;
+    worker->current = NULL;
+    int error = agent->dispatch->idle(agent, agent->state);
+    if (error || worker->exiting)
+        agent_end(worker, agent, error ? error : worker->exit_reason);
+}
+
+/* All that may be due after a message and mostly isn't. The next message; NULL if the turn is over. */
+static struct message *turn_after(struct worker *worker, soma_agent *agent, struct message *message, int error,
+                                  bool alive)
+{
+    if (error || worker->exiting)
+        agent_end(worker, agent, error ? error : worker->exit_reason);
+    if (agent->dispatch->idle)
+        turn_idle(worker, agent, message);
+    if (worker->outbox.count)
+        outbox_flush(worker);
+    worker->outbox.target = NULL;
+    bool muted = worker->pressed && turn_mute(worker, agent, message);
+    struct message *next = muted ? NULL : turn_next_dead(worker, agent, message);
+    message_finish(worker, agent, message, alive);
+    return next;
+}
+
+void agent_turn(struct worker *worker, soma_agent *agent, uint32_t batch)
+{
+    agent->worker = worker;
+    ptr_store(&worker->running, (void *)(uintptr_t)agent->dispatch);
+    struct message *message = mailbox_first(&agent->mailbox);
+    uint32_t handled = 0;
+    worker->budget = (int32_t)batch;
+    for (;;) {
+        uint64_t life = u64_load(&agent->life);
+        __builtin_prefetch(ptr_load(&message->next)); // it may come from another core: fetch it while we handle this
+        bool alive = life == life_of(message->generation), plain = alive && message->kind == MESSAGE_PLAIN;
+        worker->current = message;
+        int error = __builtin_expect(plain, 1) ? message_handle(worker, agent, message, message->body)
+                                               : message_special(worker, agent, message, life);
+        handled += alive;
+        bool after = error || worker->exiting || worker->outbox.count || worker->pressed || agent->dispatch->idle;
+        struct message *next;
+        if (__builtin_expect(plain && !after, 1)) {
+            worker->outbox.target = NULL;
+            next = turn_next(worker, agent, message);
+            message_free(worker, message);
+        } else {
+            next = turn_after(worker, agent, message, error, alive);
+        }
+        if (!next)
+            break;
+        message = next;
+        if (--worker->budget <= 0) {
+            ptr_store(&agent->mailbox.tail, message);
+            if (handled >= batch && life_alive(u64_load(&agent->life)))
+                u32_store(&agent->pressure, PRESSURE_OVERLOADED); // release: senders look after their push
+            worker_schedule_last(worker, agent);
+            break;
+        }
+    }
+    worker->current = NULL;
+    counter_add(&worker->counters.processed, handled);
+}
