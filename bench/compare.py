@@ -1,0 +1,145 @@
+#!/usr/bin/env python3
+"""Runs the workloads of soma_bench, its floor, CAF and Erlang/OTP in turn, and compares their medians.
+
+Called by compare.sh, which builds all four. Every round runs each of them once, one after the other, so that what
+disturbs the machine disturbs all alike. Only ratios of one run mean anything.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+
+SOMA = "build/release/bench/soma_bench"
+CAF = "build/peers/caf_bench"
+
+IMPLS = ("soma", "caf", "erlang")
+
+# Workload and workers. Each program's default number of operations takes it a second or a few.
+CASES = [("ring", 1), ("ring", 2), ("pingpong", 1), ("pingpong", 2), ("fanin", 2), ("spawn", 2), ("churn", 2),
+         ("skynet", 2), ("timers", 2)]
+
+# What the project asks of itself: (workload, workers) -> peer -> least ratio of ops/s.
+BARS = {
+    ("ring", 1): {"floor": 0.4, "caf": 20, "erlang": 8},
+    ("pingpong", 1): {"floor": 0.4, "caf": 20, "erlang": 8},
+    ("fanin", 2): {"floor": 0.2, "caf": 8, "erlang": 5},
+    ("skynet", 2): {"caf": 8, "erlang": 8},
+    ("spawn", 2): {"caf": 10},
+    ("timers", 2): {"erlang": 3},
+}
+SECOND_WORKER = 0.8  # of the ring's and ping-pong's figure with one
+BYTES_AN_AGENT = 200
+
+
+def command(impl, workload, workers):
+    if impl == "erlang":
+        scheduler = ["erl", "+S", f"{workers}:{workers}", "+P", "4000000", "-noshell", "-pa", "build/peers"]
+        return scheduler + ["-run", "erlang_bench", "main", workload]
+    program = SOMA if impl == "soma" else CAF
+    return [program, workload, "--workers", str(workers)] + (["--json"] if impl == "soma" else [])
+
+
+def run(arguments):
+    """The JSON lines that a program prints; none if it fails or takes over two minutes."""
+    try:
+        done = subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=True)
+    except (subprocess.SubprocessError, OSError) as error:
+        print(f"failed: {' '.join(arguments)}: {error}", file=sys.stderr)
+        return []
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+def progress(text):
+    """One line that changes, on a terminal only."""
+    if sys.stderr.isatty():
+        print(f"\r{text:60}", end="" if text else "\r", file=sys.stderr, flush=True)
+
+
+def measure(cases, rounds):
+    """(workload, workers, impl) -> the results of its runs."""
+    results = {}
+    for number in range(1, rounds + 1):
+        for result in run([SOMA, "floor", "--json"]):
+            results.setdefault((result["workload"], result["workers"], "floor"), []).append(result)
+        for workload, workers in cases:
+            for impl in IMPLS:
+                progress(f"round {number}/{rounds}: {workload} on {impl} ({workers})")
+                for result in run(command(impl, workload, workers)):
+                    results.setdefault((workload, workers, impl), []).append(result)
+    progress("")
+    return results
+
+
+def summary(key, runs):
+    rates = sorted(run["ops_per_s"] for run in runs)
+    line = {"workload": key[0], "impl": key[2], "version": runs[0]["version"], "workers": key[1],
+            "ops_per_s": round(statistics.median(rates)), "min": round(rates[0]), "max": round(rates[-1])}
+    for name in ("rss_bytes_per_agent", "peak_rss_bytes"):
+        values = [run[name] for run in runs if name in run]
+        if values:
+            line[name] = round(statistics.median(values), 1)
+    return line
+
+
+def rate_text(line):
+    if not line:
+        return "–"
+    return f"{line['ops_per_s'] / 1e6:.2f} ({line['min'] / 1e6:.2f}–{line['max'] / 1e6:.2f})"
+
+
+def checks(lines, workload, workers):
+    """What is asked of a case, as (text, is it met)."""
+    ours = lines.get((workload, workers, "soma"))
+    if not ours:
+        return [("did not run", False)]
+    found = []
+    for peer, least in BARS.get((workload, workers), {}).items():
+        theirs = lines.get((workload, workers, peer))
+        if theirs:
+            ratio = ours["ops_per_s"] / theirs["ops_per_s"]
+            found.append((f"≥ {least} × {peer}: {ratio:.2f}", ratio >= least))
+    one = lines.get((workload, 1, "soma"))
+    if workers == 2 and one and workload in ("ring", "pingpong"):
+        ratio = ours["ops_per_s"] / one["ops_per_s"]
+        found.append((f"≥ {SECOND_WORKER} × one worker: {ratio:.2f}", ratio >= SECOND_WORKER))
+    if workload == "spawn":
+        size = ours["rss_bytes_per_agent"]
+        found.append((f"≤ {BYTES_AN_AGENT} bytes an agent: {size:.0f}", size <= BYTES_AN_AGENT))
+    return found
+
+
+def table(lines, cases):
+    print("| workload | workers | soma, M/s | floor | CAF | Erlang | asked: got |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for workload, workers in cases:
+        cells = [rate_text(lines.get((workload, workers, impl))) for impl in ("soma", "floor", "caf", "erlang")]
+        asked = [f"{text} {'✓' if met else '✗ missed'}" for text, met in checks(lines, workload, workers)]
+        print(f"| {workload} | {workers} | {' | '.join(cells)} | {'; '.join(asked)} |")
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Compares Soma with its floor, CAF and Erlang/OTP.")
+    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help="ring, pingpong, …; all by default")
+    parser.add_argument("--json", metavar="FILE", help="also write one JSON object a line")
+    arguments = parser.parse_args()
+    known = {case[0] for case in CASES}
+    unknown = set(arguments.workloads) - known
+    if unknown:
+        parser.error(f"no such workload: {', '.join(sorted(unknown))} (there are {', '.join(sorted(known))})")
+    cases = [case for case in CASES if not arguments.workloads or case[0] in arguments.workloads]
+    results = measure(cases, int(os.environ.get("SOMA_BENCH_ROUNDS", "5")))
+    lines = {key: summary(key, runs) for key, runs in results.items()
+             if any(key[0] == case[0] for case in cases)}
+    table(lines, cases)
+    if arguments.json:
+        with open(arguments.json, "w", encoding="utf-8") as file:
+            for line in lines.values():
+                file.write(json.dumps(line) + "\n")
+    return 0 if all((*case, "soma") in lines for case in cases) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
