@@ -1,0 +1,120 @@
+// The text that people read of a message, in one line, written like snprintf does.
+#include "runtime/load.h"
+#include "runtime/type.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <soma/error.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+// What does not fit is counted, not written.
+struct printer {
+    char *buf;
+    size_t size;
+    uint64_t length;
+};
+
+__attribute__((format(printf, 2, 3))) static void put(struct printer *printer, const char *format, ...)
+{
+    // Once the buffer is full there is no room at all, and vsnprintf only counts.
+    size_t room = printer->length < printer->size ? printer->size - (size_t)printer->length : 0;
+    va_list args;
+    va_start(args, format);
+    int length = vsnprintf(room ? printer->buf + printer->length : NULL, room, format, args);
+    va_end(args);
+    printer->length += length > 0 ? (uint64_t)length : 0;
+}
+
+static void print_string(struct printer *printer, const char *text)
+{
+    if (!text) {
+        put(printer, "null");
+        return;
+    }
+    put(printer, "\"");
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c == '"' || c == '\\')
+            put(printer, "\\%c", c);
+        else if (c < 0x20 || c == 0x7f)
+            put(printer, "\\x%02x", c);
+        else
+            put(printer, "%c", c);
+    }
+    put(printer, "\"");
+}
+
+static void print_bytes(struct printer *printer, soma_bytes bytes)
+{
+    put(printer, "<");
+    for (uint32_t i = 0; bytes.data && i < bytes.size; i++)
+        put(printer, "%02x", ((const unsigned char *)bytes.data)[i]);
+    put(printer, ">");
+}
+
+static void print_ref(struct printer *printer, soma_ref ref)
+{
+    put(printer, "%016" PRIx64 "/%" PRIu32 "/%" PRIu32, ref.node, ref.slot, ref.generation);
+}
+
+static void print_type(struct printer *printer, const soma_type *type, const char *body, int depth);
+
+static void print_item(struct printer *printer, const soma_field *field, const char *at, int depth)
+{
+    if (field->kind <= SOMA_KIND_U64)
+        put(printer, "%" PRIu64, type_load_unsigned(field->kind, at));
+    else if (field->kind <= SOMA_KIND_I64)
+        put(printer, "%" PRId64, type_load_signed(field->kind, at));
+    else if (field->kind == SOMA_KIND_F32)
+        put(printer, "%.9g", (double)type_load_float(at));
+    else if (field->kind == SOMA_KIND_F64)
+        put(printer, "%.17g", type_load_double(at));
+    else if (field->kind == SOMA_KIND_BOOL)
+        put(printer, "%s", type_load_bool(at) ? "true" : "false");
+    else if (field->kind == SOMA_KIND_REF)
+        print_ref(printer, type_load_ref(at));
+    else if (field->kind == SOMA_KIND_STRING)
+        print_string(printer, type_string_get(at));
+    else if (field->kind == SOMA_KIND_BYTES)
+        print_bytes(printer, type_load_bytes(at));
+    else
+        print_type(printer, field->nested, at, depth + 1);
+}
+
+static void print_array(struct printer *printer, const soma_field *field, const char *at, int depth)
+{
+    struct type_array array = type_array_get(at);
+    put(printer, "[");
+    for (uint32_t i = 0; array.items && i < array.count; i++) {
+        put(printer, "%s", i ? ", " : "");
+        print_item(printer, field, (const char *)array.items + i * type_item_size(field), depth);
+    }
+    put(printer, "]");
+}
+
+static void print_type(struct printer *printer, const soma_type *type, const char *body, int depth)
+{
+    put(printer, "%s{", type->name);
+    if (depth > SOMA_TYPE_DEPTH_MAX)
+        put(printer, "...");
+    for (uint32_t i = 0; i < type->field_count && depth <= SOMA_TYPE_DEPTH_MAX; i++) {
+        const soma_field *field = &type->fields[i];
+        put(printer, "%s%s: ", i ? ", " : "", field->name);
+        if (field->is_array)
+            print_array(printer, field, body + field->offset, depth);
+        else
+            print_item(printer, field, body + field->offset, depth);
+    }
+    put(printer, "}");
+}
+
+int soma_type_print(const soma_type *type, const void *message, char *buf, size_t size)
+{
+    struct printer printer = {buf, size, 0};
+    if (!type || !message || (!buf && size))
+        return SOMA_EINVAL;
+    print_type(&printer, type, message, 1);
+    return printer.length > INT_MAX ? SOMA_ETOOBIG : (int)printer.length;
+}
