@@ -1,6 +1,7 @@
-// The text that people read of a message, in one line, written like snprintf does.
+// The text that people read of a message or a value, in one line, written like snprintf does.
 #include "runtime/load.h"
 #include "runtime/type.h"
+#include "runtime/value.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -27,14 +28,10 @@ __attribute__((format(printf, 2, 3))) static void put(struct printer *printer, c
     printer->length += length > 0 ? (uint64_t)length : 0;
 }
 
-static void print_string(struct printer *printer, const char *text)
+static void print_string(struct printer *printer, const char *text, size_t size)
 {
-    if (!text) {
-        put(printer, "null");
-        return;
-    }
     put(printer, "\"");
-    for (; *text; text++) {
+    for (; size--; text++) {
         unsigned char c = (unsigned char)*text;
         if (c == '"' || c == '\\')
             put(printer, "\\%c", c);
@@ -44,6 +41,14 @@ static void print_string(struct printer *printer, const char *text)
             put(printer, "%c", c);
     }
     put(printer, "\"");
+}
+
+static void print_string_field(struct printer *printer, const char *text)
+{
+    if (text)
+        print_string(printer, text, strlen(text));
+    else
+        put(printer, "null");
 }
 
 static void print_bytes(struct printer *printer, soma_bytes bytes)
@@ -57,6 +62,68 @@ static void print_bytes(struct printer *printer, soma_bytes bytes)
 static void print_ref(struct printer *printer, soma_ref ref)
 {
     put(printer, "%016" PRIx64 "/%" PRIu32 "/%" PRIu32, ref.node, ref.slot, ref.generation);
+}
+
+static void print_value(struct printer *printer, soma_value value, unsigned depth);
+
+static void print_elements(struct printer *printer, soma_value value, unsigned depth)
+{
+    const char *between = "";
+    for (soma_value_cursor cursor = soma_value_iterate(value); soma_value_next(&cursor); between = ", ") {
+        put(printer, "%s", between);
+        if (cursor.key) {
+            print_string(printer, cursor.key, cursor.key_size);
+            put(printer, ": ");
+        }
+        print_value(printer, cursor.value, depth + 1);
+    }
+}
+
+static void print_ref_value(struct printer *printer, soma_value value)
+{
+    soma_ref ref;
+    soma_value_get_ref(value, &ref);
+    print_ref(printer, ref);
+}
+
+static void print_value(struct printer *printer, soma_value value, unsigned depth)
+{
+    struct reader reader = value_reader(value);
+    struct value_head head;
+    if (value_head_read(&reader, &head) || depth > SOMA_VALUE_DEPTH_MAX) {
+        put(printer, "...");
+        return;
+    }
+    switch (head.kind) {
+    case SOMA_VALUE_NIL:
+        put(printer, "null");
+        break;
+    case SOMA_VALUE_BOOL:
+        put(printer, "%s", head.number ? "true" : "false");
+        break;
+    case SOMA_VALUE_INTEGER:
+        if (head.negative)
+            put(printer, "%" PRId64, (int64_t)head.number);
+        else
+            put(printer, "%" PRIu64, head.number);
+        break;
+    case SOMA_VALUE_FLOAT:
+        put(printer, "%.17g", head.real);
+        break;
+    case SOMA_VALUE_STRING:
+        print_string(printer, head.data, head.length);
+        break;
+    case SOMA_VALUE_BYTES:
+        print_bytes(printer, (soma_bytes){head.data, head.length});
+        break;
+    case SOMA_VALUE_REF:
+        print_ref_value(printer, value);
+        break;
+    default:
+        put(printer, head.kind == SOMA_VALUE_MAP ? "{" : "[");
+        print_elements(printer, value, depth);
+        put(printer, head.kind == SOMA_VALUE_MAP ? "}" : "]");
+    }
 }
 
 static void print_type(struct printer *printer, const soma_type *type, const char *body, int depth);
@@ -76,7 +143,7 @@ static void print_item(struct printer *printer, const soma_field *field, const c
     else if (field->kind == SOMA_KIND_REF)
         print_ref(printer, type_load_ref(at));
     else if (field->kind == SOMA_KIND_STRING)
-        print_string(printer, type_string_get(at));
+        print_string_field(printer, type_string_get(at));
     else if (field->kind == SOMA_KIND_BYTES)
         print_bytes(printer, type_load_bytes(at));
     else
@@ -116,5 +183,14 @@ int soma_type_print(const soma_type *type, const void *message, char *buf, size_
     if (!type || !message || (!buf && size))
         return SOMA_EINVAL;
     print_type(&printer, type, message, 1);
+    return printer.length > INT_MAX ? SOMA_ETOOBIG : (int)printer.length;
+}
+
+int soma_value_print(soma_value value, char *buf, size_t size)
+{
+    struct printer printer = {buf, size, 0};
+    if (!buf && size)
+        return SOMA_EINVAL;
+    print_value(&printer, value, 0);
     return printer.length > INT_MAX ? SOMA_ETOOBIG : (int)printer.length;
 }

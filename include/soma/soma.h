@@ -16,5 +16,6 @@
 #include <soma/system.h>
 #include <soma/timer.h>
 #include <soma/type.h>
+#include <soma/value.h>
 
 #endif

@@ -42,6 +42,13 @@ typedef struct soma_bytes {
     uint32_t size;    /**< how many */
 } soma_bytes;
 
+/** A dynamic value: a view of one MessagePack object, which it does not own. See soma/value.h for what can be done with
+ * it. */
+typedef struct soma_value {
+    const void *data; /**< the object; may be NULL if size is 0 */
+    uint32_t size;    /**< its bytes; 0: the empty value, which counts as nil everywhere */
+} soma_value;
+
 struct soma_type;
 
 /** One field of a message type; made by #SOMA_MESSAGE. An array is a struct of a pointer `items` and a uint32_t
