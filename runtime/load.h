@@ -60,4 +60,9 @@ static inline soma_bytes type_load_bytes(const void *at)
     TYPE_LOAD(soma_bytes, at);
 }
 
+static inline soma_value type_load_value(const void *at)
+{
+    TYPE_LOAD(soma_value, at);
+}
+
 #endif

@@ -1,6 +1,7 @@
 // From a message to what leaves the process: MessagePack, by msgpack-c's packer.
 #include "runtime/load.h"
 #include "runtime/type.h"
+#include "runtime/value.h"
 
 #include <msgpack/pack.h>
 #include <msgpack/sbuffer.h>
@@ -41,6 +42,14 @@ static int pack_ref(msgpack_packer *packer, soma_ref ref)
                   msgpack_pack_uint32(packer, ref.slot) || msgpack_pack_uint32(packer, ref.generation));
 }
 
+static int pack_value(msgpack_packer *packer, soma_value value, int depth)
+{
+    if (!value.size)
+        return packed(msgpack_pack_nil(packer));
+    int error = value_check_at(value, value_depth_in_message(depth));
+    return error ? error : packed(msgpack_sbuffer_write(packer->data, value.data, value.size));
+}
+
 static int pack_type(msgpack_packer *packer, const soma_type *type, const char *body, int depth);
 
 static int pack_item(msgpack_packer *packer, const soma_field *field, const char *at, int depth)
@@ -58,6 +67,8 @@ static int pack_item(msgpack_packer *packer, const soma_field *field, const char
         return pack_string(packer, type_string_get(at));
     case SOMA_KIND_BYTES:
         return pack_bytes(packer, type_load_bytes(at));
+    case SOMA_KIND_VALUE:
+        return pack_value(packer, type_load_value(at), depth);
     case SOMA_KIND_MESSAGE:
         return pack_type(packer, field->nested, at, depth + 1);
     default: // the packer takes the shortest form of an integer

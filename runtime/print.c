@@ -146,6 +146,8 @@ static void print_item(struct printer *printer, const soma_field *field, const c
         print_string_field(printer, type_string_get(at));
     else if (field->kind == SOMA_KIND_BYTES)
         print_bytes(printer, type_load_bytes(at));
+    else if (field->kind == SOMA_KIND_VALUE)
+        print_value(printer, type_load_value(at), value_depth_in_message(depth));
     else
         print_type(printer, field->nested, at, depth + 1);
 }

@@ -3,6 +3,7 @@
 #include "runtime/type.h"
 
 #include <soma/error.h>
+#include <soma/value.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,8 +12,17 @@ static const uint8_t kind_sizes[] = {
     [SOMA_KIND_U64] = sizeof(uint64_t),  [SOMA_KIND_I8] = sizeof(int8_t),        [SOMA_KIND_I16] = sizeof(int16_t),
     [SOMA_KIND_I32] = sizeof(int32_t),   [SOMA_KIND_I64] = sizeof(int64_t),      [SOMA_KIND_F32] = sizeof(float),
     [SOMA_KIND_F64] = sizeof(double),    [SOMA_KIND_BOOL] = sizeof(bool),        [SOMA_KIND_REF] = sizeof(soma_ref),
-    [SOMA_KIND_STRING] = sizeof(char *), [SOMA_KIND_BYTES] = sizeof(soma_bytes),
+    [SOMA_KIND_STRING] = sizeof(char *), [SOMA_KIND_BYTES] = sizeof(soma_bytes), [SOMA_KIND_VALUE] = sizeof(soma_value),
 };
+
+// In memory a value is only bytes, so that what takes or frees memory does not tell the two apart.
+_Static_assert(sizeof(soma_value) == sizeof(soma_bytes) && offsetof(soma_value, size) == offsetof(soma_bytes, size),
+               "soma_value and soma_bytes have one layout");
+
+static bool kind_is_bytes(unsigned kind)
+{
+    return kind == SOMA_KIND_BYTES || kind == SOMA_KIND_VALUE;
+}
 
 size_t type_item_size(const soma_field *field)
 {
@@ -71,7 +81,7 @@ static bool size_item(const soma_field *field, const char *at, uint64_t *size, i
         const char *text = type_string_get(at);
         return !text || size_add(size, (uint64_t)strlen(text) + 1);
     }
-    if (field->kind == SOMA_KIND_BYTES) {
+    if (kind_is_bytes(field->kind)) {
         soma_bytes bytes;
         memcpy(&bytes, at, sizeof bytes);
         return (bytes.data || !bytes.size) && size_add(size, bytes.size);
@@ -142,7 +152,7 @@ static void copy_item(struct copier *copier, const soma_field *field, char *at, 
         if (text)
             text = copier_take(copier, text, strlen(text) + 1);
         memcpy(at, &text, sizeof text);
-    } else if (field->kind == SOMA_KIND_BYTES) {
+    } else if (kind_is_bytes(field->kind)) {
         soma_bytes bytes;
         memcpy(&bytes, at, sizeof bytes);
         if (bytes.size && !bytes.data)
@@ -217,7 +227,7 @@ static void destroy_item(const soma_field *field, char *at)
 {
     if (field->kind == SOMA_KIND_STRING) {
         free((void *)(uintptr_t)type_string_get(at));
-    } else if (field->kind == SOMA_KIND_BYTES) {
+    } else if (kind_is_bytes(field->kind)) {
         soma_bytes bytes;
         memcpy(&bytes, at, sizeof bytes);
         free((void *)(uintptr_t)bytes.data);
@@ -279,6 +289,12 @@ static bool equal_item(const soma_field *field, const char *a, const char *b, in
         memcpy(&x, a, sizeof x);
         memcpy(&y, b, sizeof y);
         return x.size == y.size && (!x.size || (x.data && y.data && !memcmp(x.data, y.data, x.size)));
+    }
+    case SOMA_KIND_VALUE: {
+        soma_value x, y;
+        memcpy(&x, a, sizeof x);
+        memcpy(&y, b, sizeof y);
+        return soma_value_equal(x, y);
     }
     case SOMA_KIND_MESSAGE:
         return equal_at(field->nested, a, b, depth + 1);

@@ -2,11 +2,18 @@
 // no length: before memory is taken for what the bytes declare, the bytes for it must be there.
 #include "runtime/reader.h"
 #include "runtime/type.h"
+#include "runtime/value.h"
 
 #include <float.h>
 #include <soma/error.h>
 #include <stdlib.h>
 #include <string.h>
+
+// The bytes, and what form of a message they may have.
+struct unpacker {
+    struct reader reader;
+    bool loose; // a value: a ref is one as values have it, an integer will do for a float, fields may be missing
+};
 
 // -- Numbers ---------------------------------------------------------------------------------------------------------
 
@@ -47,10 +54,21 @@ static int unpack_integer(struct reader *reader, const soma_field *field, void *
     return 0;
 }
 
-static int unpack_float(struct reader *reader, const soma_field *field, void *at)
+static int read_float(struct unpacker *unpacker, double *number)
+{
+    uint64_t integer;
+    bool negative;
+    unsigned tag = reader_peek(&unpacker->reader);
+    if (!unpacker->loose || tag == 0xca || tag == 0xcb)
+        return reader_float(&unpacker->reader, number);
+    int error = reader_integer(&unpacker->reader, &integer, &negative);
+    return error ? error : value_integer_to_float(integer, negative, number);
+}
+
+static int unpack_float(struct unpacker *unpacker, const soma_field *field, void *at)
 {
     double wide;
-    int error = reader_float(reader, &wide);
+    int error = read_float(unpacker, &wide);
     if (error)
         return error;
     if (field->kind == SOMA_KIND_F64) {
@@ -74,6 +92,17 @@ static int unpack_bool(struct reader *reader, void *at)
     bool value = tag == 0xc3;
     memcpy(at, &value, sizeof value);
     return value || tag == 0xc2 ? 0 : SOMA_ETYPE;
+}
+
+static int unpack_ref_value(struct reader *reader, void *at)
+{
+    soma_ref ref;
+    const unsigned char *start = reader->at;
+    int error = value_skip(reader);
+    if (error || (error = soma_value_get_ref((soma_value){start, (uint32_t)(reader->at - start)}, &ref)))
+        return error;
+    memcpy(at, &ref, sizeof ref);
+    return 0;
 }
 
 static int unpack_ref(struct reader *reader, void *at)
@@ -134,26 +163,49 @@ static int unpack_bytes(struct reader *reader, void *at)
     return 0;
 }
 
-static int unpack_type(struct reader *reader, const soma_type *type, char *body, int depth);
+static int unpack_value(struct reader *reader, void *at, int depth)
+{
+    const unsigned char *start = reader->at;
+    if (reader_peek(reader) == 0xc0) {
+        reader->at++; // nil: the field is empty already
+        return 0;
+    }
+    struct reader limited = *reader;
+    if (reader_left(reader) > UINT32_MAX)
+        limited.end = start + UINT32_MAX;
+    int error = value_check_next(&limited, value_depth_in_message(depth));
+    if (error)
+        return error;
+    reader->at = limited.at;
+    soma_value copy;
+    if ((error = soma_value_copy(&copy, (soma_value){start, (uint32_t)(reader->at - start)})))
+        return error;
+    memcpy(at, &copy, sizeof copy);
+    return 0;
+}
 
-static int unpack_item(struct reader *reader, const soma_field *field, char *at, int depth)
+static int unpack_type(struct unpacker *unpacker, const soma_type *type, char *body, int depth);
+
+static int unpack_item(struct unpacker *unpacker, const soma_field *field, char *at, int depth)
 {
     switch (field->kind) {
     case SOMA_KIND_F32:
     case SOMA_KIND_F64:
-        return unpack_float(reader, field, at);
+        return unpack_float(unpacker, field, at);
     case SOMA_KIND_BOOL:
-        return unpack_bool(reader, at);
+        return unpack_bool(&unpacker->reader, at);
     case SOMA_KIND_REF:
-        return unpack_ref(reader, at);
+        return unpacker->loose ? unpack_ref_value(&unpacker->reader, at) : unpack_ref(&unpacker->reader, at);
     case SOMA_KIND_STRING:
-        return unpack_string(reader, at);
+        return unpack_string(&unpacker->reader, at);
     case SOMA_KIND_BYTES:
-        return unpack_bytes(reader, at);
+        return unpack_bytes(&unpacker->reader, at);
+    case SOMA_KIND_VALUE:
+        return unpack_value(&unpacker->reader, at, depth);
     case SOMA_KIND_MESSAGE:
-        return unpack_type(reader, field->nested, at, depth + 1);
+        return unpack_type(unpacker, field->nested, at, depth + 1);
     default:
-        return unpack_integer(reader, field, at);
+        return unpack_integer(&unpacker->reader, field, at);
     }
 }
 
@@ -186,16 +238,16 @@ static size_t least_wire_size(const soma_type *type)
     return size;
 }
 
-static int unpack_array(struct reader *reader, const soma_field *field, char *at, int depth)
+static int unpack_array(struct unpacker *unpacker, const soma_field *field, char *at, int depth)
 {
     uint32_t count;
     size_t item_size = type_item_size(field);
-    int error = reader_array(reader, &count);
+    int error = reader_array(&unpacker->reader, &count);
     if (error || !count)
         return error;
     if (field->kind == SOMA_KIND_MESSAGE && depth >= SOMA_TYPE_DEPTH_MAX)
         return SOMA_ETOOBIG;
-    if (count > reader_left(reader) / least_item_size(field))
+    if (count > reader_left(&unpacker->reader) / (unpacker->loose ? 1 : least_item_size(field)))
         return SOMA_EFORMAT;
     char *items = calloc(count, item_size);
     if (!items)
@@ -203,16 +255,16 @@ static int unpack_array(struct reader *reader, const soma_field *field, char *at
     // From here on the message owns it, zeroed: after an error the whole is destroyed.
     type_array_set(at, items, count);
     for (uint32_t i = 0; i < count && !error; i++)
-        error = unpack_item(reader, field, items + i * item_size, depth);
+        error = unpack_item(unpacker, field, items + i * item_size, depth);
     return error;
 }
 
 // -- Messages --------------------------------------------------------------------------------------------------------
 
-static int unpack_field(struct reader *reader, const soma_field *field, char *body, int depth)
+static int unpack_field(struct unpacker *unpacker, const soma_field *field, char *body, int depth)
 {
     char *at = body + field->offset;
-    return field->is_array ? unpack_array(reader, field, at, depth) : unpack_item(reader, field, at, depth);
+    return field->is_array ? unpack_array(unpacker, field, at, depth) : unpack_item(unpacker, field, at, depth);
 }
 
 // Reads a key and gives the index of its field.
@@ -231,37 +283,47 @@ static int read_key(struct reader *reader, const soma_type *type, uint32_t *inde
     return SOMA_EFORMAT;
 }
 
-// As there are just as many keys as fields, and none is unknown or comes twice, none is missing.
-static int unpack_map(struct reader *reader, const soma_type *type, char *body, int depth)
+// If there are just as many keys as fields, and none is unknown or comes twice, none is missing.
+static int unpack_map(struct unpacker *unpacker, const soma_type *type, char *body, int depth)
 {
     uint64_t seen = 0;
     uint32_t count = 0, index;
-    int error = reader_map(reader, &count);
-    if (!error && count != type->field_count)
+    int error = reader_map(&unpacker->reader, &count);
+    if (!error && count != type->field_count && !unpacker->loose)
         error = SOMA_EFORMAT;
     for (uint32_t i = 0; i < count && !error; i++) {
-        if ((error = read_key(reader, type, &index)))
+        if ((error = read_key(&unpacker->reader, type, &index)))
             return error;
         if (seen & UINT64_C(1) << index)
             return SOMA_EFORMAT;
         seen |= UINT64_C(1) << index;
-        error = unpack_field(reader, &type->fields[index], body, depth);
+        error = unpack_field(unpacker, &type->fields[index], body, depth);
     }
     return error;
 }
 
-static int unpack_type(struct reader *reader, const soma_type *type, char *body, int depth)
+static int unpack_type(struct unpacker *unpacker, const soma_type *type, char *body, int depth)
 {
     uint32_t count;
     if (depth > SOMA_TYPE_DEPTH_MAX || type->field_count > 64) // 64 bits say which keys were seen; the macro makes 16
         return SOMA_ETOOBIG;
-    if (reader_tag_is_map(reader_peek(reader)))
-        return unpack_map(reader, type, body, depth);
-    int error = reader_array(reader, &count);
+    if (reader_tag_is_map(reader_peek(&unpacker->reader)))
+        return unpack_map(unpacker, type, body, depth);
+    int error = reader_array(&unpacker->reader, &count);
     if (!error && count != type->field_count)
         error = SOMA_EFORMAT;
     for (uint32_t i = 0; i < type->field_count && !error; i++)
-        error = unpack_field(reader, &type->fields[i], body, depth);
+        error = unpack_field(unpacker, &type->fields[i], body, depth);
+    return error;
+}
+
+static int unpack(struct unpacker *unpacker, const soma_type *type, void *dst)
+{
+    int error = unpack_type(unpacker, type, dst, 1);
+    if (!error && unpacker->reader.at != unpacker->reader.end)
+        error = SOMA_EFORMAT;
+    if (error)
+        soma_type_destroy(type, dst);
     return error;
 }
 
@@ -271,11 +333,16 @@ int soma_type_unpack(const soma_type *type, void *dst, const void *data, size_t 
         memset(dst, 0, type->size);
     if (!type || !dst || !data)
         return SOMA_EINVAL;
-    struct reader reader = {data, (const unsigned char *)data + size};
-    int error = unpack_type(&reader, type, dst, 1);
-    if (!error && reader.at != reader.end)
-        error = SOMA_EFORMAT;
-    if (error)
-        soma_type_destroy(type, dst);
-    return error;
+    struct unpacker unpacker = {{data, (const unsigned char *)data + size}, false};
+    return unpack(&unpacker, type, dst);
+}
+
+int soma_type_from_value(const soma_type *type, void *dst, soma_value value)
+{
+    if (type && dst)
+        memset(dst, 0, type->size);
+    if (!type || !dst || (value.size && !value.data))
+        return SOMA_EINVAL;
+    struct unpacker unpacker = {value_reader(value), true};
+    return unpack(&unpacker, type, dst);
 }

@@ -45,6 +45,9 @@ int value_check_at(soma_value value, unsigned depth);
 // Is no key twice in a map's entries? They stand between `first` and `end`. SOMA_EFORMAT if one is, or SOMA_ENOMEM.
 int value_keys_check(const unsigned char *first, const unsigned char *end, uint32_t count);
 
+// Makes the builder fail, if it did not before; gives its first error.
+int value_builder_fail(soma_value_builder *builder, int error);
+
 // How many containers a value in a message of that depth may count to stand in: two a message, as each of them may
 // stand in an array. So whatever can be packed also has a value's form.
 static inline unsigned value_depth_in_message(int depth)

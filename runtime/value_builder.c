@@ -76,7 +76,7 @@ int soma_value_builder_finish(soma_value_builder *builder, soma_value *value)
 
 // -- Adding ----------------------------------------------------------------------------------------------------------
 
-static int builder_fail(soma_value_builder *builder, int error)
+int value_builder_fail(soma_value_builder *builder, int error)
 {
     if (!builder->error)
         builder->error = error;
@@ -102,7 +102,7 @@ static int builder_ready(soma_value_builder *builder, size_t size)
         return error;
     const struct level *level = &builder->levels[builder->depth];
     if (builder->depth ? level->map && !level->keyed : level->count)
-        return builder_fail(builder, SOMA_ESTATE);
+        return value_builder_fail(builder, SOMA_ESTATE);
     return 0;
 }
 
@@ -111,7 +111,7 @@ static int builder_added(soma_value_builder *builder, int failed)
 {
     struct level *level = &builder->levels[builder->depth];
     if (failed)
-        return builder_fail(builder, SOMA_ENOMEM);
+        return value_builder_fail(builder, SOMA_ENOMEM);
     level->count++;
     level->keyed = false;
     return 0;
@@ -163,7 +163,7 @@ int soma_value_add_string(soma_value_builder *builder, const char *value)
     if (error)
         return error;
     if (!type_utf8_valid(value, size))
-        return builder_fail(builder, SOMA_EFORMAT);
+        return value_builder_fail(builder, SOMA_EFORMAT);
     return builder_added(builder, pack_text(builder, value, size));
 }
 
@@ -173,7 +173,7 @@ int soma_value_add_bytes(soma_value_builder *builder, soma_bytes value)
     if (error)
         return error;
     if (value.size && !value.data)
-        return builder_fail(builder, SOMA_EINVAL);
+        return value_builder_fail(builder, SOMA_EINVAL);
     return builder_added(builder, msgpack_pack_bin(&builder->packer, value.size) ||
                                       (value.size && msgpack_pack_bin_body(&builder->packer, value.data, value.size)));
 }
@@ -202,7 +202,7 @@ int soma_value_add_value(soma_value_builder *builder, soma_value value)
     if (error)
         return error;
     if ((error = value_check_at(value, builder->depth)))
-        return builder_fail(builder, error);
+        return value_builder_fail(builder, error);
     return builder_added(builder, msgpack_sbuffer_write(&builder->out, value.data, value.size));
 }
 
@@ -216,13 +216,13 @@ int soma_value_add_key(soma_value_builder *builder, const char *key)
         return error;
     struct level *level = &builder->levels[builder->depth];
     if (!key)
-        return builder_fail(builder, SOMA_EINVAL);
+        return value_builder_fail(builder, SOMA_EINVAL);
     if (!level->map || level->keyed)
-        return builder_fail(builder, SOMA_ESTATE);
+        return value_builder_fail(builder, SOMA_ESTATE);
     if (!type_utf8_valid(key, size))
-        return builder_fail(builder, SOMA_EFORMAT);
+        return value_builder_fail(builder, SOMA_EFORMAT);
     if (pack_text(builder, key, size))
-        return builder_fail(builder, SOMA_ENOMEM);
+        return value_builder_fail(builder, SOMA_ENOMEM);
     level->keyed = true;
     return 0;
 }
@@ -233,10 +233,10 @@ static int builder_begin(soma_value_builder *builder, bool map)
     if (error)
         return error;
     if (builder->depth == SOMA_VALUE_DEPTH_MAX)
-        return builder_fail(builder, SOMA_ETOOBIG);
+        return value_builder_fail(builder, SOMA_ETOOBIG);
     uint32_t head = (uint32_t)builder->out.size;
     if (msgpack_sbuffer_write(&builder->out, "", 1))
-        return builder_fail(builder, SOMA_ENOMEM);
+        return value_builder_fail(builder, SOMA_ENOMEM);
     builder->levels[++builder->depth] = (struct level){head, 0, map, false};
     return 0;
 }
@@ -282,9 +282,9 @@ int soma_value_end(soma_value_builder *builder)
         return error;
     struct level *level = &builder->levels[builder->depth];
     if (!builder->depth || level->keyed)
-        return builder_fail(builder, SOMA_ESTATE);
+        return value_builder_fail(builder, SOMA_ESTATE);
     if ((error = builder_close_level(builder, level)))
-        return builder_fail(builder, error);
+        return value_builder_fail(builder, error);
     builder->depth--;
     return builder_added(builder, 0);
 }

@@ -20,7 +20,7 @@
  *
  * A field is one of
  *  - `(KIND, name)`, KIND being u8 u16 u32 u64 i8 i16 i32 i64 f32 f64 bool, string (`const char *`), bytes
- *    (soma_bytes) or ref (soma_ref);
+ *    (soma_bytes), value (soma_value) or ref (soma_ref);
  *  - `(array, KIND, name)`: a struct of `items`, a pointer to constant elements, and `count`, a uint32_t;
  *  - `(message, T, name)`: a `struct T` that another SOMA_MESSAGE declared;
  *  - `(messages, T, name)`: an array of them; T may be the type itself, which makes a tree.
@@ -137,6 +137,7 @@
 #define SOMA_CTYPE_ref soma_ref
 #define SOMA_CTYPE_string const char *
 #define SOMA_CTYPE_bytes soma_bytes
+#define SOMA_CTYPE_value soma_value
 
 #define SOMA_KIND_OF_u8 SOMA_KIND_U8
 #define SOMA_KIND_OF_u16 SOMA_KIND_U16
@@ -153,6 +154,7 @@
 #define SOMA_KIND_OF_ref SOMA_KIND_REF
 #define SOMA_KIND_OF_string SOMA_KIND_STRING
 #define SOMA_KIND_OF_bytes SOMA_KIND_BYTES
+#define SOMA_KIND_OF_value SOMA_KIND_VALUE
 
 // SOMA_EACH_(M, T, fields...) is M(T, field) for every field.
 #define SOMA_CAT_(a, b) SOMA_CAT2_(a, b)

@@ -33,6 +33,7 @@ enum soma_kind {
     SOMA_KIND_REF,    /**< soma_ref; the last flat kind */
     SOMA_KIND_STRING, /**< const char *: UTF-8, or NULL */
     SOMA_KIND_BYTES,  /**< soma_bytes */
+    SOMA_KIND_VALUE,  /**< soma_value: any value, see soma/value.h */
     SOMA_KIND_MESSAGE /**< a nested struct, of the field's nested type */
 };
 
@@ -71,7 +72,7 @@ typedef struct soma_type {
 } soma_type;
 
 /**
- * Zeroes a message: numbers 0, strings NULL, arrays empty.
+ * Zeroes a message: numbers 0, strings NULL, arrays and values empty.
  * @param type its type
  * @param message gets it; what it held before is not freed
  * @return 0, or SOMA_EINVAL if an argument is NULL
@@ -92,7 +93,7 @@ SOMA_API void soma_type_destroy(const soma_type *type, void *message);
  * @param type the type of both
  * @param dst gets the copy, to be ended with soma_type_destroy(); what it held before is not freed; zeroed on error
  * @param src the source; must not be dst
- * @return 0; SOMA_EINVAL (an argument is NULL, src is dst, or an array or bytes has a length but no data);
+ * @return 0; SOMA_EINVAL (an argument is NULL, src is dst, or an array, bytes or a value has a length but no data);
  *         SOMA_ENOMEM; SOMA_ETOOBIG (nested deeper than #SOMA_TYPE_DEPTH_MAX)
  */
 SOMA_API int soma_type_copy(const soma_type *type, void *dst, const void *src);
@@ -120,28 +121,31 @@ SOMA_API int soma_type_print(const soma_type *type, const void *message, char *b
 
 /**
  * Packs a message into MessagePack: an array of its fields in their order; a ref is an array of three integers, a NULL
- * string is nil.
+ * string is nil. A value stands there as itself, checked as by soma_value_check(); an empty one is nil.
  * @param type its type
  * @param message the message; unchanged
  * @param buf gets the bytes, which the caller ends with free(); NULL on error
  * @param size gets their number; 0 on error
- * @return 0; SOMA_EINVAL (an argument is NULL, or an array or bytes has a length but no data); SOMA_EFORMAT (a string
- *         is not UTF-8); SOMA_ENOMEM; SOMA_ETOOBIG (nested deeper than #SOMA_TYPE_DEPTH_MAX, or a string over 4 GiB)
+ * @return 0; SOMA_EINVAL (an argument is NULL, or an array, bytes or a value has a length but no data); SOMA_EFORMAT (a
+ *         string is not UTF-8, or a value malformed); SOMA_ETYPE (a value with what none has); SOMA_ENOMEM;
+ *         SOMA_ETOOBIG (nested deeper than #SOMA_TYPE_DEPTH_MAX, a value deeper than #SOMA_VALUE_DEPTH_MAX with two
+ *         counted for every message around it, or a string over 4 GiB)
  */
 SOMA_API int soma_type_pack(const soma_type *type, const void *message, void **buf, size_t *size);
 
 /**
  * Unpacks a message from untrusted bytes. Takes the array form that soma_type_pack() makes (exactly the declared
  * fields), or a map from field names (every field once, in any order), also for nested messages. An integer must fit
- * its field; a float field takes either width of float, and no integer; a string must be UTF-8 without NUL, or nil.
- * Memory taken is bounded by a small multiple of size, whatever lengths the bytes declare.
+ * its field; a float field takes either width of float, and no integer; a string must be UTF-8 without NUL, or nil. A
+ * value is checked as by soma_value_check(); nil gives the empty one. Memory taken is bounded by a small multiple of
+ * size, whatever lengths the bytes declare.
  * @param type the type that is expected
  * @param dst gets the message, to be ended with soma_type_destroy(); what it held before is not freed; zeroed on error
  * @param data the bytes; not needed after the call
  * @param size their number
  * @return 0; SOMA_EINVAL (an argument is NULL); SOMA_EFORMAT (truncated, malformed, trailing bytes, or a field too
  *         many, missing, unknown or twice); SOMA_ETYPE (a value of another type, or out of its field's range);
- *         SOMA_ETOOBIG (nested deeper than #SOMA_TYPE_DEPTH_MAX); SOMA_ENOMEM
+ *         SOMA_ETOOBIG (too deep, as in soma_type_pack()); SOMA_ENOMEM
  */
 SOMA_API int soma_type_unpack(const soma_type *type, void *dst, const void *data, size_t size);
 

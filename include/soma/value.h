@@ -336,6 +336,36 @@ SOMA_API int soma_value_end(soma_value_builder *builder);
 #define SOMA_VALUE_ADD_value soma_value_add_value
 // clang-format on
 /** @endcond */
+
+/** @} */
+/** @name Messages as values */
+/** @{ */
+
+/**
+ * Adds a message as a map from its field names to what they hold. Every message that soma_type_pack() takes has such a
+ * form, and comes back from it.
+ * @param type the message's type
+ * @param message the message; unchanged
+ * @param builder gets the map where the next value is due
+ * @return 0 or the builder's first error, as for all that adds; SOMA_EINVAL also for an array, bytes or a value with a
+ *         length but no data
+ */
+SOMA_API int soma_type_to_value(const soma_type *type, const void *message, soma_value_builder *builder);
+
+/**
+ * Makes a message of a value: a map from field names, in any order. It is for what people write, so it is easier to
+ * please than soma_type_unpack(): a field that is not there is zero, as in soma_send(), and a float field takes an
+ * integer of at most 2^53. A field that the type does not have is an error. An array of all fields will do for a map.
+ * @param type the type that is expected
+ * @param dst gets the message, to be ended with soma_type_destroy(); what it held before is not freed; zeroed on error
+ * @param value the value, which need not be checked; not needed after the call. As fields may be missing, an array of
+ *              messages may take up to the size of their struct for a byte of it
+ * @return 0; SOMA_EINVAL (type or dst is NULL, or the value has a size but no data); SOMA_EFORMAT (malformed, or a
+ * field unknown, twice, or in an array missing); SOMA_ETYPE (it is neither map nor array, or a field's value is of
+ *         another type or out of range); SOMA_ETOOBIG (messages nested too deep); SOMA_ENOMEM
+ */
+SOMA_API int soma_type_from_value(const soma_type *type, void *dst, soma_value value);
+
 /** @} */
 
 #endif
