@@ -367,5 +367,35 @@ SOMA_API int soma_type_to_value(const soma_type *type, const void *message, soma
 SOMA_API int soma_type_from_value(const soma_type *type, void *dst, soma_value value);
 
 /** @} */
+/** @name JSON
+ *
+ * What JSON has no type for is an object of one member: bytes are `{"$bytes": "AP8="}` (base64 with padding), a ref is
+ * `{"$ref": "00000000000000ab/2/3"}` (node in hexadecimal, slot, generation), an integer over INT64_MAX, which few JSON
+ * readers keep exact, is `{"$u64": "18446744073709551615"}`. A map of just one entry with such a key gets one more `$`
+ * in front of it, and loses it on the way back. So every value without NaN or infinity comes back as it was. */
+/** @{ */
+
+/**
+ * Makes a value from JSON text: any JSON value, not only objects and arrays. A number with a fraction or an exponent
+ * becomes a float, any other one an integer. Memory taken is bounded by a multiple of size.
+ * @param text the text, in UTF-8; need not end with a NUL
+ * @param size its bytes
+ * @param value gets the value, to be ended with soma_value_destroy(); empty on error
+ * @return 0; SOMA_EINVAL (an argument is NULL); SOMA_EFORMAT (no JSON, something behind it, not UTF-8, a NUL in a
+ *         string, a name twice in an object, a wrong `$bytes`, `$ref` or `$u64`); SOMA_ETYPE (an integer that is not
+ *         within int64_t, or a float too large); SOMA_ETOOBIG (deeper than #SOMA_VALUE_DEPTH_MAX); SOMA_ENOMEM
+ */
+SOMA_API int soma_value_from_json(const char *text, size_t size, soma_value *value);
+
+/**
+ * Writes a value as JSON, in one line without spaces. Floats have 17 digits, so that they come back exactly.
+ * @param value the value, which need not be checked
+ * @param text gets the text with a NUL at its end, which the caller ends with free(); NULL on error
+ * @return 0; SOMA_EINVAL (`text` is NULL, or the value has a size but no data); SOMA_ETYPE (NaN or infinity);
+ *         SOMA_ENOMEM; what soma_value_check() returns for bytes that are no value
+ */
+SOMA_API int soma_value_to_json(soma_value value, char **text);
+
+/** @} */
 
 #endif
