@@ -35,8 +35,8 @@ bool base64_decode(void *data, size_t *size, const char *text, size_t length)
         padding++;
     uint32_t bits = 0;
     for (size_t i = 0; i < length; i++) {
-        const char *found = i < length - padding ? memchr(alphabet, text[i], 64) : alphabet;
-        if (!found)
+        const char *found = i < length - padding ? strchr(alphabet, text[i]) : alphabet;
+        if (!found || !*found) // a NUL would be found at the end
             return false;
         bits = bits << 6 | (uint32_t)(found - alphabet);
         if (i % 4 < 3)

@@ -391,7 +391,8 @@ int soma_value_copy(soma_value *dst, soma_value src)
     void *data = malloc(src.size);
     if (!data)
         return SOMA_ENOMEM;
-    dst->data = memcpy(data, src.data, src.size);
+    memcpy(data, src.data, src.size);
+    dst->data = data;
     dst->size = src.size;
     return 0;
 }
