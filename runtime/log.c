@@ -111,7 +111,8 @@ void log_write(struct log *log, uint64_t time, soma_log_level level, const char 
         return;
     }
     pthread_mutex_lock(&log->lock);
-    if (!log_start(log) || log->written - log->read >= LOG_RECORDS) {
+    // Not while it closes: a sink that logs itself would never come to an end.
+    if (log->stopping || !log_start(log) || log->written - log->read >= LOG_RECORDS) {
         log->dropped++;
     } else {
         entry.dropped = log->dropped;

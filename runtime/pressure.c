@@ -69,6 +69,8 @@ void pressure_mute(struct worker *worker, soma_agent *agent, uint32_t target)
     agent->run_next = list->first;
     list->first = agent;
     list_unlock(list);
+    // Who waits for this agent has entered itself while it was overloaded: let go, or a cycle could close.
+    pressure_release(worker, (uint32_t)(agent - system->slots.base));
     fence_full(); // entered before we look; pairs with pressure_release: one of the two sees the other
     if (!u32_load(&system->slots.base[target].pressure))
         pressure_release(worker, target);

@@ -1,16 +1,19 @@
 /*
- * Backpressure between agents. An agent that has used up its batch and still has mail is *overloaded* until it runs out
- * of mail; an agent that sends to an overloaded or muted one is *muted*: it does not run again until that one is
- * neither. So a hundred fast senders can't bury a slow receiver. (Pony's idea; the rules differ, for the proof below.)
+ * Backpressure between agents. An agent that has used up its batch and still has mail is *overloaded* until it has
+ * caught up, which is when it takes a message that no other follows; an agent that sends to an overloaded or muted one
+ * is *muted*: it does not run again until that one is neither. So a hundred fast senders can't bury a slow receiver.
+ * (Pony's idea; the rules differ, for the proof below.)
  *
  * A receiver may also lose its core before it has noticed, so a sender whose message took fresh memory marks it, too:
- * before the push, so that the receiver, which must run for that message, finds the mark when it runs out of mail.
+ * before the push, so that the receiver, which must run for that message, finds the mark when it catches up.
  *
- * No deadlock. Each muted agent waits for one other, which was under pressure when it got muted. An overloaded agent is
- * never muted, and it runs until its mail is gone, whatever the others do; then it lets its waiters go, and a muted one
- * that is let go lets its own go. So the only danger is a cycle of muted agents. Its last edge, from X to Y, was made
- * in a turn of X, which was not muted then and not overloaded; but such an agent has no waiters, as it let them go when
- * it became so (who comes in between looks again after it has entered itself). So X closes no cycle.
+ * No deadlock. Each muted agent waits for one other. If that one is overloaded, it is not muted, so it runs until it
+ * has caught up, whatever the others do, and then lets its waiters go; who enters itself too late for that looks again
+ * afterwards and finds it. If it is muted, it lets its waiters go when it is let go itself. So the only danger is a
+ * cycle of muted agents X1 -> X2 -> ... -> X1. But an agent that is muted first enters itself and then lets go who
+ * waits for it; so whoever still waits for X2 has entered itself later than X2 did, X2 later than X3, and so on round
+ * to X1, later than itself. (Letting go is not enough at the moment when X2 is no longer overloaded: between that and
+ * its muting X1 may enter itself, look again, and see the new mark.)
  *
  * A slot's `pressure` is 0, PRESSURE_OVERLOADED, or PRESSURE_MUTED with the index of the slot waited for.
  */
@@ -32,7 +35,7 @@ struct pressure_list {
 /* Mutes an agent whose turn has ended and whose mailbox is held or has mail: from here it isn't the caller's. */
 void pressure_mute(struct worker *worker, soma_agent *agent, uint32_t target);
 
-/* A slot is no longer under pressure: lets go who waits for it. The caller has set its `pressure` to 0. */
+/* Lets go who waits for a slot. The caller has set its `pressure` to 0, or has just muted it. */
 void pressure_release(struct worker *worker, uint32_t target);
 
 /* The agent, which the caller runs, is not overloaded any more: who waited for that may run. */

@@ -278,7 +278,8 @@ static inline int send_from(soma_system *system, struct worker *worker, soma_ref
         worker->budget--;
         if (__builtin_expect(worker->pool.grown, 0)) {
             worker->pool.grown = false;
-            u32_cas(&target->pressure, 0, PRESSURE_OVERLOADED); // before the push: see pressure.h
+            if (to.slot != sender.slot)
+                u32_cas(&target->pressure, 0, PRESSURE_OVERLOADED); // before the push: see pressure.h
         }
         if (worker->outbox.target == target && outbox_add(worker, message))
             return 0;

@@ -99,25 +99,15 @@ static bool turn_mute(struct worker *worker, soma_agent *agent, struct message *
     return true;
 }
 
-/* The message after `last`, or NULL if the agent, which is alive, went idle. */
-static inline struct message *turn_next(struct worker *worker, soma_agent *agent, struct message *last)
-{
-    struct message *next = ptr_load(&last->next);
-    if (next)
-        return next;
-    if (__builtin_expect(u32_load(&agent->pressure), 0))
-        pressure_end(worker, agent); // before the agent is idle, as then it is not ours
-    return mailbox_next(&agent->mailbox, last);
-}
-
-/* The same for an agent that may have ended; its slot is released when it goes idle, once. */
-static struct message *turn_next_dead(struct worker *worker, soma_agent *agent, struct message *last)
+/*
+ * The message after `last`, or NULL if the agent went idle. The slot of one that has ended is released when it goes
+ * idle, once.
+ */
+static struct message *turn_next(struct worker *worker, soma_agent *agent, struct message *last)
 {
     uint64_t life = u64_load(&agent->life);
     if (life_alive(life) || !(life & LIFE_RELEASE))
-        return turn_next(worker, agent, last);
-    if (u32_load(&agent->pressure) && !ptr_load(&last->next))
-        pressure_end(worker, agent); // a sender may have set it for a message that came too late
+        return mailbox_next(&agent->mailbox, last);
     // Once idle the slot is no longer ours to write, so the mark goes first and comes back if there is mail.
     u64_store(&agent->life, life & ~(uint64_t)LIFE_RELEASE);
     struct message *next = mailbox_next(&agent->mailbox, last);
@@ -151,7 +141,7 @@ static struct message *turn_after(struct worker *worker, soma_agent *agent, stru
         outbox_flush(worker);
     worker->outbox.target = NULL;
     bool muted = worker->pressed && turn_mute(worker, agent, message);
-    struct message *next = muted ? NULL : turn_next_dead(worker, agent, message);
+    struct message *next = muted ? NULL : turn_next(worker, agent, message);
     message_finish(worker, agent, message, alive);
     return next;
 }
@@ -165,7 +155,10 @@ void agent_turn(struct worker *worker, soma_agent *agent, uint32_t batch)
     worker->budget = (int32_t)batch;
     for (;;) {
         uint64_t life = u64_load(&agent->life);
-        __builtin_prefetch(ptr_load(&message->next)); // it may come from another core: fetch it while we handle this
+        const struct message *following = ptr_load(&message->next);
+        __builtin_prefetch(following); // it may come from another core: fetch it while we handle this
+        if (!following && __builtin_expect(u32_load(&agent->pressure), 0))
+            pressure_end(worker, agent); // it has caught up; not later, as it may send to itself for ever
         bool alive = life == life_of(message->generation), plain = alive && message->kind == MESSAGE_PLAIN;
         worker->current = message;
         int error = __builtin_expect(plain, 1) ? message_handle(worker, agent, message, message->body)
@@ -175,7 +168,7 @@ void agent_turn(struct worker *worker, soma_agent *agent, uint32_t batch)
         struct message *next;
         if (__builtin_expect(plain && !after, 1)) {
             worker->outbox.target = NULL;
-            next = turn_next(worker, agent, message);
+            next = mailbox_next(&agent->mailbox, message);
             message_free(worker, message);
         } else {
             next = turn_after(worker, agent, message, error, alive);

@@ -170,6 +170,22 @@ static int on_louder(soma_agent *self, void *state, const struct louder *m)
 static const soma_behavior speaker = {.name = "speaker",
                                       .handlers = SOMA_HANDLERS(SOMA_ON(speak, on_speak), SOMA_ON(louder, on_louder))};
 
+/* A sink that logs each time that it is called must not hold up the closing. */
+static void sink_echo(void *context, const soma_log_record *record)
+{
+    (void)record;
+    write_to(context, SOMA_LOG_INFO, "echo");
+}
+
+static void test_echo(void **state)
+{
+    (void)state;
+    struct log log;
+    log_open(&log, SOMA_LOG_INFO, sink_echo, &log, false);
+    write_to(&log, SOMA_LOG_INFO, "hello");
+    log_close(&log);
+}
+
 static void test_levels(void **state)
 {
     (void)state;
@@ -217,8 +233,8 @@ static void test_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text),   cmocka_unit_test(test_slow_sink), cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_levels), cmocka_unit_test(test_names),
+        cmocka_unit_test(test_text), cmocka_unit_test(test_slow_sink), cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_echo), cmocka_unit_test(test_levels),    cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
