@@ -35,6 +35,10 @@ void print_line(const char *workload, const char *impl, const struct bench *benc
 /* A million timers: workload `timers`. */
 void run_timers(struct bench *bench);
 
+/* Opening and closing systems; agents at rest. */
+void run_open(struct bench *bench);
+void run_idle(struct bench *bench);
+
 /* The machine's limit, without a runtime; a line each for ring, pingpong and fanin. */
 void run_floor(uint64_t ops, bool json);
 

@@ -26,7 +26,7 @@ static bool agent_alive(const soma_system *system, soma_ref ref)
 static struct name **name_find(struct names *names, const char *text, uint64_t hash)
 {
     struct name **link = &names->buckets[hash & (names->bucket_count - 1)];
-    while (*link && ((*link)->hash != hash || strcmp((*link)->text, text)))
+    while (*link && ((*link)->hash != hash || strcmp((*link)->text, text) != 0))
         link = &(*link)->next;
     return link;
 }
@@ -53,7 +53,7 @@ static bool names_grow(soma_system *system, struct names *names)
         count *= 2;
     if (count == old_count)
         return true;
-    struct name **buckets = calloc(count, sizeof(*buckets));
+    struct name **buckets = calloc(count, sizeof(*buckets)); // NOLINT(bugprone-sizeof-expression): of pointers
     if (!buckets)
         return false;
     for (uint32_t i = 0; i < old_count; i++) {

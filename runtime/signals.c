@@ -50,6 +50,6 @@ void signals_close(soma_system *system)
     if (!system->signals)
         return;
     u32_store(&system->signals_done, 1);
-    pthread_kill(system->signal_thread, SIGTERM); // for that thread alone: sigwait takes it
+    pthread_kill(system->signal_thread, SIGINT); // for that thread alone: sigwait takes it
     pthread_join(system->signal_thread, NULL);
 }

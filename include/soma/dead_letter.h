@@ -1,17 +1,19 @@
 /**
  * @file
  * Dead letters: messages that reached nobody, made visible to an agent that watches them.
+ *
+ * For each of them it gets a message of type `soma_dead_letter`: `to`, the ref that it was for; `sender`, the ref of
+ * who sent it (the null ref: from outside); `type`, its message type's name; `reason`, SOMA_EGONE, SOMA_ENOROUTE or
+ * SOMA_EUNHANDLED.
  */
 #ifndef SOMA_DEAD_LETTER_H
 #define SOMA_DEAD_LETTER_H
 
 #include <soma/agent.h>
 
-/**
- * What the watching agent gets of each dead letter: whom it was for, who sent it (the null ref: from outside), its
- * message type's name, and the reason (SOMA_EGONE, SOMA_ENOROUTE, SOMA_EUNHANDLED).
- */
+/** @cond internal: Doxygen can't see into the macro */
 SOMA_MESSAGE(soma_dead_letter, (ref, to), (ref, sender), (string, type), (i32, reason))
+/** @endcond */
 
 /**
  * Makes an agent the system's watcher of dead letters, in place of the one before. Letters to the watcher itself, and

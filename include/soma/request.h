@@ -33,7 +33,9 @@ typedef struct soma_then {
                         .checked = sizeof((on_reply_)((soma_agent *)0, (void *)0, (const struct R *)0)) +              \
                                    sizeof((SOMA_FIRST_(__VA_ARGS__, ~))((soma_agent *)0, (void *)0, (const int *)0)),  \
                         .on_error = (soma_handler_fn *)(void (*)(void))__VA_ARGS__})
-#define SOMA_FIRST_(first, ...) first /**< @private */
+/** @cond internal */
+#define SOMA_FIRST_(first, ...) first
+/** @endcond */
 
 /**
  * Asks another agent: `soma_request(self, to, SOMA_SECOND, SOMA_THEN(balance, on_balance, on_error), ask, .id = 7)`.
