@@ -161,16 +161,23 @@ static const soma_behavior driver = {.name = "driver",
                                      .state_size = sizeof(struct driver),
                                      .handlers = SOMA_HANDLERS(SOMA_ON(wave, on_wave), SOMA_ON(died, on_died))};
 
-/* A million agents over the life of one system use few slots and the memory of a few. */
+/* Waves of each of four drivers: ten million agents in all, a million where the build is slow. */
+#ifdef NDEBUG
+#define CHURN_WAVES 25000
+#else
+#define CHURN_WAVES 2500
+#endif
+
+/* Millions of agents over the life of one system use few slots and the memory of a few. */
 static void test_churn_keeps_memory_flat(void **state)
 {
     (void)state;
-    uint32_t waves = test_load(2500);
+    uint32_t waves = test_load(CHURN_WAVES);
     soma_system *system;
     soma_ref ref;
     soma_stats stats;
     atomic_store(&arrived, 0);
-    assert_int_equal(soma_system_open(&system, &(soma_options){.workers = 2, .slots = 20000}), 0);
+    assert_int_equal(soma_system_open(&system, &(soma_options){.workers = 2, .slots = 65536}), 0);
     for (int i = 0; i < 4; i++) {
         assert_int_equal(soma_spawn(system, &driver, NULL, &ref), 0);
         assert_int_equal(soma_send(system, ref, wave, .waves = waves), 0);
