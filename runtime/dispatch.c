@@ -1,5 +1,6 @@
 /* Building the dispatch tables; see dispatch.h. */
 #include "runtime/dispatch.h"
+#include "runtime/method.h"
 #include "runtime/type.h"
 #include <soma/error.h>
 #include <stdlib.h>
@@ -56,6 +57,9 @@ static int dispatch_build(const soma_behavior *behavior, struct dispatch **resul
         for (const soma_handler *h = b->handlers; h && h->type; h++)
             row_add(dispatch, h);
     }
+    for (const soma_behavior *b = behavior; b; b = b->base)
+        if (b->methods) // behind all handlers: one of the user's own for soma_invoke comes first
+            row_add(dispatch, &method_row);
     *result = dispatch;
     return 0;
 }

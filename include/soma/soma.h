@@ -11,6 +11,7 @@
 #include <soma/error.h>
 #include <soma/log.h>
 #include <soma/message.h>
+#include <soma/method.h>
 #include <soma/ref.h>
 #include <soma/request.h>
 #include <soma/system.h>
