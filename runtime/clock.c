@@ -1,6 +1,7 @@
 /* The clock of a system: wheels, their locks, and the thread that fires; see clock.h. */
 #include "runtime/clock.h"
 #include "runtime/send.h"
+#include "runtime/spin.h"
 #include "runtime/thread.h"
 #include <soma/error.h>
 #include <soma/timer.h>
@@ -8,21 +9,11 @@
 
 /* ---- wheels ---- */
 
-/* Held for a few instructions, or while a wheel gives what is due. */
-static void wheel_lock(struct clock_wheel *wheel)
-{
-    for (uint32_t spins = 0; !u32_cas(&wheel->busy, 0, 1); spins++) { // acquire: sees what the last holder wrote
-        if (spins < 64)
-            cpu_relax();
-        else
-            sched_yield();
-    }
-}
-
+/* The next deadline is published with the lock, to be read without it. */
 static void wheel_unlock(struct clock_wheel *wheel)
 {
     u64_store(&wheel->next, wheel->wheel.next);
-    u32_store(&wheel->busy, 0); // release
+    spin_unlock(&wheel->busy);
 }
 
 static uint64_t next_us(const struct clock *clock)
@@ -69,7 +60,7 @@ void clock_fire(soma_system *system, uint64_t now)
         struct clock_wheel *wheel = &system->clock.wheels[i];
         if (u64_load(&wheel->next) > now)
             continue;
-        wheel_lock(wheel);
+        spin_lock(&wheel->busy);
         struct wheel_list here = wheel_due(&wheel->wheel, now);
         wheel_unlock(wheel);
         due = wheel_merge(due, here);
@@ -146,7 +137,7 @@ int clock_set(soma_system *system, struct timer *timer, uint64_t deadline)
     }
     struct clock_wheel *wheel = &system->clock.wheels[timer->wheel_timer.wheel];
     timer->wheel_timer.set_ever = true;
-    wheel_lock(wheel);
+    spin_lock(&wheel->busy);
     clock_arm(system, wheel, timer, deadline);
     return 0;
 }
@@ -155,7 +146,7 @@ bool clock_again(soma_system *system, struct timer *timer)
 {
     struct clock_wheel *wheel = &system->clock.wheels[timer->wheel_timer.wheel];
     uint64_t now = system->driver.now(system->driver.context);
-    wheel_lock(wheel);
+    spin_lock(&wheel->busy);
     if (timer->wheel_timer.cancelled) {
         wheel_unlock(wheel);
         return false;
@@ -172,7 +163,7 @@ bool clock_cancel(soma_system *system, struct timer *timer)
     if (!timer->wheel_timer.set_ever)
         return true;
     struct clock_wheel *wheel = &system->clock.wheels[timer->wheel_timer.wheel];
-    wheel_lock(wheel);
+    spin_lock(&wheel->busy);
     bool armed = timer->wheel_timer.armed;
     if (armed)
         wheel_cancel(&wheel->wheel, &timer->wheel_timer);

@@ -1,6 +1,6 @@
 /* The slow halves of the pools: magazines to and from the depot, new slabs. See pool.h. */
 #include "runtime/pool.h"
-#include <sched.h>
+#include "runtime/spin.h"
 #include <stdlib.h>
 
 #define SLAB_BYTES ((size_t)64 * 1024)
@@ -17,21 +17,6 @@ void pool_init(struct pool *pool, struct pool_depot *depot)
 }
 
 /* ---- the depot ---- */
-
-static void depot_lock(struct pool_depot *depot)
-{
-    for (uint32_t spins = 0; !u32_cas(&depot->busy, 0, 1); spins++) { // acquire: sees the magazines as they were left
-        if (spins < 64)
-            cpu_relax();
-        else
-            sched_yield();
-    }
-}
-
-static void depot_unlock(struct pool_depot *depot)
-{
-    u32_store(&depot->busy, 0); // release
-}
 
 static void stack_push(struct magazine **stack, struct magazine *magazine)
 {
@@ -50,34 +35,34 @@ static struct magazine *stack_pop(struct magazine **stack)
 /* An empty magazine, NULL when memory is out. */
 static struct magazine *magazine_new(struct pool_depot *depot)
 {
-    depot_lock(depot);
+    spin_lock(&depot->busy);
     struct magazine *magazine = stack_pop(&depot->empty);
-    depot_unlock(depot);
+    spin_unlock(&depot->busy);
     if (magazine || !(magazine = malloc(sizeof(*magazine))))
         return magazine;
     magazine->count = 0;
-    depot_lock(depot);
+    spin_lock(&depot->busy);
     magazine->next_all = depot->all;
     depot->all = magazine;
-    depot_unlock(depot);
+    spin_unlock(&depot->busy);
     return magazine;
 }
 
 static void magazine_share(struct pool_depot *depot, uint8_t class, struct magazine *magazine)
 {
-    depot_lock(depot);
+    spin_lock(&depot->busy);
     stack_push(magazine->count ? &depot->full[class] : &depot->empty, magazine);
-    depot_unlock(depot);
+    spin_unlock(&depot->busy);
 }
 
 /* Gives an empty magazine for one with blocks; the same if there is none. */
 static struct magazine *magazine_swap(struct pool_depot *depot, uint8_t class, struct magazine *magazine)
 {
-    depot_lock(depot);
+    spin_lock(&depot->busy);
     struct magazine *full = stack_pop(&depot->full[class]);
     if (full)
         stack_push(&depot->empty, magazine);
-    depot_unlock(depot);
+    spin_unlock(&depot->busy);
     return full ? full : magazine;
 }
 
@@ -88,10 +73,10 @@ static struct slab *slab_new(struct pool_depot *depot, uint8_t class)
     struct slab *slab = aligned_alloc(64, SLAB_BYTES);
     if (!slab)
         return NULL;
-    depot_lock(depot);
+    spin_lock(&depot->busy);
     slab->next = depot->slabs;
     depot->slabs = slab;
-    depot_unlock(depot);
+    spin_unlock(&depot->busy);
     u64_add(&depot->memory[class], SLAB_BYTES);
     return slab;
 }

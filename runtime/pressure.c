@@ -1,21 +1,7 @@
 /* Muting and letting go; see pressure.h. */
 #include "runtime/pressure.h"
+#include "runtime/spin.h"
 #include "runtime/system.h"
-
-static void list_lock(struct pressure_list *list)
-{
-    for (uint32_t spins = 0; !u32_cas(&list->busy, 0, 1); spins++) { // acquire
-        if (spins < 64)
-            cpu_relax();
-        else
-            sched_yield();
-    }
-}
-
-static void list_unlock(struct pressure_list *list)
-{
-    u32_store(&list->busy, 0); // release
-}
 
 static struct pressure_list *list_of(soma_system *system, uint32_t target)
 {
@@ -26,7 +12,7 @@ static struct pressure_list *list_of(soma_system *system, uint32_t target)
 static soma_agent *waiters_take(soma_system *system, uint32_t target, soma_agent *others)
 {
     struct pressure_list *list = list_of(system, target);
-    list_lock(list);
+    spin_lock(&list->busy);
     for (soma_agent **link = &list->first; *link;) {
         soma_agent *agent = *link;
         if (u32_load(&agent->pressure) != (PRESSURE_MUTED | target)) {
@@ -37,7 +23,7 @@ static soma_agent *waiters_take(soma_system *system, uint32_t target, soma_agent
         agent->run_next = others;
         others = agent;
     }
-    list_unlock(list);
+    spin_unlock(&list->busy);
     return others;
 }
 
@@ -65,10 +51,10 @@ void pressure_mute(struct worker *worker, soma_agent *agent, uint32_t target)
     struct pressure_list *list = list_of(system, target);
     counter_add(&worker->counters.muted, 1);
     u32_store(&agent->pressure, PRESSURE_MUTED | target);
-    list_lock(list);
+    spin_lock(&list->busy);
     agent->run_next = list->first;
     list->first = agent;
-    list_unlock(list);
+    spin_unlock(&list->busy);
     // Who waits for this agent has entered itself while it was overloaded: let go, or a cycle could close.
     pressure_release(worker, (uint32_t)(agent - system->slots.base));
     fence_full(); // entered before we look; pairs with pressure_release: one of the two sees the other

@@ -1,7 +1,7 @@
 /* The inbox of runnable agents from outside, and the chunks that overflow; see run_queue.h. */
 #include "runtime/run_queue.h"
 #include "runtime/slot.h"
-#include <sched.h>
+#include "runtime/spin.h"
 
 void run_inbox_push(struct run_inbox *inbox, soma_agent *agent)
 {
@@ -41,34 +41,24 @@ soma_agent *run_inbox_take(struct run_inbox *inbox, uint32_t limit)
     return first;
 }
 
-static void overflow_lock(struct run_overflow *overflow)
-{
-    for (uint32_t spins = 0; !u32_cas(&overflow->busy, 0, 1); spins++) { // acquire
-        if (spins < 64)
-            cpu_relax();
-        else
-            sched_yield();
-    }
-}
-
 void run_overflow_push(struct run_overflow *overflow, struct run_chunk *chunk)
 {
     chunk->next = NULL;
-    overflow_lock(overflow);
+    spin_lock(&overflow->busy);
     if (overflow->last)
         overflow->last->next = chunk;
     else
         overflow->first = chunk;
     overflow->last = chunk;
     u32_add(&overflow->count, 1);
-    u32_store(&overflow->busy, 0); // release
+    spin_unlock(&overflow->busy);
 }
 
 struct run_chunk *run_overflow_pop(struct run_overflow *overflow)
 {
     if (run_overflow_empty(overflow))
         return NULL;
-    overflow_lock(overflow);
+    spin_lock(&overflow->busy);
     struct run_chunk *chunk = overflow->first;
     if (chunk) {
         overflow->first = chunk->next;
@@ -76,6 +66,6 @@ struct run_chunk *run_overflow_pop(struct run_overflow *overflow)
             overflow->last = NULL;
         u32_add(&overflow->count, (uint32_t)-1);
     }
-    u32_store(&overflow->busy, 0); // release
+    spin_unlock(&overflow->busy);
     return chunk;
 }

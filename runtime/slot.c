@@ -1,5 +1,6 @@
 /* Reserving, growing and recycling agent slots; see slot.h. */
 #include "runtime/slot.h"
+#include "runtime/spin.h"
 #include <soma/error.h>
 #include <sys/mman.h>
 
@@ -19,21 +20,6 @@ void slots_close(struct slots *slots)
     if (slots->base)
         munmap(slots->base, (size_t)slots->capacity * sizeof(soma_agent));
     slots->base = NULL;
-}
-
-static void slots_lock(struct slots *slots)
-{
-    for (uint32_t spins = 0; !u32_cas(&slots->busy, 0, 1); spins++) {
-        if (spins < 64)
-            cpu_relax();
-        else
-            sched_yield();
-    }
-}
-
-static void slots_unlock(struct slots *slots)
-{
-    u32_store(&slots->busy, 0);
 }
 
 /* Under the lock: a slot never used before, free. */
@@ -80,7 +66,7 @@ static void slot_return(struct slots *slots, soma_agent *slot)
 static void cache_fill(struct slots *slots, struct slot_cache *cache, uint32_t count, int *error)
 {
     soma_agent *last = NULL;
-    slots_lock(slots);
+    spin_lock(&slots->busy);
     for (; cache->count < count; cache->count++) {
         soma_agent *slot = slot_any(slots, error);
         if (!slot)
@@ -92,7 +78,7 @@ static void cache_fill(struct slots *slots, struct slot_cache *cache, uint32_t c
             cache->free = slot;
         last = slot;
     }
-    slots_unlock(slots);
+    spin_unlock(&slots->busy);
 }
 
 soma_agent *slots_take(struct slots *slots, struct slot_cache *cache, int *error)
@@ -112,14 +98,14 @@ soma_agent *slots_take(struct slots *slots, struct slot_cache *cache, int *error
             return slot;
         // A free slot may be running for stray mail at this moment; then it can't be held, and another one serves.
         slots_give(slots, NULL, slot);
-        slots_lock(slots);
+        spin_lock(&slots->busy);
         slot = slot_fresh(slots, error);
         if (slot) {
             slot->free_next = from->free;
             from->free = slot;
             from->count++;
         }
-        slots_unlock(slots);
+        spin_unlock(&slots->busy);
         if (!slot && !from->free)
             return NULL;
     }
@@ -128,22 +114,22 @@ soma_agent *slots_take(struct slots *slots, struct slot_cache *cache, int *error
 /* Half of a full cache goes back. */
 static void cache_spill(struct slots *slots, struct slot_cache *cache)
 {
-    slots_lock(slots);
+    spin_lock(&slots->busy);
     while (cache->count > SLOT_CACHE) {
         soma_agent *slot = cache->free;
         cache->free = slot->free_next;
         cache->count--;
         slot_return(slots, slot);
     }
-    slots_unlock(slots);
+    spin_unlock(&slots->busy);
 }
 
 void slots_give(struct slots *slots, struct slot_cache *cache, soma_agent *slot)
 {
     if (!cache) {
-        slots_lock(slots);
+        spin_lock(&slots->busy);
         slot_return(slots, slot);
-        slots_unlock(slots);
+        spin_unlock(&slots->busy);
         return;
     }
     slot->free_next = cache->free;

@@ -102,7 +102,9 @@ typedef struct soma_behavior {
  *
  * The body is copied (strings and arrays too) before it returns; the caller keeps what it passed, whatever is returned.
  * Two messages from one agent to another arrive in the order in which they were sent; so do two from one outside
- * thread. Never blocks.
+ * thread. Never blocks. While all workers are busy, what a handler sends to one agent in a row may reach it together,
+ * at the latest when the handler returns. An agent that sends to an overloaded one does not run again, once its handler
+ * has returned, until that one has caught up.
  * @return 0, or SOMA_EGONE (no such agent: a dead letter, counted), SOMA_ENOROUTE, SOMA_ENOMEM, SOMA_ETOOBIG,
  *         SOMA_EINVAL (NULL `from`)
  */
