@@ -161,6 +161,94 @@ static const soma_behavior driver = {.name = "driver",
                                      .state_size = sizeof(struct driver),
                                      .handlers = SOMA_HANDLERS(SOMA_ON(wave, on_wave), SOMA_ON(died, on_died))};
 
+/* ---- sends of every kind, in one order ---- */
+
+SOMA_MESSAGE(numbered, (u64, n))
+SOMA_MESSAGE(go_on, (ref, to), (u64, from), (u64, end))
+
+static atomic_ullong in_order, out_of_order;
+
+struct mixed {
+    uint64_t last;
+};
+
+static int on_numbered(soma_agent *self, struct mixed *my, const struct numbered *m)
+{
+    (void)self;
+    atomic_fetch_add(m->n == ++my->last ? &in_order : &out_of_order, 1);
+    return 0;
+}
+
+static int on_answer(soma_agent *self, struct mixed *my, const struct numbered *m)
+{
+    (void)self, (void)my, (void)m;
+    return 0;
+}
+
+static int on_no_answer(soma_agent *self, struct mixed *my, const int *error)
+{
+    (void)self, (void)my;
+    return *error == SOMA_ENOREPLY ? 0 : *error;
+}
+
+static int send_numbered(soma_agent *self, soma_ref to, uint64_t n)
+{
+    if (n % 11 == 0) {
+        const struct soma_then *then = SOMA_THEN(numbered, on_answer, on_no_answer);
+        return soma_request(self, to, SOMA_NEVER, then, numbered, .n = n) > 0 ? 0 : SOMA_ENOMEM;
+    }
+    if (n % 7)
+        return soma_send(self, to, numbered, .n = n);
+    soma_body *body;
+    int error = soma_body_new(&body, numbered, .n = n);
+    if (!error)
+        error = soma_send_body(self, to, body);
+    soma_body_close(&body);
+    return error;
+}
+
+static int on_go_on(soma_agent *self, struct mixed *my, const struct go_on *m)
+{
+    (void)my;
+    uint64_t n = m->from;
+    for (uint32_t i = 0; i < 150 && n <= m->end; i++, n++) {
+        int error = send_numbered(self, m->to, n);
+        if (error)
+            return error;
+    }
+    return n <= m->end ? soma_send(self, soma_self(self), go_on, .to = m->to, .from = n, .end = m->end) : 0;
+}
+
+static const soma_behavior mixed = {.name = "mixed",
+                                    .state_size = sizeof(struct mixed),
+                                    .handlers =
+                                        SOMA_HANDLERS(SOMA_ON(numbered, on_numbered), SOMA_ON(go_on, on_go_on))};
+
+/* Plain sends in bursts, bodies and requests from one agent to another arrive in the order of the calls. */
+static void test_order_of_every_kind(void **state)
+{
+    (void)state;
+    uint64_t end = test_load(50000);
+    for (uint32_t workers = 1; workers <= 3; workers++) {
+        soma_system *system;
+        soma_ref from[4], to[4];
+        atomic_store(&in_order, 0);
+        atomic_store(&out_of_order, 0);
+        assert_int_equal(soma_system_open(&system, &(soma_options){.workers = workers}), 0);
+        for (uint32_t i = 0; i < 4; i++) {
+            assert_int_equal(soma_spawn(system, &mixed, NULL, &from[i]), 0);
+            assert_int_equal(soma_spawn(system, &mixed, NULL, &to[i]), 0);
+        }
+        for (uint32_t i = 0; i < 4; i++)
+            assert_int_equal(soma_send(system, from[i], go_on, .to = to[i], .from = 1, .end = end), 0);
+        assert_int_equal(soma_system_close(&system), 0);
+        assert_int_equal(atomic_load(&in_order), 4 * end);
+        assert_int_equal(atomic_load(&out_of_order), 0);
+    }
+}
+
+/* ---- churn ---- */
+
 /* Waves of each of four drivers: ten million agents in all, a million where the build is slow. */
 #ifdef NDEBUG
 #define CHURN_WAVES 25000
@@ -234,6 +322,7 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_order_one_worker),
                                        cmocka_unit_test(test_order_two_workers_batch_of_one),
                                        cmocka_unit_test(test_order_more_workers_than_cores),
+                                       cmocka_unit_test(test_order_of_every_kind),
                                        cmocka_unit_test(test_churn_keeps_memory_flat),
                                        cmocka_unit_test(test_no_wake_is_lost),
                                        cmocka_unit_test(test_cancel_under_load)};
