@@ -33,6 +33,19 @@ memcheck() {
     done
 }
 
+# A bounded number of inputs from a fixed seed, some ten seconds each. A finding is left in build/fuzz.
+fuzz() {
+    local target=$1 runs=$2 found=build/fuzz/found-$1
+    rm -rf "$found"
+    mkdir "$found"
+    if ! "build/fuzz/test/fuzz/fuzz_$target" -seed=1 -runs="$runs" -max_len=512 -timeout=10 -rss_limit_mb=1024 \
+        -artifact_prefix=build/fuzz/ "$found" "test/fuzz/corpus/$target" >"$found.log" 2>&1; then
+        tail -n 50 "$found.log"
+        return 1
+    fi
+    grep '^Done' "$found.log"
+}
+
 docs() {
     mkdir -p build/docs
     doxygen docs/Doxyfile >/dev/null
@@ -43,7 +56,7 @@ step "release build (gcc)" build release
 step "release tests" ctest --preset release
 if [ "$quick" != --quick ]; then
     step "style" scripts/check_style.sh
-    step "shell scripts" shellcheck scripts/*.sh .ci/run test/install/*.sh test/scripts/*.sh
+    step "shell scripts" shellcheck scripts/*.sh .ci/run test/install/*.sh test/scripts/*.sh test/fuzz/*.sh
     step "clang build" build clang-release
     step "lint" lint
     step "docs" docs
@@ -51,6 +64,9 @@ if [ "$quick" != --quick ]; then
     step "address and undefined behaviour sanitizers, tests" ctest --preset asan
     step "thread sanitizer, build" build tsan
     step "thread sanitizer, tests" ctest --preset tsan
+    step "fuzz targets, build" build fuzz
+    step "fuzz unpacking" fuzz unpack 200000
+    step "fuzz JSON" fuzz json 800000
     step "debug build" build debug
     step "valgrind" memcheck
 fi
