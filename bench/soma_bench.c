@@ -384,6 +384,11 @@ static uint64_t rss_peak(void)
 void print_line(const char *workload, const char *impl, const struct bench *bench, bool json)
 {
     double rate = (double)bench->ops / bench->seconds;
+    if (!strcmp(workload, "demo")) { // an agent is spawned, sent a message, and handles it
+        printf("%" PRIu64 " agents in %.3f s: %.2f M agents/s, %.2f M messages/s, %.0f bytes an agent\n", bench->ops,
+               bench->seconds, rate / 1e6, rate / 1e6, bench->rss_per_agent);
+        return;
+    }
     if (!json) {
         printf("%s (%s): %" PRIu64 " in %.3f s with %" PRIu32 " workers: %.2f M/s", workload, impl, bench->ops,
                bench->seconds, bench->workers, rate / 1e6);

@@ -27,6 +27,15 @@ static soma_agent *waiters_take(soma_system *system, uint32_t target, soma_agent
     return others;
 }
 
+/* A guest has no counters of its own. */
+static void muted_add(struct worker *worker, uint64_t n)
+{
+    if (worker_or_outside(worker))
+        counter_add(&worker->counters.muted, n);
+    else
+        u64_add(&worker->system->outside.muted, n);
+}
+
 void pressure_release(struct worker *worker, uint32_t target)
 {
     soma_system *system = worker->system;
@@ -39,7 +48,7 @@ void pressure_release(struct worker *worker, uint32_t target)
         u32_store(&agent->pressure, 0);
         fence_full();
         waiters = waiters_take(system, index, waiters);
-        counter_add(&worker->counters.muted, (uint64_t)-1);
+        muted_add(worker, (uint64_t)-1);
         if (mailbox_unhold(&agent->mailbox))
             worker_schedule(worker_or_outside(worker), system, agent);
     }
@@ -49,7 +58,7 @@ void pressure_mute(struct worker *worker, soma_agent *agent, uint32_t target)
 {
     soma_system *system = worker->system;
     struct pressure_list *list = list_of(system, target);
-    counter_add(&worker->counters.muted, 1);
+    muted_add(worker, 1);
     u32_store(&agent->pressure, PRESSURE_MUTED | target);
     spin_lock(&list->busy);
     agent->run_next = list->first;
