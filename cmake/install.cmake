@@ -10,5 +10,7 @@ configure_package_config_file(cmake/SomaConfig.cmake.in SomaConfig.cmake INSTALL
 write_basic_package_version_file(SomaConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/SomaConfig.cmake ${PROJECT_BINARY_DIR}/SomaConfigVersion.cmake
         DESTINATION ${package_dir})
+# soma.pc finds the prefix from where it stands, as `cmake --install --prefix` may put it anywhere.
+file(RELATIVE_PATH SOMA_PREFIX_FROM_PC /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
 configure_file(cmake/soma.pc.in soma.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/soma.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

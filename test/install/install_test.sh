@@ -19,7 +19,7 @@ cmake --build "$work/cmake" >/dev/null
 [ "$("$work/cmake/outside_static")" = tick ]
 
 export PKG_CONFIG_PATH=$lib/pkgconfig
-flags=$(pkg-config --define-variable=prefix="$work/prefix" --cflags --libs soma)
+flags=$(pkg-config --cflags --libs soma)
 # shellcheck disable=SC2086 # flags are words
 cc -std=c11 "$here/outside.c" $flags -o "$work/outside"
 [ "$(LD_LIBRARY_PATH=$lib "$work/outside")" = tick ]
