@@ -136,6 +136,9 @@ static int add_json(soma_value_builder *builder, const json_t *json)
 
 static int parse_error(const json_error_t *error)
 {
+    // jansson says nothing at all where it could not make an object; where a token, it takes that for malformed.
+    if (!*error->text)
+        return SOMA_ENOMEM;
     switch (json_error_code(error)) {
     case json_error_out_of_memory:
         return SOMA_ENOMEM;

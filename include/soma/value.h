@@ -383,7 +383,8 @@ SOMA_API int soma_type_from_value(const soma_type *type, void *dst, soma_value v
  * @param value gets the value, to be ended with soma_value_destroy(); empty on error
  * @return 0; SOMA_EINVAL (an argument is NULL); SOMA_EFORMAT (no JSON, something behind it, not UTF-8, a NUL in a
  *         string, a name twice in an object, a wrong `$bytes`, `$ref` or `$u64`); SOMA_ETYPE (an integer that is not
- *         within int64_t, or a float too large); SOMA_ETOOBIG (deeper than #SOMA_VALUE_DEPTH_MAX); SOMA_ENOMEM
+ *         within int64_t, or a float too large); SOMA_ETOOBIG (deeper than #SOMA_VALUE_DEPTH_MAX); SOMA_ENOMEM,
+ *         for which the parser gives SOMA_EFORMAT if it is in the middle of a string
  */
 SOMA_API int soma_value_from_json(const char *text, size_t size, soma_value *value);
 
