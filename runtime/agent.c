@@ -86,6 +86,7 @@ static int agent_init(struct worker *worker, soma_agent *agent, soma_ref self, c
     int error = agent->dispatch->ready ? agent_make_ready(worker, self) : 0;
     if (!error && behavior->init)
         error = behavior->init(agent, agent->state, arg);
+    error = error < 0 ? error : 0;
     if (error || worker->exiting)
         agent_end(worker, agent, error ? error : worker->exit_reason);
 

@@ -32,6 +32,7 @@ struct log {
     uint64_t written;
     uint64_t read;
     uint64_t dropped;
+    uint64_t last; /* when a record was last dropped */
     bool started;
     bool stopping;
     pthread_t thread;

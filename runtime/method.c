@@ -37,7 +37,7 @@ int method_handle(soma_agent *self, void *state, const void *message)
     int error = method ? soma_value_builder_open(&result) : SOMA_ENOENT;
     if (!error)
         error = method->fn(self, state, invoke->arguments, result);
-    if (error)
+    if (error < 0)
         soma_reply_error(self, error); // SOMA_ESTATE if it has answered itself, or was only sent: both are fine
     else
         result_reply(self, result);

@@ -135,7 +135,7 @@ void request_handled(struct worker *worker, const soma_agent *agent, struct mess
     if (message->settled)
         return;
     message->settled = true;
-    int reason = error || worker->exiting ? SOMA_EGONE : SOMA_ENOREPLY;
+    int reason = error < 0 || worker->exiting ? SOMA_EGONE : SOMA_ENOREPLY;
     reply_fail(worker->system, worker_or_outside(worker), soma_self(agent), message->sender, message->body[0], reason);
 }
 
@@ -157,13 +157,20 @@ static int request_find(const soma_agent *self, soma_handle promise, struct mess
     return (*asked)->kind == MESSAGE_REQUEST ? 0 : SOMA_EINVAL;
 }
 
-static void request_settled(soma_agent *self, soma_handle promise, struct message *asked)
+/*
+ * After an answer was sent, or not: what the answerer is told. Who has stopped waiting is no error of its: the answer
+ * is counted as late, and the request is done with.
+ */
+static int request_answered(soma_agent *self, soma_handle promise, struct message *asked, int error)
 {
+    if (error == SOMA_ENOMEM || error == SOMA_ETOOBIG)
+        return error; // not sent: may be tried again
     asked->settled = true;
-    if (!promise)
-        return;
-    pending_remove(self, promise);
-    message_free(worker_or_outside(self->worker), asked);
+    if (promise) {
+        pending_remove(self, promise);
+        message_free(worker_or_outside(self->worker), asked);
+    }
+    return 0;
 }
 
 int soma_reply_send(soma_agent *self, soma_handle promise, const soma_type *type, const void *body)
@@ -177,9 +184,7 @@ int soma_reply_send(soma_agent *self, soma_handle promise, const soma_type *type
     struct worker *worker = self->worker;
     error = reply_send(worker->system, worker_or_outside(worker), soma_self(self), asked->sender, asked->body[0], type,
                        body);
-    if (error != SOMA_ENOMEM && error != SOMA_ETOOBIG) // those two may be tried again
-        request_settled(self, promise, asked);
-    return error;
+    return request_answered(self, promise, asked, error);
 }
 
 int soma_reply_fail(soma_agent *self, soma_handle promise, int error)
@@ -193,9 +198,7 @@ int soma_reply_fail(soma_agent *self, soma_handle promise, int error)
     struct worker *worker = self->worker;
     failed =
         reply_fail(worker->system, worker_or_outside(worker), soma_self(self), asked->sender, asked->body[0], error);
-    if (failed != SOMA_ENOMEM)
-        request_settled(self, promise, asked);
-    return failed;
+    return request_answered(self, promise, asked, failed);
 }
 
 soma_handle soma_reply_later(soma_agent *self)

@@ -8,6 +8,7 @@
 #include "runtime/request.h"
 #include "runtime/timer.h"
 #include <soma/error.h>
+#include <soma/log.h>
 
 /* A message to the handler of its type. One that nothing handles is a dead letter, and a request then fails. */
 static inline int message_handle(struct worker *worker, soma_agent *agent, struct message *message, const void *body)
@@ -118,6 +119,31 @@ static struct message *turn_next(struct worker *worker, soma_agent *agent, struc
     return next;
 }
 
+/* Ends an agent by its handler's error or its own wish; a reason is logged, as nobody else may be told. */
+static void turn_end(struct worker *worker, soma_agent *agent, int error, const char *what)
+{
+    int reason = error < 0 ? error : worker->exit_reason;
+    if (reason)
+        soma_log_warning(agent, "ended while handling %s: %s (%d)", what, soma_strerror(reason), reason);
+    agent_end(worker, agent, reason);
+}
+
+/* What a message is to its reader: its type, or what it is instead. */
+static const char *message_name(const struct message *message)
+{
+    switch (message->kind) {
+    case MESSAGE_ERROR:
+    case MESSAGE_TIMEOUT:
+        return "a failed request";
+    case MESSAGE_CALLBACK:
+        return "a posted call";
+    case MESSAGE_READY:
+        return "its ready hook";
+    default:
+        return message->type->name;
+    }
+}
+
 /* The idle hook, if this was the last message. */
 static void turn_idle(struct worker *worker, soma_agent *agent, const struct message *last)
 {
@@ -125,16 +151,16 @@ static void turn_idle(struct worker *worker, soma_agent *agent, const struct mes
         return;
     worker->current = NULL;
     int error = agent->dispatch->idle(agent, agent->state);
-    if (error || worker->exiting)
-        agent_end(worker, agent, error ? error : worker->exit_reason);
+    if (error < 0 || worker->exiting)
+        turn_end(worker, agent, error, "its idle hook");
 }
 
 /* All that may be due after a message and mostly isn't. The next message; NULL if the turn is over. */
 static struct message *turn_after(struct worker *worker, soma_agent *agent, struct message *message, int error,
                                   bool alive)
 {
-    if (error || worker->exiting)
-        agent_end(worker, agent, error ? error : worker->exit_reason);
+    if (error < 0 || worker->exiting)
+        turn_end(worker, agent, error, message_name(message));
     if (agent->dispatch->idle)
         turn_idle(worker, agent, message);
     if (worker->outbox.count)
@@ -164,7 +190,7 @@ void agent_turn(struct worker *worker, soma_agent *agent, uint32_t batch)
         int error = __builtin_expect(plain, 1) ? message_handle(worker, agent, message, message->body)
                                                : message_special(worker, agent, message, life);
         handled += alive;
-        bool after = error || worker->exiting || worker->outbox.count || worker->pressed || agent->dispatch->idle;
+        bool after = error < 0 || worker->exiting || worker->outbox.count || worker->pressed || agent->dispatch->idle;
         struct message *next;
         if (__builtin_expect(plain && !after, 1)) {
             worker->outbox.target = NULL;

@@ -15,8 +15,10 @@
 #include <stdint.h>
 
 // A handler that takes another struct than its message is a bug in every case, so it is an error also for the
-// compilers that only warn by default (gcc before 14, clang before 16).
+// compilers that only warn by default (gcc before 14, clang before 16). In C++ it always was one.
+#ifndef __cplusplus
 #pragma GCC diagnostic error "-Wincompatible-pointer-types"
+#endif
 
 /** One runtime: workers and agents. Opened by soma_system_open(). */
 typedef struct soma_system soma_system;
@@ -47,7 +49,7 @@ typedef struct soma_behavior {
     const soma_handler *handlers;      /**< made by #SOMA_HANDLERS; NULL for none */
     const struct soma_method *methods; /**< made by #SOMA_METHODS of soma/method.h; NULL for none */
     const struct soma_behavior *base;  /**< the behavior that this one extends, or NULL */
-    /** Runs in soma_spawn(), before any message. `arg` is valid during the call. An error makes the spawn fail. */
+    /** Runs in soma_spawn(), before any message. `arg` is valid during the call. A negative result fails the spawn. */
     int (*init)(soma_agent *self, void *state, const void *arg);
     /** Runs last, when the agent ends; `reason` is 0 or the error that it ended with. */
     void (*stop)(soma_agent *self, void *state, int reason);
@@ -73,12 +75,16 @@ typedef struct soma_behavior {
 
 /**
  * A row of the table: `int fn(soma_agent *self, STATE *my, const struct T *message)` handles messages of type T. The
- * compiler rejects a function whose message parameter is another. A handler that returns non-zero ends its agent.
+ * compiler rejects a function whose message parameter or result is another.
+ *
+ * What a handler or hook returns: a negative number is an error, which ends the agent and is logged as a warning; 0 or
+ * more is none. So `return soma_request(…);` and other calls that give a handle do what they look like. Return
+ * soma_send() only if the agent is to end once the other one is gone.
  */
 #define SOMA_ON(T, fn_)                                                                                                \
     {                                                                                                                  \
         &T##_type, (soma_handler_fn *)(void (*)(void))(fn_),                                                           \
-            sizeof((fn_)((soma_agent *)0, (void *)0, (const struct T *)0))                                             \
+            _Generic((fn_)((soma_agent *)0, (void *)0, (const struct T *)0), int : 0)                                  \
     }
 
 /** Whatever soma_spawn() and soma_send() may be called from: an agent (its handlers) or a system (any thread). */
@@ -162,8 +168,7 @@ SOMA_API int soma_become(soma_agent *self, const soma_behavior *behavior);
 SOMA_API int soma_kill(soma_system *system, soma_ref agent);
 
 /**
- * Runs a function as a handler of an agent, behind what waits in its mailbox: `run(self, state, arg)`. A result other
- * than 0 ends the agent.
+ * Runs a function as a handler of an agent, behind what waits in its mailbox: `run(self, state, arg)`.
  * @param system the agent's system
  * @param to the agent
  * @param run the function

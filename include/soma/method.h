@@ -22,9 +22,9 @@ SOMA_MESSAGE(soma_result, (value, value))
 /** @endcond */
 
 /**
- * A method with its state's type erased. It adds its result to the builder (nothing: nil) and returns 0; or an error,
- * with which the call fails. That does not end the agent: call soma_agent_exit() for that. It may also answer by
- * soma_reply() or soma_reply_later() itself. `arguments` live during the call.
+ * A method with its state's type erased. It adds its result to the builder (nothing: nil) and returns 0 or more; or a
+ * negative error, with which the call fails. That does not end the agent: call soma_agent_exit() for that. It may also
+ * answer by soma_reply() or soma_reply_later() itself. `arguments` live during the call.
  */
 typedef int soma_method_fn(soma_agent *self, void *state, soma_value arguments, soma_value_builder *result);
 
@@ -39,7 +39,7 @@ typedef struct soma_method {
 #define SOMA_METHOD(name_, fn_)                                                                                        \
     {                                                                                                                  \
         name_, (soma_method_fn *)(void (*)(void))(fn_),                                                                \
-            sizeof((fn_)((soma_agent *)0, (void *)0, SOMA_VALUE_NONE, (soma_value_builder *)0))                        \
+            _Generic((fn_)((soma_agent *)0, (void *)0, SOMA_VALUE_NONE, (soma_value_builder *)0), int : 0)             \
     }
 
 /** A table of methods: `.methods = SOMA_METHODS(SOMA_METHOD("add", add), …)`. */

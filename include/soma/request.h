@@ -24,15 +24,16 @@ typedef struct soma_then {
  * `int on_error(soma_agent *self, STATE *my, const int *error)` gets what went wrong instead: SOMA_ETIMEOUT, SOMA_EGONE
  * (no such agent, or it ended first), SOMA_EUNHANDLED (it has no handler for the request), SOMA_ENOREPLY (its handler
  * returned without answering), SOMA_ETYPE (the reply was of another type), SOMA_ENOROUTE, or the number that it failed
- * the request with. The compiler rejects handlers of other types. As with every handler, a result other than 0 ends the
+ * the request with. The compiler rejects handlers of other types. As with every handler, a negative result ends the
  * agent.
  */
 #define SOMA_THEN(R, on_reply_, ...)                                                                                   \
-    (&(const soma_then){.reply = &R##_type,                                                                            \
-                        .on_reply = (soma_handler_fn *)(void (*)(void))(on_reply_),                                    \
-                        .checked = sizeof((on_reply_)((soma_agent *)0, (void *)0, (const struct R *)0)) +              \
-                                   sizeof((SOMA_FIRST_(__VA_ARGS__, ~))((soma_agent *)0, (void *)0, (const int *)0)),  \
-                        .on_error = (soma_handler_fn *)(void (*)(void))__VA_ARGS__})
+    (&(const soma_then){                                                                                               \
+        .reply = &R##_type,                                                                                            \
+        .on_reply = (soma_handler_fn *)(void (*)(void))(on_reply_),                                                    \
+        .checked = _Generic((on_reply_)((soma_agent *)0, (void *)0, (const struct R *)0), int : 0) +                   \
+                   _Generic((SOMA_FIRST_(__VA_ARGS__, ~))((soma_agent *)0, (void *)0, (const int *)0), int : 0),       \
+        .on_error = (soma_handler_fn *)(void (*)(void))__VA_ARGS__})
 /** @cond internal */
 #define SOMA_FIRST_(first, ...) first
 /** @endcond */
@@ -65,8 +66,10 @@ SOMA_API uint64_t soma_tag(const soma_agent *self);
 
 /**
  * Answers the request that is being handled: `soma_reply(self, balance, .amount = 5)`. Only the agent itself.
- * @return 0; SOMA_ESTATE (what is handled is no request, or is answered already); SOMA_EGONE (the requester is gone);
- *         SOMA_EINVAL, SOMA_ENOMEM, SOMA_ETOOBIG, SOMA_ENOROUTE
+ * A requester that is gone, or can't be reached any more, is no error of whom it asked: the answer is dropped and
+ * counted (soma_stats.late_replies).
+ * @return 0; SOMA_ESTATE (what is handled is no request, or is answered already); SOMA_EINVAL (NULL), SOMA_ENOMEM,
+ *         SOMA_ETOOBIG, and then it may be tried again
  */
 #define soma_reply(self, ...) soma_reply_send((self), 0, SOMA_BODY_(__VA_ARGS__))
 
@@ -85,10 +88,10 @@ SOMA_API uint64_t soma_tag(const soma_agent *self);
 SOMA_API soma_handle soma_reply_later(soma_agent *self);
 
 /** Keeps a promise: `soma_reply_to(self, promise, balance, .amount = 5)`. As soma_reply(); SOMA_ENOENT if it was kept
- * already. */
+ * already; a negative `promise` is returned as it is. */
 #define soma_reply_to(self, promise, ...) soma_reply_send((self), (promise), SOMA_BODY_(__VA_ARGS__))
 
-/** Breaks a promise: its requester's error handler gets `error`. As soma_reply_error(); SOMA_ENOENT as above. */
+/** Breaks a promise: its requester's error handler gets `error`. As soma_reply_error(); else as soma_reply_to(). */
 #define soma_reply_error_to(self, promise, error) soma_reply_fail((self), (promise), (error))
 
 /** What soma_reply() and soma_reply_to() are made of; `promise` is 0 for the request that is being handled. */
@@ -114,7 +117,10 @@ SOMA_API int soma_forward(soma_agent *self, soma_ref to);
  *         zeroed then
  */
 #define soma_call(system, to, timeout, result, R, ...)                                                                 \
-    soma_call_send((system), (to), (timeout), &R##_type, (1 ? (result) : (struct R *)0), SOMA_BODY_(__VA_ARGS__))
+    soma_call_send((system), (to), (timeout), &R##_type,                                                               \
+                   _Generic((result), struct R *                                                                       \
+                            : (result)),                                                                               \
+                   SOMA_BODY_(__VA_ARGS__))
 
 /** soma_call() with the types and body spelled out. */
 SOMA_API int soma_call_send(soma_system *system, soma_ref to, uint64_t timeout, const soma_type *reply, void *result,

@@ -46,7 +46,8 @@ SOMA_API soma_handle soma_timer_each(soma_agent *self, uint64_t period, const so
  * @param self the agent
  * @param timer its handle. A negative one is returned as it is, so that
  *        `soma_timer_cancel(self, soma_timer_find(self, "flush"))` needs no check between
- * @return 0, SOMA_ENOENT (it has fired, was cancelled, or never was), SOMA_EINVAL (NULL, or not a timer's handle)
+ * @return 0, SOMA_ENOENT (it has fired, was cancelled, or never was), SOMA_EINVAL (NULL, or the handle of a
+ *         request or promise)
  */
 SOMA_API int soma_timer_cancel(soma_agent *self, soma_handle timer);
 

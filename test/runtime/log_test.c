@@ -1,5 +1,6 @@
 /* The log: levels of systems and agents, what a record says, a slow sink, dropped records. */
 #include "runtime/log.h"
+#include "runtime/type.h"
 #include "test_support.h"
 #include <pthread.h>
 #include <soma/soma.h>
@@ -77,8 +78,21 @@ static void test_text(void **state)
     assert_int_equal(strlen(sink.text), SOMA_LOG_TEXT_MAX - 1);
     assert_string_equal(sink.text + SOMA_LOG_TEXT_MAX - 4, "...");
     assert_int_equal(sink.level, SOMA_LOG_ERROR);
+    // what is no text is shown as '?', what a terminal would obey as a space; a cut leaves whole characters
+    write_to(&log, SOMA_LOG_INFO, "%s", "ä€😀 \xc2\x9b[2J \xe2\x80\xa8 \xff\xc3 \xed\xa0\x80");
+    log_flush(&log);
+    assert_string_equal(sink.text, "ä€😀   [2J     ?? ???");
+    for (size_t i = 0; i + 2 < sizeof(longer); i += 2)
+        memcpy(longer + i, "ö", 2);
+    longer[sizeof(longer) - 2] = 0;
+    for (uint32_t shift = 0; shift < 2; shift++) {
+        write_to(&log, SOMA_LOG_ERROR, "%s%s", shift ? "x" : "", longer);
+        log_flush(&log);
+        assert_true(type_utf8_valid(sink.text, strlen(sink.text)));
+        assert_string_equal(sink.text + strlen(sink.text) - 5, "ö...");
+    }
     log_close(&log);
-    assert_int_equal(sink.count, 2);
+    assert_int_equal(sink.count, 5);
 }
 
 /* The sink hangs: writers go on, what doesn't fit is counted, and comes to light with the next record. */
@@ -107,6 +121,26 @@ static void test_slow_sink(void **state)
     log_flush(&log);
     assert_int_equal(sink.count + sink.dropped, 1 + 2 * LOG_RECORDS + 1);
     log_close(&log);
+}
+
+/* Nothing comes after the dropped ones: the closing tells of them. */
+static void test_dropped_last(void **state)
+{
+    (void)state;
+    struct sink sink = sink_new();
+    struct log log;
+    log_open(&log, SOMA_LOG_INFO, sink_keep, &sink, false);
+    sink.held = true;
+    for (uint32_t i = 0; i < 2 * LOG_RECORDS; i++)
+        write_to(&log, SOMA_LOG_INFO, "%u", i);
+    pthread_mutex_lock(&sink.lock);
+    sink.held = false;
+    pthread_cond_broadcast(&sink.changed);
+    pthread_mutex_unlock(&sink.lock);
+    log_close(&log);
+    assert_true(sink.dropped > 0);
+    assert_int_equal(sink.count - 1 + sink.dropped, 2 * LOG_RECORDS);
+    assert_string_equal(sink.origin, "log");
 }
 
 struct writer {
@@ -211,6 +245,57 @@ static void test_levels(void **state)
     assert_string_equal(sink.origin, "system");
 }
 
+/* ---- agents that end by an error ---- */
+
+SOMA_MESSAGE(fail_with, (i32, error))
+SOMA_MESSAGE(leave_with, (i32, reason))
+
+static int on_fail_with(soma_agent *self, void *state, const struct fail_with *m)
+{
+    (void)self;
+    (void)state;
+    return m->error;
+}
+
+static int on_leave_with(soma_agent *self, void *state, const struct leave_with *m)
+{
+    (void)state;
+    soma_agent_exit(self, m->reason);
+    return 0;
+}
+
+static const soma_behavior mortal = {
+    .name = "mortal", .handlers = SOMA_HANDLERS(SOMA_ON(fail_with, on_fail_with), SOMA_ON(leave_with, on_leave_with))};
+
+/* The log of a system in which a mortal agent gets two messages: an error, and a reason to leave. */
+static struct sink mortal_log(int error, int reason)
+{
+    struct sink sink = sink_new();
+    soma_system *system;
+    soma_ref ref;
+    assert_int_equal(soma_system_open(&system, &(soma_options){.log_sink = sink_keep, .log_context = &sink}), 0);
+    assert_int_equal(soma_spawn(system, &mortal, NULL, &ref), 0);
+    assert_int_equal(soma_send(system, ref, fail_with, .error = error), 0);
+    soma_send(system, ref, leave_with, .reason = reason);
+    assert_int_equal(soma_system_close(&system), 0);
+    return sink;
+}
+
+static void test_failed_agent(void **state)
+{
+    (void)state;
+    struct sink sink = mortal_log(5, 0); // not negative: no error, it lives on, and leaves as it should
+    assert_int_equal(sink.count, 0);
+    sink = mortal_log(0, 7);
+    assert_int_equal(sink.count, 1);
+    assert_string_equal(sink.text, "ended while handling leave_with: unknown error (7)");
+    sink = mortal_log(SOMA_ENOMEM, 7);
+    assert_int_equal(sink.count, 1);
+    assert_int_equal(sink.level, SOMA_LOG_WARNING);
+    assert_string_equal(sink.text, "ended while handling fail_with: out of memory (-2)");
+    assert_int_equal(strncmp(sink.origin, "mortal ", 7), 0);
+}
+
 static void test_names(void **state)
 {
     (void)state;
@@ -233,8 +318,9 @@ static void test_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text), cmocka_unit_test(test_slow_sink), cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_echo), cmocka_unit_test(test_levels),    cmocka_unit_test(test_names),
+        cmocka_unit_test(test_text),         cmocka_unit_test(test_slow_sink),    cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_dropped_last), cmocka_unit_test(test_failed_agent), cmocka_unit_test(test_echo),
+        cmocka_unit_test(test_levels),       cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

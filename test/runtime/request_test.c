@@ -18,6 +18,8 @@ SOMA_MESSAGE(fall)
 SOMA_MESSAGE(pass_on, (ref, to), (u64, n))
 SOMA_MESSAGE(unknown)
 SOMA_MESSAGE(twice)
+SOMA_MESSAGE(settle, (bool, fails))
+SOMA_MESSAGE(ask_later)
 
 /* ---- a server that answers in every way ---- */
 
@@ -111,6 +113,19 @@ static int on_twice(soma_agent *self, struct server *my, const struct twice *m)
     return first ? first : soma_reply(self, answer, .n = 3) == SOMA_ESTATE ? 0 : SOMA_EINVAL;
 }
 
+/* As users write it: what the answer returns is what the handler returns. */
+static int on_settle(soma_agent *self, struct server *my, const struct settle *m)
+{
+    return m->fails ? soma_reply_error_to(self, my->kept, -77) : soma_reply_to(self, my->kept, answer, .n = 1);
+}
+
+/* A handle is no error. */
+static int on_ask_later(soma_agent *self, struct server *my, const struct ask_later *m)
+{
+    (void)m;
+    return (int)(my->kept = soma_reply_later(self));
+}
+
 static int server_init(soma_agent *self, void *state, const void *arg)
 {
     (void)self;
@@ -126,7 +141,8 @@ static const soma_behavior server = {
     .handlers = SOMA_HANDLERS(SOMA_ON(ask, on_ask), SOMA_ON(ask_text, on_ask_text), SOMA_ON(misfit, on_misfit),
                               SOMA_ON(keep, on_keep), SOMA_ON(how_many, on_how_many), SOMA_ON(let_go, on_let_go),
                               SOMA_ON(silent, on_silent), SOMA_ON(refuse, on_refuse), SOMA_ON(fall, on_fall),
-                              SOMA_ON(pass_on, on_pass), SOMA_ON(twice, on_twice)),
+                              SOMA_ON(pass_on, on_pass), SOMA_ON(twice, on_twice), SOMA_ON(settle, on_settle),
+                              SOMA_ON(ask_later, on_ask_later)),
 };
 
 static soma_system *open_system(void)
@@ -198,6 +214,26 @@ static void test_promise(void **state)
     // an agent that ends breaks its promises
     assert_int_equal(soma_call(system, to, SOMA_MS, &reply, answer, keep), SOMA_ETIMEOUT);
     assert_int_equal(soma_kill(system, to), 0);
+    assert_int_equal(soma_system_close(&system), 0);
+}
+
+/* A requester that has given up is no error of whom it asked: its answer is late, and counted. */
+static void test_answer_to_nobody(void **state)
+{
+    (void)state;
+    soma_system *system;
+    // one worker: the asker has ended before the server gets the next message
+    assert_int_equal(soma_system_open(&system, &(soma_options){.workers = 1}), 0);
+    soma_ref to = spawn_server(system, NULL);
+    struct answer reply;
+    for (uint32_t fails = 0; fails < 2; fails++) {
+        assert_int_equal(soma_call(system, to, SOMA_MS, &reply, answer, ask_later), SOMA_ETIMEOUT);
+        assert_int_equal(soma_send(system, to, settle, .fails = fails), 0);
+        assert_int_equal(CALL(system, to, ask, .n = 1), 0);
+    }
+    soma_stats stats;
+    assert_int_equal(soma_system_stats(system, &stats), 0);
+    assert_int_equal(stats.late_replies, 2);
     assert_int_equal(soma_system_close(&system), 0);
 }
 
@@ -360,8 +396,10 @@ static void test_between_agents(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_call),    cmocka_unit_test(test_failures),     cmocka_unit_test(test_promise),
-        cmocka_unit_test(test_forward), cmocka_unit_test(test_promise_ends), cmocka_unit_test(test_between_agents),
+        cmocka_unit_test(test_call),           cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_promise),        cmocka_unit_test(test_answer_to_nobody),
+        cmocka_unit_test(test_forward),        cmocka_unit_test(test_promise_ends),
+        cmocka_unit_test(test_between_agents),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
