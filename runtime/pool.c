@@ -1,9 +1,11 @@
 /* The slow halves of the pools: magazines to and from the depot, new slabs. See pool.h. */
 #include "runtime/pool.h"
+#include "runtime/populate.h"
 #include "runtime/spin.h"
 #include <stdlib.h>
 
 #define SLAB_BYTES ((size_t)64 * 1024)
+#define POPULATE_FROM ((uint64_t)4 * 1024 * 1024) /* bytes of a class: before, a little is enough */
 
 /* A slab begins with this and ends in blocks; 64 bytes keep the blocks on cache lines. */
 struct slab {
@@ -77,7 +79,8 @@ static struct slab *slab_new(struct pool_depot *depot, uint8_t class)
     slab->next = depot->slabs;
     depot->slabs = slab;
     spin_unlock(&depot->busy);
-    u64_add(&depot->memory[class], SLAB_BYTES);
+    if (u64_add(&depot->memory[class], SLAB_BYTES) >= POPULATE_FROM)
+        populate(slab, SLAB_BYTES);
     return slab;
 }
 
@@ -90,8 +93,8 @@ static void slab_carve(struct pool *pool, uint8_t class, struct magazine *magazi
         return;
     pool->grown = true;
     struct magazine *filling = magazine;
-    size_t size = POOL_LEAST << class;
-    for (size_t at = SLAB_BYTES - size; at >= sizeof(struct slab); at -= size) {
+    size_t size = pool_class_size(class);
+    for (size_t end = SLAB_BYTES; end >= sizeof(struct slab) + size; end -= size) {
         if (filling->count == POOL_MAGAZINE) {
             if (filling != magazine)
                 magazine_share(depot, class, filling);
@@ -99,7 +102,7 @@ static void slab_carve(struct pool *pool, uint8_t class, struct magazine *magazi
             if (!filling) // the rest of the slab stays unused: memory is out
                 return;
         }
-        filling->blocks[filling->count++] = (char *)slab + at;
+        filling->blocks[filling->count++] = (char *)slab + end - size;
     }
     if (filling != magazine)
         magazine_share(depot, class, filling);

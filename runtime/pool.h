@@ -10,10 +10,12 @@
 
 #include "runtime/concurrent.h"
 #include <pthread.h>
+#include <soma/system.h>
 #include <stddef.h>
 
-#define POOL_CLASSES 8 /* 32, 64, 128, … 4096 bytes */
-#define POOL_LEAST ((size_t)32)
+#define POOL_CLASSES SOMA_CLASSES /* 32, 64, 96, 128, then doubling: 256, … 4096 bytes */
+#define POOL_STEP ((size_t)32)    /* the least, and the distance between the first four */
+#define POOL_MOST ((size_t)4096)
 #define POOL_MAGAZINE 124 /* blocks: a magazine is 1 KiB less what malloc needs */
 #define POOL_AHEAD 16     /* how many blocks ahead are fetched into the cache */
 #define POOL_HEAP 0xff    /* the class of a block that came from malloc */
@@ -53,11 +55,17 @@ void pool_init(struct pool *pool, struct pool_depot *depot);
 /* The class whose blocks hold `size` bytes, POOL_HEAP if none does. */
 static inline uint8_t pool_class(size_t size)
 {
-    if (size <= POOL_LEAST)
-        return 0;
-    if (size > POOL_LEAST << (POOL_CLASSES - 1))
+    if (size <= 4 * POOL_STEP)
+        return (uint8_t)(size ? (size - 1) / POOL_STEP : 0);
+    if (size > POOL_MOST)
         return POOL_HEAP;
-    return (uint8_t)(59 - __builtin_clzl(size - 1));
+    return (uint8_t)(60 - __builtin_clzl(size - 1));
+}
+
+/* The bytes of a class's blocks. */
+static inline size_t pool_class_size(uint8_t class)
+{
+    return class < 4 ? POOL_STEP * (class + 1u) : POOL_STEP << (class - 1);
 }
 
 /* Slow halves of the two below. */

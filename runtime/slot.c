@@ -1,10 +1,12 @@
 /* Reserving, growing and recycling agent slots; see slot.h. */
 #include "runtime/slot.h"
+#include "runtime/populate.h"
 #include "runtime/spin.h"
 #include <soma/error.h>
 #include <sys/mman.h>
 
-#define SLOTS_CHUNK 32768u /* slots made usable at a time: 2 MiB */
+#define SLOTS_CHUNK 4096u    /* slots made usable at a time: 256 KiB */
+#define POPULATE_FROM 32768u /* slots: before, a few are enough */
 
 int slots_open(struct slots *slots, uint32_t capacity)
 {
@@ -37,6 +39,8 @@ static soma_agent *slot_fresh(struct slots *slots, int *error)
             *error = SOMA_ENOMEM;
             return NULL;
         }
+        if (ready >= POPULATE_FROM)
+            populate(slots->base + ready, (size_t)grow * sizeof(soma_agent));
         u32_store(&slots->ready, ready + grow);
     }
     soma_agent *slot = &slots->base[index];

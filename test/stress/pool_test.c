@@ -4,6 +4,7 @@
 #include "test_support.h"
 #include <pthread.h>
 #include <sched.h>
+#include <string.h>
 
 #define MARK_FREE 0u
 #define MARK_USED 0x5eedu
@@ -94,13 +95,47 @@ static void test_classes(void **state)
     assert_int_equal(pool_class(33), 1);
     assert_int_equal(pool_class(64), 1);
     assert_int_equal(pool_class(65), 2);
-    assert_int_equal(pool_class(4096), 7);
+    assert_int_equal(pool_class(96), 2);
+    assert_int_equal(pool_class(97), 3);
+    assert_int_equal(pool_class(129), 4);
+    assert_int_equal(pool_class(4096), POOL_CLASSES - 1);
+    for (uint8_t class = 0; class < POOL_CLASSES; class ++) {
+        assert_int_equal(pool_class(pool_class_size(class)), class);
+        assert_int_not_equal(pool_class(pool_class_size(class) + 1), class);
+    }
     assert_int_equal(pool_class(4097), POOL_HEAP);
+}
+
+/* Blocks of every class are whole and apart from each other, over several slabs. */
+static void test_blocks_apart(void **state)
+{
+    (void)state;
+    enum { BLOCKS = 5000 };
+    for (uint8_t class = 0; class < POOL_CLASSES; class ++) {
+        struct pool_depot depot = {0};
+        struct pool pool;
+        pool_init(&pool, &depot);
+        unsigned char *blocks[BLOCKS];
+        size_t size = pool_class_size(class);
+        for (uint32_t i = 0; i < BLOCKS; i++) {
+            blocks[i] = pool_take(&pool, class);
+            assert_non_null(blocks[i]);
+            assert_int_equal((uintptr_t)blocks[i] % 32, 0);
+            memset(blocks[i], (int)(i % 251), size);
+        }
+        for (uint32_t i = 0; i < BLOCKS; i++)
+            for (size_t at = 0; at < size; at += size - 1)
+                assert_int_equal(blocks[i][at], i % 251);
+        uint64_t held = u64_load(&depot.memory[class]);
+        assert_in_range(held, BLOCKS * size, BLOCKS * size * 2 + 65536);
+        pool_flush(&pool);
+        pool_depot_destroy(&depot);
+    }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_blocks_go_round), cmocka_unit_test(test_a_burst_is_reused),
-                                       cmocka_unit_test(test_classes)};
+                                       cmocka_unit_test(test_classes), cmocka_unit_test(test_blocks_apart)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
