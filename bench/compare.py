@@ -32,6 +32,7 @@ BARS = {
 }
 SECOND_WORKER = 0.8  # of the ring's and ping-pong's figure with one
 BYTES_AN_AGENT = 200
+MEMORY = ("fanin", "timers")
 
 
 def command(impl, workload, workers):
@@ -120,6 +121,20 @@ def table(lines, cases):
         print(f"| {workload} | {workers} | {' | '.join(cells)} | {'; '.join(asked)} |")
 
 
+def memory(lines, cases):
+    """What they took at most, where that says something."""
+    for workload, workers in cases:
+        if workload not in MEMORY:
+            continue
+        parts = []
+        for impl, name in (("soma", "Soma"), ("caf", "CAF"), ("erlang", "Erlang")):
+            line = lines.get((workload, workers, impl), {})
+            if "peak_rss_bytes" in line:
+                parts.append(f"{name} {line['peak_rss_bytes'] / 1e6:.1f} MB")
+        if parts:
+            print(f"\nMemory at most in `{workload}`: {', '.join(parts)}.")
+
+
 def main():
     parser = argparse.ArgumentParser(description="Compares Soma with its floor, CAF and Erlang/OTP.")
     parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help="ring, pingpong, …; all by default")
@@ -134,6 +149,7 @@ def main():
     lines = {key: summary(key, runs) for key, runs in results.items()
              if any(key[0] == case[0] for case in cases)}
     table(lines, cases)
+    memory(lines, cases)
     if arguments.json:
         with open(arguments.json, "w", encoding="utf-8") as file:
             for line in lines.values():

@@ -328,6 +328,8 @@ int main(int argc, char** argv) {
   }
   actor_system_config cfg;
   cfg.set("scheduler.max-threads", workers);
+  if (workload == "churn") // here its other scheduler is some 1.7 times faster
+    cfg.set("scheduler.policy", "sharing");
   double seconds = 0;
   auto with = [&](uint64_t fallback, auto run) {
     ops = ops ? ops : fallback;
