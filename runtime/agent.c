@@ -5,9 +5,11 @@
 #include "runtime/agent.h"
 #include "runtime/blocking.h"
 #include "runtime/extension.h"
+#include "runtime/monitor.h"
 #include "runtime/pressure.h"
 #include "runtime/request.h"
 #include <soma/error.h>
+#include <soma/monitor.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -129,29 +131,41 @@ static int agent_alloc(struct worker *worker, const soma_behavior *behavior, voi
     return error;
 }
 
-static int agent_spawn(struct worker *worker, const soma_behavior *behavior, const void *arg, soma_ref *ref)
+/* Up to its init, which may fail: then the agent has ended. It is held on return, unless there is none (NULL). */
+static int agent_spawn_held(struct worker *worker, const soma_behavior *behavior, const void *arg, soma_agent **agent,
+                            soma_ref *self)
 {
     soma_system *system = worker->system;
     const struct dispatch *dispatch;
+    *agent = NULL;
     int error = u32_load(&system->closing) ? SOMA_ECLOSED : dispatch_of(worker, behavior, &dispatch);
     if (error)
         return error;
     if (behavior->state_size > UINT32_MAX)
         return SOMA_ETOOBIG;
     void *state;
-    soma_agent *agent;
-    error = agent_alloc(worker, behavior, &state, &agent);
-    if (error)
+    error = agent_alloc(worker, behavior, &state, agent);
+    if (error) {
+        *agent = NULL;
         return error;
-    soma_ref self = agent_begin(system, worker, agent, dispatch, state);
+    }
+    *self = agent_begin(system, worker, *agent, dispatch, state);
     if (worker_or_outside(worker))
         counter_add(&worker->counters.spawned, 1);
     else
         u64_add(&system->outside.spawned, 1);
-    error = agent_init(worker, agent, self, arg);
-    agent_unhold(worker, agent);
-    if (ref && !error)
-        *ref = self;
+    return agent_init(worker, *agent, *self, arg);
+}
+
+static int agent_spawn(struct worker *worker, const soma_behavior *behavior, const void *arg, soma_ref *ref)
+{
+    soma_agent *agent;
+    soma_ref self;
+    int error = agent_spawn_held(worker, behavior, arg, &agent, &self);
+    if (agent)
+        agent_unhold(worker, agent);
+    if (ref)
+        *ref = error ? SOMA_REF_NULL : self;
     return error;
 }
 
@@ -173,6 +187,43 @@ int soma_system_spawn(soma_system *system, const soma_behavior *behavior, const 
     return agent_spawn(&guest, behavior, arg, ref);
 }
 
+/* Spawns, and sees to it that the spawner is told of the end, before anything else can happen to the new agent. */
+static int64_t agent_spawn_watched(soma_agent *self, const soma_behavior *behavior, const void *arg, soma_ref *ref,
+                                   bool linked)
+{
+    soma_agent *agent;
+    soma_ref there;
+    if (ref)
+        *ref = SOMA_REF_NULL;
+    if (!self)
+        return SOMA_EINVAL;
+    struct worker *worker = self->worker;
+    int64_t result = agent_spawn_held(worker, behavior, arg, &agent, &there);
+    if (!result && !life_alive(u64_load(&agent->life))) { // it left in its init: gone already
+        result = linked ? soma_link(self, there) : soma_monitor(self, there);
+    } else if (!result) {
+        result = linked ? link_spawned(self, agent, there) : monitor_spawned(self, agent, there);
+        if (result < 0)
+            agent_end(worker, agent, (int)result);
+    }
+    if (agent)
+        agent_unhold(worker, agent);
+    if (ref && result >= 0)
+        *ref = there;
+    return result;
+}
+
+soma_handle soma_spawn_monitor(soma_agent *self, const soma_behavior *behavior, const void *arg, soma_ref *ref)
+{
+    return agent_spawn_watched(self, behavior, arg, ref, false);
+}
+
+int soma_spawn_link(soma_agent *self, const soma_behavior *behavior, const void *arg, soma_ref *ref)
+{
+    int64_t result = agent_spawn_watched(self, behavior, arg, ref, true);
+    return result < 0 ? (int)result : 0;
+}
+
 /* ---- ending ---- */
 
 void agent_end(struct worker *worker, soma_agent *agent, int reason)
@@ -182,7 +233,8 @@ void agent_end(struct worker *worker, soma_agent *agent, int reason)
         behavior->stop(agent, agent->state, reason);
     worker->exiting = false; // asked for and done; what stop asked for means nothing, and must not end the next agent
     if (agent->extension) {
-        pending_end(agent);
+        pending_end(agent, reason);
+        watches_end(agent, reason);
         if (agent->extension->own)
             blocking_end(agent->extension->own);
         extension_free(agent);

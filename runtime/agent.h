@@ -2,6 +2,7 @@
 #ifndef RUNTIME_AGENT_H
 #define RUNTIME_AGENT_H
 
+#include "runtime/message.h"
 #include "runtime/system.h"
 
 /* Runs a scheduled agent until its mailbox is empty or `batch` messages are handled; at least one is. */
@@ -20,6 +21,9 @@ static inline struct slot_cache *slot_cache_of(struct worker *worker)
     bool caches = worker_or_outside(worker) && worker->system->options.slots >= SLOTS_FOR_CACHES;
     return caches ? &worker->slots : NULL;
 }
+
+/* A message, or what it carries, to the handler for its type; without one it is a dead letter. The handler's result. */
+int message_handle(struct worker *worker, soma_agent *agent, struct message *message, const void *body);
 
 /* Ends an agent that only the caller runs: stop, state, generation. The slot is free once it has gone idle. */
 void agent_end(struct worker *worker, soma_agent *agent, int reason);

@@ -24,6 +24,7 @@ void extension_free(soma_agent *agent)
         free(extension->timer_names);
         extension->timer_names = next;
     }
+    free(extension->failure);
     free(extension->pending);
     free(extension);
     agent->extension = NULL;
@@ -55,6 +56,11 @@ int64_t pending_add(soma_agent *agent, struct message *message)
     extension->free = entry->next_free;
     entry->message = message;
     return (int64_t)entry->generation << 32 | index;
+}
+
+int64_t pending_handle(const soma_agent *agent, uint32_t index)
+{
+    return (int64_t)agent->extension->pending[index].generation << 32 | (index + 1);
 }
 
 static struct pending *entry_find(const soma_agent *agent, int64_t handle)

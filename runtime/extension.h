@@ -22,6 +22,12 @@ struct timer_name {
     char text[];
 };
 
+/* What an agent said with soma_fail(). */
+struct failure {
+    int code;
+    char text[256];
+};
+
 struct extension {
     struct pending *pending;
     uint32_t capacity;
@@ -29,6 +35,9 @@ struct extension {
     struct timer_name *timer_names;
     void *data; /* the user's */
     uint32_t log_level;
+    bool traps;              /* exits of linked agents come as messages */
+    struct message *watches; /* who is told of its end, see monitor.h */
+    struct failure *failure;
     struct worker *own; /* the thread of a blocking agent */
 };
 
@@ -40,6 +49,9 @@ void extension_free(soma_agent *agent);
 
 /* Enters something to wait for. A handle above 0, or SOMA_ENOMEM. */
 int64_t pending_add(soma_agent *agent, struct message *message);
+
+/* The handle of the entry at an index of the table. */
+int64_t pending_handle(const soma_agent *agent, uint32_t index);
 
 /* What a handle stands for; NULL if that is over, or never was. */
 struct message *pending_find(const soma_agent *agent, int64_t handle);

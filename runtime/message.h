@@ -20,6 +20,14 @@ enum message_kind {
     MESSAGE_CALLBACK, /* a struct callback */
     MESSAGE_READY,    /* nothing: the behavior's ready hook is due */
     MESSAGE_WAKE,     /* nothing: makes an idle agent run, so that it sees that it was killed */
+    MESSAGE_MONITOR,  /* never sent: a watcher's entry for a monitor; its watch. See monitor.h for all of these */
+    MESSAGE_WATCH,    /* a watch, for the agent that is to be watched */
+    MESSAGE_UNWATCH,  /* a watch that the agent has and is to drop */
+    MESSAGE_DOWN,     /* the watcher's handle, then a soma_down */
+    MESSAGE_LINKED,   /* never sent: an agent's side of a link */
+    MESSAGE_LINK,     /* the sender's handle for the link, then a block for the other side */
+    MESSAGE_UNLINK,   /* the receiver's handle for the link, or 0 */
+    MESSAGE_EXIT,     /* the receiver's handle for the link, or 0; then a soma_exited */
 };
 
 struct message {

@@ -6,6 +6,7 @@
 #include "runtime/request.h"
 #include "runtime/agent.h"
 #include "runtime/extension.h"
+#include "runtime/monitor.h"
 #include "runtime/timer.h"
 #include <soma/body.h>
 #include <soma/error.h>
@@ -255,7 +256,7 @@ int soma_forward(soma_agent *self, soma_ref to)
 
 /* ---- the agent's end ---- */
 
-void pending_end(soma_agent *agent)
+void pending_end(soma_agent *agent, int reason)
 {
     struct worker *worker = worker_or_outside(agent->worker);
     soma_system *system = agent->worker->system;
@@ -264,6 +265,10 @@ void pending_end(soma_agent *agent)
         if (!message)
             continue;
         agent->extension->pending[i].message = NULL;
+        if (message->kind == MESSAGE_MONITOR || message->kind == MESSAGE_LINKED) {
+            monitor_end(agent, message, reason);
+            continue;
+        }
         if (message->kind != MESSAGE_REQUEST) {
             timer_end(agent, timer_of(message));
             continue;

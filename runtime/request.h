@@ -11,6 +11,6 @@ int request_settle(struct worker *worker, soma_agent *agent, const struct messag
 void request_handled(struct worker *worker, const soma_agent *agent, struct message *message, int error);
 
 /* The agent ends: all that it waited for is forgotten, and who waits for it is told. */
-void pending_end(soma_agent *agent);
+void pending_end(soma_agent *agent, int reason);
 
 #endif

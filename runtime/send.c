@@ -3,6 +3,7 @@
 #include "runtime/send.h"
 #include "runtime/agent.h"
 #include "runtime/driver.h"
+#include "runtime/monitor.h"
 #include "runtime/type.h"
 #include <soma/body.h>
 #include <soma/dead_letter.h>
@@ -154,6 +155,10 @@ void message_dead(soma_system *system, struct worker *worker, soma_ref to, struc
     case MESSAGE_REPLY:
     case MESSAGE_ERROR:
         count_outside_or(system, worker, offsetof(struct counters, late_replies));
+        break;
+    case MESSAGE_WATCH:
+    case MESSAGE_LINK:
+        monitor_dead(system, worker, to, message, reason);
         break;
     default:
         break;

@@ -67,7 +67,9 @@ static inline const void *message_body(const struct message *message)
 {
     if (message->kind == MESSAGE_SHARED)
         return ((const struct soma_body *)(uintptr_t)message->body[0])->words;
-    return message->body + (message->kind == MESSAGE_REQUEST || message->kind == MESSAGE_REPLY);
+    bool word = message->kind == MESSAGE_REQUEST || message->kind == MESSAGE_REPLY || message->kind == MESSAGE_DOWN ||
+                message->kind == MESSAGE_EXIT;
+    return message->body + word;
 }
 
 #endif

@@ -4,6 +4,7 @@
  */
 #include "runtime/agent.h"
 #include "runtime/extension.h"
+#include "runtime/monitor.h"
 #include "runtime/pressure.h"
 #include "runtime/request.h"
 #include "runtime/timer.h"
@@ -11,7 +12,7 @@
 #include <soma/log.h>
 
 /* A message to the handler of its type. One that nothing handles is a dead letter, and a request then fails. */
-static inline int message_handle(struct worker *worker, soma_agent *agent, struct message *message, const void *body)
+static inline int plain_handle(struct worker *worker, soma_agent *agent, struct message *message, const void *body)
 {
     soma_handler_fn *fn = dispatch_find(agent->dispatch, message->type);
     if (__builtin_expect(fn != NULL, 1))
@@ -20,6 +21,11 @@ static inline int message_handle(struct worker *worker, soma_agent *agent, struc
         return agent->dispatch->fallback(agent, agent->state, message->type, body);
     message_unhandled(worker, soma_self(agent), message);
     return 0;
+}
+
+int message_handle(struct worker *worker, soma_agent *agent, struct message *message, const void *body)
+{
+    return plain_handle(worker, agent, message, body);
 }
 
 /* What is not plain mail, for a living agent. */
@@ -52,18 +58,18 @@ static int message_deliver(struct worker *worker, soma_agent *agent, struct mess
     }
     case MESSAGE_READY:
         return agent->dispatch->ready(agent, agent->state);
-    default:
+    case MESSAGE_WAKE:
         return 0;
+    default:
+        return monitor_deliver(worker, agent, message);
     }
 }
 
 /* What ends the fast path: a kill, a stale generation, a message that is not plain. The handler's error. */
 static int message_special(struct worker *worker, soma_agent *agent, struct message *message, uint64_t life)
 {
-    if (life_alive(life) && (life & LIFE_KILL)) {
+    if (life_alive(life) && (life & LIFE_KILL))
         agent_end(worker, agent, SOMA_EKILLED);
-        return 0;
-    }
     if (life != life_of(message->generation))
         return 0;
     worker->current = message;
@@ -119,12 +125,19 @@ static struct message *turn_next(struct worker *worker, soma_agent *agent, struc
     return next;
 }
 
+static void turn_end_log(soma_agent *agent, int reason, const char *what)
+{
+    const char *text = failure_text(agent, reason);
+    soma_log_warning(agent, "ended while handling %s: %s%s%s (%d)", what, text ? text : "", text ? ": " : "",
+                     soma_strerror(reason), reason);
+}
+
 /* Ends an agent by its handler's error or its own wish; a reason is logged, as nobody else may be told. */
 static void turn_end(struct worker *worker, soma_agent *agent, int error, const char *what)
 {
     int reason = error < 0 ? error : worker->exit_reason;
     if (reason)
-        soma_log_warning(agent, "ended while handling %s: %s (%d)", what, soma_strerror(reason), reason);
+        turn_end_log(agent, reason, what);
     agent_end(worker, agent, reason);
 }
 
@@ -139,6 +152,8 @@ static const char *message_name(const struct message *message)
         return "a posted call";
     case MESSAGE_READY:
         return "its ready hook";
+    case MESSAGE_WATCH:
+        return "a monitor";
     default:
         return message->type->name;
     }
@@ -187,7 +202,7 @@ void agent_turn(struct worker *worker, soma_agent *agent, uint32_t batch)
             pressure_end(worker, agent); // it has caught up; not later, as it may send to itself for ever
         bool alive = life == life_of(message->generation), plain = alive && message->kind == MESSAGE_PLAIN;
         worker->current = message;
-        int error = __builtin_expect(plain, 1) ? message_handle(worker, agent, message, message->body)
+        int error = __builtin_expect(plain, 1) ? plain_handle(worker, agent, message, message->body)
                                                : message_special(worker, agent, message, life);
         handled += alive;
         bool after = error < 0 || worker->exiting || worker->outbox.count || worker->pressed || agent->dispatch->idle;

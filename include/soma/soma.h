@@ -12,6 +12,7 @@
 #include <soma/log.h>
 #include <soma/message.h>
 #include <soma/method.h>
+#include <soma/monitor.h>
 #include <soma/ref.h>
 #include <soma/request.h>
 #include <soma/system.h>

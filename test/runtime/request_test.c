@@ -318,6 +318,8 @@ SOMA_MESSAGE(go, (ref, server))
 SOMA_MESSAGE(report)
 SOMA_MESSAGE(tally, (u32, replies), (u32, errors), (u64, tags), (i32, last_error), (bool, misuse_ok))
 
+SOMA_MESSAGE(go_and_kill, (ref, server))
+
 struct client {
     struct tally tally;
 };
@@ -356,6 +358,15 @@ static int on_go(soma_agent *self, struct client *my, const struct go *m)
     return 0;
 }
 
+/* The request is the first that the server sees once it is killed. */
+static int on_go_and_kill(soma_agent *self, struct client *my, const struct go_and_kill *m)
+{
+    (void)my;
+    for (int i = 0; i < 2; i++)
+        soma_request(self, m->server, SOMA_NEVER, SOMA_THEN(answer, on_reply, on_error), ask);
+    return soma_kill(soma_agent_system(self), m->server);
+}
+
 static int on_report(soma_agent *self, struct client *my, const struct report *m)
 {
     (void)m;
@@ -365,7 +376,7 @@ static int on_report(soma_agent *self, struct client *my, const struct report *m
 static const soma_behavior client = {
     .name = "client",
     .state_size = sizeof(struct client),
-    .handlers = SOMA_HANDLERS(SOMA_ON(go, on_go), SOMA_ON(report, on_report)),
+    .handlers = SOMA_HANDLERS(SOMA_ON(go, on_go), SOMA_ON(go_and_kill, on_go_and_kill), SOMA_ON(report, on_report)),
 };
 
 static void test_between_agents(void **state)
@@ -393,13 +404,31 @@ static void test_between_agents(void **state)
     assert_int_equal(soma_system_close(&system), 0);
 }
 
+/* What a killed agent has not handled fails, the one that it was about to handle too. */
+static void test_killed(void **state)
+{
+    (void)state;
+    soma_system *system;
+    soma_ref asker;
+    assert_int_equal(soma_system_open(&system, &(soma_options){.workers = 1}), 0);
+    soma_ref to = spawn_server(system, NULL);
+    assert_int_equal(soma_spawn(system, &client, NULL, &asker), 0);
+    assert_int_equal(soma_send(system, asker, go_and_kill, .server = to), 0);
+    struct tally tally;
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(soma_call(system, asker, 10 * SOMA_SECOND, &tally, tally, report), 0);
+    assert_int_equal(tally.errors, 2);
+    assert_int_equal(tally.last_error, SOMA_EGONE);
+    assert_int_equal(soma_system_close(&system), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_call),           cmocka_unit_test(test_failures),
-        cmocka_unit_test(test_promise),        cmocka_unit_test(test_answer_to_nobody),
-        cmocka_unit_test(test_forward),        cmocka_unit_test(test_promise_ends),
-        cmocka_unit_test(test_between_agents),
+        cmocka_unit_test(test_call),         cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_promise),      cmocka_unit_test(test_answer_to_nobody),
+        cmocka_unit_test(test_killed),       cmocka_unit_test(test_forward),
+        cmocka_unit_test(test_promise_ends), cmocka_unit_test(test_between_agents),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,42 @@
+/*
+ * Monitors and links inside the runtime. Who is told is decided where the agent ends, by the thread that runs it, so
+ * nothing here needs a lock; all else is messages, which keep their order.
+ *
+ * A monitor is two blocks and a courier. The watcher keeps a MESSAGE_MONITOR among its pending; the watched agent keeps
+ * a *watch*, which the courier (MESSAGE_WATCH) brought, in its list. When it ends, the watch itself goes back as the
+ * MESSAGE_DOWN: being told never needs memory. A courier that reaches nobody sends its watch back at once. A monitor
+ * that ends first becomes the MESSAGE_UNWATCH that takes the watch out; both went the same way, so it finds it there.
+ *
+ * A link is a MESSAGE_LINKED among the pending of either agent. At the end of one it becomes the MESSAGE_EXIT to the
+ * other, at soma_unlink the MESSAGE_UNLINK.
+ */
+#ifndef RUNTIME_MONITOR_H
+#define RUNTIME_MONITOR_H
+
+#include "runtime/message.h"
+#include "runtime/slot.h"
+#include "runtime/system.h"
+
+/* A message of one of the kinds above, for a living agent. A negative error, or `exiting`, ends it. */
+int monitor_deliver(struct worker *worker, soma_agent *agent, struct message *message);
+
+/* A courier has reached nobody: what it carries goes back. The courier stays. */
+void monitor_dead(soma_system *system, struct worker *worker, soma_ref to, struct message *message, int reason);
+
+/* A courier is dropped without a word: frees what it carries. */
+void monitor_drop(struct worker *worker, struct message *message);
+
+/* At an agent's end: tells who watches it. */
+void watches_end(soma_agent *agent, int reason);
+
+/* At an agent's end: what was among its pending as a monitor or link. Takes the block. */
+void monitor_end(soma_agent *agent, struct message *message, int reason);
+
+/* Between a spawn's init and its first turn. A handle, or SOMA_ENOMEM. */
+int64_t monitor_spawned(soma_agent *watcher, soma_agent *agent, soma_ref ref);
+int64_t link_spawned(soma_agent *self, soma_agent *agent, soma_ref ref);
+
+/* What the agent said with soma_fail() of this reason; NULL if nothing. */
+const char *failure_text(const soma_agent *agent, int reason);
+
+#endif
