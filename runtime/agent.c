@@ -144,17 +144,17 @@ static int agent_spawn_held(struct worker *worker, const soma_behavior *behavior
     if (behavior->state_size > UINT32_MAX)
         return SOMA_ETOOBIG;
     void *state;
-    error = agent_alloc(worker, behavior, &state, agent);
-    if (error) {
-        *agent = NULL;
+    soma_agent *held;
+    error = agent_alloc(worker, behavior, &state, &held);
+    if (error)
         return error;
-    }
-    *self = agent_begin(system, worker, *agent, dispatch, state);
+    *agent = held;
+    *self = agent_begin(system, worker, held, dispatch, state);
     if (worker_or_outside(worker))
         counter_add(&worker->counters.spawned, 1);
     else
         u64_add(&system->outside.spawned, 1);
-    return agent_init(worker, *agent, *self, arg);
+    return agent_init(worker, held, *self, arg);
 }
 
 static int agent_spawn(struct worker *worker, const soma_behavior *behavior, const void *arg, soma_ref *ref)
