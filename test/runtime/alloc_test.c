@@ -54,6 +54,8 @@ SOMA_MESSAGE(work, (u32, n), (string, text))
 SOMA_MESSAGE(ask, (u32, n))
 SOMA_MESSAGE(told, (u32, n), (string, text))
 SOMA_MESSAGE(tick)
+SOMA_MESSAGE(watch, (ref, agent))
+SOMA_MESSAGE(fail)
 
 struct user {
     uint32_t ticks;
@@ -97,10 +99,45 @@ static int on_tick(soma_agent *self, struct user *my, const struct tick *m)
     return 0;
 }
 
+static int on_fail(soma_agent *self, void *my, const struct fail *m)
+{
+    (void)my, (void)m;
+    return soma_fail(self, SOMA_EINVAL, "it was told to");
+}
+
+static const soma_behavior mortal = {.name = "mortal", .handlers = SOMA_HANDLERS(SOMA_ON(fail, on_fail))};
+
+/* Exactly one down message for each monitor that could be set, whatever fails. */
+static atomic_int monitors, downs;
+
+static int on_watch(soma_agent *self, struct user *my, const struct watch *m)
+{
+    (void)my;
+    soma_ref child;
+    soma_trap_exits(self, true);
+    atomic_fetch_add(&monitors, soma_monitor(self, m->agent) > 0);
+    soma_link(self, m->agent);
+    soma_demonitor(self, soma_monitor(self, m->agent));
+    if (!soma_spawn_link(self, &mortal, NULL, &child))
+        soma_send(self, child, fail);
+    atomic_fetch_add(&monitors, soma_spawn_monitor(self, &mortal, NULL, &child) > 0);
+    if (soma_send(self, child, fail)) // only one allocation fails, so the kill has memory
+        soma_kill(soma_agent_system(self), child);
+    return 0;
+}
+
+static int on_down(soma_agent *self, struct user *my, const struct soma_down *m)
+{
+    (void)self, (void)my, (void)m;
+    atomic_fetch_add(&downs, 1);
+    return 0;
+}
+
 static const soma_behavior user = {
     .name = "user",
     .state_size = sizeof(struct user),
-    .handlers = SOMA_HANDLERS(SOMA_ON(work, on_work), SOMA_ON(ask, on_ask), SOMA_ON(tick, on_tick)),
+    .handlers = SOMA_HANDLERS(SOMA_ON(work, on_work), SOMA_ON(ask, on_ask), SOMA_ON(tick, on_tick),
+                              SOMA_ON(watch, on_watch), SOMA_ON(soma_down, on_down)),
 };
 
 static const soma_behavior blocker = {.name = "blocker", .state_size = 5000, .base = &user, .blocking = true};
@@ -124,7 +161,9 @@ static void use(soma_system *system)
             told_destroy(&reply);
         }
     }
-    soma_kill(system, other);
+    soma_send(system, ref, watch, .agent = other);
+    if (soma_kill(system, other))
+        soma_kill(system, other);
 }
 
 static void ignore(void *context, const soma_log_record *record)
@@ -137,6 +176,8 @@ static bool run_with(long n)
 {
     soma_system *system = NULL;
     atomic_store(&failed, false);
+    atomic_store(&monitors, 0);
+    atomic_store(&downs, 0);
     atomic_store(&countdown, n);
     int error = soma_system_open(&system, &(soma_options){.workers = 2, .log_sink = ignore});
     if (error)
@@ -145,6 +186,7 @@ static bool run_with(long n)
         use(system);
     atomic_store(&countdown, -1);
     assert_int_equal(soma_system_close(&system), 0);
+    assert_int_equal(atomic_load(&downs), atomic_load(&monitors));
     return atomic_load(&failed);
 }
 
