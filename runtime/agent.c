@@ -75,8 +75,9 @@ static int agent_make_ready(struct worker *worker, soma_ref self)
     return message ? message_push(worker->system, worker_or_outside(worker), self, message) : SOMA_ENOMEM;
 }
 
-/* Runs init as the agent, on this thread. Returns its error; the agent has ended then. */
-static int agent_init(struct worker *worker, soma_agent *agent, soma_ref self, const void *arg)
+/* Runs init as the agent, on this thread. Returns its error; the agent has ended then. *reason is why it ended, if so.
+ */
+static int agent_init(struct worker *worker, soma_agent *agent, soma_ref self, const void *arg, int *reason)
 {
     const soma_behavior *behavior = agent->dispatch->behavior;
     struct message *outer = worker->current; // a spawn from a handler: its context comes back after
@@ -89,8 +90,9 @@ static int agent_init(struct worker *worker, soma_agent *agent, soma_ref self, c
     if (!error && behavior->init)
         error = behavior->init(agent, agent->state, arg);
     error = error < 0 ? error : 0;
+    *reason = error ? error : worker->exit_reason;
     if (error || worker->exiting)
-        agent_end(worker, agent, error ? error : worker->exit_reason);
+        agent_end(worker, agent, *reason);
 
     worker->current = outer;
     worker->exiting = outer_exiting;
@@ -133,7 +135,7 @@ static int agent_alloc(struct worker *worker, const soma_behavior *behavior, voi
 
 /* Up to its init, which may fail: then the agent has ended. It is held on return, unless there is none (NULL). */
 static int agent_spawn_held(struct worker *worker, const soma_behavior *behavior, const void *arg, soma_agent **agent,
-                            soma_ref *self)
+                            soma_ref *self, int *reason)
 {
     soma_system *system = worker->system;
     const struct dispatch *dispatch;
@@ -154,14 +156,14 @@ static int agent_spawn_held(struct worker *worker, const soma_behavior *behavior
         counter_add(&worker->counters.spawned, 1);
     else
         u64_add(&system->outside.spawned, 1);
-    return agent_init(worker, held, *self, arg);
+    return agent_init(worker, held, *self, arg, reason);
 }
 
 static int agent_spawn(struct worker *worker, const soma_behavior *behavior, const void *arg, soma_ref *ref)
 {
     soma_agent *agent;
     soma_ref self;
-    int error = agent_spawn_held(worker, behavior, arg, &agent, &self);
+    int reason, error = agent_spawn_held(worker, behavior, arg, &agent, &self, &reason);
     if (agent)
         agent_unhold(worker, agent);
     if (ref)
@@ -198,12 +200,11 @@ static int64_t agent_spawn_watched(soma_agent *self, const soma_behavior *behavi
     if (!self)
         return SOMA_EINVAL;
     struct worker *worker = self->worker;
-    int64_t result = agent_spawn_held(worker, behavior, arg, &agent, &there);
-    if (!result && !life_alive(u64_load(&agent->life))) { // it left in its init: gone already
-        result = linked ? soma_link(self, there) : soma_monitor(self, there);
-    } else if (!result) {
-        result = linked ? link_spawned(self, agent, there) : monitor_spawned(self, agent, there);
-        if (result < 0)
+    int reason;
+    int64_t result = agent_spawn_held(worker, behavior, arg, &agent, &there, &reason);
+    if (!result) {
+        result = linked ? link_spawned(self, agent, there, reason) : monitor_spawned(self, agent, there, reason);
+        if (result < 0 && life_alive(u64_load(&agent->life)))
             agent_end(worker, agent, (int)result);
     }
     if (agent)

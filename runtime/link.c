@@ -120,11 +120,16 @@ int soma_link(soma_agent *self, soma_ref agent)
     return 0;
 }
 
-int64_t link_spawned(soma_agent *self, soma_agent *agent, soma_ref ref)
+int64_t link_spawned(soma_agent *self, soma_agent *agent, soma_ref ref, int reason)
 {
     struct worker *worker = worker_or_outside(self->worker);
     struct message *mine = link_new(worker), *theirs = link_new(worker);
     int64_t handle = mine && theirs ? link_add(self, mine, ref, 0) : SOMA_ENOMEM;
+    if (handle > 0 && !life_alive(u64_load(&agent->life))) {
+        link_of(theirs)->handle = (uint64_t)handle;
+        link_exit(self->worker->system, worker, ref, soma_self(self), theirs, reason, NULL);
+        return handle;
+    }
     int64_t other = handle > 0 ? link_add(agent, theirs, soma_self(self), (uint64_t)handle) : SOMA_ENOMEM;
     if (other > 0) {
         link_of(mine)->handle = (uint64_t)other;

@@ -142,13 +142,21 @@ static void watch_remove(struct worker *worker, soma_agent *agent, struct messag
     message_free(worker_or_outside(worker), watch);
 }
 
-int64_t monitor_spawned(soma_agent *watcher, soma_agent *agent, soma_ref ref)
+int64_t monitor_spawned(soma_agent *watcher, soma_agent *agent, soma_ref ref, int reason)
 {
+    struct worker *worker = watcher->worker;
+    bool alive = life_alive(u64_load(&agent->life));
     struct message *watch;
-    if (!extension_need(agent))
+    if (alive && !extension_need(agent)) // so that watch_add can't fail
         return SOMA_ENOMEM;
     int64_t handle = monitor_new(watcher, ref, &watch);
-    return handle < 0 ? handle : watch_add(watcher->worker, agent, watch) ? SOMA_ENOMEM : handle;
+    if (handle < 0)
+        return handle;
+    if (alive)
+        watch_add(worker, agent, watch);
+    else
+        watch_fire(worker->system, worker_or_outside(worker), ref, watch, reason, NULL);
+    return handle;
 }
 
 /* The monitor becomes the word to whom it was set on that it is over. */

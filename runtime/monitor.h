@@ -32,9 +32,10 @@ void watches_end(soma_agent *agent, int reason);
 /* At an agent's end: what was among its pending as a monitor or link. Takes the block. */
 void monitor_end(soma_agent *agent, struct message *message, int reason);
 
-/* Between a spawn's init and its first turn. A handle, or SOMA_ENOMEM. */
-int64_t monitor_spawned(soma_agent *watcher, soma_agent *agent, soma_ref ref);
-int64_t link_spawned(soma_agent *self, soma_agent *agent, soma_ref ref);
+/* Between a spawn's init and its first turn; `reason` is that of one that has ended in its init. A handle, or
+ * SOMA_ENOMEM. */
+int64_t monitor_spawned(soma_agent *watcher, soma_agent *agent, soma_ref ref, int reason);
+int64_t link_spawned(soma_agent *self, soma_agent *agent, soma_ref ref, int reason);
 
 /* What the agent said with soma_fail() of this reason; NULL if nothing. */
 const char *failure_text(const soma_agent *agent, int reason);

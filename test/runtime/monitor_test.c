@@ -357,7 +357,7 @@ static void test_spawned(void **state)
     TELL(w, w.anna, raise_child, .how = LEAVES_INIT);
     seen = look(&w, w.anna);
     assert_int_equal(seen.downs, 1);
-    assert_int_equal(seen.reason, SOMA_EGONE);
+    assert_int_equal(seen.reason, 0);
     TELL(w, w.anna, raise_child, .how = IN_READY);
     seen = look(&w, w.anna);
     assert_int_equal(seen.downs, 2);
@@ -374,9 +374,12 @@ static void test_spawned(void **state)
     assert_int_equal(soma_system_close(&w.system), 0);
 
     w = world_open();
+    TELL(w, w.anna, raise_child, .how = LEAVES_INIT, .linked = true); // normally, so she lives
     TELL(w, w.anna, trap);
     TELL(w, w.anna, raise_child, .how = IN_READY, .linked = true);
     check_exits(&w, 1, SOMA_ETYPE, "not ready");
+    TELL(w, w.anna, raise_child, .how = LEAVES_INIT, .linked = true);
+    check_exits(&w, 2, 0, NULL);
     TELL(w, w.anna, raise_child, .how = LIVES, .linked = true);
     seen = look(&w, w.anna);
     soma_ref living = seen.agent;
