@@ -15,7 +15,9 @@ static void *blocking_main(void *argument)
     for (;;) {
         while (!u32_load(&own->awake))
             futex_wait(&own->awake, 0, FUTEX_FOREVER);
-        u32_store(&own->awake, 0); // before the turn: what is scheduled in it stays
+        // Before the turn, so what is scheduled in it stays. A cas, so that who has set it again after a mark that we
+        // don't see below comes later, and wakes us again.
+        u32_cas(&own->awake, 1, 0);
         if (u32_load(&system->stopping) || u32_load(&own->own_ended))
             break;
         agent_turn(own, agent, system->options.batch);
@@ -56,8 +58,11 @@ int blocking_start(soma_system *system, soma_agent *agent)
     pool_init(&own->pool, &system->depot);
     agent->extension->own = own;
     pthread_mutex_lock(&system->lock);
-    blocking_reap(system);
-    int error = thread_start(&own->thread, blocking_main, own);
+    int error = u32_load(&system->stopping) ? SOMA_ECLOSED : 0; // under the lock: blocking_stop looks after the mark
+    if (!error) {
+        blocking_reap(system);
+        error = thread_start(&own->thread, blocking_main, own);
+    }
     if (!error) {
         own->own_next = system->blocking;
         system->blocking = own;
@@ -86,10 +91,12 @@ void blocking_end(struct worker *own)
 
 void blocking_stop(soma_system *system)
 {
+    pthread_mutex_lock(&system->lock);
     for (struct worker *own = system->blocking; own; own = own->own_next) {
         u32_store(&own->awake, 1);
         futex_wake(&own->awake);
     }
+    pthread_mutex_unlock(&system->lock);
 }
 
 void blocking_free(soma_system *system)

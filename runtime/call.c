@@ -64,10 +64,9 @@ static int caller_init(soma_agent *self, void *state, const void *arg)
 static void caller_stop(soma_agent *self, void *state, int reason)
 {
     (void)self;
-    (void)reason;
     struct caller *my = state;
-    if (my->call) // the system closes
-        call_done(my, SOMA_ECLOSED);
+    if (my->call) // it was killed, or the system closes
+        call_done(my, reason ? reason : SOMA_ECLOSED);
 }
 
 static const soma_behavior caller = {
@@ -85,7 +84,9 @@ int soma_call_send(soma_system *system, soma_ref to, uint64_t timeout, const som
     struct call call = {.to = to, .timeout = timeout, .reply = reply, .result = result, .type = type, .body = body};
     pthread_mutex_init(&call.lock, NULL);
     pthread_cond_init(&call.changed, NULL);
+    u32_add(&system->calling, 1); // a full fence: a closer sees it, or the spawn sees that the system closes
     int error = soma_system_spawn(system, &caller, &call, NULL);
+    u32_add(&system->calling, (uint32_t)-1); // from here on only the agent touches the system
     if (!error) {
         pthread_mutex_lock(&call.lock);
         while (!call.done)

@@ -102,7 +102,7 @@ static int clock_start(soma_system *system)
     struct clock *clock = &system->clock;
     int error = 0;
     pthread_mutex_lock(&clock->lock);
-    if (!u32_load(&clock->started)) {
+    if (!u32_load(&clock->started) && !u32_load(&clock->stopping)) {
         error = thread_start(&clock->thread, clock_main, system);
         if (!error)
             u32_store(&clock->started, 1);
@@ -191,12 +191,14 @@ int clock_open(struct clock *clock, uint32_t count, uint64_t now)
 
 void clock_stop(struct clock *clock)
 {
+    pthread_mutex_lock(&clock->lock); // a start has been, or sees the mark
     u32_store(&clock->stopping, 1);
-    if (!clock->count || !u32_load(&clock->started))
+    bool started = u32_load(&clock->started);
+    pthread_mutex_unlock(&clock->lock);
+    if (!started)
         return;
     clock_ring(clock);
     pthread_join(clock->thread, NULL);
-    u32_store(&clock->started, 0);
 }
 
 void clock_close(struct clock *clock)

@@ -37,7 +37,7 @@ struct clock {
     shared_u32 bell;  /* the futex: rings when something is due before that */
     shared_u32 stopping;
     shared_u32 started;
-    pthread_mutex_t lock; /* guards the start */
+    pthread_mutex_t lock; /* guards start and stop */
     pthread_t thread;
 };
 
@@ -54,7 +54,8 @@ static inline struct message *timer_message(struct timer *timer)
 /* Opens the clock with a wheel for each of `count` workers. 0 or SOMA_ENOMEM. */
 int clock_open(struct clock *clock, uint32_t count, uint64_t now);
 
-/* Joins the thread; timers left in wheels are their agents' to free. May be called twice. */
+/* Joins the thread; from now on nothing fires. Timers in wheels, also those that are still set, are their agents' to
+ * free. */
 void clock_stop(struct clock *clock);
 void clock_close(struct clock *clock);
 

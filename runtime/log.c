@@ -1,7 +1,7 @@
 /* The log's queue and thread, the ready sink, and levels by name; see log.h. */
 #include "runtime/log.h"
+#include "runtime/text.h"
 #include "runtime/thread.h"
-#include "runtime/type.h"
 #include <soma/error.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,10 +67,9 @@ static void *log_main(void *argument)
         log->read++; // only now: a flush waits for the sink, too
         pthread_cond_broadcast(&log->changed);
     }
-    uint64_t dropped = log->dropped;
+    const soma_log_record record = {log->last, SOMA_LOG_WARNING, "log", "closed", log->dropped};
     pthread_mutex_unlock(&log->lock);
-    if (dropped) { // and no record came after them to say so
-        const soma_log_record record = {log->last, SOMA_LOG_WARNING, "log", "closed", dropped};
+    if (record.dropped) { // and no record came after them to say so
         log->sink(log->context, &record);
     }
     return NULL;
@@ -89,52 +88,6 @@ static bool log_start(struct log *log)
 
 /* ---- writing ---- */
 
-/* The character at the front of a text that ends in a NUL, and its bytes; 0 bytes if it is not UTF-8. */
-static size_t character_read(const unsigned char *text, uint32_t *character)
-{
-    size_t bytes = text[0] < 0x80 ? 1 : text[0] < 0xe0 ? 2 : text[0] < 0xf0 ? 3 : 4;
-    uint32_t value = text[0] & (bytes == 1 ? 0x7fu : 0x7fu >> bytes);
-    for (size_t i = 1; i < bytes; i++) {
-        if (!text[i])
-            return 0;
-        value = value << 6 | (text[i] & 0x3fu);
-    }
-    *character = value;
-    return type_utf8_valid((const char *)text, bytes) ? bytes : 0;
-}
-
-/* Makes a text one line that no terminal obeys: control characters and line ends are spaces, what is no UTF-8 is '?'.
- */
-static void text_clean(char *text)
-{
-    for (size_t bytes; *text; text += bytes) {
-        uint32_t c = 0;
-        bytes = character_read((const unsigned char *)text, &c);
-        bool control = c < ' ' || (c >= 0x7f && c < 0xa0) || c == 0x2028 || c == 0x2029;
-        if (!bytes) {
-            *text = '?';
-            bytes = 1;
-        } else if (control) {
-            memset(text, ' ', bytes);
-        }
-    }
-}
-
-/* Formats a text; one that is too long ends in whole characters and "...". */
-__attribute__((format(printf, 2, 0))) static void text_format(char *text, const char *format, va_list arguments)
-{
-    int length = vsnprintf(text, SOMA_LOG_TEXT_MAX, format, arguments);
-    if (length < 0) // such as an argument that is too long for its encoding: better the format than nothing
-        length = snprintf(text, SOMA_LOG_TEXT_MAX, "%s", format);
-    if (length >= SOMA_LOG_TEXT_MAX) {
-        size_t end = SOMA_LOG_TEXT_MAX - sizeof("...");
-        while (end && (text[end] & 0xc0) == 0x80) // not in the middle of one
-            end--;
-        memcpy(text + end, "...", sizeof("..."));
-    }
-    text_clean(text);
-}
-
 void log_write(struct log *log, uint64_t time, soma_log_level level, const char *origin, const char *format,
                va_list arguments)
 {
@@ -144,7 +97,7 @@ void log_write(struct log *log, uint64_t time, soma_log_level level, const char 
     entry.dropped = 0;
     snprintf(entry.origin, sizeof(entry.origin), "%s", origin);
     text_clean(entry.origin);
-    text_format(entry.text, format, arguments);
+    text_format(entry.text, sizeof(entry.text), format, arguments);
     if (log->direct) {
         entry_hand_over(log, &entry);
         return;
@@ -161,6 +114,14 @@ void log_write(struct log *log, uint64_t time, soma_log_level level, const char 
         pthread_cond_broadcast(&log->changed);
     }
     pthread_mutex_unlock(&log->lock);
+}
+
+bool log_on_thread(struct log *log)
+{
+    pthread_mutex_lock(&log->lock);
+    bool here = log->started && pthread_equal(log->thread, pthread_self());
+    pthread_mutex_unlock(&log->lock);
+    return here;
 }
 
 void log_flush(struct log *log)

@@ -50,6 +50,9 @@ static inline bool log_wanted(const struct log *log, soma_log_level level)
 void log_write(struct log *log, uint64_t time, soma_log_level level, const char *origin, const char *format,
                va_list arguments) __attribute__((format(printf, 5, 0)));
 
+/* Is the calling thread the one that runs the sink? */
+bool log_on_thread(struct log *log);
+
 /* Waits until the sink has had all that was written. */
 void log_flush(struct log *log);
 

@@ -71,6 +71,15 @@ void pressure_mute(struct worker *worker, soma_agent *agent, uint32_t target)
         pressure_release(worker, target);
 }
 
+void pressure_forget(soma_system *system)
+{
+    for (uint32_t i = 0; i < PRESSURE_LISTS; i++) {
+        for (soma_agent *agent = system->muted[i].first; agent; agent = agent->run_next)
+            u32_store(&agent->pressure, 0);
+        system->muted[i].first = NULL;
+    }
+}
+
 void pressure_end(struct worker *worker, soma_agent *agent)
 {
     if (!u32_load(&agent->pressure))

@@ -38,6 +38,9 @@ void pressure_mute(struct worker *worker, soma_agent *agent, uint32_t target);
 /* Lets go who waits for a slot. The caller has set its `pressure` to 0, or has just muted it. */
 void pressure_release(struct worker *worker, uint32_t target);
 
+/* Forgets who is muted: the system closes, and nobody runs any more. */
+void pressure_forget(soma_system *system);
+
 /* The agent, which the caller runs, is not overloaded any more: who waited for that may run. */
 void pressure_end(struct worker *worker, soma_agent *agent);
 

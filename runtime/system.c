@@ -46,7 +46,7 @@ static void workers_join(soma_system *system, uint32_t count)
     blocking_stop(system);
     for (uint32_t i = 0; i < count; i++)
         worker_join(&system->workers[i]);
-    for (struct worker *own = system->blocking; own; own = own->own_next)
+    for (struct worker *own = system->blocking; own; own = own->own_next) // blocking_stop has been: it is complete
         worker_join(own);
 }
 
@@ -175,10 +175,10 @@ void system_route_set(soma_system *system, const struct route *route)
 
 /* ---- running ---- */
 
-bool system_on_worker(const soma_system *system)
+bool system_on_worker(soma_system *system)
 {
     const struct worker *here = worker_here();
-    return system->driver.runnable || (here && here->system == system);
+    return system->driver.runnable || (here && here->system == system) || log_on_thread(&system->log);
 }
 
 int soma_system_run(soma_system *system)
@@ -241,7 +241,7 @@ static bool system_drain(soma_system *system)
     return !late;
 }
 
-/* What is still in a mailbox becomes dead letters. The workers are gone: nobody pushes. */
+/* What is still in a mailbox becomes dead letters. */
 static uint32_t mailbox_empty(struct worker *worker, soma_agent *agent)
 {
     soma_ref to = {worker->system->node, (uint32_t)(agent - worker->system->slots.base), 0};
@@ -253,7 +253,7 @@ static uint32_t mailbox_empty(struct worker *worker, soma_agent *agent)
         message_dead(worker->system, worker, to, message, SOMA_EGONE);
         message = next;
     }
-    ptr_store(&agent->mailbox.head, MAIL_HELD); // what stop hooks send from now on waits here for the sweep below
+    ptr_store(&agent->mailbox.head, MAIL_HELD);
     ptr_store(&agent->mailbox.tail, NULL);
     return count;
 }
@@ -276,10 +276,19 @@ static void leftover_add(struct leftover *left, const char *behavior, uint32_t m
     left->behavior = behavior;
 }
 
+/*
+ * Every agent's end, by the closing thread. All are held first, which also makes what their last turns wrote visible:
+ * what stop hooks send then wakes nobody, and waits for the sweep at the end.
+ */
 static void agents_end(soma_system *system, struct leftover *left)
 {
-    struct worker *worker = &system->workers[0]; // its thread is gone: this one is it now
+    struct worker *worker = &system->workers[0], *outer = worker_here();
     uint32_t used = u32_load(&system->slots.used);
+    worker_enter(worker); // its thread is gone: this one is it now
+    worker->queues = false;
+    pressure_forget(system);
+    for (uint32_t i = 0; i < used; i++)
+        mailbox_hold(&system->slots.base[i].mailbox);
     for (uint32_t i = 0; i < used; i++) {
         soma_agent *agent = &system->slots.base[i];
         const char *behavior = NULL;
@@ -292,6 +301,7 @@ static void agents_end(soma_system *system, struct leftover *left)
     }
     for (uint32_t i = 0; i < used; i++)
         mailbox_empty(worker, &system->slots.base[i]);
+    worker_enter(outer);
 }
 
 static int system_end(soma_system **pointer, bool drain)
@@ -300,10 +310,11 @@ static int system_end(soma_system **pointer, bool drain)
         return 0;
     soma_system *system = *pointer;
     bool driven = system->driver.runnable;
-    if (!driven && system_on_worker(system))
-        return SOMA_ESTATE;
-    u32_store(&system->closing, 1);
-    fence_full(); // pairs with the fence in worker_sleep: either it sees closing, or we see its bit
+    if ((!driven && system_on_worker(system)) || !u32_cas(&system->closing, 0, 1))
+        return SOMA_ESTATE; // the second: a stop hook of a driven system
+    fence_full();           // pairs with the fence in worker_sleep: either it sees closing, or we see its bit
+    while (u32_load(&system->calling))
+        sched_yield(); // it is about to wait, or to see that the system closes
     bool drained = !drain || driven || system_drain(system);
     signals_close(system);
     clock_stop(&system->clock);

@@ -25,6 +25,7 @@ struct soma_system {
     shared_u32 searching;     /* workers that look for work */
     shared_u32 stopping;      /* workers leave as soon as they see it */
     shared_u32 closing;       /* spawns are refused, and sleepers tell the closer */
+    shared_u32 calling;       /* threads outside that are at the start of a soma_call */
     shared_u64 wakes;         /* how often a sleeper rose: lets the closer see that all rested throughout */
     shared_u32 blocking_busy; /* blocking agents that are runnable or running */
     shared_u64 dead_watch;    /* generation and slot of the agent that watches dead letters; 0 for none */
@@ -46,8 +47,9 @@ struct soma_system {
     pthread_t signal_thread;
 };
 
-/* Is the calling thread one of the system's own? A driven system has but one thread, so always. */
-bool system_on_worker(const soma_system *system);
+/* Is the calling thread one of the system's own: a worker or the log's? A driven system has but one thread, so always.
+ */
+bool system_on_worker(soma_system *system);
 
 /* Ends the thread of soma_system_stop_on_signals(), if there is one. */
 void signals_close(soma_system *system);

@@ -61,7 +61,7 @@ SOMA_API int soma_system_open(soma_system **system, const soma_options *options)
  * @param system NULL or a pointer to NULL is fine: 0
  * @return 0; SOMA_ETIMEOUT if the time was over before all was handled: the system is closed all the same, the rest
  *         became dead letters and a log line says whose; SOMA_ESTATE from one of the system's own threads, and nothing
- *         happens. No other thread may use the system any more.
+ *         happens. No other thread may use the system any more; those that wait in soma_call() get SOMA_ECLOSED.
  */
 SOMA_API int soma_system_close(soma_system **system);
 

@@ -1,0 +1,254 @@
+/* Closing at bad moments: under overload, while agents are born, from the wrong thread, with hooks that go on working.
+ */
+#include "test_support.h"
+#include <pthread.h>
+#include <sched.h>
+#include <soma/soma.h>
+#include <stdatomic.h>
+#include <time.h>
+
+SOMA_MESSAGE(flood, (ref, to))
+SOMA_MESSAGE(item)
+SOMA_MESSAGE(breed)
+SOMA_MESSAGE(never)
+SOMA_MESSAGE(answer)
+
+/* ---- muted agents ---- */
+
+static atomic_bool gate_open;
+
+static int on_item(soma_agent *self, void *state, const struct item *m)
+{
+    (void)self, (void)state, (void)m;
+    while (!atomic_load(&gate_open))
+        sched_yield();
+    return 0;
+}
+
+static int on_flood(soma_agent *self, void *state, const struct flood *m)
+{
+    (void)state;
+    for (uint32_t i = 0; i < 200; i++)
+        soma_send(self, m->to, item);
+    soma_random(self);
+    return soma_send(self, soma_self(self), flood, .to = m->to);
+}
+
+static const soma_behavior slow = {.name = "slow", .handlers = SOMA_HANDLERS(SOMA_ON(item, on_item))};
+static const soma_behavior flooder = {.name = "flooder", .handlers = SOMA_HANDLERS(SOMA_ON(flood, on_flood))};
+
+/* Opens a system whose senders are all muted, waiting for one receiver whose gate is shut. */
+static soma_system *system_muted(uint32_t senders)
+{
+    soma_system *system;
+    soma_ref to, from[64];
+    soma_stats stats;
+    assert_true(senders <= 64);
+    atomic_store(&gate_open, false);
+    const soma_options options = {.workers = 2, .drain_ms = 1, .log_level = SOMA_LOG_OFF};
+    assert_int_equal(soma_system_open(&system, &options), 0);
+    for (uint32_t i = 0; i < senders; i++)
+        assert_int_equal(soma_spawn(system, &flooder, NULL, &from[i]), 0);
+    assert_int_equal(soma_spawn(system, &slow, NULL, &to), 0); // last: it ends after those that wait for it
+    for (uint32_t i = 0; i < senders; i++)
+        assert_int_equal(soma_send(system, from[i], flood, .to = to), 0);
+    do
+        assert_int_equal(soma_system_stats(system, &stats), 0);
+    while (stats.muted < senders);
+    return system;
+}
+
+static void *gate_opener(void *argument)
+{
+    (void)argument;
+    const struct timespec while_closing = {.tv_nsec = 5000000}; // only makes it likely that the drain is late
+    nanosleep(&while_closing, NULL);
+    atomic_store(&gate_open, true);
+    return NULL;
+}
+
+static void muted_end(int (*end)(soma_system **system), int result)
+{
+    for (uint32_t round = 0; round < 20; round++) {
+        soma_system *system = system_muted(40);
+        pthread_t opener;
+        assert_int_equal(pthread_create(&opener, NULL, gate_opener, NULL), 0);
+        assert_int_equal(end(&system), result);
+        pthread_join(opener, NULL);
+    }
+}
+
+static void test_cancel_muted(void **state)
+{
+    (void)state;
+    muted_end(soma_system_cancel, 0);
+}
+
+static void test_drain_late_muted(void **state)
+{
+    (void)state;
+    muted_end(soma_system_close, SOMA_ETIMEOUT);
+}
+
+/* ---- agents that are born meanwhile ---- */
+
+static const soma_behavior blocker = {.name = "blocker", .blocking = true};
+
+static int on_breed(soma_agent *self, void *state, const struct breed *m)
+{
+    (void)state, (void)m;
+    soma_ref child;
+    for (uint32_t i = 0; i < 4; i++)
+        if (!soma_spawn(self, &blocker, NULL, &child))
+            soma_kill(soma_agent_system(self), child);
+    return soma_send(self, soma_self(self), breed);
+}
+
+static const soma_behavior breeder = {.name = "breeder", .handlers = SOMA_HANDLERS(SOMA_ON(breed, on_breed))};
+
+static void test_cancel_while_blocking_agents_are_born(void **state)
+{
+    (void)state;
+    for (uint32_t round = 0; round < test_load(200); round++) {
+        soma_system *system;
+        soma_ref ref;
+        assert_int_equal(soma_system_open(&system, &(soma_options){.workers = 2}), 0);
+        for (uint32_t i = 0; i < 2; i++) {
+            assert_int_equal(soma_spawn(system, &breeder, NULL, &ref), 0);
+            assert_int_equal(soma_send(system, ref, breed), 0);
+        }
+        sched_yield();
+        assert_int_equal(soma_system_cancel(&system), 0);
+    }
+}
+
+/* ---- stop hooks that go on working ---- */
+
+struct hook {
+    soma_system *system;
+    soma_ref others[4];
+    int closed;
+};
+
+static void busy_stop(soma_agent *self, void *state, int reason)
+{
+    (void)reason;
+    struct hook *my = *(struct hook **)state;
+    soma_after(self, SOMA_MS, item);
+    for (uint32_t i = 0; i < 100; i++)
+        soma_send(self, my->others[i % 4], item);
+    soma_system_send(soma_agent_system(self), soma_self(self), &item_type, &(struct item){0});
+    soma_system_send(soma_agent_system(self), my->others[3], &item_type, &(struct item){0});
+    soma_system *system = my->system;
+    my->closed = soma_system_close(&system);
+}
+
+static int busy_init(soma_agent *self, void *state, const void *arg)
+{
+    (void)self;
+    *(const void **)state = arg;
+    return 0;
+}
+
+static const soma_behavior busy = {
+    .name = "busy",
+    .state_size = sizeof(struct hook *),
+    .init = busy_init,
+    .stop = busy_stop,
+    .handlers = SOMA_HANDLERS(SOMA_ON(item, on_item)),
+};
+
+static void test_stop_hooks_go_on(void **state)
+{
+    (void)state;
+    for (uint32_t round = 0; round < 50; round++) {
+        struct hook hook = {0};
+        atomic_store(&gate_open, true);
+        assert_int_equal(soma_system_open(&hook.system, NULL), 0);
+        for (uint32_t i = 0; i < 4; i++)
+            assert_int_equal(soma_spawn(hook.system, &busy, &hook, &hook.others[i]), 0);
+        soma_system *system = hook.system;
+        assert_int_equal(round % 2 ? soma_system_cancel(&system) : soma_system_close(&system), 0);
+        assert_int_equal(hook.closed, SOMA_ESTATE);
+    }
+}
+
+/* ---- other threads ---- */
+
+static void closing_sink(void *context, const soma_log_record *record)
+{
+    (void)record;
+    struct hook *hook = context;
+    soma_system *system = hook->system;
+    hook->closed = soma_system_close(&system);
+}
+
+static void test_close_from_sink(void **state)
+{
+    (void)state;
+    struct hook hook = {0};
+    const soma_options options = {.log_sink = closing_sink, .log_context = &hook};
+    assert_int_equal(soma_system_open(&hook.system, &options), 0);
+    soma_log_info(hook.system, "a record");
+    soma_system *system = hook.system;
+    assert_int_equal(soma_system_close(&system), 0);
+    assert_int_equal(hook.closed, SOMA_ESTATE);
+}
+
+static int on_never(soma_agent *self, void *state, const struct never *m)
+{
+    (void)state, (void)m;
+    return soma_reply_later(self) > 0 ? 0 : SOMA_ESTATE;
+}
+
+static const soma_behavior silent = {.name = "silent", .handlers = SOMA_HANDLERS(SOMA_ON(never, on_never))};
+
+struct caller {
+    soma_system *system;
+    soma_ref to;
+    atomic_bool calls;
+    int result;
+};
+
+static void *caller_main(void *argument)
+{
+    struct caller *caller = argument;
+    struct answer result;
+    atomic_store(&caller->calls, true);
+    caller->result = soma_call(caller->system, caller->to, SOMA_NEVER, &result, answer, never);
+    return NULL;
+}
+
+/* A call that waits ends with the system. */
+static void test_close_beside_call(void **state)
+{
+    (void)state;
+    for (uint32_t round = 0; round < test_load(200); round++) {
+        struct caller caller = {0};
+        soma_stats stats;
+        pthread_t thread;
+        assert_int_equal(soma_system_open(&caller.system, NULL), 0);
+        assert_int_equal(soma_spawn(caller.system, &silent, NULL, &caller.to), 0);
+        assert_int_equal(pthread_create(&thread, NULL, caller_main, &caller), 0);
+        do
+            assert_int_equal(soma_system_stats(caller.system, &stats), 0);
+        while (stats.spawned < 2); // its call has begun, and is anywhere in it
+        soma_system *system = caller.system;
+        assert_int_equal(round % 2 ? soma_system_cancel(&system) : soma_system_close(&system), 0);
+        pthread_join(thread, NULL);
+        assert_int_equal(caller.result, SOMA_ECLOSED);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cancel_muted),
+        cmocka_unit_test(test_drain_late_muted),
+        cmocka_unit_test(test_cancel_while_blocking_agents_are_born),
+        cmocka_unit_test(test_stop_hooks_go_on),
+        cmocka_unit_test(test_close_from_sink),
+        cmocka_unit_test(test_close_beside_call),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
