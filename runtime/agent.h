@@ -15,10 +15,14 @@ static inline soma_ref agent_ref(const soma_agent *agent)
     return (soma_ref){system->node, (uint32_t)(agent - system->slots.base), life_generation(u64_load(&agent->life))};
 }
 
-/* With few slots in all none is kept in a cache, where another thread couldn't have it. */
+/*
+ * With few slots in all none is kept in a cache, where another thread couldn't have it; nor by the worker of a blocking
+ * agent, which may soon be gone.
+ */
 static inline struct slot_cache *slot_cache_of(struct worker *worker)
 {
-    bool caches = worker_or_outside(worker) && worker->system->options.slots >= SLOTS_FOR_CACHES;
+    const soma_options *options = &worker->system->options;
+    bool caches = worker->index < options->workers && options->slots >= SLOTS_FOR_CACHES;
     return caches ? &worker->slots : NULL;
 }
 

@@ -8,6 +8,8 @@
 #define SLOTS_CHUNK 4096u    /* slots made usable at a time: 256 KiB */
 #define POPULATE_FROM 32768u /* slots: before, a few are enough */
 
+#define GENERATION_LAST (UINT32_MAX - 1) /* of a free slot that had all its agents, more than two thousand million */
+
 int slots_open(struct slots *slots, uint32_t capacity)
 {
     void *base = mmap(NULL, (size_t)capacity * sizeof(soma_agent), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -89,30 +91,28 @@ soma_agent *slots_take(struct slots *slots, struct slot_cache *cache, int *error
 {
     struct slot_cache none = {NULL, 0};
     struct slot_cache *from = cache ? cache : &none;
+    soma_agent *strays = NULL, *slot;
     for (;;) {
         if (!from->free)
             cache_fill(slots, from, cache ? SLOT_CACHE : 1, error);
-        soma_agent *slot = from->free;
+        slot = from->free;
         if (!slot)
-            return NULL;
-        *error = 0;
+            break;
         from->free = slot->free_next;
         from->count--;
         if (mailbox_hold(&slot->mailbox))
-            return slot;
-        // A free slot may be running for stray mail at this moment; then it can't be held, and another one serves.
-        slots_give(slots, NULL, slot);
-        spin_lock(&slots->busy);
-        slot = slot_fresh(slots, error);
-        if (slot) {
-            slot->free_next = from->free;
-            from->free = slot;
-            from->count++;
-        }
-        spin_unlock(&slots->busy);
-        if (!slot && !from->free)
-            return NULL;
+            break;
+        slot->free_next = strays; // it runs for stray mail at this moment: another one serves
+        strays = slot;
     }
+    while (strays) {
+        soma_agent *stray = strays;
+        strays = stray->free_next;
+        slots_give(slots, NULL, stray);
+    }
+    if (slot)
+        *error = 0;
+    return slot;
 }
 
 /* Half of a full cache goes back. */
@@ -130,6 +130,8 @@ static void cache_spill(struct slots *slots, struct slot_cache *cache)
 
 void slots_give(struct slots *slots, struct slot_cache *cache, soma_agent *slot)
 {
+    if (life_generation(u64_load(&slot->life)) == GENERATION_LAST)
+        return; // worn out: its generations would begin anew, and old refs reach new agents
     if (!cache) {
         spin_lock(&slots->busy);
         slot_return(slots, slot);

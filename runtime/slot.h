@@ -81,7 +81,8 @@ void slots_close(struct slots *slots);
  */
 soma_agent *slots_take(struct slots *slots, struct slot_cache *cache, int *error);
 
-/* Puts a slot back that nobody will run any more but for stray mail. The cache as in slots_take(). */
+/* Puts a slot back, unless it has had all the generations there are, that nobody will run any more but for stray mail.
+ * The cache as in slots_take(). */
 void slots_give(struct slots *slots, struct slot_cache *cache, soma_agent *slot);
 
 /* The slot that a ref names, NULL if there is none in memory. */
