@@ -10,11 +10,13 @@
 #include <soma/type.h>
 
 enum message_kind {
-    MESSAGE_PLAIN,    /* the message */
-    MESSAGE_SHARED,   /* a pointer to a soma_body */
-    MESSAGE_REQUEST,  /* the requester's handle, then the message */
-    MESSAGE_REPLY,    /* the requester's handle, then the message */
-    MESSAGE_ERROR,    /* the requester's handle, then an error: a reply that failed */
+    /* What can go to another node. */
+    MESSAGE_PLAIN,   /* the message */
+    MESSAGE_SHARED,  /* a pointer to a soma_body */
+    MESSAGE_REQUEST, /* the requester's handle, then the message; room for two words at least */
+    MESSAGE_REPLY,   /* the requester's handle, then the message */
+    MESSAGE_ERROR,   /* the requester's handle, then an error: a reply that failed */
+    /* What stays: pointers of this process. */
     MESSAGE_TIMER,    /* a struct timer whose message is for its own agent */
     MESSAGE_TIMEOUT,  /* a struct timer that stands for a pending request; in a mailbox: its time is over */
     MESSAGE_CALLBACK, /* a struct callback */
@@ -36,7 +38,7 @@ struct message {
     uint32_t generation; /* of the agent that it is for */
     uint8_t class;       /* of its block, see pool.h */
     uint8_t kind;        /* enum message_kind */
-    bool settled;        /* a request: somebody answers it. A callback: it ran */
+    bool settled;        /* a request: somebody answers it. A callback: it ran. An error: see request_refuse() */
     soma_ref sender;
     uint64_t body[];
 };

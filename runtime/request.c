@@ -124,20 +124,49 @@ int reply_fail(soma_system *system, struct worker *worker, soma_ref from, soma_r
 {
     struct message *message = message_new(worker, MESSAGE_ERROR, 2 * sizeof(uint64_t));
     if (!message)
-        return SOMA_ENOMEM; // the requester's timeout remains
+        return SOMA_ENOMEM;
     message->sender = from;
     message->body[0] = handle;
     message->body[1] = (uint64_t)(int64_t)error;
     return message_push(system, worker, requester, message);
 }
 
+static void request_become_error(struct message *request, int error)
+{
+    request->kind = MESSAGE_ERROR;
+    request->type = NULL;
+    request->body[1] = (uint64_t)(int64_t)error;
+}
+
+void request_fail(soma_system *system, struct worker *worker, soma_ref from, struct message *request, int error)
+{
+    soma_ref requester = request->sender;
+    request_become_error(request, error);
+    request->sender = from;
+    message_push(system, worker, requester, request);
+}
+
+void request_refuse(struct worker *worker, soma_ref self, struct message *request, int error)
+{
+    request->settled = true;
+    if (reply_fail(worker->system, worker_or_outside(worker), self, request->sender, request->body[0], error) ==
+        SOMA_ENOMEM)
+        request_become_error(request, error);
+}
+
+void request_refused(soma_system *system, struct worker *worker, soma_ref self, struct message *refused)
+{
+    soma_ref requester = refused->sender;
+    refused->settled = false;
+    refused->sender = self;
+    message_push(system, worker, requester, refused);
+}
+
 void request_handled(struct worker *worker, const soma_agent *agent, struct message *message, int error)
 {
     if (message->settled)
         return;
-    message->settled = true;
-    int reason = error < 0 || worker->exiting ? SOMA_EGONE : SOMA_ENOREPLY;
-    reply_fail(worker->system, worker_or_outside(worker), soma_self(agent), message->sender, message->body[0], reason);
+    request_refuse(worker, soma_self(agent), message, error < 0 || worker->exiting ? SOMA_EGONE : SOMA_ENOREPLY);
 }
 
 /* The request that is being handled, if it may be answered; else NULL. */
@@ -209,7 +238,7 @@ soma_handle soma_reply_later(soma_agent *self)
     struct message *asked = request_current(self);
     if (!asked)
         return SOMA_ESTATE;
-    struct message *kept = message_new(worker_or_outside(self->worker), MESSAGE_REQUEST, sizeof(uint64_t));
+    struct message *kept = message_new(worker_or_outside(self->worker), MESSAGE_REQUEST, 2 * sizeof(uint64_t));
     if (!kept)
         return SOMA_ENOMEM;
     kept->sender = asked->sender;
@@ -273,8 +302,9 @@ void pending_end(soma_agent *agent, int reason)
             timer_end(agent, timer_of(message));
             continue;
         }
-        if (!u32_load(&system->stopping))
-            reply_fail(system, worker, soma_self(agent), message->sender, message->body[0], SOMA_EGONE);
-        message_free(worker, message);
+        if (u32_load(&system->stopping))
+            message_free(worker, message);
+        else
+            request_fail(system, worker, soma_self(agent), message, SOMA_EGONE);
     }
 }

@@ -63,7 +63,8 @@ static inline int block_build(struct worker *worker, enum message_kind kind, uin
     size_t words = kind != MESSAGE_PLAIN, size = type->size;
     if (__builtin_expect(!type->flat, 0) && !(size = type_flat_size(type, body)))
         return SOMA_ETOOBIG;
-    struct message *message = block_new(worker, kind, size + words * sizeof(uint64_t));
+    // At least two words with the handle, so that a request's block can become the error that answers it.
+    struct message *message = block_new(worker, kind, words && size < sizeof(uint64_t) ? 16 : size + words * 8);
     if (__builtin_expect(!message, 0))
         return SOMA_ENOMEM;
     message->type = type;
@@ -134,10 +135,8 @@ static void letter_dead(soma_system *system, struct worker *worker, soma_ref sen
 void message_unhandled(struct worker *worker, soma_ref self, struct message *message)
 {
     letter_dead(worker->system, worker, message->sender, self, message->type, SOMA_EUNHANDLED);
-    if (message->kind != MESSAGE_REQUEST)
-        return;
-    message->settled = true;
-    reply_fail(worker->system, worker, self, message->sender, message->body[0], SOMA_EUNHANDLED);
+    if (message->kind == MESSAGE_REQUEST)
+        request_refuse(worker, self, message, SOMA_EUNHANDLED);
 }
 
 void message_dead(soma_system *system, struct worker *worker, soma_ref to, struct message *message, int reason)
@@ -149,9 +148,10 @@ void message_dead(soma_system *system, struct worker *worker, soma_ref to, struc
         break;
     case MESSAGE_REQUEST:
         letter_dead(system, worker, message->sender, to, message->type, reason);
-        if (!message->settled && !u32_load(&system->stopping))
-            reply_fail(system, worker, to, message->sender, message->body[0], reason);
-        break;
+        if (message->settled || u32_load(&system->stopping))
+            break;
+        request_fail(system, worker, to, message, reason);
+        return;
     case MESSAGE_REPLY:
     case MESSAGE_ERROR:
         count_outside_or(system, worker, offsetof(struct counters, late_replies));
@@ -192,7 +192,7 @@ int message_push(soma_system *system, struct worker *worker, soma_ref to, struct
         outbox_flush(worker); // what was sent before arrives before
     if (to.node && to.node != system->node) {
         const struct route *route = ptr_load(&system->route); // acquire: sees the route whole
-        if (route)
+        if (route && message->kind <= MESSAGE_ERROR)
             return route->carry(route->context, to, message);
         message_dead(system, worker, to, message, SOMA_ENOROUTE);
         return SOMA_ENOROUTE;
@@ -309,10 +309,19 @@ int soma_agent_send(soma_agent *self, soma_ref to, const soma_type *type, const 
     return send_from(worker->system, worker_or_outside(worker), agent_ref(self), to, type, body);
 }
 
+/* A handler may also send as from outside: what it has sent before as itself goes first. */
+static void outbox_flush_here(const soma_system *system)
+{
+    struct worker *worker = worker_here();
+    if (worker && worker->system == system && worker->outbox.count)
+        outbox_flush(worker);
+}
+
 int soma_system_send(soma_system *system, soma_ref to, const soma_type *type, const void *body)
 {
     if (!system || !type || !body)
         return SOMA_EINVAL;
+    outbox_flush_here(system);
     return send_from(system, NULL, SOMA_REF_NULL, to, type, body);
 }
 
@@ -333,6 +342,7 @@ int soma_post(soma_system *system, soma_ref to, int (*run)(soma_agent *self, voi
         message_dispose(NULL, message);
         return SOMA_ENOROUTE;
     }
+    outbox_flush_here(system);
     return message_push(system, NULL, to, message);
 }
 

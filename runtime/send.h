@@ -62,6 +62,16 @@ int reply_send(soma_system *system, struct worker *worker, soma_ref from, soma_r
 int reply_fail(soma_system *system, struct worker *worker, soma_ref from, soma_ref requester, uint64_t handle,
                int error);
 
+/* Answers a request with an error by its own block, which needs no memory. Takes the block. */
+void request_fail(soma_system *system, struct worker *worker, soma_ref from, struct message *request, int error);
+
+/*
+ * The same for a request that is being handled, whose block is still in a mailbox. Without memory for the answer the
+ * block becomes it, as a settled MESSAGE_ERROR, and request_refused() sends it once the mailbox has let go of it.
+ */
+void request_refuse(struct worker *worker, soma_ref self, struct message *request, int error);
+void request_refused(soma_system *system, struct worker *worker, soma_ref self, struct message *refused);
+
 /* The message that a block carries to a handler. */
 static inline const void *message_body(const struct message *message)
 {

@@ -57,7 +57,7 @@ static int message_deliver(struct worker *worker, soma_agent *agent, struct mess
         return callback->run(agent, agent->state, callback->arg);
     }
     case MESSAGE_READY:
-        return agent->dispatch->ready(agent, agent->state);
+        return agent->dispatch->ready ? agent->dispatch->ready(agent, agent->state) : 0; // it may have become another
     case MESSAGE_WAKE:
         return 0;
     default:
@@ -72,7 +72,6 @@ static int message_special(struct worker *worker, soma_agent *agent, struct mess
         agent_end(worker, agent, SOMA_EKILLED);
     if (life != life_of(message->generation))
         return 0;
-    worker->current = message;
     return message_deliver(worker, agent, message);
 }
 
@@ -83,7 +82,9 @@ static void message_finish(struct worker *worker, const soma_agent *agent, struc
     soma_ref self = {system->node, (uint32_t)(agent - system->slots.base), message->generation};
     if (message->kind == MESSAGE_TIMER && timer_of(message)->period && clock_again(system, timer_of(message)))
         return;
-    if (handled || message->kind == MESSAGE_TIMER || message->kind == MESSAGE_TIMEOUT)
+    if (message->kind == MESSAGE_ERROR && message->settled)
+        request_refused(system, worker, self, message);
+    else if (handled || message->kind == MESSAGE_TIMER || message->kind == MESSAGE_TIMEOUT)
         message_dispose(worker, message);
     else
         message_dead(system, worker, self, message, SOMA_EGONE);
@@ -155,7 +156,7 @@ static const char *message_name(const struct message *message)
     case MESSAGE_WATCH:
         return "a monitor";
     default:
-        return message->type->name;
+        return message->type ? message->type->name : "a signal";
     }
 }
 

@@ -10,9 +10,12 @@
 
 static atomic_long countdown; /* allocations until one fails; below 0: none will */
 static atomic_bool failed;
+static atomic_bool out; /* all fail */
 
 static bool fails(void)
 {
+    if (atomic_load(&out))
+        return true;
     if (atomic_load(&countdown) < 0 || atomic_fetch_sub(&countdown, 1) != 0)
         return false;
     atomic_store(&failed, true);
@@ -62,23 +65,39 @@ struct user {
     soma_ref other;
 };
 
+/* Exactly one answer to each request, whatever fails, though none has a timeout. */
+static atomic_int asked, answered;
+
 static int on_told(soma_agent *self, struct user *my, const struct told *m)
 {
     (void)self, (void)my, (void)m;
+    atomic_fetch_add(&answered, 1);
     return 0;
 }
 
 static int on_error(soma_agent *self, struct user *my, const int *error)
 {
     (void)self, (void)my, (void)error;
+    atomic_fetch_add(&answered, 1);
     return 0;
 }
+
+static void request(soma_agent *self, soma_ref to)
+{
+    soma_handle handle = soma_request(self, to, SOMA_NEVER, SOMA_THEN(told, on_told, on_error), ask, .n = 1);
+    atomic_fetch_add(&asked, handle > 0);
+}
+
+static const soma_behavior deaf = {.name = "deaf", .blocking = true}; // its thread allocates only to answer
 
 static int on_work(soma_agent *self, struct user *my, const struct work *m)
 {
     soma_handle timer = soma_after(self, SOMA_US, tick);
     soma_timer_name(self, timer, "tick");
-    soma_request(self, my->other, SOMA_SECOND, SOMA_THEN(told, on_told, on_error), ask, .n = m->n);
+    soma_ref child;
+    request(self, my->other);
+    if (m->n == 1 && !soma_spawn(self, &deaf, NULL, &child))
+        request(self, child);
     soma_agent_data_set(self, my);
     soma_log_level_set(self, SOMA_LOG_OFF);
     return 0;
@@ -178,6 +197,8 @@ static bool run_with(long n)
     atomic_store(&failed, false);
     atomic_store(&monitors, 0);
     atomic_store(&downs, 0);
+    atomic_store(&asked, 0);
+    atomic_store(&answered, 0);
     atomic_store(&countdown, n);
     int error = soma_system_open(&system, &(soma_options){.workers = 2, .log_sink = ignore});
     if (error)
@@ -187,6 +208,7 @@ static bool run_with(long n)
     atomic_store(&countdown, -1);
     assert_int_equal(soma_system_close(&system), 0);
     assert_int_equal(atomic_load(&downs), atomic_load(&monitors));
+    assert_int_equal(atomic_load(&answered), atomic_load(&asked));
     return atomic_load(&failed);
 }
 
@@ -200,8 +222,86 @@ static void test_each_allocation_fails_once(void **state)
     assert_false(run_with(-1));
 }
 
+/* ---- requests that fail when nothing is left to tell it with ---- */
+
+SOMA_MESSAGE(begin, (array, ref, others))
+
+static atomic_int told_of[32]; /* how often each error came */
+
+static int on_failed(soma_agent *self, void *state, const int *error)
+{
+    (void)self, (void)state;
+    atomic_fetch_add(&told_of[-*error], 1);
+    return 0;
+}
+
+static int on_told_never(soma_agent *self, void *state, const struct told *m)
+{
+    (void)self, (void)state, (void)m;
+    return 0;
+}
+
+static int on_ask_ignored(soma_agent *self, void *state, const struct ask *m)
+{
+    (void)self, (void)state, (void)m;
+    return 0;
+}
+
+static int on_ask_dies(soma_agent *self, void *state, const struct ask *m)
+{
+    (void)state, (void)m;
+    soma_agent_exit(self, 0);
+    return 0;
+}
+
+static const soma_behavior mute = {.name = "mute"};
+static const soma_behavior silent = {.name = "silent", .handlers = SOMA_HANDLERS(SOMA_ON(ask, on_ask_ignored))};
+static const soma_behavior dying = {.name = "dying", .handlers = SOMA_HANDLERS(SOMA_ON(ask, on_ask_dies))};
+
+/* Asks, and then takes all memory there is before anybody can answer: there is but one worker. */
+static int on_begin(soma_agent *self, void *state, const struct begin *m)
+{
+    (void)state;
+    for (uint32_t i = 0; i < m->others.count; i++)
+        soma_request(self, m->others.items[i], SOMA_NEVER, SOMA_THEN(told, on_told_never, on_failed), ask, .n = i);
+    atomic_store(&out, true);
+    while (!soma_send(self, soma_self(self), tick))
+        ;
+    return 0;
+}
+
+static int on_tick_enough(soma_agent *self, void *state, const struct tick *m)
+{
+    (void)self, (void)state, (void)m;
+    atomic_store(&out, false);
+    return 0;
+}
+
+static const soma_behavior taker = {.name = "taker",
+                                    .handlers = SOMA_HANDLERS(SOMA_ON(begin, on_begin), SOMA_ON(tick, on_tick_enough))};
+
+static void test_requests_fail_without_memory(void **state)
+{
+    (void)state;
+    soma_system *system;
+    soma_ref ref, others[3];
+    assert_int_equal(soma_system_open(&system, &(soma_options){.workers = 1, .log_sink = ignore}), 0);
+    assert_int_equal(soma_spawn(system, &taker, NULL, &ref), 0);
+    assert_int_equal(soma_spawn(system, &mute, NULL, &others[0]), 0);
+    assert_int_equal(soma_spawn(system, &silent, NULL, &others[1]), 0);
+    assert_int_equal(soma_spawn(system, &dying, NULL, &others[2]), 0);
+    assert_int_equal(soma_send(system, ref, begin, .others = {others, 3}), 0);
+    assert_int_equal(soma_system_close(&system), 0);
+    assert_int_equal(told_of[-SOMA_EUNHANDLED], 1);
+    assert_int_equal(told_of[-SOMA_ENOREPLY], 1);
+    assert_int_equal(told_of[-SOMA_EGONE], 1);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_each_allocation_fails_once)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_each_allocation_fails_once),
+        cmocka_unit_test(test_requests_fail_without_memory),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
