@@ -75,28 +75,29 @@ static int agent_make_ready(struct worker *worker, soma_ref self)
     return message ? message_push(worker->system, worker_or_outside(worker), self, message) : SOMA_ENOMEM;
 }
 
-/* Runs init as the agent, on this thread. Returns its error; the agent has ended then. *reason is why it ended, if so.
- */
-static int agent_init(struct worker *worker, soma_agent *agent, soma_ref self, const void *arg, int *reason)
+/* Runs init as the agent, on this thread. Returns its error; the agent has ended then. */
+static int agent_init(struct worker *worker, soma_agent *agent, soma_ref self, const void *arg)
 {
     const soma_behavior *behavior = agent->dispatch->behavior;
     struct message *outer = worker->current; // a spawn from a handler: its context comes back after
     bool outer_exiting = worker->exiting;
     int outer_reason = worker->exit_reason;
+    uint64_t outer_tag = worker->tag;
     worker->current = NULL;
     worker->exiting = false;
+    worker->tag = 0;
 
     int error = agent->dispatch->ready ? agent_make_ready(worker, self) : 0;
     if (!error && behavior->init)
         error = behavior->init(agent, agent->state, arg);
     error = error < 0 ? error : 0;
-    *reason = error ? error : worker->exit_reason;
     if (error || worker->exiting)
-        agent_end(worker, agent, *reason);
+        agent_end(worker, agent, error ? error : worker->exit_reason);
 
     worker->current = outer;
     worker->exiting = outer_exiting;
     worker->exit_reason = outer_reason;
+    worker->tag = outer_tag;
     return error;
 }
 
@@ -112,18 +113,57 @@ static int dispatch_of(struct worker *worker, const soma_behavior *behavior, con
     return error;
 }
 
-/* Memory for an agent: its state, a held slot, and a thread if it blocks. */
-static int agent_alloc(struct worker *worker, const soma_behavior *behavior, void **state, soma_agent **agent)
+/* What a spawn that watches, see monitor.h, does with the new agent before its init. A handle, or an error. */
+typedef int64_t watch_fn(soma_agent *self, soma_agent *agent, soma_ref ref);
+
+struct spawner {
+    struct worker *worker;
+    soma_agent *self; /* who watches, if one does */
+    watch_fn *watch;
+    int64_t handle; /* what it gave */
+};
+
+/* What a held agent has beside its state: a thread if it blocks, one that watches it. */
+static int agent_equip(struct spawner *from, soma_agent *agent, const soma_behavior *behavior)
 {
-    soma_system *system = worker->system;
+    soma_system *system = from->worker->system;
+    if (behavior->blocking) {
+        if (!extension_need(agent))
+            return SOMA_ENOMEM;
+        agent->extension->blocking = true;
+        int error = system->driver.runnable ? 0 : blocking_start(system, agent);
+        if (error)
+            return error;
+    }
+    if (!from->watch)
+        return 0;
+    const soma_ref ref = {system->node, (uint32_t)(agent - system->slots.base),
+                          life_generation(u64_load(&agent->life)) + 1};
+    from->handle = from->watch(from->self, agent, ref);
+    if (from->handle < 0 && agent->extension && agent->extension->own)
+        blocking_end(agent->extension->own);
+    return from->handle < 0 ? (int)from->handle : 0;
+}
+
+/* The init failed, so the spawner hears of it only by the error: what watched goes, and its word will find nothing. */
+static void spawn_unwatch(struct spawner *from)
+{
+    if (from->watch)
+        message_free(worker_or_outside(from->worker), pending_remove(from->self, from->handle));
+}
+
+/* A held slot with all that an agent needs before its init. */
+static int agent_alloc(struct spawner *from, const soma_behavior *behavior, void **state, soma_agent **agent)
+{
+    struct worker *worker = from->worker;
     int error = 0;
     *state = behavior->state_size ? state_new(worker, behavior->state_size) : NULL;
     if (behavior->state_size && !*state)
         return SOMA_ENOMEM;
-    *agent = slots_take(&system->slots, slot_cache_of(worker), &error);
-    if (*agent && behavior->blocking && !system->driver.runnable) {
-        error = blocking_start(system, *agent);
-        if (error) {
+    *agent = slots_take(&worker->system->slots, slot_cache_of(worker), &error);
+    if (*agent) {
+        error = agent_equip(from, *agent, behavior);
+        if (error) { // it has not begun to live
             extension_free(*agent);
             agent_unhold(worker, *agent);
         }
@@ -133,41 +173,34 @@ static int agent_alloc(struct worker *worker, const soma_behavior *behavior, voi
     return error;
 }
 
-/* Up to its init, which may fail: then the agent has ended. It is held on return, unless there is none (NULL). */
-static int agent_spawn_held(struct worker *worker, const soma_behavior *behavior, const void *arg, soma_agent **agent,
-                            soma_ref *self, int *reason)
+static int agent_spawn(struct spawner *from, const soma_behavior *behavior, const void *arg, soma_ref *ref)
 {
+    struct worker *worker = from->worker;
     soma_system *system = worker->system;
     const struct dispatch *dispatch;
-    *agent = NULL;
+    if (ref)
+        *ref = SOMA_REF_NULL;
     int error = u32_load(&system->closing) ? SOMA_ECLOSED : dispatch_of(worker, behavior, &dispatch);
     if (error)
         return error;
     if (behavior->state_size > UINT32_MAX)
         return SOMA_ETOOBIG;
     void *state;
-    soma_agent *held;
-    error = agent_alloc(worker, behavior, &state, &held);
+    soma_agent *agent;
+    error = agent_alloc(from, behavior, &state, &agent);
     if (error)
         return error;
-    *agent = held;
-    *self = agent_begin(system, worker, held, dispatch, state);
+    soma_ref self = agent_begin(system, worker, agent, dispatch, state);
     if (worker_or_outside(worker))
         counter_add(&worker->counters.spawned, 1);
     else
         u64_add(&system->outside.spawned, 1);
-    return agent_init(worker, held, *self, arg, reason);
-}
-
-static int agent_spawn(struct worker *worker, const soma_behavior *behavior, const void *arg, soma_ref *ref)
-{
-    soma_agent *agent;
-    soma_ref self;
-    int reason, error = agent_spawn_held(worker, behavior, arg, &agent, &self, &reason);
-    if (agent)
-        agent_unhold(worker, agent);
-    if (ref)
-        *ref = error ? SOMA_REF_NULL : self;
+    error = agent_init(worker, agent, self, arg);
+    if (error)
+        spawn_unwatch(from);
+    else if (ref)
+        *ref = self;
+    agent_unhold(worker, agent);
     return error;
 }
 
@@ -175,7 +208,7 @@ int soma_agent_spawn(soma_agent *self, const soma_behavior *behavior, const void
 {
     if (ref)
         *ref = SOMA_REF_NULL;
-    return self ? agent_spawn(self->worker, behavior, arg, ref) : SOMA_EINVAL;
+    return self ? agent_spawn(&(struct spawner){.worker = self->worker}, behavior, arg, ref) : SOMA_EINVAL;
 }
 
 int soma_system_spawn(soma_system *system, const soma_behavior *behavior, const void *arg, soma_ref *ref)
@@ -186,42 +219,29 @@ int soma_system_spawn(soma_system *system, const soma_behavior *behavior, const 
         return SOMA_EINVAL;
     struct worker guest; // only what init can reach; see worker.h
     worker_guest(&guest, system);
-    return agent_spawn(&guest, behavior, arg, ref);
+    return agent_spawn(&(struct spawner){.worker = &guest}, behavior, arg, ref);
 }
 
-/* Spawns, and sees to it that the spawner is told of the end, before anything else can happen to the new agent. */
 static int64_t agent_spawn_watched(soma_agent *self, const soma_behavior *behavior, const void *arg, soma_ref *ref,
-                                   bool linked)
+                                   watch_fn *watch)
 {
-    soma_agent *agent;
-    soma_ref there;
     if (ref)
         *ref = SOMA_REF_NULL;
     if (!self)
         return SOMA_EINVAL;
-    struct worker *worker = self->worker;
-    int reason;
-    int64_t result = agent_spawn_held(worker, behavior, arg, &agent, &there, &reason);
-    if (!result) {
-        result = linked ? link_spawned(self, agent, there, reason) : monitor_spawned(self, agent, there, reason);
-        if (result < 0 && life_alive(u64_load(&agent->life)))
-            agent_end(worker, agent, (int)result);
-    }
-    if (agent)
-        agent_unhold(worker, agent);
-    if (ref && result >= 0)
-        *ref = there;
-    return result;
+    struct spawner from = {.worker = self->worker, .self = self, .watch = watch};
+    int error = agent_spawn(&from, behavior, arg, ref);
+    return error ? error : from.handle;
 }
 
 soma_handle soma_spawn_monitor(soma_agent *self, const soma_behavior *behavior, const void *arg, soma_ref *ref)
 {
-    return agent_spawn_watched(self, behavior, arg, ref, false);
+    return agent_spawn_watched(self, behavior, arg, ref, monitor_spawned);
 }
 
 int soma_spawn_link(soma_agent *self, const soma_behavior *behavior, const void *arg, soma_ref *ref)
 {
-    int64_t result = agent_spawn_watched(self, behavior, arg, ref, true);
+    int64_t result = agent_spawn_watched(self, behavior, arg, ref, link_spawned);
     return result < 0 ? (int)result : 0;
 }
 
@@ -285,6 +305,8 @@ int soma_become(soma_agent *self, const soma_behavior *behavior)
         return SOMA_EINVAL;
     if (behavior->state_size > self->state_size)
         return SOMA_ETOOBIG;
+    if (behavior->blocking && !(self->extension && self->extension->blocking))
+        return SOMA_ESTATE;
     return dispatch_get(&self->worker->system->dispatches, behavior, &self->dispatch);
 }
 

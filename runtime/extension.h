@@ -38,7 +38,8 @@ struct extension {
     bool traps;              /* exits of linked agents come as messages */
     struct message *watches; /* who is told of its end, see monitor.h */
     struct failure *failure;
-    struct worker *own; /* the thread of a blocking agent */
+    bool blocking;      /* spawned as a blocking agent */
+    struct worker *own; /* its thread, where there are threads */
 };
 
 /* The agent's extension, made if there is none; NULL when memory is out. */

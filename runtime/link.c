@@ -1,4 +1,15 @@
-/* Links; see monitor.h. */
+/*
+ * Links; see monitor.h. An end of a link knows the other end's handle once a message from there has told it.
+ *
+ * Calls of both sides may cross, and still both ends must be there or none. What makes an end:
+ *  - soma_link: the *asking* end; its MESSAGE_LINK tells its handle. The asked agent makes the other end when that
+ *    arrives, unless it has one: then it asked itself meanwhile, and the two ends belong together.
+ * What takes it away:
+ *  - a MESSAGE_EXIT, whichever end it meant: the other agent is no more.
+ *  - a MESSAGE_UNLINK, if it names this end as the other one, or comes from the end for which this one was made. Else
+ *    this is an asking end that its sender did not know yet: the MESSAGE_LINK is still on its way there, and makes a
+ * new other end.
+ */
 #include "runtime/link.h"
 #include "runtime/agent.h"
 #include "runtime/extension.h"
@@ -9,8 +20,12 @@
 
 /* What a link's block holds, on either side. Its header's sender is the other agent. */
 struct link {
-    uint64_t handle;           /* of the link on the other side; 0 as long as that is not known */
-    struct soma_exited exited; /* once it is on its way */
+    uint64_t handle; /* of the other end; 0 as long as that is not known */
+    union {
+        bool asking;               /* while it is pending */
+        uint64_t sender_handle;    /* as a MESSAGE_UNLINK: of the end that sent it */
+        struct soma_exited exited; /* as a MESSAGE_EXIT */
+    };
 };
 
 static struct link *link_of(struct message *message)
@@ -23,7 +38,7 @@ struct message *link_carried(const struct message *courier)
     return (struct message *)(uintptr_t)courier->body[1];
 }
 
-/* The agent's side of its link with another; *handle gets what it is among the pending. NULL if there is none. */
+/* The agent's end of its link with another; *handle gets what it is among the pending. NULL if there is none. */
 static struct message *link_find(const soma_agent *agent, soma_ref other, int64_t *handle)
 {
     const struct extension *extension = agent->extension;
@@ -37,22 +52,22 @@ static struct message *link_find(const soma_agent *agent, soma_ref other, int64_
     return NULL;
 }
 
-/* The same for what came from the other side, which may know the handle. Takes it out of the pending. */
-static struct message *link_take(soma_agent *agent, const struct message *from)
+/* The same for a message from the other end, which mostly knows the handle. */
+static struct message *link_find_for(const soma_agent *agent, const struct message *from, int64_t *handle)
 {
-    int64_t handle = (int64_t)from->body[0];
-    struct message *link = handle ? pending_find(agent, handle) : link_find(agent, from->sender, &handle);
-    if (!link || link->kind != MESSAGE_LINKED || !soma_ref_equal(link->sender, from->sender))
-        return NULL;
-    return pending_remove(agent, handle);
+    *handle = (int64_t)from->body[0];
+    struct message *link = pending_find(agent, *handle);
+    bool found = link && link->kind == MESSAGE_LINKED && soma_ref_equal(link->sender, from->sender);
+    return found ? link : link_find(agent, from->sender, handle);
 }
 
-/* Enters one side. A handle, or SOMA_ENOMEM, and the block is still the caller's. */
+/* Enters one end. A handle, or SOMA_ENOMEM, and the block is still the caller's. */
 static int64_t link_add(soma_agent *agent, struct message *link, soma_ref other, uint64_t handle)
 {
     link->kind = MESSAGE_LINKED;
     link->sender = other;
     link_of(link)->handle = handle;
+    link_of(link)->asking = !handle;
     return pending_add(agent, link);
 }
 
@@ -120,19 +135,14 @@ int soma_link(soma_agent *self, soma_ref agent)
     return 0;
 }
 
-int64_t link_spawned(soma_agent *self, soma_agent *agent, soma_ref ref, int reason)
+int64_t link_spawned(soma_agent *self, soma_agent *agent, soma_ref ref)
 {
     struct worker *worker = worker_or_outside(self->worker);
     struct message *mine = link_new(worker), *theirs = link_new(worker);
     int64_t handle = mine && theirs ? link_add(self, mine, ref, 0) : SOMA_ENOMEM;
-    if (handle > 0 && !life_alive(u64_load(&agent->life))) {
-        link_of(theirs)->handle = (uint64_t)handle;
-        link_exit(self->worker->system, worker, ref, soma_self(self), theirs, reason, NULL);
-        return handle;
-    }
     int64_t other = handle > 0 ? link_add(agent, theirs, soma_self(self), (uint64_t)handle) : SOMA_ENOMEM;
     if (other > 0) {
-        link_of(mine)->handle = (uint64_t)other;
+        *link_of(mine) = (struct link){.handle = (uint64_t)other};
         return handle;
     }
     if (handle > 0)
@@ -152,6 +162,7 @@ int soma_unlink(soma_agent *self, soma_ref agent)
         return self ? SOMA_ENOENT : SOMA_EINVAL;
     pending_remove(self, handle);
     link->kind = MESSAGE_UNLINK;
+    link_of(link)->sender_handle = (uint64_t)handle;
     link->sender = soma_self(self);
     message_push(self->worker->system, worker_or_outside(self->worker), agent, link);
     return 0;
@@ -171,7 +182,7 @@ int soma_trap_exits(soma_agent *self, bool trap)
 
 /* ---- what arrives ---- */
 
-/* The other side has linked: with the block that it brought, unless both have done so at once. */
+/* The other side has asked: with the block that it brought, unless both have done so at once. */
 static void link_accept(struct worker *worker, soma_agent *agent, struct message *courier)
 {
     struct message *theirs = link_carried(courier);
@@ -189,10 +200,10 @@ static void link_accept(struct worker *worker, soma_agent *agent, struct message
 
 static int exit_deliver(struct worker *worker, soma_agent *agent, struct message *message)
 {
-    struct message *link = link_take(agent, message);
-    if (!link)
+    int64_t handle;
+    if (!link_find_for(agent, message, &handle))
         return 0;
-    message_free(worker_or_outside(worker), link);
+    message_free(worker_or_outside(worker), pending_remove(agent, handle));
     const struct soma_exited *exited = message_body(message);
     if (agent->extension->traps)
         return message_handle(worker, agent, message, exited);
@@ -201,16 +212,27 @@ static int exit_deliver(struct worker *worker, soma_agent *agent, struct message
     return 0;
 }
 
+/* Takes the end away that the message means, see above. */
+static void unlink_deliver(struct worker *worker, soma_agent *agent, struct message *message)
+{
+    int64_t handle, meant = (int64_t)message->body[0];
+    struct message *link = link_find_for(agent, message, &handle);
+    if (!link)
+        return;
+    bool known = link_of(link)->handle == link_of(message)->sender_handle;
+    if (meant == handle || (known && !link_of(link)->asking))
+        message_free(worker_or_outside(worker), pending_remove(agent, handle));
+    else if (known)
+        link_of(link)->handle = 0;
+}
+
 int link_deliver(struct worker *worker, soma_agent *agent, struct message *message)
 {
     if (message->kind == MESSAGE_EXIT)
         return exit_deliver(worker, agent, message);
-    if (message->kind == MESSAGE_LINK) {
+    if (message->kind == MESSAGE_LINK)
         link_accept(worker, agent, message);
-        return 0;
-    }
-    struct message *link = link_take(agent, message);
-    if (link)
-        message_free(worker_or_outside(worker), link);
+    else
+        unlink_deliver(worker, agent, message);
     return 0;
 }

@@ -4,10 +4,10 @@
 #include "runtime/extension.h"
 #include "runtime/link.h"
 #include "runtime/send.h"
+#include "runtime/text.h"
 #include <soma/error.h>
 #include <soma/monitor.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -142,20 +142,14 @@ static void watch_remove(struct worker *worker, soma_agent *agent, struct messag
     message_free(worker_or_outside(worker), watch);
 }
 
-int64_t monitor_spawned(soma_agent *watcher, soma_agent *agent, soma_ref ref, int reason)
+int64_t monitor_spawned(soma_agent *watcher, soma_agent *agent, soma_ref ref)
 {
-    struct worker *worker = watcher->worker;
-    bool alive = life_alive(u64_load(&agent->life));
     struct message *watch;
-    if (alive && !extension_need(agent)) // so that watch_add can't fail
+    if (!extension_need(agent)) // so that watch_add can't fail
         return SOMA_ENOMEM;
     int64_t handle = monitor_new(watcher, ref, &watch);
-    if (handle < 0)
-        return handle;
-    if (alive)
-        watch_add(worker, agent, watch);
-    else
-        watch_fire(worker->system, worker_or_outside(worker), ref, watch, reason, NULL);
+    if (handle > 0)
+        watch_add(watcher->worker, agent, watch);
     return handle;
 }
 
@@ -223,6 +217,12 @@ int monitor_deliver(struct worker *worker, soma_agent *agent, struct message *me
     }
 }
 
+/* A courier is dropped without a word: frees what it carries. */
+static void monitor_drop(struct worker *worker, struct message *message)
+{
+    message_free(worker, message->kind == MESSAGE_WATCH ? watch_carried(message) : link_carried(message));
+}
+
 void monitor_dead(soma_system *system, struct worker *worker, soma_ref to, struct message *message, int reason)
 {
     if (u32_load(&system->stopping))
@@ -231,11 +231,6 @@ void monitor_dead(soma_system *system, struct worker *worker, soma_ref to, struc
         watch_fire(system, worker, to, watch_carried(message), reason, NULL);
     else
         link_fail(system, worker, to, message, reason);
-}
-
-void monitor_drop(struct worker *worker, struct message *message)
-{
-    message_free(worker, message->kind == MESSAGE_WATCH ? watch_carried(message) : link_carried(message));
 }
 
 /* ---- saying why ---- */
@@ -258,8 +253,7 @@ int soma_fail(soma_agent *self, int code, const char *format, ...)
     extension->failure->code = code;
     va_list arguments;
     va_start(arguments, format);
-    if (vsnprintf(extension->failure->text, sizeof(extension->failure->text), format, arguments) < 0)
-        snprintf(extension->failure->text, sizeof(extension->failure->text), "%s", format);
+    text_format(extension->failure->text, sizeof(extension->failure->text), format, arguments);
     va_end(arguments);
     return code;
 }

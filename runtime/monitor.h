@@ -8,7 +8,7 @@
  * that ends first becomes the MESSAGE_UNWATCH that takes the watch out; both went the same way, so it finds it there.
  *
  * A link is a MESSAGE_LINKED among the pending of either agent. At the end of one it becomes the MESSAGE_EXIT to the
- * other, at soma_unlink the MESSAGE_UNLINK.
+ * other, at soma_unlink the MESSAGE_UNLINK. How calls of both sides that cross are settled is said in link.c.
  */
 #ifndef RUNTIME_MONITOR_H
 #define RUNTIME_MONITOR_H
@@ -23,19 +23,15 @@ int monitor_deliver(struct worker *worker, soma_agent *agent, struct message *me
 /* A courier has reached nobody: what it carries goes back. The courier stays. */
 void monitor_dead(soma_system *system, struct worker *worker, soma_ref to, struct message *message, int reason);
 
-/* A courier is dropped without a word: frees what it carries. */
-void monitor_drop(struct worker *worker, struct message *message);
-
 /* At an agent's end: tells who watches it. */
 void watches_end(soma_agent *agent, int reason);
 
 /* At an agent's end: what was among its pending as a monitor or link. Takes the block. */
 void monitor_end(soma_agent *agent, struct message *message, int reason);
 
-/* Between a spawn's init and its first turn; `reason` is that of one that has ended in its init. A handle, or
- * SOMA_ENOMEM. */
-int64_t monitor_spawned(soma_agent *watcher, soma_agent *agent, soma_ref ref, int reason);
-int64_t link_spawned(soma_agent *self, soma_agent *agent, soma_ref ref, int reason);
+/* For an agent that is being spawned, held and before its init. The spawner's handle, or SOMA_ENOMEM. */
+int64_t monitor_spawned(soma_agent *watcher, soma_agent *agent, soma_ref ref);
+int64_t link_spawned(soma_agent *self, soma_agent *agent, soma_ref ref);
 
 /* What the agent said with soma_fail() of this reason; NULL if nothing. */
 const char *failure_text(const soma_agent *agent, int reason);

@@ -154,9 +154,10 @@ SOMA_API soma_system *soma_agent_system(const soma_agent *self);
 SOMA_API void soma_agent_exit(soma_agent *self, int reason);
 
 /**
- * Swaps the handlers: from the next message on, `behavior`'s table, fallback and stop count; the state stays as it is.
- * Only the agent itself may call it.
- * @return 0, SOMA_EINVAL (NULL), SOMA_ETOOBIG (it needs a larger state than the agent has), SOMA_ENOMEM
+ * Swaps the handlers: from the next message on, `behavior`'s table, hooks and methods count, all but its init, which
+ * does not run; the state stays as it is. Only the agent itself may call it.
+ * @return 0, SOMA_EINVAL (NULL or nameless), SOMA_ETOOBIG (it needs a larger state than the agent has), SOMA_ESTATE (it
+ *         is blocking, and the agent was not spawned as one, so has no thread to block), SOMA_ENOMEM
  */
 SOMA_API int soma_become(soma_agent *self, const soma_behavior *behavior);
 

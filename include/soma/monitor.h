@@ -72,7 +72,8 @@ SOMA_API int soma_spawn_link(soma_agent *self, const soma_behavior *behavior, co
 
 /**
  * Says why the agent is about to fail: `return soma_fail(self, SOMA_EFORMAT, "line %u is torn", line);`. The text is
- * logged when the agent ends with this code, and comes with the down and exit messages; it has at most 255 bytes.
+ * logged when the agent ends with this code, and comes with the down and exit messages. Like a log line it is cleaned
+ * of control characters, and ends in "..." if it has more than 255 bytes.
  * @param self the agent; only it may call
  * @param code a negative number
  * @param format as for printf

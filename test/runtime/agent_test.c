@@ -222,6 +222,101 @@ static void test_become_and_base(void **state)
     assert_int_equal(stats.dead_letters, 1);
 }
 
+static int adder_ready(soma_agent *self, void *state)
+{
+    (void)self;
+    atomic_fetch_add(&((struct adder *)state)->report->other, 1);
+    return 0;
+}
+
+static int changes_init(soma_agent *self, void *state, const void *arg)
+{
+    adder_init(self, state, arg);
+    return soma_become(self, &adder);
+}
+
+static int on_change_to_blocking(soma_agent *self, struct adder *my, const struct change *m)
+{
+    (void)m;
+    static const soma_behavior blocking = {.name = "blocking", .blocking = true};
+    atomic_store(&my->report->reason, soma_become(self, &blocking));
+    return 0;
+}
+
+static const soma_behavior changes = {
+    .name = "changes", .state_size = sizeof(struct adder), .init = changes_init, .ready = adder_ready};
+
+static const soma_behavior patient = {.name = "patient",
+                                      .state_size = sizeof(struct adder),
+                                      .init = adder_init,
+                                      .handlers = SOMA_HANDLERS(SOMA_ON(change, on_change_to_blocking))};
+
+/* In its init already, away from a behavior whose ready hook was due; and never to one that would block its worker. */
+static void test_become_early(void **state)
+{
+    (void)state;
+    struct report report;
+    soma_ref ref;
+    soma_system *system = open_one(&report, &changes, &ref);
+    soma_send(system, ref, add, .n = 1);
+    assert_int_equal(soma_system_close(&system), 0);
+    assert_int_equal(report.sum, 1);
+    assert_int_equal(report.other, 0);
+    system = open_one(&report, &patient, &ref);
+    soma_send(system, ref, change);
+    assert_int_equal(soma_system_close(&system), 0);
+    assert_int_equal(report.reason, SOMA_ESTATE);
+}
+
+/* ---- sending in one's own name and as from outside ---- */
+
+static int post_add(soma_agent *self, void *state, void *arg)
+{
+    (void)self;
+    struct report *report = ((struct adder *)state)->report;
+    atomic_store(&report->sum, atomic_load(&report->sum) * 10 + (unsigned int)(uintptr_t)arg);
+    return 0;
+}
+
+static int on_digit(soma_agent *self, struct adder *my, const struct add *m)
+{
+    return post_add(self, my, (void *)(uintptr_t)m->n);
+}
+
+static int on_pass_mixed(soma_agent *self, struct adder *my, const struct pass *m)
+{
+    (void)my;
+    soma_system *system = soma_agent_system(self);
+    for (uint32_t n = 1; n <= 3; n++)
+        soma_send(self, m->to, add, .n = n);
+    soma_post(system, m->to, post_add, (void *)(uintptr_t)4, NULL);
+    soma_send(self, m->to, add, .n = 5);
+    soma_send(self, m->to, add, .n = 6);
+    soma_send(system, m->to, add, .n = 7);
+    return 0;
+}
+
+static const soma_behavior digits = {.name = "digits",
+                                     .state_size = sizeof(struct adder),
+                                     .init = adder_init,
+                                     .handlers = SOMA_HANDLERS(SOMA_ON(add, on_digit))};
+
+static const soma_behavior mixed = {.name = "mixed", .handlers = SOMA_HANDLERS(SOMA_ON(pass, on_pass_mixed))};
+
+static void test_order_of_one_handler(void **state)
+{
+    (void)state;
+    struct report report = {0};
+    soma_system *system;
+    soma_ref to, from;
+    assert_int_equal(soma_system_open(&system, &(soma_options){.workers = 1}), 0); // busy, so it collects what it sends
+    assert_int_equal(soma_spawn(system, &digits, &report, &to), 0);
+    assert_int_equal(soma_spawn(system, &mixed, NULL, &from), 0);
+    assert_int_equal(soma_send(system, from, pass, .to = to), 0);
+    assert_int_equal(soma_system_close(&system), 0);
+    assert_int_equal(report.sum, 1234567);
+}
+
 static void test_sender(void **state)
 {
     (void)state;
@@ -295,6 +390,8 @@ int main(void)
                                        cmocka_unit_test(test_kill),
                                        cmocka_unit_test(test_exit_in_stop_hurts_nobody),
                                        cmocka_unit_test(test_become_and_base),
+                                       cmocka_unit_test(test_become_early),
+                                       cmocka_unit_test(test_order_of_one_handler),
                                        cmocka_unit_test(test_sender),
                                        cmocka_unit_test(test_forged_refs_are_harmless),
                                        cmocka_unit_test(test_spawn_errors)};
