@@ -9,6 +9,7 @@
 #include "runtime/pressure.h"
 #include "runtime/request.h"
 #include <soma/error.h>
+#include <soma/log.h>
 #include <soma/monitor.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,6 +92,9 @@ static int agent_init(struct worker *worker, soma_agent *agent, soma_ref self, c
     if (!error && behavior->init)
         error = behavior->init(agent, agent->state, arg);
     error = error < 0 ? error : 0;
+    const char *text = error ? failure_text(agent, error) : NULL;
+    if (text)
+        soma_log_warning(agent, "its init failed: %s (%d)", text, error);
     if (error || worker->exiting)
         agent_end(worker, agent, error ? error : worker->exit_reason);
 
@@ -180,7 +184,8 @@ static int agent_spawn(struct spawner *from, const soma_behavior *behavior, cons
     const struct dispatch *dispatch;
     if (ref)
         *ref = SOMA_REF_NULL;
-    int error = u32_load(&system->closing) ? SOMA_ECLOSED : dispatch_of(worker, behavior, &dispatch);
+    bool closed = u32_load(worker_or_outside(worker) ? &system->stopping : &system->closing);
+    int error = closed ? SOMA_ECLOSED : dispatch_of(worker, behavior, &dispatch);
     if (error)
         return error;
     if (behavior->state_size > UINT32_MAX)
@@ -217,9 +222,13 @@ int soma_system_spawn(soma_system *system, const soma_behavior *behavior, const 
         *ref = SOMA_REF_NULL;
     if (!system)
         return SOMA_EINVAL;
-    struct worker guest; // only what init can reach; see worker.h
+    struct worker guest, *here = worker_here();
     worker_guest(&guest, system);
-    return agent_spawn(&(struct spawner){.worker = &guest}, behavior, arg, ref);
+    if (!here || here->system != system) // init may not do what a handler may not, whoever runs it
+        worker_enter(&guest);
+    int error = agent_spawn(&(struct spawner){.worker = &guest}, behavior, arg, ref);
+    worker_enter(here);
+    return error;
 }
 
 static int64_t agent_spawn_watched(soma_agent *self, const soma_behavior *behavior, const void *arg, soma_ref *ref,

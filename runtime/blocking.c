@@ -93,6 +93,7 @@ void blocking_stop(soma_system *system)
 {
     pthread_mutex_lock(&system->lock);
     for (struct worker *own = system->blocking; own; own = own->own_next) {
+        u32_store(&own->leave, 1);
         u32_store(&own->awake, 1);
         futex_wake(&own->awake);
     }

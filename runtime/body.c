@@ -24,9 +24,10 @@ int soma_body_copy(soma_body **body, const soma_type *type, const void *message)
     *body = NULL;
     if (!type || !message)
         return SOMA_EINVAL;
-    size_t size = type_flat_size(type, message);
-    if (!size)
-        return SOMA_ETOOBIG;
+    size_t size;
+    int error = type_flat_size(type, message, &size);
+    if (error)
+        return error;
     *body = body_alloc(type, size, false);
     if (!*body)
         return SOMA_ENOMEM;

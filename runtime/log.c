@@ -30,6 +30,8 @@ int soma_log_level_parse(const char *name, soma_log_level *level)
 void soma_log_stderr(void *context, const soma_log_record *record)
 {
     (void)context;
+    if (!record)
+        return;
     time_t seconds = (time_t)(record->time / 1000000000u);
     struct tm parts;
     char date[32];

@@ -241,6 +241,12 @@ const char *failure_text(const soma_agent *agent, int reason)
     return extension && extension->failure && extension->failure->code == reason ? extension->failure->text : NULL;
 }
 
+void failure_forget(soma_agent *agent)
+{
+    if (agent->extension && agent->extension->failure)
+        agent->extension->failure->code = 0;
+}
+
 int soma_fail(soma_agent *self, int code, const char *format, ...)
 {
     if (!self || code >= 0 || !format)
@@ -251,6 +257,7 @@ int soma_fail(soma_agent *self, int code, const char *format, ...)
     if (!extension || !extension->failure)
         return code; // it fails all the same, in silence
     extension->failure->code = code;
+    self->worker->failing = true;
     va_list arguments;
     va_start(arguments, format);
     text_format(extension->failure->text, sizeof(extension->failure->text), format, arguments);

@@ -33,6 +33,9 @@ void monitor_end(soma_agent *agent, struct message *message, int reason);
 int64_t monitor_spawned(soma_agent *watcher, soma_agent *agent, soma_ref ref);
 int64_t link_spawned(soma_agent *self, soma_agent *agent, soma_ref ref);
 
+/* It did not end by what it said. */
+void failure_forget(soma_agent *agent);
+
 /* What the agent said with soma_fail() of this reason; NULL if nothing. */
 const char *failure_text(const soma_agent *agent, int reason);
 

@@ -1,7 +1,9 @@
 /* Where an option's value comes from: the code, else the environment, else the default. */
 #include "runtime/options.h"
+#include "runtime/text.h"
 #include <errno.h>
 #include <soma/error.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -28,16 +30,24 @@ static int environment_read(const char *variable, uint32_t *value)
     return 0;
 }
 
-static int option_resolve(const struct option *option)
+static int option_resolve(const struct option *option, bool *environment)
 {
-    if (!*option->value) {
-        int error = environment_read(option->variable, option->value);
-        if (error)
-            return error;
-    }
-    if (!*option->value)
+    *environment = !*option->value;
+    int error = *option->value ? 0 : environment_read(option->variable, option->value);
+    if (!error && !*option->value)
         *option->value = option->fallback;
-    return *option->value > option->limit ? SOMA_ETOOBIG : 0;
+    return !error && *option->value > option->limit ? SOMA_ETOOBIG : error;
+}
+
+/* Who set a variable and who calls are seldom the same, so the error alone would not be found. */
+static void environment_blame(const soma_options *options, const struct driver *driver, const char *variable, int error)
+{
+    char text[SOMA_LOG_TEXT_MAX];
+    snprintf(text, sizeof(text), "environment: %s=%.100s: %s", variable, getenv(variable), soma_strerror(error));
+    text_clean(text);
+    const soma_log_record record = {
+        .time = driver->date(driver->context), .level = SOMA_LOG_ERROR, .origin = "system", .text = text};
+    options->log_sink(options->log_context, &record);
 }
 
 static uint32_t cores(void)
@@ -59,7 +69,7 @@ static int log_level_resolve(soma_log_level *level)
     return text && *text ? soma_log_level_parse(text, level) : 0;
 }
 
-int options_resolve(const soma_options *given, soma_options *result)
+int options_resolve(const soma_options *given, const struct driver *driver, soma_options *result)
 {
     *result = given ? *given : (soma_options){0};
     const struct option options[] = {
@@ -69,12 +79,19 @@ int options_resolve(const soma_options *given, soma_options *result)
         {&result->pin, "SOMA_PIN", 0, 1},
         {&result->drain_ms, "SOMA_DRAIN_MS", 30000, UINT32_MAX},
     };
+    if (!result->log_sink)
+        result->log_sink = soma_log_stderr;
     for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
-        int error = option_resolve(&options[i]);
+        bool environment;
+        int error = option_resolve(&options[i], &environment);
+        if (error && environment)
+            environment_blame(result, driver, options[i].variable, error);
         if (error)
             return error;
     }
-    if (!result->log_sink)
-        result->log_sink = soma_log_stderr;
-    return log_level_resolve(&result->log_level);
+    bool environment = result->log_level == SOMA_LOG_DEFAULT;
+    int error = log_level_resolve(&result->log_level);
+    if (error && environment)
+        environment_blame(result, driver, "SOMA_LOG_LEVEL", error);
+    return error;
 }

@@ -61,8 +61,9 @@ static inline int block_build(struct worker *worker, enum message_kind kind, uin
                               const void *body, struct message **result)
 {
     size_t words = kind != MESSAGE_PLAIN, size = type->size;
-    if (__builtin_expect(!type->flat, 0) && !(size = type_flat_size(type, body)))
-        return SOMA_ETOOBIG;
+    int error = __builtin_expect(type->flat, 1) ? 0 : type_flat_size(type, body, &size);
+    if (__builtin_expect(error, 0))
+        return error;
     // At least two words with the handle, so that a request's block can become the error that answers it.
     struct message *message = block_new(worker, kind, words && size < sizeof(uint64_t) ? 16 : size + words * 8);
     if (__builtin_expect(!message, 0))

@@ -42,6 +42,8 @@ static void workers_join(soma_system *system, uint32_t count)
 {
     u32_store(&system->stopping, 1);
     fence_full(); // pairs with worker_sleep: who doesn't see it is asleep, and roused
+    for (uint32_t i = 0; i < system->options.workers; i++)
+        u32_store(&system->workers[i].leave, 1);
     worker_wake_all(system);
     blocking_stop(system);
     for (uint32_t i = 0; i < count; i++)
@@ -136,7 +138,7 @@ int system_open_driven(soma_system **system, const soma_options *options, const 
         return SOMA_EINVAL;
     *system = NULL;
     soma_options resolved;
-    int error = options_resolve(options, &resolved);
+    int error = options_resolve(options, driver, &resolved);
     if (error)
         return error;
     soma_system *opened = calloc(1, sizeof(*opened));
@@ -188,10 +190,24 @@ int soma_system_run(soma_system *system)
     if (system_on_worker(system))
         return SOMA_ESTATE;
     pthread_mutex_lock(&system->lock);
+    system->running++;
     while (!system->stopped)
         pthread_cond_wait(&system->changed, &system->lock);
+    system->running--;
+    pthread_cond_broadcast(&system->changed);
     pthread_mutex_unlock(&system->lock);
     return 0;
+}
+
+/* Threads that wait in soma_system_run() have left it on return. */
+static void runners_release(soma_system *system)
+{
+    pthread_mutex_lock(&system->lock);
+    system->stopped = true;
+    pthread_cond_broadcast(&system->changed);
+    while (system->running)
+        pthread_cond_wait(&system->changed, &system->lock);
+    pthread_mutex_unlock(&system->lock);
 }
 
 int soma_system_stop(soma_system *system)
@@ -316,6 +332,7 @@ static int system_end(soma_system **pointer, bool drain)
     while (u32_load(&system->calling))
         sched_yield(); // it is about to wait, or to see that the system closes
     bool drained = !drain || driven || system_drain(system);
+    runners_release(system);
     signals_close(system);
     clock_stop(&system->clock);
     workers_join(system, driven ? 0 : system->options.workers);

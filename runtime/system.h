@@ -40,6 +40,7 @@ struct soma_system {
     pthread_mutex_t lock;
     pthread_cond_t changed;  /* run and close wait for it */
     bool stopped;            /* under lock, as what follows */
+    uint32_t running;        /* threads in soma_system_run() */
     struct worker *blocking; /* of blocking agents */
     struct counters retired; /* of those that have ended */
     bool signals;            /* a thread waits for them */

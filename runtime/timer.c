@@ -85,9 +85,10 @@ static soma_handle timer_set(soma_agent *self, uint64_t delay, uint64_t period, 
 {
     if (!self || !type || !body || delay == SOMA_NEVER)
         return SOMA_EINVAL;
-    size_t size = type_flat_size(type, body);
-    if (!size)
-        return SOMA_ETOOBIG;
+    size_t size;
+    int error = type_flat_size(type, body, &size);
+    if (error)
+        return error;
     struct timer *timer = timer_new(self, MESSAGE_TIMER, size);
     if (!timer)
         return SOMA_ENOMEM;

@@ -129,8 +129,7 @@ static struct message *turn_next(struct worker *worker, soma_agent *agent, struc
 static void turn_end_log(soma_agent *agent, int reason, const char *what)
 {
     const char *text = failure_text(agent, reason);
-    soma_log_warning(agent, "ended while handling %s: %s%s%s (%d)", what, text ? text : "", text ? ": " : "",
-                     soma_strerror(reason), reason);
+    soma_log_warning(agent, "ended while handling %s: %s (%d)", what, text ? text : soma_strerror(reason), reason);
 }
 
 /* Ends an agent by its handler's error or its own wish; a reason is logged, as nobody else may be told. */
@@ -155,6 +154,8 @@ static const char *message_name(const struct message *message)
         return "its ready hook";
     case MESSAGE_WATCH:
         return "a monitor";
+    case MESSAGE_EXIT:
+        return "the end of a linked agent";
     default:
         return message->type ? message->type->name : "a signal";
     }
@@ -177,7 +178,12 @@ static struct message *turn_after(struct worker *worker, soma_agent *agent, stru
 {
     if (error < 0 || worker->exiting)
         turn_end(worker, agent, error, message_name(message));
-    if (agent->dispatch->idle)
+    else if (worker->failing)
+        failure_forget(agent); // it thought better of it
+    worker->failing = false;
+    if (u32_load(&worker->leave))
+        worker->budget = 0;
+    else if (agent->dispatch->idle)
         turn_idle(worker, agent, message);
     if (worker->outbox.count)
         outbox_flush(worker);
@@ -206,7 +212,8 @@ void agent_turn(struct worker *worker, soma_agent *agent, uint32_t batch)
         int error = __builtin_expect(plain, 1) ? plain_handle(worker, agent, message, message->body)
                                                : message_special(worker, agent, message, life);
         handled += alive;
-        bool after = error < 0 || worker->exiting || worker->outbox.count || worker->pressed || agent->dispatch->idle;
+        bool after = error < 0 || worker->exiting || worker->failing || worker->outbox.count || worker->pressed ||
+                     u32_load(&worker->leave) || agent->dispatch->idle;
         struct message *next;
         if (__builtin_expect(plain && !after, 1)) {
             worker->outbox.target = NULL;

@@ -65,60 +65,62 @@ int soma_type_init(const soma_type *type, void *message)
 
 // -- How big a flattened message is ----------------------------------------------------------------------------------
 
-static bool size_add(uint64_t *size, uint64_t more)
+static int size_add(uint64_t *size, uint64_t more)
 {
     if (more > soma_type_size_limit)
-        return false;
+        return SOMA_ETOOBIG;
     *size += (more + 7) & ~UINT64_C(7);
-    return *size <= soma_type_size_limit;
+    return *size > soma_type_size_limit ? SOMA_ETOOBIG : 0;
 }
 
-static bool size_behind(const soma_type *type, const char *body, uint64_t *size, int depth);
+static int size_behind(const soma_type *type, const char *body, uint64_t *size, int depth);
 
-static bool size_item(const soma_field *field, const char *at, uint64_t *size, int depth)
+static int size_item(const soma_field *field, const char *at, uint64_t *size, int depth)
 {
     if (field->kind == SOMA_KIND_STRING) {
         const char *text = type_string_get(at);
-        return !text || size_add(size, (uint64_t)strlen(text) + 1);
+        return text ? size_add(size, (uint64_t)strlen(text) + 1) : 0;
     }
     if (kind_is_bytes(field->kind)) {
         soma_bytes bytes;
         memcpy(&bytes, at, sizeof bytes);
-        return (bytes.data || !bytes.size) && size_add(size, bytes.size);
+        return bytes.data || !bytes.size ? size_add(size, bytes.size) : SOMA_EINVAL;
     }
-    return field->kind != SOMA_KIND_MESSAGE || size_behind(field->nested, at, size, depth + 1);
+    return field->kind == SOMA_KIND_MESSAGE ? size_behind(field->nested, at, size, depth + 1) : 0;
+}
+
+static int size_array(const soma_field *field, const char *at, uint64_t *size, int depth)
+{
+    struct type_array array = type_array_get(at);
+    size_t item_size = type_item_size(field);
+    if (array.count && !array.items)
+        return SOMA_EINVAL;
+    int error = size_add(size, (uint64_t)array.count * item_size);
+    for (uint32_t i = 0; i < array.count && !error && !type_field_flat(field); i++)
+        error = size_item(field, (const char *)array.items + i * item_size, size, depth);
+    return error;
 }
 
 // Adds what the message's pointers lead to.
-static bool size_behind(const soma_type *type, const char *body, uint64_t *size, int depth)
+static int size_behind(const soma_type *type, const char *body, uint64_t *size, int depth)
 {
-    if (depth > SOMA_TYPE_DEPTH_MAX)
-        return false;
-    for (uint32_t n = 0; n < type->field_count; n++) {
+    int error = depth > SOMA_TYPE_DEPTH_MAX ? SOMA_ETOOBIG : 0;
+    for (uint32_t n = 0; n < type->field_count && !error; n++) {
         const soma_field *field = &type->fields[n];
         const char *at = body + field->offset;
-        if (!field->is_array) {
-            if (!size_item(field, at, size, depth))
-                return false;
-            continue;
-        }
-        struct type_array array = type_array_get(at);
-        size_t item_size = type_item_size(field);
-        if ((array.count && !array.items) || !size_add(size, (uint64_t)array.count * item_size))
-            return false;
-        for (uint32_t i = 0; i < array.count && !type_field_flat(field); i++)
-            if (!size_item(field, (const char *)array.items + i * item_size, size, depth))
-                return false;
+        error = field->is_array ? size_array(field, at, size, depth) : size_item(field, at, size, depth);
     }
-    return true;
+    return error;
 }
 
-size_t type_flat_size(const soma_type *type, const void *body)
+int type_flat_size(const soma_type *type, const void *body, size_t *size)
 {
-    uint64_t size = 0;
-    if (!size_add(&size, type->size) || (!type->flat && !size_behind(type, body, &size, 1)))
-        return 0;
-    return (size_t)size;
+    uint64_t sum = 0;
+    int error = size_add(&sum, type->size);
+    if (!error && !type->flat)
+        error = size_behind(type, body, &sum, 1);
+    *size = (size_t)sum;
+    return error;
 }
 
 // -- Deep copy -------------------------------------------------------------------------------------------------------

@@ -47,9 +47,9 @@ static inline bool type_field_flat(const soma_field *field)
 }
 
 // Bytes of one block that takes a deep copy of the message: the struct, then each string, bytes and array behind it,
-// every one aligned to 8. 0 if that is over soma_type_size_limit, or the message cannot be copied at all (a length
-// without data, nested too deep).
-size_t type_flat_size(const soma_type *type, const void *body);
+// every one aligned to 8. 0; SOMA_ETOOBIG (over soma_type_size_limit, or nested too deep), SOMA_EINVAL (a length
+// without data).
+int type_flat_size(const soma_type *type, const void *body, size_t *size);
 
 // Makes that deep copy in a block of type_flat_size() bytes, aligned to 8. Its pointers point into the block, which
 // must not be moved. A NULL string stays NULL.

@@ -52,7 +52,9 @@ struct worker {
     uint64_t tag;            /* of the request whose answer is being handled */
     uint64_t random;         /* soma_random's state; 0 before the first */
     bool exiting;            /* the agent asked to end */
+    bool failing;            /* it said why it will, with soma_fail() */
     int exit_reason;
+    shared_u32 leave; /* the system stops: no more messages after the one being handled */
     uint32_t pressed; /* slot + 1 of an agent under pressure that the running one has sent to */
     int32_t budget;   /* what is left of the turn: messages handled and sent */
     struct outbox outbox;
@@ -96,6 +98,7 @@ static inline void worker_guest(struct worker *guest, soma_system *system)
     guest->lifo = NULL;
     guest->current = NULL;
     guest->exiting = false;
+    guest->failing = false;
     guest->exit_reason = 0;
     guest->tag = 0;
     guest->pressed = 0;

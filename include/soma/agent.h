@@ -15,10 +15,10 @@
 #include <stdint.h>
 
 // A handler that takes another struct than its message is a bug in every case, so it is an error also for the
-// compilers that only warn by default (gcc before 14, clang before 16). In C++ it always was one.
-#ifndef __cplusplus
+// compilers that only warn by default (gcc before 14, clang before 16). The same for an
+// error handler that takes an int instead of a pointer to one.
 #pragma GCC diagnostic error "-Wincompatible-pointer-types"
-#endif
+#pragma GCC diagnostic error "-Wint-conversion"
 
 /** One runtime: workers and agents. Opened by soma_system_open(). */
 typedef struct soma_system soma_system;
@@ -49,9 +49,11 @@ typedef struct soma_behavior {
     const soma_handler *handlers;      /**< made by #SOMA_HANDLERS; NULL for none */
     const struct soma_method *methods; /**< made by #SOMA_METHODS of soma/method.h; NULL for none */
     const struct soma_behavior *base;  /**< the behavior that this one extends, or NULL */
-    /** Runs in soma_spawn(), before any message. `arg` is valid during the call. A negative result fails the spawn. */
+    /** Runs in soma_spawn(), before any message. `arg` is valid during the call. A negative result fails the spawn;
+     *  stop runs then, too, so that it can undo what init got done: the state was zeroed before. */
     int (*init)(soma_agent *self, void *state, const void *arg);
-    /** Runs last, when the agent ends; `reason` is 0 or the error that it ended with. */
+    /** Runs last, when the agent ends; `reason` is 0 or the error that it ended with. What it sends still goes out;
+     *  what it asks, watches or sets a timer for ends with it. */
     void (*stop)(soma_agent *self, void *state, int reason);
     /** Gets what no handler is for. Without one such a message is a dead letter. */
     int (*fallback)(soma_agent *self, void *state, const soma_type *type, const void *message);
@@ -75,7 +77,8 @@ typedef struct soma_behavior {
 
 /**
  * A row of the table: `int fn(soma_agent *self, STATE *my, const struct T *message)` handles messages of type T. The
- * compiler rejects a function whose message parameter or result is another.
+ * compiler rejects a function whose message parameter or result is another. STATE is the behavior's; that all of its
+ * handlers agree on it is the one thing that the compiler can't see. Of two rows for one type the first counts.
  *
  * What a handler or hook returns: a negative number is an error, which ends the agent and is logged as a warning; 0 or
  * more is none. So `return soma_request(…);` and other calls that give a handle do what they look like. Return
@@ -112,15 +115,17 @@ typedef struct soma_behavior {
  * at the latest when the handler returns. An agent that sends to an overloaded one does not run again, once its handler
  * has returned, until that one has caught up.
  * @return 0, or SOMA_EGONE (no such agent: a dead letter, counted), SOMA_ENOROUTE, SOMA_ENOMEM, SOMA_ETOOBIG,
- *         SOMA_EINVAL (NULL `from`)
+ *         SOMA_EINVAL (NULL `from`, a length without data)
  */
 #define soma_send(from, to, ...) SOMA_FROM_(from, send)((from), (to), SOMA_BODY_(__VA_ARGS__))
 
 /**
  * Starts an agent: `soma_spawn(from, &behavior, arg, &ref)`. Its init runs within the call, on the caller's thread, so
  * `arg` needs to live only that long, and on return the agent takes messages.
- * @return 0, or SOMA_EINVAL (NULL behavior or nameless one), SOMA_ENOMEM, SOMA_EFULL, SOMA_ECLOSED, or what init
- *         returned. `*ref` is the null ref on error; `ref` may be NULL.
+ * @return 0, or SOMA_EINVAL (NULL behavior or nameless one, or one that extends itself), SOMA_ENOMEM, SOMA_ETOOBIG (a
+ *         state over 4 GiB, over 256 handlers), SOMA_EFULL, SOMA_ETHREAD (a blocking one), SOMA_ECLOSED (the system
+ *         closes; what agents spawn while it drains is welcome), or what init returned. `*ref` is the null ref on
+ * error; `ref` may be NULL.
  */
 #define soma_spawn(from, behavior, arg, ref) SOMA_FROM_(from, spawn)((from), (behavior), (arg), (ref))
 
@@ -146,7 +151,8 @@ SOMA_API soma_ref soma_sender(const soma_agent *self);
 SOMA_API soma_system *soma_agent_system(const soma_agent *self);
 
 /**
- * Ends the agent as soon as the running handler (or init) returns. What waits in its mailbox becomes dead letters.
+ * Ends the agent as soon as the running handler (or init) returns, with `reason` unless that returns an error, which
+ * then counts. What waits in its mailbox becomes dead letters.
  * Only the agent itself may call it.
  * @param self the agent
  * @param reason 0 for a normal end, or an error code; stop gets it
@@ -163,7 +169,7 @@ SOMA_API int soma_become(soma_agent *self, const soma_behavior *behavior);
 
 /**
  * Ends an agent from outside, ahead of all that waits in its mailbox, with reason SOMA_EKILLED; a handler that runs
- * is finished first. Any thread may call it.
+ * is finished first. So it may still be there on return, and have its name. Any thread may call it.
  * @return 0, SOMA_EGONE, SOMA_ENOROUTE, SOMA_ENOMEM, SOMA_EINVAL (NULL)
  */
 SOMA_API int soma_kill(soma_system *system, soma_ref agent);
@@ -185,8 +191,8 @@ SOMA_API int soma_post(soma_system *system, soma_ref to, int (*run)(soma_agent *
  * @param system the agent's system
  * @param agent the agent; the null ref frees the name
  * @param name up to 255 bytes
- * @return 0; SOMA_EEXIST (a living agent has it); SOMA_EGONE (no such agent here); SOMA_ENOENT (nobody to free);
- *         SOMA_EINVAL (NULL or empty); SOMA_ETOOBIG; SOMA_ENOMEM. Any thread may call it.
+ * @return 0, also if it is this agent's already; SOMA_EEXIST (another living agent has it); SOMA_EGONE (no such agent
+ * here); SOMA_ENOENT (nobody to free); SOMA_EINVAL (NULL or empty); SOMA_ETOOBIG; SOMA_ENOMEM. Any thread may call it.
  */
 SOMA_API int soma_name_set(soma_system *system, soma_ref agent, const char *name);
 

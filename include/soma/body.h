@@ -25,7 +25,8 @@ typedef struct soma_body soma_body;
  * @param body gets it, with one reference for the caller; NULL on error
  * @param type the message's type
  * @param message the message; unchanged
- * @return 0, SOMA_EINVAL (NULL), SOMA_ENOMEM, SOMA_ETOOBIG (over 4 GiB, or nested too deep). Any thread.
+ * @return 0, SOMA_EINVAL (NULL, or a length without data), SOMA_ENOMEM, SOMA_ETOOBIG (over 4 GiB, or nested too deep).
+ *         Any thread.
  */
 SOMA_API int soma_body_copy(soma_body **body, const soma_type *type, const void *message);
 

@@ -50,7 +50,8 @@ typedef struct soma_stats {
  * @param system gets it; NULL on error
  * @param options NULL for all defaults; copied
  * @return 0, SOMA_EINVAL (NULL `system`, or an environment variable that is no number), SOMA_ETOOBIG (an option over
- *         its limit), SOMA_ENOMEM, SOMA_ETHREAD. Any thread may call it.
+ *         its limit); an environment variable that is wrong is named in a record to the log sink; SOMA_ENOMEM,
+ * SOMA_ETHREAD. Any thread may call it.
  */
 SOMA_API int soma_system_open(soma_system **system, const soma_options *options);
 
@@ -61,7 +62,8 @@ SOMA_API int soma_system_open(soma_system **system, const soma_options *options)
  * @param system NULL or a pointer to NULL is fine: 0
  * @return 0; SOMA_ETIMEOUT if the time was over before all was handled: the system is closed all the same, the rest
  *         became dead letters and a log line says whose; SOMA_ESTATE from one of the system's own threads, and nothing
- *         happens. No other thread may use the system any more; those that wait in soma_call() get SOMA_ECLOSED.
+ *         happens. No other thread may use the system any more; those that wait in soma_call() get SOMA_ECLOSED, those
+ * in soma_system_run() return.
  */
 SOMA_API int soma_system_close(soma_system **system);
 

@@ -52,7 +52,8 @@ SOMA_API soma_handle soma_timer_each(soma_agent *self, uint64_t period, const so
 SOMA_API int soma_timer_cancel(soma_agent *self, soma_handle timer);
 
 /**
- * Gives a timer a name, unique in its agent, by which soma_timer_find() finds it. Only the agent itself.
+ * Gives a timer a name, unique in its agent, by which soma_timer_find() finds it; one more, if it has some already.
+ * Only the agent itself.
  * @return 0, SOMA_EEXIST (another timer has it), SOMA_ENOENT (no such timer), SOMA_EINVAL (NULL), SOMA_ENOMEM; a
  *         negative `timer` is returned as it is
  */

@@ -67,7 +67,8 @@ static void test_copy_is_deep(void **state)
 static void test_flat_copy(void **state)
 {
     (void)state;
-    size_t size = type_flat_size(&nested_type, &tree);
+    size_t size;
+    assert_int_equal(type_flat_size(&nested_type, &tree, &size), 0);
     assert_true(size > sizeof(struct nested));
     struct nested *block = malloc(size);
     assert_non_null(block);
@@ -76,8 +77,9 @@ static void test_flat_copy(void **state)
     const char *inside = (const char *)block->names.items[1];
     assert_true(inside > (char *)block && inside < (char *)block + size);
     free(block);
-    struct every huge = {.l = "x", .m = {"", UINT32_MAX}};
-    assert_int_equal(type_flat_size(&every_type, &huge), 0);
+    const struct every huge = {.l = "x", .m = {"", UINT32_MAX}}, torn = {.m = {NULL, 5}};
+    assert_int_equal(type_flat_size(&every_type, &huge, &size), SOMA_ETOOBIG);
+    assert_int_equal(type_flat_size(&every_type, &torn, &size), SOMA_EINVAL);
 }
 
 static void test_print(void **state)

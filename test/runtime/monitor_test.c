@@ -12,6 +12,7 @@ SOMA_MESSAGE(unbind, (ref, agent), (bool, leaves))
 SOMA_MESSAGE(trap)
 SOMA_MESSAGE(raise_child, (i32, how), (bool, linked))
 SOMA_MESSAGE(ask)
+SOMA_MESSAGE(regret, (bool, fails))
 SOMA_MESSAGE(seen, (u32, downs), (u32, exits), (i32, reason), (string, text), (bool, handle_ok), (ref, agent),
              (i32, result))
 
@@ -390,6 +391,31 @@ static void test_spawned(void **state)
     assert_int_equal(soma_system_close(&w.system), 0);
 }
 
+/* A handler that says why it fails, and then doesn't, has said nothing of what comes later. */
+static int on_regret(soma_agent *self, void *my, const struct regret *m)
+{
+    (void)my;
+    if (m->fails)
+        return SOMA_EFORMAT;
+    soma_fail(self, SOMA_EFORMAT, "never mind");
+    return 0;
+}
+
+static const soma_behavior regretful = {.name = "regretful", .handlers = SOMA_HANDLERS(SOMA_ON(regret, on_regret))};
+
+static void test_regretted(void **state)
+{
+    (void)state;
+    struct world w = world_open();
+    soma_ref ref;
+    assert_int_equal(soma_spawn(w.system, &regretful, NULL, &ref), 0);
+    TELL(w, w.anna, watch, .agent = ref);
+    assert_int_equal(soma_send(w.system, ref, regret), 0);
+    assert_int_equal(soma_send(w.system, ref, regret, .fails = true), 0);
+    assert_true(is_gone(&w, ref));
+    check_down(&w, ref, SOMA_EFORMAT, NULL);
+}
+
 static void test_misuse(void **state)
 {
     (void)state;
@@ -409,6 +435,7 @@ int main(void)
         cmocka_unit_test(test_reasons),      cmocka_unit_test(test_no_such_agent), cmocka_unit_test(test_forgotten),
         cmocka_unit_test(test_watcher_ends), cmocka_unit_test(test_links),         cmocka_unit_test(test_trapped),
         cmocka_unit_test(test_unlinked),     cmocka_unit_test(test_spawned),       cmocka_unit_test(test_misuse),
+        cmocka_unit_test(test_regretted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* Closing at bad moments: under overload, while agents are born, from the wrong thread, with hooks that go on working.
  */
+#include "runtime/system.h"
 #include "test_support.h"
 #include <pthread.h>
 #include <sched.h>
@@ -240,6 +241,120 @@ static void test_close_beside_call(void **state)
     }
 }
 
+/* ---- threads that wait, hooks that close, handlers that spawn ---- */
+
+static void *runner_main(void *argument)
+{
+    struct caller *caller = argument;
+    atomic_store(&caller->calls, true);
+    caller->result = soma_system_run(caller->system);
+    return NULL;
+}
+
+static void test_close_releases_runners(void **state)
+{
+    (void)state;
+    struct caller caller = {.result = 1};
+    pthread_t thread;
+    assert_int_equal(soma_system_open(&caller.system, NULL), 0);
+    assert_int_equal(pthread_create(&thread, NULL, runner_main, &caller), 0);
+    for (uint32_t running = 0; !running;) { // in soma_system_run(), not before
+        pthread_mutex_lock(&caller.system->lock);
+        running = caller.system->running;
+        pthread_mutex_unlock(&caller.system->lock);
+    }
+    soma_system *system = caller.system;
+    assert_int_equal(soma_system_close(&system), 0);
+    pthread_join(thread, NULL);
+    assert_int_equal(caller.result, 0);
+}
+
+static int closing_init(soma_agent *self, void *state, const void *arg)
+{
+    (void)state, (void)arg;
+    soma_system *system = soma_agent_system(self);
+    struct answer result;
+    assert_int_equal(soma_call(system, soma_self(self), SOMA_SECOND, &result, answer, never), SOMA_ESTATE);
+    return soma_system_close(&system);
+}
+
+static void test_close_from_init(void **state)
+{
+    (void)state;
+    static const soma_behavior closing = {.name = "closing", .init = closing_init};
+    soma_system *system;
+    assert_int_equal(soma_system_open(&system, NULL), 0);
+    assert_int_equal(soma_spawn(system, &closing, NULL, NULL), SOMA_ESTATE);
+    assert_int_equal(soma_system_close(&system), 0);
+}
+
+SOMA_MESSAGE(descend, (u32, left))
+
+static atomic_uint born;
+static int on_descend(soma_agent *self, void *state, const struct descend *m);
+static const soma_behavior ancestor = {.name = "ancestor", .handlers = SOMA_HANDLERS(SOMA_ON(descend, on_descend))};
+
+/* Waits until the system closes; from then on each agent makes the next. */
+static int on_descend(soma_agent *self, void *state, const struct descend *m)
+{
+    (void)state;
+    soma_ref child;
+    while (!u32_load(&soma_agent_system(self)->closing))
+        sched_yield();
+    if (soma_spawn(self, &ancestor, NULL, &child))
+        return 0;
+    atomic_fetch_add(&born, 1);
+    return m->left ? soma_send(self, child, descend, .left = m->left - 1) : 0;
+}
+
+/* While a system drains its agents go on as ever. */
+static void test_drain_lets_agents_spawn(void **state)
+{
+    (void)state;
+    soma_system *system;
+    soma_ref ref;
+    atomic_store(&born, 0);
+    assert_int_equal(soma_system_open(&system, NULL), 0);
+    assert_int_equal(soma_spawn(system, &ancestor, NULL, &ref), 0);
+    assert_int_equal(soma_send(system, ref, descend, .left = 99), 0);
+    assert_int_equal(soma_system_close(&system), 0);
+    assert_int_equal(atomic_load(&born), 100);
+}
+
+static atomic_uint slept;
+
+static int on_wait(soma_agent *self, void *state, const struct never *m)
+{
+    (void)state, (void)m;
+    atomic_fetch_add(&slept, 1);
+    while (!u32_load(&self->worker->leave))
+        sched_yield();
+    return 0;
+}
+
+/* A cancel waits for the handler that runs, and not for the rest of its agent's batch. */
+static void test_cancel_ends_batches(void **state)
+{
+    (void)state;
+    static soma_behavior waiter = {.name = "waiter"};
+    static const soma_handler handlers[] = {SOMA_ON(never, on_wait), {NULL, NULL, 0}};
+    waiter.handlers = handlers;
+    for (int blocking = 0; blocking < 2; blocking++) {
+        soma_system *system;
+        soma_ref ref;
+        atomic_store(&slept, 0);
+        waiter.blocking = blocking;
+        assert_int_equal(soma_system_open(&system, &(soma_options){.workers = 1}), 0);
+        assert_int_equal(soma_spawn(system, &waiter, NULL, &ref), 0);
+        for (uint32_t i = 0; i < 10; i++)
+            assert_int_equal(soma_send(system, ref, never), 0);
+        while (!atomic_load(&slept))
+            sched_yield();
+        assert_int_equal(soma_system_cancel(&system), 0);
+        assert_int_equal(atomic_load(&slept), 1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,6 +364,10 @@ int main(void)
         cmocka_unit_test(test_stop_hooks_go_on),
         cmocka_unit_test(test_close_from_sink),
         cmocka_unit_test(test_close_beside_call),
+        cmocka_unit_test(test_close_releases_runners),
+        cmocka_unit_test(test_close_from_init),
+        cmocka_unit_test(test_drain_lets_agents_spawn),
+        cmocka_unit_test(test_cancel_ends_batches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
