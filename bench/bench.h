@@ -13,6 +13,7 @@ struct bench {
     uint64_t ops;
     double seconds;
     double rss_per_agent; /* spawn only */
+    double limit;         /* overload only: operations a second of the receiver by itself */
     soma_system *system;
     atomic_ullong finished;
 };
@@ -38,6 +39,11 @@ void run_timers(struct bench *bench);
 /* Opening and closing systems; agents at rest. */
 void run_open(struct bench *bench);
 void run_idle(struct bench *bench);
+
+/* More messages than a receiver can handle; monitors set and ended; agents that end and are replaced. */
+void run_overload(struct bench *bench);
+void run_monitor(struct bench *bench);
+void run_down(struct bench *bench);
 
 /* The machine's limit, without a runtime; a line each for ring, pingpong and fanin. */
 void run_floor(uint64_t ops, bool json);

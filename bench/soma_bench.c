@@ -360,11 +360,13 @@ static const struct workload {
     void (*run)(struct bench *);
     uint64_t ops;
 } workloads[] = {
-    {"ring", run_ring, 20000000},    {"pingpong", run_pingpong, 20000000},
-    {"fanin", run_fanin, 20000000},  {"spawn", run_spawn, 1000000},
-    {"churn", run_churn, 1000000},   {"skynet", run_skynet, 1111111},
-    {"timers", run_timers, 1000000}, {"open", run_open, 1000},
-    {"idle", run_idle, 100000},      {"demo", run_spawn, 1000000},
+    {"ring", run_ring, 20000000},        {"pingpong", run_pingpong, 20000000},
+    {"fanin", run_fanin, 20000000},      {"spawn", run_spawn, 1000000},
+    {"churn", run_churn, 1000000},       {"skynet", run_skynet, 1111111},
+    {"timers", run_timers, 1000000},     {"open", run_open, 1000},
+    {"idle", run_idle, 100000},          {"demo", run_spawn, 1000000},
+    {"overload", run_overload, 1000000}, {"monitor", run_monitor, 3000000},
+    {"down", run_down, 8000000},
 };
 
 /* From /proc, as getrusage counts what ran before exec, too. */
@@ -392,7 +394,11 @@ void print_line(const char *workload, const char *impl, const struct bench *benc
     if (!json) {
         printf("%s (%s): %" PRIu64 " in %.3f s with %" PRIu32 " workers: %.2f M/s", workload, impl, bench->ops,
                bench->seconds, bench->workers, rate / 1e6);
-        printf(bench->rss_per_agent > 0 ? ", %.0f bytes an agent\n" : "\n", bench->rss_per_agent);
+        if (bench->rss_per_agent > 0)
+            printf(", %.0f bytes an agent", bench->rss_per_agent);
+        if (bench->limit > 0)
+            printf(", %.3f of the limit, %.1f MB at most", rate / bench->limit, (double)rss_peak() / 1e6);
+        printf("\n");
         return;
     }
     printf("{\"workload\":\"%s\",\"impl\":\"%s\",\"version\":\"0.1.0\",\"workers\":%" PRIu32 ",\"ops\":%" PRIu64
@@ -400,6 +406,8 @@ void print_line(const char *workload, const char *impl, const struct bench *benc
            workload, impl, bench->workers, bench->ops, bench->seconds, rate);
     if (bench->rss_per_agent > 0)
         printf(",\"rss_bytes_per_agent\":%.1f", bench->rss_per_agent);
+    if (bench->limit > 0)
+        printf(",\"ops_per_s_limit\":%.0f,\"of_limit\":%.4f", bench->limit, rate / bench->limit);
     printf(",\"peak_rss_bytes\":%" PRIu64 "}\n", rss_peak());
 }
 
