@@ -19,7 +19,8 @@ IMPLS = ("soma", "caf", "erlang")
 
 # Workload and workers. Each program's default number of operations takes it a second or a few.
 CASES = [("ring", 1), ("ring", 2), ("pingpong", 1), ("pingpong", 2), ("fanin", 2), ("spawn", 2), ("churn", 2),
-         ("skynet", 2), ("timers", 2)]
+         ("skynet", 2), ("timers", 2), ("overload", 2), ("monitor", 1), ("down", 1), ("down", 2)]
+WITHOUT_CAF = ("monitor", "down")
 
 # What the project asks of itself: (workload, workers) -> peer -> least ratio of ops/s.
 BARS = {
@@ -32,7 +33,13 @@ BARS = {
 }
 SECOND_WORKER = 0.8  # of the ring's and ping-pong's figure with one
 BYTES_AN_AGENT = 200
-MEMORY = ("fanin", "timers")
+OF_LIMIT = 0.9  # overload: of what the receiver could do if nobody sent
+OVERLOAD_BYTES = 64_000_000  # overload: memory at most
+MEMORY = ("fanin", "timers", "overload", "monitor")
+
+
+def impls_of(workload):
+    return [impl for impl in IMPLS if impl != "caf" or workload not in WITHOUT_CAF]
 
 
 def command(impl, workload, workers):
@@ -66,7 +73,7 @@ def measure(cases, rounds):
         for result in run([SOMA, "floor", "--json"]):
             results.setdefault((result["workload"], result["workers"], "floor"), []).append(result)
         for workload, workers in cases:
-            for impl in IMPLS:
+            for impl in impls_of(workload):
                 progress(f"round {number}/{rounds}: {workload} on {impl} ({workers})")
                 for result in run(command(impl, workload, workers)):
                     results.setdefault((workload, workers, impl), []).append(result)
@@ -78,10 +85,10 @@ def summary(key, runs):
     rates = sorted(run["ops_per_s"] for run in runs)
     line = {"workload": key[0], "impl": key[2], "version": runs[0]["version"], "workers": key[1],
             "ops_per_s": round(statistics.median(rates)), "min": round(rates[0]), "max": round(rates[-1])}
-    for name in ("rss_bytes_per_agent", "peak_rss_bytes"):
+    for name, digits in (("rss_bytes_per_agent", 1), ("peak_rss_bytes", 1), ("ops_per_s_limit", 0), ("of_limit", 4)):
         values = [run[name] for run in runs if name in run]
         if values:
-            line[name] = round(statistics.median(values), 1)
+            line[name] = round(statistics.median(values), digits)
     return line
 
 
@@ -109,6 +116,10 @@ def checks(lines, workload, workers):
     if workload == "spawn":
         size = ours["rss_bytes_per_agent"]
         found.append((f"≤ {BYTES_AN_AGENT} bytes an agent: {size:.0f}", size <= BYTES_AN_AGENT))
+    if workload == "overload":
+        part, size = ours["of_limit"], ours["peak_rss_bytes"]
+        found.append((f"≥ {OF_LIMIT} × the receiver's limit: {part:.3f}", part >= OF_LIMIT))
+        found.append((f"< {OVERLOAD_BYTES / 1e6:.0f} MB: {size / 1e6:.1f}", size < OVERLOAD_BYTES))
     return found
 
 
@@ -121,18 +132,21 @@ def table(lines, cases):
         print(f"| {workload} | {workers} | {' | '.join(cells)} | {'; '.join(asked)} |")
 
 
-def memory(lines, cases):
-    """What they took at most, where that says something."""
-    for workload, workers in cases:
-        if workload not in MEMORY:
-            continue
-        parts = []
-        for impl, name in (("soma", "Soma"), ("caf", "CAF"), ("erlang", "Erlang")):
-            line = lines.get((workload, workers, impl), {})
-            if "peak_rss_bytes" in line:
-                parts.append(f"{name} {line['peak_rss_bytes'] / 1e6:.1f} MB")
-        if parts:
-            print(f"\nMemory at most in `{workload}`: {', '.join(parts)}.")
+def each(lines, case, key, scale, unit):
+    """What a case says of `key`, by each that ran it."""
+    named = (("soma", "Soma"), ("caf", "CAF"), ("erlang", "Erlang"))
+    found = [(name, lines.get((*case, impl), {})) for impl, name in named]
+    return ", ".join(f"{name} {line[key] / scale:.{1 if unit else 3}f}{unit}" for name, line in found if key in line)
+
+
+def notes(lines, cases):
+    """What they took at most, where that says something, and what overload left of the receiver's limit."""
+    for case in cases:
+        size, part = each(lines, case, "peak_rss_bytes", 1e6, " MB"), each(lines, case, "of_limit", 1, "")
+        if size and case[0] in MEMORY:
+            print(f"\nMemory at most in `{case[0]}`: {size}.")
+        if part:
+            print(f"\nOf the receiver's own limit in `{case[0]}`: {part}.")
 
 
 def main():
@@ -149,7 +163,7 @@ def main():
     lines = {key: summary(key, runs) for key, runs in results.items()
              if any(key[0] == case[0] for case in cases)}
     table(lines, cases)
-    memory(lines, cases)
+    notes(lines, cases)
     if arguments.json:
         with open(arguments.json, "w", encoding="utf-8") as file:
             for line in lines.values():

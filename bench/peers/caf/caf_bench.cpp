@@ -38,6 +38,7 @@ constexpr uint32_t ring_agents = 503, fanin_senders = 100, fanin_burst = 100, ch
 
 uint64_t ops = 0;
 double rss_per_agent = 0;
+double limit = 0; // overload: operations a second of the receiver by itself
 std::atomic<uint64_t> finished{0};
 std::atomic<bool> done{false};
 std::atomic<int64_t> end_ns{0};
@@ -315,6 +316,58 @@ double timers(actor_system& sys) {
   return timer_seconds;
 }
 
+// overload: senders that send for as long as there is anything to send, and a slow receiver; see bench/faults.c
+
+void spin() {
+  auto start = now_ns();
+  while (now_ns() - start < 1000)
+    ;
+}
+
+behavior toiler(stateful_actor<receiver_state>* self) {
+  return {
+    [=](item_atom) {
+      spin();
+      if (++self->state.got == ops) {
+        finish();
+        self->quit();
+      }
+    },
+  };
+}
+
+std::atomic<uint64_t> sent{0};
+
+behavior pusher(event_based_actor* self, actor to) {
+  return {
+    [=](proceed_atom) {
+      uint64_t first = sent.fetch_add(fanin_burst, std::memory_order_relaxed);
+      for (uint64_t i = first; i < first + fanin_burst && i < ops; i++)
+        self->send(to, item_atom_v);
+      if (first + fanin_burst < ops)
+        self->send(self, proceed_atom_v);
+      else
+        self->quit();
+    },
+  };
+}
+
+double overload(actor_system& sys) {
+  auto before = now_ns();
+  for (uint64_t i = 0; i < ops; i++)
+    spin();
+  limit = double(ops) * 1e9 / double(now_ns() - before);
+  auto to = sys.spawn(toiler);
+  std::vector<actor> all;
+  for (uint32_t i = 0; i < fanin_senders; i++)
+    all.push_back(sys.spawn(pusher, to));
+  auto start = now_ns();
+  for (auto& a : all)
+    anon_send(a, proceed_atom_v);
+  done.wait(false);
+  return double(end_ns - start) / 1e9;
+}
+
 } // namespace
 
 int main(int argc, char** argv) {
@@ -342,6 +395,8 @@ int main(int argc, char** argv) {
            static_cast<unsigned long long>(ops), seconds, double(ops) / seconds);
     if (rss_per_agent > 0)
       printf(",\"rss_bytes_per_agent\":%.1f", rss_per_agent);
+    if (limit > 0)
+      printf(",\"ops_per_s_limit\":%.0f,\"of_limit\":%.4f", limit, double(ops) / seconds / limit);
     printf(",\"peak_rss_bytes\":%llu}\n", static_cast<unsigned long long>(rss_peak()));
     fflush(stdout);
     _exit(0);
@@ -360,6 +415,8 @@ int main(int argc, char** argv) {
     with(1111111, skynet);
   if (workload == "timers")
     with(1000000, timers);
-  fprintf(stderr, "usage: caf_bench ring|pingpong|fanin|spawn|churn|skynet|timers [--workers N] [--ops N]\n");
+  if (workload == "overload")
+    with(1000000, overload);
+  fprintf(stderr, "usage: caf_bench ring|pingpong|fanin|spawn|churn|skynet|timers|overload [--workers N] [--ops N]\n");
   return 2;
 }

@@ -28,7 +28,10 @@ default("fanin") -> 5000000;
 default("spawn") -> 1000000;
 default("churn") -> 1000000;
 default("skynet") -> 1111111;
-default("timers") -> 1000000.
+default("timers") -> 1000000;
+default("overload") -> 1000000;
+default("monitor") -> 10000000;
+default("down") -> 1000000.
 
 now_ns() -> erlang:monotonic_time(nanosecond).
 
@@ -94,7 +97,42 @@ run("timers", Ops) ->
         due(Ops),
         Self ! {done, (Set + now_ns() - Due * 1000000) / 1.0e9}
     end),
-    receive {done, Seconds} -> {Ops, Seconds, ""} end.
+    receive {done, Seconds} -> {Ops, Seconds, ""} end;
+
+%% overload: senders that send for as long as there is anything to send, and a slow receiver; see bench/faults.c
+
+run("overload", Ops) ->
+    Self = self(),
+    Before = now_ns(),
+    toil(Ops),
+    Limit = Ops / since(Before),
+    Receiver = spawn(fun() -> toiler(Self, Ops) end),
+    Sent = atomics:new(1, []),
+    Senders = [spawn(fun() -> pusher(Receiver, Sent, Ops) end) || _ <- lists:seq(1, ?SENDERS)],
+    Start = now_ns(),
+    [S ! proceed || S <- Senders],
+    receive done -> ok end,
+    Seconds = since(Start),
+    {Ops, Seconds, io_lib:format(",\"ops_per_s_limit\":~b,\"of_limit\":~.4f", [round(Limit), Ops / Seconds / Limit])};
+
+%% monitor: set and ended again and again; done when the other process has had the last word of it
+
+run("monitor", Ops) ->
+    Self = self(),
+    Watched = spawn(fun() -> receive stop -> Self ! done end end),
+    Start = now_ns(),
+    spawn(fun() -> watch(Watched, Ops), Watched ! stop end),
+    receive done -> ok end,
+    {Ops, since(Start), ""};
+
+%% down: a process is spawned, ends, and is spawned anew at word of its end
+
+run("down", Ops) ->
+    Self = self(),
+    Start = now_ns(),
+    spawn(fun() -> replace(Ops), Self ! done end),
+    receive done -> ok end,
+    {Ops, since(Start), ""}.
 
 round_trip(Count, Ops) ->
     Self = self(),
@@ -170,6 +208,38 @@ arm(N, Due) -> erlang:send_after(Due, self(), due, [{abs, true}]), arm(N - 1, Du
 
 due(0) -> ok;
 due(N) -> receive due -> due(N - 1) end.
+
+toil(0) -> ok;
+toil(N) -> spin(now_ns()), toil(N - 1).
+
+spin(Start) ->
+    case now_ns() - Start < 1000 of
+        true -> spin(Start);
+        false -> ok
+    end.
+
+toiler(Main, 0) -> Main ! done;
+toiler(Main, Left) -> receive item -> spin(now_ns()), toiler(Main, Left - 1) end.
+
+pusher(To, Sent, Ops) ->
+    receive proceed -> ok end,
+    After = atomics:add_get(Sent, 1, ?BURST),
+    burst(To, max(0, ?BURST - max(0, After - Ops))),
+    case After < Ops of
+        true -> self() ! proceed, pusher(To, Sent, Ops);
+        false -> ok
+    end.
+
+watch(_, 0) -> ok;
+watch(Watched, N) ->
+    true = demonitor(monitor(process, Watched), [flush]),
+    watch(Watched, N - 1).
+
+replace(0) -> ok;
+replace(N) ->
+    {Pid, Ref} = spawn_monitor(fun() -> receive stop -> ok end end),
+    Pid ! stop,
+    receive {'DOWN', Ref, process, Pid, normal} -> replace(N - 1) end.
 
 rss() ->
     {ok, Bytes} = file:read_file("/proc/self/statm"),
