@@ -5,10 +5,12 @@
 #include "runtime/agent.h"
 #include "runtime/blocking.h"
 #include "runtime/extension.h"
+#include "runtime/keep.h"
 #include "runtime/monitor.h"
 #include "runtime/pressure.h"
 #include "runtime/request.h"
 #include <soma/error.h>
+#include <soma/keep.h>
 #include <soma/log.h>
 #include <soma/monitor.h>
 #include <stdlib.h>
@@ -40,20 +42,17 @@ static void state_free(struct worker *worker, void *state, size_t size)
 /* ---- spawning ---- */
 
 /* Fills a held slot and publishes its generation: from here refs to it work. */
-static soma_ref agent_begin(soma_system *system, struct worker *worker, soma_agent *agent,
-                            const struct dispatch *dispatch, void *state)
+static void agent_begin(struct worker *worker, soma_agent *agent, const struct dispatch *dispatch, void *state,
+                        uint32_t generation)
 {
     agent->dispatch = dispatch;
     agent->state = state;
     agent->state_size = (uint32_t)dispatch->behavior->state_size;
     agent->worker = worker;
-    uint32_t generation = life_generation(u64_load(&agent->life)) + 1;
     u64_store(&agent->life, life_of(generation)); // release: who reads this generation sees the agent whole
-    return (soma_ref){system->node, (uint32_t)(agent - system->slots.base), generation};
 }
 
-/* Lets the mail of a held agent in; if it did not come to life, its slot goes back. */
-static void agent_unhold(struct worker *worker, soma_agent *agent)
+void agent_unhold(struct worker *worker, soma_agent *agent)
 {
     soma_system *system = worker->system;
     uint64_t life = u64_load(&agent->life);
@@ -69,15 +68,19 @@ static void agent_unhold(struct worker *worker, soma_agent *agent)
     }
 }
 
-/* The ready hook's message goes first: nobody else knows the agent yet. */
-static int agent_make_ready(struct worker *worker, soma_ref self)
+/* The ready hook's message goes before all that waits already. */
+static int agent_make_ready(struct worker *worker, soma_agent *agent)
 {
     struct message *message = message_new(worker_or_outside(worker), MESSAGE_READY, 0);
-    return message ? message_push(worker->system, worker_or_outside(worker), self, message) : SOMA_ENOMEM;
+    if (!message)
+        return SOMA_ENOMEM;
+    message->generation = life_generation(u64_load(&agent->life));
+    mailbox_push_front(&agent->mailbox, message);
+    return 0;
 }
 
-/* Runs init as the agent, on this thread. Returns its error; the agent has ended then. */
-static int agent_init(struct worker *worker, soma_agent *agent, soma_ref self, const void *arg)
+/* Runs init as the agent, on this thread. Returns its error; the agent has ended then, or is down if it is revived. */
+static int agent_init(struct worker *worker, soma_agent *agent, const void *arg, bool revived)
 {
     const soma_behavior *behavior = agent->dispatch->behavior;
     struct message *outer = worker->current; // a spawn from a handler: its context comes back after
@@ -88,13 +91,15 @@ static int agent_init(struct worker *worker, soma_agent *agent, soma_ref self, c
     worker->exiting = false;
     worker->tag = 0;
 
-    int error = agent->dispatch->ready ? agent_make_ready(worker, self) : 0;
+    int error = agent->dispatch->ready ? agent_make_ready(worker, agent) : 0;
     if (!error && behavior->init)
         error = behavior->init(agent, agent->state, arg);
     error = error < 0 ? error : 0;
     const char *text = error ? failure_text(agent, error) : NULL;
     if (text)
         soma_log_warning(agent, "its init failed: %s (%d)", text, error);
+    if (error && !revived) // then the spawn fails, and that is all
+        keep_drop(worker, agent);
     if (error || worker->exiting)
         agent_end(worker, agent, error ? error : worker->exit_reason);
 
@@ -124,7 +129,8 @@ struct spawner {
     struct worker *worker;
     soma_agent *self; /* who watches, if one does */
     watch_fn *watch;
-    int64_t handle; /* what it gave */
+    const struct keep_how *keep; /* who keeps it, does so */
+    int64_t handle;              /* what either gave */
 };
 
 /* What a held agent has beside its state: a thread if it blocks, one that watches it. */
@@ -139,11 +145,11 @@ static int agent_equip(struct spawner *from, soma_agent *agent, const soma_behav
         if (error)
             return error;
     }
-    if (!from->watch)
+    if (!from->self)
         return 0;
     const soma_ref ref = {system->node, (uint32_t)(agent - system->slots.base),
                           life_generation(u64_load(&agent->life)) + 1};
-    from->handle = from->watch(from->self, agent, ref);
+    from->handle = from->keep ? keep_spawned(from->self, agent, ref, from->keep) : from->watch(from->self, agent, ref);
     if (from->handle < 0 && agent->extension && agent->extension->own)
         blocking_end(agent->extension->own);
     return from->handle < 0 ? (int)from->handle : 0;
@@ -152,7 +158,7 @@ static int agent_equip(struct spawner *from, soma_agent *agent, const soma_behav
 /* The init failed, so the spawner hears of it only by the error: what watched goes, and its word will find nothing. */
 static void spawn_unwatch(struct spawner *from)
 {
-    if (from->watch)
+    if (from->self)
         message_free(worker_or_outside(from->worker), pending_remove(from->self, from->handle));
 }
 
@@ -177,6 +183,15 @@ static int agent_alloc(struct spawner *from, const soma_behavior *behavior, void
     return error;
 }
 
+/* After its init: the agent runs from here on, is gone, or went down in it. */
+static void agent_let_go(struct worker *worker, soma_agent *agent)
+{
+    if (life_down(u64_load(&agent->life)))
+        keep_hand_over(worker, agent);
+    else
+        agent_unhold(worker, agent);
+}
+
 static int agent_spawn(struct spawner *from, const soma_behavior *behavior, const void *arg, soma_ref *ref)
 {
     struct worker *worker = from->worker;
@@ -195,17 +210,38 @@ static int agent_spawn(struct spawner *from, const soma_behavior *behavior, cons
     error = agent_alloc(from, behavior, &state, &agent);
     if (error)
         return error;
-    soma_ref self = agent_begin(system, worker, agent, dispatch, state);
+    agent_begin(worker, agent, dispatch, state, life_generation(u64_load(&agent->life)) + 1);
     if (worker_or_outside(worker))
         counter_add(&worker->counters.spawned, 1);
     else
         u64_add(&system->outside.spawned, 1);
-    error = agent_init(worker, agent, self, arg);
+    const soma_ref self = agent_ref(agent);
+    error = agent_init(worker, agent, arg, false);
     if (error)
         spawn_unwatch(from);
     else if (ref)
         *ref = self;
-    agent_unhold(worker, agent);
+    agent_let_go(worker, agent);
+    return error;
+}
+
+int agent_revive(struct worker *worker, soma_agent *agent, const soma_behavior *behavior, const void *arg)
+{
+    const struct dispatch *dispatch;
+    int error = u32_load(&worker->system->stopping) ? SOMA_ECLOSED : dispatch_of(worker, behavior, &dispatch);
+    if (error)
+        return error;
+    if (behavior->state_size > UINT32_MAX)
+        return SOMA_ETOOBIG;
+    if (behavior->blocking && !agent->extension->blocking)
+        return SOMA_ESTATE;
+    void *state = behavior->state_size ? state_new(worker, behavior->state_size) : NULL;
+    if (behavior->state_size && !state)
+        return SOMA_ENOMEM;
+    agent_begin(worker, agent, dispatch, state, life_generation(u64_load(&agent->life)));
+    error = agent_init(worker, agent, arg, true);
+    if (!error)
+        agent_let_go(worker, agent);
     return error;
 }
 
@@ -232,29 +268,51 @@ int soma_system_spawn(soma_system *system, const soma_behavior *behavior, const 
 }
 
 static int64_t agent_spawn_watched(soma_agent *self, const soma_behavior *behavior, const void *arg, soma_ref *ref,
-                                   watch_fn *watch)
+                                   watch_fn *watch, const struct keep_how *keep)
 {
     if (ref)
         *ref = SOMA_REF_NULL;
     if (!self)
         return SOMA_EINVAL;
-    struct spawner from = {.worker = self->worker, .self = self, .watch = watch};
+    struct spawner from = {.worker = self->worker, .self = self, .watch = watch, .keep = keep};
     int error = agent_spawn(&from, behavior, arg, ref);
     return error ? error : from.handle;
 }
 
 soma_handle soma_spawn_monitor(soma_agent *self, const soma_behavior *behavior, const void *arg, soma_ref *ref)
 {
-    return agent_spawn_watched(self, behavior, arg, ref, monitor_spawned);
+    return agent_spawn_watched(self, behavior, arg, ref, monitor_spawned, NULL);
 }
 
 int soma_spawn_link(soma_agent *self, const soma_behavior *behavior, const void *arg, soma_ref *ref)
 {
-    int64_t result = agent_spawn_watched(self, behavior, arg, ref, link_spawned);
+    int64_t result = agent_spawn_watched(self, behavior, arg, ref, link_spawned, NULL);
     return result < 0 ? (int)result : 0;
 }
 
+soma_handle soma_spawn_kept(soma_agent *self, const soma_behavior *behavior, const void *arg, bool mail, uint64_t tag,
+                            soma_ref *ref)
+{
+    return agent_spawn_watched(self, behavior, arg, ref, NULL, &(const struct keep_how){mail, tag});
+}
+
 /* ---- ending ---- */
+
+void agent_finish(struct worker *worker, soma_agent *agent)
+{
+    if (agent->extension) {
+        keep_drop(worker, agent);
+        if (agent->extension->own)
+            blocking_end(agent->extension->own);
+        extension_free(agent);
+    }
+    if (worker_or_outside(worker))
+        counter_add(&worker->counters.ended, 1);
+    else
+        u64_add(&worker->system->outside.ended, 1);
+    // A store, not a cas: a kill that comes between falls on this agent, which is ending anyway, and is lost with it.
+    u64_store(&agent->life, life_of(life_generation(u64_load(&agent->life)) + 1) | LIFE_RELEASE);
+}
 
 void agent_end(struct worker *worker, soma_agent *agent, int reason)
 {
@@ -265,20 +323,15 @@ void agent_end(struct worker *worker, soma_agent *agent, int reason)
     if (agent->extension) {
         pending_end(agent, reason);
         watches_end(agent, reason);
-        if (agent->extension->own)
-            blocking_end(agent->extension->own);
-        extension_free(agent);
     }
     pressure_end(worker, agent);
     if (agent->state)
         state_free(worker, agent->state, agent->state_size);
     agent->state = NULL;
-    if (worker_or_outside(worker))
-        counter_add(&worker->counters.ended, 1);
+    if (keep_wanted(agent) && !u32_load(&worker->system->stopping))
+        keep_down(worker, agent, reason);
     else
-        u64_add(&worker->system->outside.ended, 1);
-    // A store, not a cas: a kill that comes between falls on this agent, which is ending anyway, and is lost with it.
-    u64_store(&agent->life, life_of(life_generation(u64_load(&agent->life)) + 1) | LIFE_RELEASE);
+        agent_finish(worker, agent);
 }
 
 /* ---- what handlers ask of their agent ---- */

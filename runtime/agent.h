@@ -29,7 +29,17 @@ static inline struct slot_cache *slot_cache_of(struct worker *worker)
 /* A message, or what it carries, to the handler for its type; without one it is a dead letter. The handler's result. */
 int message_handle(struct worker *worker, soma_agent *agent, struct message *message, const void *body);
 
-/* Ends an agent that only the caller runs: stop, state, generation. The slot is free once it has gone idle. */
+/* Ends an agent that only the caller runs: stop, state, generation. The slot is free once it has gone idle; that of a
+ * kept agent is held, see keep.h. */
 void agent_end(struct worker *worker, soma_agent *agent, int reason);
+
+/* The last of an end, and all there is for an agent that is down. */
+void agent_finish(struct worker *worker, soma_agent *agent);
+
+/* Lets the mail of a held agent in; if it is not alive, its slot goes back. */
+void agent_unhold(struct worker *worker, soma_agent *agent);
+
+/* A new life for a kept agent that is down. 0, or an error and it is down still. */
+int agent_revive(struct worker *worker, soma_agent *agent, const soma_behavior *behavior, const void *arg);
 
 #endif

@@ -14,17 +14,33 @@ struct extension *extension_need(soma_agent *agent)
     return agent->extension;
 }
 
-void extension_free(soma_agent *agent)
+static void timer_names_free(struct extension *extension)
 {
-    struct extension *extension = agent->extension;
-    if (!extension)
-        return;
     while (extension->timer_names) {
         struct timer_name *next = extension->timer_names->next;
         free(extension->timer_names);
         extension->timer_names = next;
     }
+}
+
+void extension_reset(soma_agent *agent)
+{
+    struct extension *extension = agent->extension;
+    timer_names_free(extension);
     free(extension->failure);
+    extension->failure = NULL;
+    extension->data = NULL;
+    extension->traps = false;
+}
+
+void extension_free(soma_agent *agent)
+{
+    struct extension *extension = agent->extension;
+    if (!extension)
+        return;
+    timer_names_free(extension);
+    free(extension->failure);
+    free(extension->stash);
     free(extension->pending);
     free(extension);
     agent->extension = NULL;

@@ -38,8 +38,12 @@ struct extension {
     bool traps;              /* exits of linked agents come as messages */
     struct message *watches; /* who is told of its end, see monitor.h */
     struct failure *failure;
-    bool blocking;      /* spawned as a blocking agent */
-    struct worker *own; /* its thread, where there are threads */
+    struct message *keeper; /* the watch of who keeps it, see keep.h */
+    struct message *stash;  /* what it leaves to its successor */
+    bool keeps_mail;        /* down, it still takes mail */
+    bool revived;           /* it has had a life before in this slot's generation */
+    bool blocking;          /* spawned as a blocking agent */
+    struct worker *own;     /* its thread, where there are threads */
 };
 
 /* The agent's extension, made if there is none; NULL when memory is out. */
@@ -47,6 +51,9 @@ struct extension *extension_need(soma_agent *agent);
 
 /* Frees an agent's extension; nothing may be pending. */
 void extension_free(soma_agent *agent);
+
+/* Ends what belongs to one life of a kept agent; what it hands on stays, and stale handles stay stale. */
+void extension_reset(soma_agent *agent);
 
 /* Enters something to wait for. A handle above 0, or SOMA_ENOMEM. */
 int64_t pending_add(soma_agent *agent, struct message *message);

@@ -226,8 +226,19 @@ static void unlink_deliver(struct worker *worker, soma_agent *agent, struct mess
         link_of(link)->handle = 0;
 }
 
+static int shutdown_deliver(struct worker *worker, soma_agent *agent, struct message *message)
+{
+    const struct soma_exited exited = {.agent = message->sender, .reason = SOMA_ESHUTDOWN};
+    if (agent->extension && agent->extension->traps)
+        return message_handle(worker, agent, message, &exited);
+    soma_agent_exit(agent, SOMA_ESHUTDOWN);
+    return 0;
+}
+
 int link_deliver(struct worker *worker, soma_agent *agent, struct message *message)
 {
+    if (message->kind == MESSAGE_SHUTDOWN)
+        return shutdown_deliver(worker, agent, message);
     if (message->kind == MESSAGE_EXIT)
         return exit_deliver(worker, agent, message);
     if (message->kind == MESSAGE_LINK)

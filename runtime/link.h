@@ -6,7 +6,7 @@
 #include "runtime/slot.h"
 #include "runtime/system.h"
 
-/* MESSAGE_LINK, MESSAGE_UNLINK and MESSAGE_EXIT, for a living agent. */
+/* MESSAGE_LINK, MESSAGE_UNLINK, MESSAGE_EXIT and MESSAGE_SHUTDOWN, for a living agent. */
 int link_deliver(struct worker *worker, soma_agent *agent, struct message *message);
 
 /* A MESSAGE_LINK has reached nobody: its sender is told, as if the other had just ended. */

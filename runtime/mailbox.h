@@ -66,6 +66,15 @@ static inline struct message *mailbox_first(struct mailbox *box)
     return message;
 }
 
+/* Puts a message before all others of a held agent. Only who holds it. */
+static inline void mailbox_push_front(struct mailbox *box, struct message *message)
+{
+    ptr_store(&message->next, NULL);
+    if (!ptr_cas(&box->head, MAIL_HELD, message))
+        ptr_store(&message->next, mailbox_first(box)); // who pushed first writes the tail, as for a consumer
+    ptr_store(&box->tail, message);
+}
+
 /*
  * The consumer: the message after `last`, or NULL if there is none and the agent is idle from now on: then the caller
  * owns `last`, and must not touch the agent any more.

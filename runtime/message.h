@@ -23,13 +23,15 @@ enum message_kind {
     MESSAGE_READY,    /* nothing: the behavior's ready hook is due */
     MESSAGE_WAKE,     /* nothing: makes an idle agent run, so that it sees that it was killed */
     MESSAGE_MONITOR,  /* never sent: a watcher's entry for a monitor; its watch. See monitor.h for all of these */
+    MESSAGE_KEPT,     /* never sent: a keeper's entry for an agent that it keeps, see keep.h */
     MESSAGE_WATCH,    /* a watch, for the agent that is to be watched */
-    MESSAGE_UNWATCH,  /* a watch that the agent has and is to drop */
+    MESSAGE_UNWATCH,  /* a watch that the agent has and is to drop, and the watcher's handle */
     MESSAGE_DOWN,     /* the watcher's handle, then a soma_down */
     MESSAGE_LINKED,   /* never sent: an agent's side of a link */
     MESSAGE_LINK,     /* the sender's handle for the link, then a block for the other side */
     MESSAGE_UNLINK,   /* the receiver's handle for the link, or 0 */
     MESSAGE_EXIT,     /* the receiver's handle for the link, or 0; then a soma_exited */
+    MESSAGE_SHUTDOWN, /* nothing: the sender tells the agent to end */
 };
 
 struct message {
@@ -38,7 +40,8 @@ struct message {
     uint32_t generation; /* of the agent that it is for */
     uint8_t class;       /* of its block, see pool.h */
     uint8_t kind;        /* enum message_kind */
-    bool settled;        /* a request: somebody answers it. A callback: it ran. An error: see request_refuse() */
+    bool settled;        /* a request: somebody answers it. A callback: it ran. An error: see request_refuse(). A
+                            down message: of a kept agent, which the receiver owns now */
     soma_ref sender;
     uint64_t body[];
 };

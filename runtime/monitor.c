@@ -2,6 +2,7 @@
 #include "runtime/monitor.h"
 #include "runtime/agent.h"
 #include "runtime/extension.h"
+#include "runtime/keep.h"
 #include "runtime/link.h"
 #include "runtime/send.h"
 #include "runtime/text.h"
@@ -34,11 +35,8 @@ static struct message *watch_carried(const struct message *courier)
 
 /* ---- telling ---- */
 
-/* Sends a watch back to its watcher; with the text, if there is memory for it. */
-static void watch_fire(soma_system *system, struct worker *worker, soma_ref from, struct message *watch, int reason,
-                       const char *text)
+struct message *watch_tell(struct worker *worker, soma_ref from, struct message *watch, int reason, const char *text)
 {
-    soma_ref watcher = watch->sender;
     uint64_t handle = watch_of(watch)->handle;
     struct soma_down down = {.agent = from, .reason = reason, .text = text, .monitor = (int64_t)handle};
     struct message *longer;
@@ -52,7 +50,15 @@ static void watch_fire(soma_system *system, struct worker *worker, soma_ref from
         watch_of(watch)->down = down;
     }
     watch->sender = from;
-    message_push(system, worker, watcher, watch);
+    return watch;
+}
+
+/* Sends a watch back to its watcher. */
+static void watch_fire(soma_system *system, struct worker *worker, soma_ref from, struct message *watch, int reason,
+                       const char *text)
+{
+    soma_ref watcher = watch->sender;
+    message_push(system, worker, watcher, watch_tell(worker, from, watch, reason, text));
 }
 
 void watches_end(soma_agent *agent, int reason)
@@ -73,24 +79,32 @@ void watches_end(soma_agent *agent, int reason)
 
 /* ---- setting and ending ---- */
 
-/* A monitor among the watcher's pending, and its watch. A handle, or SOMA_ENOMEM. */
-static soma_handle monitor_new(soma_agent *self, soma_ref agent, struct message **watch)
+struct message *watch_new(const soma_agent *self, soma_handle handle)
+{
+    struct message *watch = message_new(worker_or_outside(self->worker), MESSAGE_DOWN, sizeof(struct watch));
+    if (watch) {
+        watch->sender = agent_ref(self);
+        watch_of(watch)->handle = (uint64_t)handle;
+    }
+    return watch;
+}
+
+soma_handle monitor_new(soma_agent *self, enum message_kind kind, size_t size, soma_ref agent, struct message **watch)
 {
     struct worker *worker = worker_or_outside(self->worker);
-    struct message *monitor = message_new(worker, MESSAGE_MONITOR, sizeof(uint64_t));
-    *watch = message_new(worker, MESSAGE_DOWN, sizeof(struct watch));
-    soma_handle handle = monitor && *watch ? pending_add(self, monitor) : SOMA_ENOMEM;
-    if (handle < 0) {
+    struct message *monitor = message_new(worker, kind, size);
+    soma_handle handle = monitor ? pending_add(self, monitor) : SOMA_ENOMEM;
+    *watch = handle > 0 ? watch_new(self, handle) : NULL;
+    if (!*watch) {
+        if (handle > 0)
+            pending_remove(self, handle);
         if (monitor)
             message_free(worker, monitor);
-        if (*watch)
-            message_free(worker, *watch);
-        return handle;
+        return SOMA_ENOMEM;
     }
     monitor->sender = agent;
     monitor->body[0] = (uintptr_t)*watch;
-    (*watch)->sender = soma_self(self);
-    watch_of(*watch)->handle = (uint64_t)handle;
+    monitor->body[1] = (uint64_t)handle;
     return handle;
 }
 
@@ -102,7 +116,7 @@ soma_handle soma_monitor(soma_agent *self, soma_ref agent)
     struct message *courier = message_new(worker, MESSAGE_WATCH, sizeof(uint64_t)), *watch;
     if (!courier)
         return SOMA_ENOMEM;
-    soma_handle handle = monitor_new(self, agent, &watch);
+    soma_handle handle = monitor_new(self, MESSAGE_MONITOR, 2 * sizeof(uint64_t), agent, &watch);
     if (handle < 0) {
         message_free(worker, courier);
         return handle;
@@ -130,8 +144,38 @@ static int watch_add(struct worker *worker, soma_agent *agent, struct message *w
     return 0;
 }
 
-static void watch_remove(struct worker *worker, soma_agent *agent, struct message *watch)
+/* Is the watch, which the agent has, the one that an UNWATCH means? */
+static bool watch_meant(const struct message *watch, const struct message *unwatch)
 {
+    return watch == watch_carried(unwatch) && soma_ref_equal(watch->sender, unwatch->sender) &&
+           watch_of((struct message *)(uintptr_t)watch)->handle == unwatch->body[1];
+}
+
+/*
+ * The watch that an UNWATCH means. It is in the list, or the agent would have ended, and no message would arrive;
+ * unless that was in an earlier life of a kept agent, whose watches are gone by now: then the list is searched.
+ */
+static struct message *watch_find(const soma_agent *agent, const struct message *unwatch)
+{
+    if (!agent->extension->revived)
+        return watch_carried(unwatch);
+    struct message *watch = agent->extension->watches;
+    while (watch && !watch_meant(watch, unwatch))
+        watch = watch_of(watch)->next;
+    return watch;
+}
+
+static void watch_remove(struct worker *worker, soma_agent *agent, const struct message *unwatch)
+{
+    struct message *keeper = agent->extension->keeper;
+    if (keeper && watch_meant(keeper, unwatch)) {
+        agent->extension->keeper = NULL;
+        message_free(worker_or_outside(worker), keeper);
+        return;
+    }
+    struct message *watch = watch_find(agent, unwatch);
+    if (!watch)
+        return;
     const struct watch *here = watch_of(watch);
     if (here->prev)
         watch_of(here->prev)->next = here->next;
@@ -147,14 +191,13 @@ int64_t monitor_spawned(soma_agent *watcher, soma_agent *agent, soma_ref ref)
     struct message *watch;
     if (!extension_need(agent)) // so that watch_add can't fail
         return SOMA_ENOMEM;
-    int64_t handle = monitor_new(watcher, ref, &watch);
+    int64_t handle = monitor_new(watcher, MESSAGE_MONITOR, 2 * sizeof(uint64_t), ref, &watch);
     if (handle > 0)
         watch_add(watcher->worker, agent, watch);
     return handle;
 }
 
-/* The monitor becomes the word to whom it was set on that it is over. */
-static void monitor_cancel(soma_agent *self, struct message *monitor)
+void monitor_cancel(soma_agent *self, struct message *monitor)
 {
     soma_ref agent = monitor->sender;
     monitor->kind = MESSAGE_UNWATCH;
@@ -184,6 +227,8 @@ void monitor_end(soma_agent *agent, struct message *message, int reason)
         message_free(worker_or_outside(agent->worker), message);
     else if (message->kind == MESSAGE_MONITOR)
         monitor_cancel(agent, message);
+    else if (message->kind == MESSAGE_KEPT)
+        keep_end(agent, message);
     else
         link_end(agent, message, reason);
 }
@@ -193,6 +238,8 @@ void monitor_end(soma_agent *agent, struct message *message, int reason)
 /* The down message of a monitor that has not ended meanwhile; the watcher's entry is done with. */
 static int down_deliver(struct worker *worker, soma_agent *agent, struct message *message)
 {
+    if (message->settled)
+        return keep_deliver(worker, agent, message);
     int64_t handle = (int64_t)message->body[0];
     struct message *monitor = pending_find(agent, handle);
     if (!monitor || monitor->kind != MESSAGE_MONITOR)
@@ -208,7 +255,7 @@ int monitor_deliver(struct worker *worker, soma_agent *agent, struct message *me
     case MESSAGE_WATCH:
         return watch_add(worker, agent, watch_carried(message));
     case MESSAGE_UNWATCH:
-        watch_remove(worker, agent, watch_carried(message));
+        watch_remove(worker, agent, message);
         return 0;
     case MESSAGE_DOWN:
         return down_deliver(worker, agent, message);

@@ -29,6 +29,21 @@ void watches_end(soma_agent *agent, int reason);
 /* At an agent's end: what was among its pending as a monitor or link. Takes the block. */
 void monitor_end(soma_agent *agent, struct message *message, int reason);
 
+/*
+ * A monitor among the watcher's pending, of a kind and with room for `size` bytes, which begin with the watch and the
+ * handle; and its watch. A handle, or SOMA_ENOMEM.
+ */
+int64_t monitor_new(soma_agent *self, enum message_kind kind, size_t size, soma_ref agent, struct message **watch);
+
+/* The monitor, no longer pending, becomes the word to whom it was set on that it is over. */
+void monitor_cancel(soma_agent *self, struct message *monitor);
+
+/* A watch for the agent's entry; NULL when memory is out. */
+struct message *watch_new(const soma_agent *self, int64_t handle);
+
+/* Makes a watch the down message of `from`; with the text, if there is memory for it. */
+struct message *watch_tell(struct worker *worker, soma_ref from, struct message *watch, int reason, const char *text);
+
 /* For an agent that is being spawned, held and before its init. The spawner's handle, or SOMA_ENOMEM. */
 int64_t monitor_spawned(soma_agent *watcher, soma_agent *agent, soma_ref ref);
 int64_t link_spawned(soma_agent *self, soma_agent *agent, soma_ref ref);

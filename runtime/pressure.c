@@ -71,6 +71,13 @@ void pressure_mute(struct worker *worker, soma_agent *agent, uint32_t target)
         pressure_release(worker, target);
 }
 
+void pressure_mark(struct worker *worker, soma_agent *target)
+{
+    // The cas is a fence between the mark and the look, as there is one between going down and the look at the mark.
+    if (u32_cas(&target->pressure, 0, PRESSURE_OVERLOADED) && life_down(u64_load(&target->life)))
+        pressure_end(worker, target);
+}
+
 void pressure_forget(soma_system *system)
 {
     for (uint32_t i = 0; i < PRESSURE_LISTS; i++) {

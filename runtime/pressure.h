@@ -38,6 +38,9 @@ void pressure_mute(struct worker *worker, soma_agent *agent, uint32_t target);
 /* Lets go who waits for a slot. The caller has set its `pressure` to 0, or has just muted it. */
 void pressure_release(struct worker *worker, uint32_t target);
 
+/* A sender's mark on an agent that takes much memory: it is overloaded, unless it is down. */
+void pressure_mark(struct worker *worker, soma_agent *target);
+
 /* Forgets who is muted: the system closes, and nobody runs any more. */
 void pressure_forget(soma_system *system);
 

@@ -293,8 +293,8 @@ void pending_end(soma_agent *agent, int reason)
         struct message *message = agent->extension->pending[i].message;
         if (!message)
             continue;
-        agent->extension->pending[i].message = NULL;
-        if (message->kind == MESSAGE_MONITOR || message->kind == MESSAGE_LINKED) {
+        pending_remove(agent, pending_handle(agent, i));
+        if (message->kind == MESSAGE_MONITOR || message->kind == MESSAGE_LINKED || message->kind == MESSAGE_KEPT) {
             monitor_end(agent, message, reason);
             continue;
         }

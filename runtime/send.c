@@ -3,11 +3,13 @@
 #include "runtime/send.h"
 #include "runtime/agent.h"
 #include "runtime/driver.h"
+#include "runtime/keep.h"
 #include "runtime/monitor.h"
 #include "runtime/type.h"
 #include <soma/body.h>
 #include <soma/dead_letter.h>
 #include <soma/error.h>
+#include <soma/monitor.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -157,6 +159,10 @@ void message_dead(soma_system *system, struct worker *worker, soma_ref to, struc
     case MESSAGE_ERROR:
         count_outside_or(system, worker, offsetof(struct counters, late_replies));
         break;
+    case MESSAGE_DOWN:
+        if (message->settled && !u32_load(&system->stopping))
+            keep_bury(system, worker, message->sender);
+        break;
     case MESSAGE_WATCH:
     case MESSAGE_LINK:
         monitor_dead(system, worker, to, message, reason);
@@ -181,10 +187,12 @@ static inline void pressure_note(struct worker *worker, const soma_agent *target
 static inline soma_agent *target_find(soma_system *system, soma_ref to)
 {
     soma_agent *target = slots_find(&system->slots, to.slot);
-    if (__builtin_expect(!target || life_generation(u64_load(&target->life)) != to.generation || !(to.generation & 1),
-                         0))
+    if (__builtin_expect(!target || !(to.generation & 1), 0))
         return NULL;
-    return target;
+    uint64_t life = u64_load(&target->life);
+    bool undisturbed = life == life_of(to.generation);
+    bool takes = undisturbed || (life_generation(life) == to.generation && !(life & LIFE_DEAF));
+    return __builtin_expect(takes, 1) ? target : NULL;
 }
 
 int message_push(soma_system *system, struct worker *worker, soma_ref to, struct message *message)
@@ -204,9 +212,14 @@ int message_push(soma_system *system, struct worker *worker, soma_ref to, struct
         return SOMA_EGONE;
     }
     message->generation = to.generation;
-    bool from_agent =
-        message->kind == MESSAGE_PLAIN || message->kind == MESSAGE_SHARED || message->kind == MESSAGE_REQUEST;
+    // What the sender can make as many of as it likes; an answer or a word of an end it owes.
+    bool from_agent = message->kind == MESSAGE_PLAIN || message->kind == MESSAGE_SHARED ||
+                      message->kind == MESSAGE_REQUEST || message->kind == MESSAGE_WATCH ||
+                      message->kind == MESSAGE_UNWATCH || message->kind == MESSAGE_LINK ||
+                      message->kind == MESSAGE_UNLINK;
     uint32_t sender = message->sender.slot;
+    if (worker && from_agent)
+        worker->budget--;
     if (mailbox_push(&target->mailbox, message))
         worker_schedule(worker, system, target);
     else if (from_agent)
@@ -285,7 +298,7 @@ static inline int send_from(soma_system *system, struct worker *worker, soma_ref
         if (__builtin_expect(worker->pool.grown, 0)) {
             worker->pool.grown = false;
             if (to.slot != sender.slot)
-                u32_cas(&target->pressure, 0, PRESSURE_OVERLOADED); // before the push: see pressure.h
+                pressure_mark(worker, target); // before the push: see pressure.h
         }
         if (worker->outbox.target == target && outbox_add(worker, message))
             return 0;
@@ -372,6 +385,32 @@ int soma_kill(soma_system *system, soma_ref agent)
     if (mailbox_push(&target->mailbox, message))
         worker_schedule(NULL, system, target);
     return 0;
+}
+
+static int shutdown_send(soma_system *system, struct worker *worker, soma_ref from, soma_ref agent)
+{
+    struct message *message = message_new(worker, MESSAGE_SHUTDOWN, 0);
+    if (!message)
+        return SOMA_ENOMEM;
+    message->type = &soma_exited_type;
+    message->sender = from;
+    return message_push(system, worker, agent, message);
+}
+
+int soma_agent_shutdown(soma_agent *self, soma_ref agent)
+{
+    if (!self)
+        return SOMA_EINVAL;
+    struct worker *worker = self->worker;
+    return shutdown_send(worker->system, worker_or_outside(worker), agent_ref(self), agent);
+}
+
+int soma_system_shutdown(soma_system *system, soma_ref agent)
+{
+    if (!system)
+        return SOMA_EINVAL;
+    outbox_flush_here(system);
+    return shutdown_send(system, NULL, SOMA_REF_NULL, agent);
 }
 
 int soma_dead_letters_watch(soma_system *system, soma_ref watcher)

@@ -17,6 +17,8 @@ struct dispatch;
 struct extension;
 
 #define LIFE_KILL 1u    /* alive: end as soon as you run */
+#define LIFE_DOWN 2u    /* alive in name only: it has ended, and its keeper decides what comes next; see keep.h */
+#define LIFE_DEAF 4u    /* it is down, and takes no mail */
 #define LIFE_RELEASE 1u /* free: nobody has put the slot on the free list yet; its last turn will */
 
 struct soma_agent {
@@ -51,6 +53,17 @@ static inline uint32_t life_generation(uint64_t life)
 static inline bool life_alive(uint64_t life)
 {
     return life_generation(life) & 1;
+}
+
+/* Kept by its keeper, and without a life of its own. */
+static inline bool life_down(uint64_t life)
+{
+    return life_alive(life) && (life & LIFE_DOWN);
+}
+
+static inline bool life_runs(uint64_t life)
+{
+    return life_alive(life) && !(life & LIFE_DOWN);
 }
 
 struct slots {

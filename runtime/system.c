@@ -308,11 +308,15 @@ static void agents_end(soma_system *system, struct leftover *left)
     for (uint32_t i = 0; i < used; i++) {
         soma_agent *agent = &system->slots.base[i];
         const char *behavior = NULL;
-        if (life_alive(u64_load(&agent->life))) {
+        uint64_t life = u64_load(&agent->life);
+        if (life_alive(life)) {
             agent->worker = worker;
             behavior = agent->dispatch->behavior->name;
-            agent_end(worker, agent, 0); // before its mail goes: a timer that has fired belongs to both
         }
+        if (life_down(life))
+            agent_finish(worker, agent);
+        else if (life_alive(life))
+            agent_end(worker, agent, 0); // before its mail goes: a timer that has fired belongs to both
         leftover_add(left, behavior ? behavior : "(ended)", mailbox_empty(worker, agent));
     }
     for (uint32_t i = 0; i < used; i++)

@@ -4,6 +4,7 @@
  */
 #include "runtime/agent.h"
 #include "runtime/extension.h"
+#include "runtime/keep.h"
 #include "runtime/monitor.h"
 #include "runtime/pressure.h"
 #include "runtime/request.h"
@@ -33,6 +34,7 @@ static int message_deliver(struct worker *worker, soma_agent *agent, struct mess
 {
     int error = 0;
     switch (message->kind) {
+    case MESSAGE_PLAIN:
     case MESSAGE_SHARED:
         return message_handle(worker, agent, message, message_body(message));
     case MESSAGE_REQUEST:
@@ -65,12 +67,19 @@ static int message_deliver(struct worker *worker, soma_agent *agent, struct mess
     }
 }
 
-/* What ends the fast path: a kill, a stale generation, a message that is not plain. The handler's error. */
-static int message_special(struct worker *worker, soma_agent *agent, struct message *message, uint64_t life)
+/*
+ * What ends the fast path: a kill, a stale generation, an agent that is down, a message that is not plain. The
+ * handler's error; *alive if the message was for it, and it was there to handle it.
+ */
+static int message_special(struct worker *worker, soma_agent *agent, struct message *message, uint64_t life,
+                           bool *alive)
 {
-    if (life_alive(life) && (life & LIFE_KILL))
+    if (life_runs(life) && (life & LIFE_KILL)) {
         agent_end(worker, agent, SOMA_EKILLED);
-    if (life != life_of(message->generation))
+        life = u64_load(&agent->life);
+    }
+    *alive = life_runs(life) && life_generation(life) == message->generation;
+    if (!*alive)
         return 0;
     return message_deliver(worker, agent, message);
 }
@@ -98,7 +107,7 @@ static bool turn_mute(struct worker *worker, soma_agent *agent, struct message *
 {
     uint32_t target = worker->pressed - 1;
     worker->pressed = 0;
-    if (u32_load(&agent->pressure) || !life_alive(u64_load(&agent->life)))
+    if (u32_load(&agent->pressure) || !life_runs(u64_load(&agent->life)))
         return false;
     struct message *next = mailbox_next_or_hold(&agent->mailbox, last);
     if (next)
@@ -164,12 +173,31 @@ static const char *message_name(const struct message *message)
 /* The idle hook, if this was the last message. */
 static void turn_idle(struct worker *worker, soma_agent *agent, const struct message *last)
 {
-    if (ptr_load(&last->next) || !life_alive(u64_load(&agent->life)))
+    if (ptr_load(&last->next) || !life_runs(u64_load(&agent->life)))
         return;
     worker->current = NULL;
     int error = agent->dispatch->idle(agent, agent->state);
     if (error < 0 || worker->exiting)
         turn_end(worker, agent, error, "its idle hook");
+}
+
+/*
+ * The turn of a kept agent that is down: its mail waits for its next life, beginning with a message that it didn't get
+ * to, or becomes dead letters. At the end its keeper has it.
+ */
+static struct message *turn_down(struct worker *worker, soma_agent *agent, struct message *message, bool handled)
+{
+    bool keeps = !(u64_load(&agent->life) & LIFE_DEAF), stays = keeps && !handled;
+    struct message *next = stays ? message : mailbox_next_or_hold(&agent->mailbox, message);
+    worker->pressed = 0;
+    if (!stays)
+        message_finish(worker, agent, message, handled);
+    if (next && !keeps)
+        return next;
+    if (next)
+        ptr_store(&agent->mailbox.tail, next);
+    keep_hand_over(worker, agent);
+    return NULL;
 }
 
 /* All that may be due after a message and mostly isn't. The next message; NULL if the turn is over. */
@@ -188,6 +216,8 @@ static struct message *turn_after(struct worker *worker, soma_agent *agent, stru
     if (worker->outbox.count)
         outbox_flush(worker);
     worker->outbox.target = NULL;
+    if (life_down(u64_load(&agent->life)))
+        return turn_down(worker, agent, message, alive);
     bool muted = worker->pressed && turn_mute(worker, agent, message);
     struct message *next = muted ? NULL : turn_next(worker, agent, message);
     message_finish(worker, agent, message, alive);
@@ -210,7 +240,7 @@ void agent_turn(struct worker *worker, soma_agent *agent, uint32_t batch)
         bool alive = life == life_of(message->generation), plain = alive && message->kind == MESSAGE_PLAIN;
         worker->current = message;
         int error = __builtin_expect(plain, 1) ? plain_handle(worker, agent, message, message->body)
-                                               : message_special(worker, agent, message, life);
+                                               : message_special(worker, agent, message, life, &alive);
         handled += alive;
         bool after = error < 0 || worker->exiting || worker->failing || worker->outbox.count || worker->pressed ||
                      u32_load(&worker->leave) || agent->dispatch->idle;
@@ -227,7 +257,7 @@ void agent_turn(struct worker *worker, soma_agent *agent, uint32_t batch)
         message = next;
         if (--worker->budget <= 0) {
             ptr_store(&agent->mailbox.tail, message);
-            if (handled >= batch && life_alive(u64_load(&agent->life)))
+            if (handled >= batch && life_runs(u64_load(&agent->life)))
                 u32_store(&agent->pressure, PRESSURE_OVERLOADED); // release: senders look after their push
             worker_schedule_last(worker, agent);
             break;

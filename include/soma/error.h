@@ -26,7 +26,12 @@
     X(ESTATE, 14, "the call is not allowed here or now")                                                               \
     X(ETHREAD, 15, "a thread could not be started")                                                                    \
     X(EKILLED, 16, "the agent was killed")                                                                             \
-    X(ENOREPLY, 17, "the request was handled without an answer")
+    X(ENOREPLY, 17, "the request was handled without an answer")                                                       \
+    X(ESHUTDOWN, 18, "the agent was told to shut down")                                                                \
+    X(ERESTARTS, 19, "its children failed too often")                                                                  \
+    X(ENODEDOWN, 20, "the node is down")                                                                               \
+    X(EAGAIN, 21, "the agent has too much mail, try again later")                                                      \
+    X(EDEADLOCK, 22, "who was asked waits for an answer from who asked")
 
 /** Every error code, as a negative number. */
 enum soma_error {

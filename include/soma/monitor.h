@@ -7,9 +7,10 @@
  * handle. A link goes both ways: when one of two linked agents ends with a reason other than 0, so does the other, with
  * the same reason; unless it traps exits, and then gets a message of type `soma_exited` (`agent`, `reason`, `text`).
  *
- * Reasons are 0 for a normal end, SOMA_EKILLED, what a handler or hook returned, or what was given to
- * soma_agent_exit(). An agent that had ended before, or never was, is SOMA_EGONE; one that can't be reached
- * SOMA_ENOROUTE. Nobody is told of the ends that closing a system brings. (All this is Erlang's, refs for pids.)
+ * Reasons are 0 for a normal end, SOMA_ESHUTDOWN for one by soma_shutdown(), SOMA_EKILLED, what a handler or hook
+ * returned, or what was given to soma_agent_exit(). An agent that had ended before, or never was, is SOMA_EGONE; one
+ * that can't be reached SOMA_ENOROUTE. Nobody is told of the ends that closing a system brings. (All this is Erlang's,
+ * refs for pids.)
  */
 #ifndef SOMA_MONITOR_H
 #define SOMA_MONITOR_H
@@ -58,6 +59,20 @@ SOMA_API int soma_unlink(soma_agent *self, soma_ref agent);
  * @return 0, SOMA_EINVAL (NULL), SOMA_ENOMEM
  */
 SOMA_API int soma_trap_exits(soma_agent *self, bool trap);
+
+/**
+ * Tells an agent to end, with reason SOMA_ESHUTDOWN, behind what waits in its mailbox: `soma_shutdown(from, agent)`.
+ * One that traps exits gets a `soma_exited` with that reason and the teller's ref instead, to end when it has finished
+ * what it must. From a handler (which may name itself) or any thread.
+ * @return 0, SOMA_EGONE, SOMA_ENOROUTE, SOMA_ENOMEM, SOMA_EINVAL (NULL)
+ */
+#define soma_shutdown(from, agent) SOMA_FROM_(from, shutdown)((from), (agent))
+
+/** soma_shutdown() from a handler. Only the agent itself may call it. */
+SOMA_API int soma_agent_shutdown(soma_agent *self, soma_ref agent);
+
+/** soma_shutdown() from any thread. */
+SOMA_API int soma_system_shutdown(soma_system *system, soma_ref agent);
 
 /**
  * soma_spawn() and soma_monitor() in one, so that the reason is known however soon the new agent ends. Only the agent

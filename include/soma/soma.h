@@ -9,6 +9,7 @@
 #include <soma/body.h>
 #include <soma/dead_letter.h>
 #include <soma/error.h>
+#include <soma/keep.h>
 #include <soma/log.h>
 #include <soma/message.h>
 #include <soma/method.h>

@@ -1,0 +1,47 @@
+/*
+ * Kept agents: when one ends, its slot, generation and mail stay, and its keeper decides whether a successor takes its
+ * place under the same ref. That is what supervisors are made of. See include/soma/keep.h.
+ *
+ * The keeper has a MESSAGE_KEPT among its pending; the kept agent has a watch of its own beside the others. Its end is
+ * the same as any (its stop runs, who watches is told) up to where the slot would be released: instead its life is
+ * marked LIFE_DOWN, and when its turn is over and nobody runs it, the watch goes to the keeper as a settled
+ * MESSAGE_DOWN. With that message goes the slot: who has it may revive or bury the agent, and who drops it must bury
+ * it.
+ */
+#ifndef RUNTIME_KEEP_H
+#define RUNTIME_KEEP_H
+
+#include "runtime/message.h"
+#include "runtime/slot.h"
+#include "runtime/system.h"
+
+struct keep_how {
+    bool mail;
+    uint64_t tag;
+};
+
+/* For an agent that is being spawned, held and before its init. The keeper's handle, or SOMA_ENOMEM. */
+int64_t keep_spawned(soma_agent *keeper, soma_agent *agent, soma_ref ref, const struct keep_how *how);
+
+/* The agent is not kept any more. */
+void keep_drop(struct worker *worker, soma_agent *agent);
+
+/* True if the agent has a keeper, who is to hear of its end. */
+bool keep_wanted(const soma_agent *agent);
+
+/* At the end of a kept agent: marks it down, and makes its watch the word of it. */
+void keep_down(struct worker *worker, soma_agent *agent, int reason);
+
+/* Sends that word, and with it the agent, which the caller must not touch any more. */
+void keep_hand_over(struct worker *worker, soma_agent *agent);
+
+/* The word has come. As a handler. */
+int keep_deliver(struct worker *worker, soma_agent *keeper, struct message *message);
+
+/* A kept agent that is down, and that nobody wants: its slot goes back. `worker` as in send.h. */
+void keep_bury(soma_system *system, struct worker *worker, soma_ref ref);
+
+/* At the keeper's end: what was among its pending. Takes the block. */
+void keep_end(soma_agent *keeper, struct message *entry);
+
+#endif
