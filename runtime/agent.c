@@ -186,6 +186,8 @@ static int agent_alloc(struct spawner *from, const soma_behavior *behavior, void
 /* After its init: the agent runs from here on, is gone, or went down in it. */
 static void agent_let_go(struct worker *worker, soma_agent *agent)
 {
+    if (worker->outbox.count)
+        outbox_flush(worker); // what the init has sent is before what the agent sends now
     if (life_down(u64_load(&agent->life)))
         keep_hand_over(worker, agent);
     else
@@ -197,8 +199,6 @@ static int agent_spawn(struct spawner *from, const soma_behavior *behavior, cons
     struct worker *worker = from->worker;
     soma_system *system = worker->system;
     const struct dispatch *dispatch;
-    if (ref)
-        *ref = SOMA_REF_NULL;
     bool closed = u32_load(worker_or_outside(worker) ? &system->stopping : &system->closing);
     int error = closed ? SOMA_ECLOSED : dispatch_of(worker, behavior, &dispatch);
     if (error)

@@ -35,6 +35,7 @@ struct extension {
     struct timer_name *timer_names;
     void *data; /* the user's */
     uint32_t log_level;
+    uint16_t wheel;          /* + 1: where all its timers are, so that equal ones fire in order; 0 before the first */
     bool traps;              /* exits of linked agents come as messages */
     struct message *watches; /* who is told of its end, see monitor.h */
     struct failure *failure;

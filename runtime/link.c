@@ -183,7 +183,7 @@ int soma_trap_exits(soma_agent *self, bool trap)
 /* ---- what arrives ---- */
 
 /* The other side has asked: with the block that it brought, unless both have done so at once. */
-static void link_accept(struct worker *worker, soma_agent *agent, struct message *courier)
+static int link_accept(struct worker *worker, soma_agent *agent, struct message *courier)
 {
     struct message *theirs = link_carried(courier);
     int64_t handle;
@@ -191,11 +191,12 @@ static void link_accept(struct worker *worker, soma_agent *agent, struct message
     if (link) {
         link_of(link)->handle = courier->body[0];
         message_free(worker_or_outside(worker), theirs);
-    } else if (link_add(agent, theirs, courier->sender, courier->body[0]) < 0) {
-        link_of(theirs)->handle = courier->body[0];
-        link_exit(worker->system, worker_or_outside(worker), soma_self(agent), courier->sender, theirs, SOMA_ENOMEM,
+    } else if (link_add(agent, theirs, courier->sender, courier->body[0]) < 0) { // it must end, as of a watch
+        link_exit(worker->system, worker_or_outside(worker), agent_ref(agent), courier->sender, theirs, SOMA_ENOMEM,
                   NULL);
+        return SOMA_ENOMEM;
     }
+    return 0;
 }
 
 static int exit_deliver(struct worker *worker, soma_agent *agent, struct message *message)
@@ -242,8 +243,7 @@ int link_deliver(struct worker *worker, soma_agent *agent, struct message *messa
     if (message->kind == MESSAGE_EXIT)
         return exit_deliver(worker, agent, message);
     if (message->kind == MESSAGE_LINK)
-        link_accept(worker, agent, message);
-    else
-        unlink_deliver(worker, agent, message);
+        return link_accept(worker, agent, message);
+    unlink_deliver(worker, agent, message);
     return 0;
 }

@@ -101,7 +101,11 @@ void log_write(struct log *log, uint64_t time, soma_log_level level, const char 
     text_clean(entry.origin);
     text_format(entry.text, sizeof(entry.text), format, arguments);
     if (log->direct) {
+        if (log->inside)
+            return;
+        log->inside = true;
         entry_hand_over(log, &entry);
+        log->inside = false;
         return;
     }
     pthread_mutex_lock(&log->lock);
@@ -145,7 +149,7 @@ void log_open(struct log *log, soma_log_level level, soma_log_sink *sink, void *
     pthread_cond_init(&log->changed, NULL);
 }
 
-void log_close(struct log *log)
+void log_direct(struct log *log)
 {
     pthread_mutex_lock(&log->lock);
     log->stopping = true;
@@ -153,6 +157,13 @@ void log_close(struct log *log)
     pthread_mutex_unlock(&log->lock);
     if (log->started)
         pthread_join(log->thread, NULL);
+    log->started = false;
+    log->direct = true;
+}
+
+void log_close(struct log *log)
+{
+    log_direct(log);
     free(log->entries);
     pthread_cond_destroy(&log->changed);
     pthread_mutex_destroy(&log->lock);

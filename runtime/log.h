@@ -24,6 +24,7 @@ struct log_entry {
 struct log {
     shared_u32 level; /* a soma_log_level */
     bool direct;      /* no thread: the writer calls the sink */
+    bool inside;      /* and it does so now: what the sink itself writes is dropped */
     soma_log_sink *sink;
     void *context;
     pthread_mutex_t lock;   /* guards all that follows */
@@ -56,7 +57,10 @@ bool log_on_thread(struct log *log);
 /* Waits until the sink has had all that was written. */
 void log_flush(struct log *log);
 
-/* Flushes, ends the thread, frees. */
+/* Flushes and ends the thread: from now on the sink runs in the writer's call. Only while a single thread is left. */
+void log_direct(struct log *log);
+
+/* As log_direct, and frees. */
 void log_close(struct log *log);
 
 #endif

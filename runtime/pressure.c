@@ -54,6 +54,37 @@ void pressure_release(struct worker *worker, uint32_t target)
     }
 }
 
+/* Takes one agent out of the list that it waits in; false if somebody else has. */
+static bool waiter_take(struct pressure_list *list, const soma_agent *agent)
+{
+    bool found = false;
+    spin_lock(&list->busy);
+    for (soma_agent **link = &list->first; *link && !found; link = found ? link : &(*link)->run_next) {
+        found = *link == agent;
+        if (found)
+            *link = agent->run_next;
+    }
+    spin_unlock(&list->busy);
+    return found;
+}
+
+void pressure_unmute(soma_system *system, struct worker *worker, soma_agent *agent)
+{
+    struct worker guest;
+    uint32_t pressure = u32_load(&agent->pressure);
+    if (!(pressure & PRESSURE_MUTED) || !waiter_take(list_of(system, pressure & ~PRESSURE_MUTED), agent))
+        return;
+    if (!worker) {
+        worker_guest(&guest, system);
+        worker = &guest;
+    }
+    u32_store(&agent->pressure, 0);
+    muted_add(worker, (uint64_t)-1);
+    pressure_release(worker, (uint32_t)(agent - system->slots.base));
+    if (mailbox_unhold(&agent->mailbox))
+        worker_schedule(worker_or_outside(worker), system, agent);
+}
+
 void pressure_mute(struct worker *worker, soma_agent *agent, uint32_t target)
 {
     soma_system *system = worker->system;
@@ -69,6 +100,9 @@ void pressure_mute(struct worker *worker, soma_agent *agent, uint32_t target)
     fence_full(); // entered before we look; pairs with pressure_release: one of the two sees the other
     if (!u32_load(&system->slots.base[target].pressure))
         pressure_release(worker, target);
+    if (u64_load(&agent->life) &
+        LIFE_KILL) // the same with pressure_unmute. It may be another's by now, who is in no list
+        pressure_unmute(system, worker, agent);
 }
 
 void pressure_mark(struct worker *worker, soma_agent *target)

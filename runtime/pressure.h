@@ -44,6 +44,9 @@ void pressure_mark(struct worker *worker, soma_agent *target);
 /* Forgets who is muted: the system closes, and nobody runs any more. */
 void pressure_forget(soma_system *system);
 
+/* Any thread, after it has marked an agent's life: one that is muted is let go, to see it. `worker` as in send.h. */
+void pressure_unmute(soma_system *system, struct worker *worker, soma_agent *agent);
+
 /* The agent, which the caller runs, is not overloaded any more: who waited for that may run. */
 void pressure_end(struct worker *worker, soma_agent *agent);
 

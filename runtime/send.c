@@ -195,9 +195,26 @@ static inline soma_agent *target_find(soma_system *system, soma_ref to)
     return __builtin_expect(takes, 1) ? target : NULL;
 }
 
+/* What an agent can make as many of as it likes; answers and words of an end it owes. */
+static bool kind_presses(uint8_t kind)
+{
+    return kind <= MESSAGE_REQUEST || kind == MESSAGE_WATCH || kind == MESSAGE_UNWATCH || kind == MESSAGE_LINK ||
+           kind == MESSAGE_UNLINK;
+}
+
+/* A handler may also send as from outside: what it has sent before as itself goes first. */
+static void outbox_flush_here(const soma_system *system)
+{
+    struct worker *worker = worker_here();
+    if (worker && worker->system == system && worker->outbox.count)
+        outbox_flush(worker);
+}
+
 int message_push(soma_system *system, struct worker *worker, soma_ref to, struct message *message)
 {
-    if (worker && worker->outbox.count)
+    if (!worker)
+        outbox_flush_here(system);
+    else if (worker->outbox.count)
         outbox_flush(worker); // what was sent before arrives before
     if (to.node && to.node != system->node) {
         const struct route *route = ptr_load(&system->route); // acquire: sees the route whole
@@ -212,11 +229,7 @@ int message_push(soma_system *system, struct worker *worker, soma_ref to, struct
         return SOMA_EGONE;
     }
     message->generation = to.generation;
-    // What the sender can make as many of as it likes; an answer or a word of an end it owes.
-    bool from_agent = message->kind == MESSAGE_PLAIN || message->kind == MESSAGE_SHARED ||
-                      message->kind == MESSAGE_REQUEST || message->kind == MESSAGE_WATCH ||
-                      message->kind == MESSAGE_UNWATCH || message->kind == MESSAGE_LINK ||
-                      message->kind == MESSAGE_UNLINK;
+    bool from_agent = message->sender.node && kind_presses(message->kind);
     uint32_t sender = message->sender.slot;
     if (worker && from_agent)
         worker->budget--;
@@ -323,14 +336,6 @@ int soma_agent_send(soma_agent *self, soma_ref to, const soma_type *type, const 
     return send_from(worker->system, worker_or_outside(worker), agent_ref(self), to, type, body);
 }
 
-/* A handler may also send as from outside: what it has sent before as itself goes first. */
-static void outbox_flush_here(const soma_system *system)
-{
-    struct worker *worker = worker_here();
-    if (worker && worker->system == system && worker->outbox.count)
-        outbox_flush(worker);
-}
-
 int soma_system_send(soma_system *system, soma_ref to, const soma_type *type, const void *body)
 {
     if (!system || !type || !body)
@@ -356,7 +361,6 @@ int soma_post(soma_system *system, soma_ref to, int (*run)(soma_agent *self, voi
         message_dispose(NULL, message);
         return SOMA_ENOROUTE;
     }
-    outbox_flush_here(system);
     return message_push(system, NULL, to, message);
 }
 
@@ -384,6 +388,7 @@ int soma_kill(soma_system *system, soma_ref agent)
     message->generation = agent.generation; // an idle agent runs only if it gets mail
     if (mailbox_push(&target->mailbox, message))
         worker_schedule(NULL, system, target);
+    pressure_unmute(system, NULL, target);
     return 0;
 }
 
@@ -409,7 +414,6 @@ int soma_system_shutdown(soma_system *system, soma_ref agent)
 {
     if (!system)
         return SOMA_EINVAL;
-    outbox_flush_here(system);
     return shutdown_send(system, NULL, SOMA_REF_NULL, agent);
 }
 

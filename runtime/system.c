@@ -269,8 +269,6 @@ static uint32_t mailbox_empty(struct worker *worker, soma_agent *agent)
         message_dead(worker->system, worker, to, message, SOMA_EGONE);
         message = next;
     }
-    ptr_store(&agent->mailbox.head, MAIL_HELD);
-    ptr_store(&agent->mailbox.tail, NULL);
     return count;
 }
 
@@ -293,8 +291,8 @@ static void leftover_add(struct leftover *left, const char *behavior, uint32_t m
 }
 
 /*
- * Every agent's end, by the closing thread. All are held first, which also makes what their last turns wrote visible:
- * what stop hooks send then wakes nobody, and waits for the sweep at the end.
+ * Every agent's end, by the closing thread, the only one left. All are held first, which also makes what their last
+ * turns wrote visible: what stop hooks then send to agents that have not ended yet wakes nobody, and goes with them.
  */
 static void agents_end(soma_system *system, struct leftover *left)
 {
@@ -319,8 +317,6 @@ static void agents_end(soma_system *system, struct leftover *left)
             agent_end(worker, agent, 0); // before its mail goes: a timer that has fired belongs to both
         leftover_add(left, behavior ? behavior : "(ended)", mailbox_empty(worker, agent));
     }
-    for (uint32_t i = 0; i < used; i++)
-        mailbox_empty(worker, &system->slots.base[i]);
     worker_enter(outer);
 }
 
@@ -340,6 +336,7 @@ static int system_end(soma_system **pointer, bool drain)
     signals_close(system);
     clock_stop(&system->clock);
     workers_join(system, driven ? 0 : system->options.workers);
+    log_direct(&system->log); // a sink may use the system: from now on only in this thread
     struct leftover left = {0};
     agents_end(system, &left);
     if (!drained)

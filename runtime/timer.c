@@ -43,7 +43,9 @@ uint64_t soma_random(soma_agent *self)
 struct timer *timer_new(soma_agent *self, enum message_kind kind, size_t size)
 {
     struct worker *worker = self->worker;
-    struct message *message = message_new(worker_or_outside(worker), kind, sizeof(struct timer) + size);
+    struct extension *extension = extension_need(self);
+    struct message *message =
+        extension ? message_new(worker_or_outside(worker), kind, sizeof(struct timer) + size) : NULL;
     if (!message)
         return NULL;
     message->sender = soma_self(self);
@@ -51,7 +53,9 @@ struct timer *timer_new(soma_agent *self, enum message_kind kind, size_t size)
     struct timer *timer = timer_of(message);
     *timer = (struct timer){0};
     uint32_t wheels = worker->system->clock.count;
-    timer->wheel_timer.wheel = (uint16_t)(worker->index < wheels ? worker->index : message->sender.slot % wheels);
+    if (!extension->wheel)
+        extension->wheel = (uint16_t)((worker->index < wheels ? worker->index : message->sender.slot % wheels) + 1);
+    timer->wheel_timer.wheel = (uint16_t)(extension->wheel - 1);
     return timer;
 }
 

@@ -38,11 +38,13 @@ static int on_flood(soma_agent *self, void *state, const struct flood *m)
 static const soma_behavior slow = {.name = "slow", .handlers = SOMA_HANDLERS(SOMA_ON(item, on_item))};
 static const soma_behavior flooder = {.name = "flooder", .handlers = SOMA_HANDLERS(SOMA_ON(flood, on_flood))};
 
+static soma_ref flooders[64];
+
 /* Opens a system whose senders are all muted, waiting for one receiver whose gate is shut. */
 static soma_system *system_muted(uint32_t senders)
 {
     soma_system *system;
-    soma_ref to, from[64];
+    soma_ref to, *from = flooders;
     soma_stats stats;
     assert_true(senders <= 64);
     atomic_store(&gate_open, false);
@@ -83,6 +85,23 @@ static void test_cancel_muted(void **state)
 {
     (void)state;
     muted_end(soma_system_cancel, 0);
+}
+
+/* A kill does not wait for the one that its victim waits for. */
+static void test_kill_muted(void **state)
+{
+    (void)state;
+    for (uint32_t round = 0; round < 20; round++) {
+        soma_system *system = system_muted(40);
+        soma_stats stats;
+        for (uint32_t i = 0; i < 40; i++)
+            assert_int_equal(soma_kill(system, flooders[i]), 0);
+        do
+            assert_int_equal(soma_system_stats(system, &stats), 0);
+        while (stats.agents > 1 || stats.muted);
+        atomic_store(&gate_open, true);
+        assert_int_equal(soma_system_cancel(&system), 0);
+    }
 }
 
 static void test_drain_late_muted(void **state)
@@ -194,6 +213,41 @@ static void test_close_from_sink(void **state)
     soma_system *system = hook.system;
     assert_int_equal(soma_system_close(&system), 0);
     assert_int_equal(hook.closed, SOMA_ESTATE);
+}
+
+/* A sink that makes and feeds agents of the very system that it logs for, to the end. */
+static void busy_sink(void *context, const soma_log_record *record)
+{
+    const struct hook *hook = context;
+    soma_ref ref;
+    (void)record;
+    soma_send(hook->system, hook->others[0], item);
+    if (!soma_spawn(hook->system, &slow, NULL, &ref))
+        soma_send(hook->system, ref, item);
+}
+
+static void logging_stop(soma_agent *self, void *state, int reason)
+{
+    (void)state;
+    soma_log_info(self, "stops: %d", reason);
+}
+
+static void test_sink_goes_on(void **state)
+{
+    (void)state;
+    static const soma_behavior logging = {.name = "logging", .stop = logging_stop};
+    atomic_store(&gate_open, true);
+    for (uint32_t round = 0; round < 50; round++) {
+        struct hook hook = {0};
+        const soma_options options = {.log_sink = busy_sink, .log_context = &hook};
+        assert_int_equal(soma_system_open(&hook.system, &options), 0);
+        assert_int_equal(soma_spawn(hook.system, &slow, NULL, &hook.others[0]), 0);
+        for (uint32_t i = 0; i < 20; i++)
+            assert_int_equal(soma_spawn(hook.system, &logging, NULL, NULL), 0);
+        soma_log_info(hook.system, "a record");
+        soma_system *system = hook.system;
+        assert_int_equal(round % 2 ? soma_system_cancel(&system) : soma_system_close(&system), 0);
+    }
 }
 
 static int on_never(soma_agent *self, void *state, const struct never *m)
@@ -360,6 +414,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cancel_muted),
         cmocka_unit_test(test_drain_late_muted),
+        cmocka_unit_test(test_kill_muted),
+        cmocka_unit_test(test_sink_goes_on),
         cmocka_unit_test(test_cancel_while_blocking_agents_are_born),
         cmocka_unit_test(test_stop_hooks_go_on),
         cmocka_unit_test(test_close_from_sink),
