@@ -365,7 +365,7 @@ static const struct workload {
     {"churn", run_churn, 1000000},       {"skynet", run_skynet, 1111111},
     {"timers", run_timers, 1000000},     {"open", run_open, 1000},
     {"idle", run_idle, 100000},          {"demo", run_spawn, 1000000},
-    {"overload", run_overload, 1000000}, {"monitor", run_monitor, 3000000},
+    {"overload", run_overload, 1000000}, {"monitor", run_monitor, 25000000},
     {"down", run_down, 8000000},
 };
 

@@ -19,7 +19,9 @@ static uint64_t name_hash(const char *text)
 static bool agent_alive(const soma_system *system, soma_ref ref)
 {
     const soma_agent *agent = ref.node == system->node ? slots_find(&system->slots, ref.slot) : NULL;
-    return agent && (ref.generation & 1) && life_generation(u64_load(&agent->life)) == ref.generation;
+    uint64_t life = agent ? u64_load(&agent->life) : 0;
+    bool killed = (life & LIFE_KILL) && !life_down(life); // it runs no more but for its end: its name is free
+    return (ref.generation & 1) && life_generation(life) == ref.generation && !killed;
 }
 
 /* The link to the entry of a name, or the end of its chain. */

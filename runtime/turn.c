@@ -145,7 +145,7 @@ static void turn_end_log(soma_agent *agent, int reason, const char *what)
 static void turn_end(struct worker *worker, soma_agent *agent, int error, const char *what)
 {
     int reason = error < 0 ? error : worker->exit_reason;
-    if (reason)
+    if (reason && reason != SOMA_ESHUTDOWN) // that was an order
         turn_end_log(agent, reason, what);
     agent_end(worker, agent, reason);
 }

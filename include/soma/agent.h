@@ -127,7 +127,7 @@ typedef struct soma_behavior {
  *         closes; what agents spawn while it drains is welcome), or what init returned. `*ref` is the null ref on
  * error; `ref` may be NULL.
  */
-#define soma_spawn(from, behavior, arg, ref) SOMA_FROM_(from, spawn)((from), (behavior), (arg), (ref))
+#define soma_spawn(from, ...) SOMA_FROM_(from, spawn)((from), __VA_ARGS__)
 
 /** soma_send() from a handler, with the type and body spelled out. Only the agent itself may call it. */
 SOMA_API int soma_agent_send(soma_agent *self, soma_ref to, const soma_type *type, const void *body);
@@ -169,7 +169,7 @@ SOMA_API int soma_become(soma_agent *self, const soma_behavior *behavior);
 
 /**
  * Ends an agent from outside, ahead of all that waits in its mailbox, with reason SOMA_EKILLED; a handler that runs
- * is finished first. So it may still be there on return, and have its name. Any thread may call it.
+ * is finished first. So it may still be there on return, but its names are free. Any thread may call it.
  * @return 0, SOMA_EGONE, SOMA_ENOROUTE, SOMA_ENOMEM, SOMA_EINVAL (NULL)
  */
 SOMA_API int soma_kill(soma_system *system, soma_ref agent);
