@@ -9,6 +9,7 @@
 #include "runtime/monitor.h"
 #include "runtime/pressure.h"
 #include "runtime/request.h"
+#include "runtime/tally.h"
 #include <soma/error.h>
 #include <soma/keep.h>
 #include <soma/log.h>
@@ -49,7 +50,10 @@ static void agent_begin(struct worker *worker, soma_agent *agent, const struct d
     agent->state = state;
     agent->state_size = (uint32_t)dispatch->behavior->state_size;
     agent->worker = worker;
-    u64_store(&agent->life, life_of(generation)); // release: who reads this generation sees the agent whole
+    const struct slots *slots = &worker->system->slots;
+    bool counted = tally_begin(tally_of(slots, (uint32_t)(agent - slots->base)), &dispatch->behavior->limit);
+    // release: who reads this generation sees the agent whole
+    u64_store(&agent->life, life_of(generation) | (counted ? LIFE_COUNTED : u64_load(&agent->life) & LIFE_COUNTED));
 }
 
 void agent_unhold(struct worker *worker, soma_agent *agent)
@@ -300,6 +304,8 @@ soma_handle soma_spawn_kept(soma_agent *self, const soma_behavior *behavior, con
 
 void agent_finish(struct worker *worker, soma_agent *agent)
 {
+    if (u64_load(&agent->life) & LIFE_COUNTED)
+        tally_end(tally_of(&worker->system->slots, (uint32_t)(agent - worker->system->slots.base)));
     if (agent->extension) {
         keep_drop(worker, agent);
         if (agent->extension->own)

@@ -1,4 +1,5 @@
 /* Shared bodies: made once, counted, sent by pointer. See include/soma/body.h. */
+#include "runtime/outside.h"
 #include "runtime/send.h"
 #include "runtime/type.h"
 #include <soma/body.h>
@@ -98,7 +99,8 @@ int soma_system_send_body(soma_system *system, soma_ref to, soma_body *body)
 {
     if (!system || !body)
         return SOMA_EINVAL;
-    return body_send(system, NULL, SOMA_REF_NULL, to, body);
+    int error = outside_enter(system, to, true);
+    return error ? error : body_send(system, NULL, SOMA_REF_NULL, to, body);
 }
 
 soma_body *soma_current_body(soma_agent *self)

@@ -34,12 +34,17 @@ enum message_kind {
     MESSAGE_SHUTDOWN, /* nothing: the sender tells the agent to end */
 };
 
+#define MARK_COUNTED 1u /* in its receiver's tally, see tally.h */
+#define MARK_DROPPED 2u /* it was, and is one too many */
+#define MARK_OUTSIDE 4u /* from a thread outside, see outside.h */
+
 struct message {
     shared_ptr next;
     const soma_type *type;
     uint32_t generation; /* of the agent that it is for */
     uint8_t class;       /* of its block, see pool.h */
     uint8_t kind;        /* enum message_kind */
+    uint8_t marks;       /* as follows */
     bool settled;        /* a request: somebody answers it. A callback: it ran. An error: see request_refuse(). A
                             down message: of a kept agent, which the receiver owns now */
     soma_ref sender;

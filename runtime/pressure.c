@@ -1,5 +1,6 @@
 /* Muting and letting go; see pressure.h. */
 #include "runtime/pressure.h"
+#include "runtime/outside.h"
 #include "runtime/spin.h"
 #include "runtime/system.h"
 
@@ -39,7 +40,7 @@ static void muted_add(struct worker *worker, uint64_t n)
 void pressure_release(struct worker *worker, uint32_t target)
 {
     soma_system *system = worker->system;
-    fence_full(); // the target's pressure is 0 before we look; pairs with pressure_mute
+    fence_full(); // the target's pressure is 0 before we look; pairs with pressure_mute and outside_wait
     soma_agent *waiters = waiters_take(system, target, NULL);
     while (waiters) {
         soma_agent *agent = waiters;
@@ -52,6 +53,7 @@ void pressure_release(struct worker *worker, uint32_t target)
         if (mailbox_unhold(&agent->mailbox))
             worker_schedule(worker_or_outside(worker), system, agent);
     }
+    outside_release(system);
 }
 
 /* Takes one agent out of the list that it waits in; false if somebody else has. */

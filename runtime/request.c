@@ -7,16 +7,20 @@
 #include "runtime/agent.h"
 #include "runtime/extension.h"
 #include "runtime/monitor.h"
+#include "runtime/tally.h"
 #include "runtime/timer.h"
 #include <soma/body.h>
 #include <soma/error.h>
+#include <soma/log.h>
 #include <soma/request.h>
+#include <stdio.h>
 #include <string.h>
 
 /* ---- asking ---- */
 
 /* What of a soma_then is kept behind a timer's block. */
 struct waiting {
+    soma_ref to;
     const soma_type *reply;
     soma_handler_fn *on_reply;
     soma_handler_fn *on_error;
@@ -25,6 +29,53 @@ struct waiting {
 static struct waiting *waiting_of(struct timer *timer)
 {
     return (struct waiting *)timer->body;
+}
+
+/*
+ * Whom an agent has asked last, and has no answer from, any thread may read: so a timeout can tell whether who was
+ * asked waits for who asked, by way of any others. With several requests at a time it may miss a cycle, but never sees
+ * one where there is none.
+ */
+#define CYCLE_MAX 64
+
+static shared_u64 *waits_of(const soma_agent *agent)
+{
+    const struct slots *slots = &agent->worker->system->slots;
+    return &tally_of(slots, (uint32_t)(agent - slots->base))->waits;
+}
+
+/* 0 for one on another node, of whom nothing is known here. */
+static uint64_t waits_pack(const soma_agent *agent, soma_ref to)
+{
+    return to.node == agent->worker->system->node ? (uint64_t)to.generation << 32 | to.slot : 0;
+}
+
+static void waits_end(soma_agent *agent, soma_ref to)
+{
+    if (u64_load(waits_of(agent)) == waits_pack(agent, to))
+        u64_store(waits_of(agent), 0);
+}
+
+/* Does `to`, who did not answer in time, wait for the agent? Says so, then. */
+static bool waits_in_cycle(soma_agent *agent, soma_ref to)
+{
+    const struct slots *slots = &agent->worker->system->slots;
+    uint64_t self = waits_pack(agent, agent_ref(agent)), next = waits_pack(agent, to);
+    char text[256];
+    int length = 0;
+    for (uint32_t i = 0; i < CYCLE_MAX && next && next != self; i++) {
+        const soma_agent *other = slots_find(slots, (uint32_t)next);
+        if (!other || life_generation(u64_load(&other->life)) != next >> 32)
+            return false;
+        if ((size_t)length < sizeof(text))
+            length += snprintf(text + length, sizeof(text) - (size_t)length, "%u.%u, which waits for ", (uint32_t)next,
+                               (uint32_t)(next >> 32));
+        next = u64_load(&tally_of(slots, (uint32_t)next)->waits);
+    }
+    if (next != self)
+        return false;
+    soma_log_warning(agent, "a request timed out in a cycle: it waits for %sit", length ? text : "");
+    return true;
 }
 
 soma_handle soma_request_send(soma_agent *self, soma_ref to, uint64_t timeout, const soma_then *then,
@@ -43,7 +94,7 @@ soma_handle soma_request_send(soma_agent *self, soma_ref to, uint64_t timeout, c
         message_free(worker, message);
         return SOMA_ENOMEM;
     }
-    *waiting_of(timer) = (struct waiting){then->reply, then->on_reply, then->on_error};
+    *waiting_of(timer) = (struct waiting){to, then->reply, then->on_reply, then->on_error};
     timer->tag = then->tag;
     soma_handle handle = timer_start(self, timer, timeout);
     if (handle < 0) {
@@ -52,6 +103,7 @@ soma_handle soma_request_send(soma_agent *self, soma_ref to, uint64_t timeout, c
     }
     message->sender = soma_self(self);
     message->body[0] = (uint64_t)handle;
+    u64_store(waits_of(self), waits_pack(self, to));
     message_push(system, worker, to, message); // whoever drops it answers with the reason
     return handle;
 }
@@ -68,6 +120,7 @@ int soma_request_cancel(soma_agent *self, soma_handle request)
     if (message->kind != MESSAGE_TIMEOUT)
         return SOMA_EINVAL;
     pending_remove(self, request);
+    waits_end(self, waiting_of(timer_of(message))->to);
     timer_end(self, timer_of(message));
     return 0;
 }
@@ -88,11 +141,15 @@ int request_settle(struct worker *worker, soma_agent *agent, const struct messag
     }
     pending_remove(agent, handle);
     struct waiting waiting = *waiting_of(timer_of(waiter));
+    bool cycle = timeout && waits_in_cycle(agent, waiting.to);
+    waits_end(agent, waiting.to);
     worker->tag = timer_of(waiter)->tag;
     if (!timeout)
         timer_end(agent, timer_of(waiter));
 
-    int error = timeout ? SOMA_ETIMEOUT : message->kind == MESSAGE_ERROR ? (int)(int64_t)message->body[1] : 0;
+    int error = timeout                          ? (cycle ? SOMA_EDEADLOCK : SOMA_ETIMEOUT)
+                : message->kind == MESSAGE_ERROR ? (int)(int64_t)message->body[1]
+                                                 : 0;
     if (!error && !type_same(message->type, waiting.reply))
         error = SOMA_ETYPE;
     int result = error ? waiting.on_error(agent, agent->state, &error)
@@ -298,6 +355,8 @@ void pending_end(soma_agent *agent, int reason)
             monitor_end(agent, message, reason);
             continue;
         }
+        if (message->kind == MESSAGE_TIMEOUT)
+            waits_end(agent, waiting_of(timer_of(message))->to);
         if (message->kind != MESSAGE_REQUEST) {
             timer_end(agent, timer_of(message));
             continue;

@@ -5,6 +5,8 @@
 #include "runtime/driver.h"
 #include "runtime/keep.h"
 #include "runtime/monitor.h"
+#include "runtime/outside.h"
+#include "runtime/tally.h"
 #include "runtime/type.h"
 #include <soma/body.h>
 #include <soma/dead_letter.h>
@@ -45,6 +47,7 @@ static inline struct message *block_new(struct worker *worker, enum message_kind
         message->class = class;
         message->kind = (uint8_t)kind;
         message->settled = false;
+        message->marks = 0;
     }
     return message;
 }
@@ -183,16 +186,25 @@ static inline void pressure_note(struct worker *worker, const soma_agent *target
         worker->pressed = slot + 1;
 }
 
-/* The slot of a local ref that is alive as far as can be seen now, else NULL. */
-static inline soma_agent *target_find(soma_system *system, soma_ref to)
+/* Counts a message against its receiver's limit. An error, and it is gone; 0 with *pushed false, and it is, too. */
+static int limit_enter(soma_system *system, struct worker *worker, soma_ref to, struct message *message, bool *pushed)
 {
-    soma_agent *target = slots_find(&system->slots, to.slot);
-    if (__builtin_expect(!target || !(to.generation & 1), 0))
-        return NULL;
-    uint64_t life = u64_load(&target->life);
-    bool undisturbed = life == life_of(to.generation);
-    bool takes = undisturbed || (life_generation(life) == to.generation && !(life & LIFE_DEAF));
-    return __builtin_expect(takes, 1) ? target : NULL;
+    bool drops;
+    int error = tally_enter(tally_of(&system->slots, to.slot), message, &drops);
+    *pushed = !error;
+    if (!error)
+        return 0;
+    if (drops) {
+        count_outside_or(system, worker, offsetof(struct counters, dropped));
+        message_dead(system, worker, to, message, error);
+        return 0;
+    }
+    count_outside_or(system, worker, offsetof(struct counters, rejected));
+    if (message->kind == MESSAGE_REQUEST)
+        request_fail(system, worker, to, message, error);
+    else
+        message_dispose(worker, message);
+    return error;
 }
 
 /* What an agent can make as many of as it likes; answers and words of an end it owes. */
@@ -228,10 +240,18 @@ int message_push(soma_system *system, struct worker *worker, soma_ref to, struct
         message_dead(system, worker, to, message, SOMA_EGONE);
         return SOMA_EGONE;
     }
+    if (__builtin_expect(u64_load(&target->life) & LIFE_COUNTED, 0)) {
+        bool pushed;
+        int error = limit_enter(system, worker, to, message, &pushed);
+        if (!pushed)
+            return error;
+    }
     message->generation = to.generation;
     bool from_agent = message->sender.node && kind_presses(message->kind);
     uint32_t sender = message->sender.slot;
-    if (worker && from_agent)
+    if (!worker)
+        outside_mark(system, message);
+    else if (from_agent)
         worker->budget--;
     if (mailbox_push(&target->mailbox, message))
         worker_schedule(worker, system, target);
@@ -247,6 +267,18 @@ void message_push_own(soma_system *system, struct message *first, struct message
         worker_schedule(NULL, system, target);
 }
 
+/* By the way that all but plain mail goes. */
+static int send_slowly(soma_system *system, struct worker *worker, soma_ref sender, soma_ref to, const soma_type *type,
+                       const void *body)
+{
+    struct message *message;
+    int error = message_build(worker, MESSAGE_PLAIN, 0, type, body, &message);
+    if (error)
+        return error;
+    message->sender = sender;
+    return message_push(system, worker, to, message);
+}
+
 /* Where the fast path ends: another node, a dead agent. A dead letter is counted without building it. */
 static int send_astray(soma_system *system, struct worker *worker, soma_ref sender, soma_ref to, const soma_type *type,
                        const void *body)
@@ -257,12 +289,7 @@ static int send_astray(soma_system *system, struct worker *worker, soma_ref send
         letter_dead(system, worker, sender, to, type, error);
         return error;
     }
-    struct message *message;
-    int error = message_build(worker, MESSAGE_PLAIN, 0, type, body, &message);
-    if (error)
-        return error;
-    message->sender = sender;
-    return message_push(system, worker, to, message);
+    return send_slowly(system, worker, sender, to, type, body);
 }
 
 /* False if the message must go by itself: a worker is idle that might handle it at once, or this one has no queue. */
@@ -300,28 +327,28 @@ static inline int send_from(soma_system *system, struct worker *worker, soma_ref
     soma_agent *target = to.node == system->node ? target_find(system, to) : NULL;
     if (__builtin_expect(!target, 0))
         return send_astray(system, worker, sender, to, type, body);
+    if (__builtin_expect(!worker || u64_load(&target->life) & LIFE_COUNTED, 0))
+        return send_slowly(system, worker, sender, to, type, body);
     struct message *message;
     int error = block_build(worker, MESSAGE_PLAIN, 0, type, body, &message);
     if (__builtin_expect(error, 0))
         return error;
     message->generation = to.generation;
     message->sender = sender;
-    if (__builtin_expect(worker != NULL, 1)) {
-        worker->budget--;
-        if (__builtin_expect(worker->pool.grown, 0)) {
-            worker->pool.grown = false;
-            if (to.slot != sender.slot)
-                pressure_mark(worker, target); // before the push: see pressure.h
-        }
-        if (worker->outbox.target == target && outbox_add(worker, message))
-            return 0;
-        if (worker->outbox.count)
-            outbox_flush(worker);
-        worker->outbox.target = target;
+    worker->budget--;
+    if (__builtin_expect(worker->pool.grown, 0)) {
+        worker->pool.grown = false;
+        if (to.slot != sender.slot)
+            pressure_mark(worker, target); // before the push: see pressure.h
     }
+    if (worker->outbox.target == target && outbox_add(worker, message))
+        return 0;
+    if (worker->outbox.count)
+        outbox_flush(worker);
+    worker->outbox.target = target;
     if (!mailbox_push(&target->mailbox, message))
         pressure_note(worker, target, to.slot, sender.slot);
-    else if (worker && worker->queues && !worker->lifo && !target->extension)
+    else if (worker->queues && !worker->lifo && !target->extension)
         worker->lifo = target; // what worker_schedule would do
     else
         worker_schedule(worker, system, target);
@@ -336,12 +363,22 @@ int soma_agent_send(soma_agent *self, soma_ref to, const soma_type *type, const 
     return send_from(worker->system, worker_or_outside(worker), agent_ref(self), to, type, body);
 }
 
-int soma_system_send(soma_system *system, soma_ref to, const soma_type *type, const void *body)
+static int outside_send(soma_system *system, soma_ref to, const soma_type *type, const void *body, bool waits)
 {
     if (!system || !type || !body)
         return SOMA_EINVAL;
-    outbox_flush_here(system);
-    return send_from(system, NULL, SOMA_REF_NULL, to, type, body);
+    int error = outside_enter(system, to, waits);
+    return error ? error : send_from(system, NULL, SOMA_REF_NULL, to, type, body);
+}
+
+int soma_system_send(soma_system *system, soma_ref to, const soma_type *type, const void *body)
+{
+    return outside_send(system, to, type, body, true);
+}
+
+int soma_system_try_send(soma_system *system, soma_ref to, const soma_type *type, const void *body)
+{
+    return outside_send(system, to, type, body, false);
 }
 
 /* ---- other things put into a mailbox ---- */

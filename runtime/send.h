@@ -34,9 +34,11 @@ int message_build(struct worker *worker, enum message_kind kind, uint64_t word, 
 /* Frees the block alone. */
 static inline void message_free(struct worker *worker, struct message *message)
 {
-    if (__builtin_expect(message->class == POOL_HEAP, 0))
+    if (__builtin_expect(message->class == POOL_HEAP, 0)) {
+        if (message->marks & MARK_OUTSIDE && worker)
+            counter_add(&worker->counters.outside_done, 1);
         free(message);
-    else
+    } else
         pool_give(&worker->pool, message->class, message);
 }
 
@@ -46,6 +48,18 @@ void message_dispose(struct worker *worker, struct message *message);
 /* Sends a block; takes it, whatever it returns. What reaches nobody is a dead letter, and a request's sender is told.
  */
 int message_push(soma_system *system, struct worker *worker, soma_ref to, struct message *message);
+
+/* The slot of a local ref that takes mail as far as can be seen now, else NULL. */
+static inline soma_agent *target_find(soma_system *system, soma_ref to)
+{
+    soma_agent *target = slots_find(&system->slots, to.slot);
+    if (__builtin_expect(!target || !(to.generation & 1), 0))
+        return NULL;
+    uint64_t life = u64_load(&target->life);
+    bool undisturbed = life == life_of(to.generation);
+    bool takes = undisturbed || (life_generation(life) == to.generation && !(life & LIFE_DEAF));
+    return __builtin_expect(takes, 1) ? target : NULL;
+}
 
 /* Puts linked blocks whose generation and sender are set into their sender's own mailbox, from outside. Timers. */
 void message_push_own(soma_system *system, struct message *first, struct message *last);

@@ -2,6 +2,7 @@
 #include "runtime/slot.h"
 #include "runtime/populate.h"
 #include "runtime/spin.h"
+#include "runtime/tally.h"
 #include <soma/error.h>
 #include <sys/mman.h>
 
@@ -15,15 +16,22 @@ int slots_open(struct slots *slots, uint32_t capacity)
     void *base = mmap(NULL, (size_t)capacity * sizeof(soma_agent), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (base == MAP_FAILED)
         return SOMA_ENOMEM;
-    *slots = (struct slots){.base = base, .capacity = capacity};
-    return 0;
+    void *tallies = mmap(NULL, (size_t)capacity * sizeof(struct tally), PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    *slots = (struct slots){.base = base, .tallies = tallies == MAP_FAILED ? NULL : tallies, .capacity = capacity};
+    if (slots->tallies)
+        return 0;
+    slots_close(slots);
+    return SOMA_ENOMEM;
 }
 
 void slots_close(struct slots *slots)
 {
     if (slots->base)
         munmap(slots->base, (size_t)slots->capacity * sizeof(soma_agent));
-    slots->base = NULL;
+    if (slots->tallies)
+        munmap(slots->tallies, (size_t)slots->capacity * sizeof(struct tally));
+    *slots = (struct slots){NULL};
 }
 
 /* Under the lock: a slot never used before, free. */

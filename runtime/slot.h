@@ -19,6 +19,7 @@ struct extension;
 #define LIFE_KILL 1u    /* alive: end as soon as you run */
 #define LIFE_DOWN 2u    /* alive in name only: it has ended, and its keeper decides what comes next; see keep.h */
 #define LIFE_DEAF 4u    /* it is down, and takes no mail */
+#define LIFE_COUNTED 8u /* its mail is counted, see tally.h */
 #define LIFE_RELEASE 1u /* free: nobody has put the slot on the free list yet; its last turn will */
 
 struct soma_agent {
@@ -66,8 +67,11 @@ static inline bool life_runs(uint64_t life)
     return life_alive(life) && !(life & LIFE_DOWN);
 }
 
+struct tally;
+
 struct slots {
     soma_agent *base;
+    struct tally *tallies;
     uint32_t capacity;
     shared_u32 used;  /* slots below this are usable memory */
     shared_u32 ready; /* how many slots have had their pages made usable */

@@ -3,6 +3,7 @@
 #include "runtime/agent.h"
 #include "runtime/blocking.h"
 #include "runtime/options.h"
+#include "runtime/outside.h"
 #include "runtime/send.h"
 #include "runtime/thread.h"
 #include <errno.h>
@@ -329,6 +330,7 @@ static int system_end(soma_system **pointer, bool drain)
     if ((!driven && system_on_worker(system)) || !u32_cas(&system->closing, 0, 1))
         return SOMA_ESTATE; // the second: a stop hook of a driven system
     fence_full();           // pairs with the fence in worker_sleep: either it sees closing, or we see its bit
+    outside_release(system);
     while (u32_load(&system->calling))
         sched_yield(); // it is about to wait, or to see that the system closes
     bool drained = !drain || driven || system_drain(system);
@@ -360,26 +362,32 @@ int soma_system_cancel(soma_system **system)
 
 /* ---- looking ---- */
 
+void system_counters(soma_system *system, struct counters *sum)
+{
+    counters_merge(sum, &system->outside);
+    for (uint32_t i = 0; i < system->options.workers; i++)
+        counters_merge(sum, &system->workers[i].counters);
+    pthread_mutex_lock(&system->lock); // for blocking agents' workers, which come and go
+    counters_merge(sum, &system->retired);
+    for (const struct worker *own = system->blocking; own; own = own->own_next)
+        counters_merge(sum, &own->counters);
+    pthread_mutex_unlock(&system->lock);
+}
+
 int soma_system_stats(const soma_system *system, soma_stats *stats)
 {
     if (!system || !stats)
         return SOMA_EINVAL;
     struct counters sum = {0};
-    pthread_mutex_t *lock = (pthread_mutex_t *)(uintptr_t)&system->lock;
-    counters_merge(&sum, &system->outside);
-    for (uint32_t i = 0; i < system->options.workers; i++)
-        counters_merge(&sum, &system->workers[i].counters);
-    pthread_mutex_lock(lock); // for blocking agents' workers, which come and go
-    counters_merge(&sum, &system->retired);
-    for (const struct worker *own = system->blocking; own; own = own->own_next)
-        counters_merge(&sum, &own->counters);
-    pthread_mutex_unlock(lock);
+    system_counters((soma_system *)(uintptr_t)system, &sum);
     *stats = (soma_stats){
         .agents = sum.spawned.value > sum.ended.value ? sum.spawned.value - sum.ended.value : 0,
         .spawned = sum.spawned.value,
         .processed = sum.processed.value,
         .dead_letters = sum.dead_letters.value,
         .muted = sum.muted.value,
+        .rejected = sum.rejected.value,
+        .dropped = sum.dropped.value,
         .late_replies = sum.late_replies.value,
         .steals = sum.steals.value,
         .sleeps = sum.sleeps.value,

@@ -21,15 +21,19 @@ struct soma_system {
     struct run_inbox inbox;
     struct run_overflow overflow;
     struct pressure_list muted[PRESSURE_LISTS];
-    shared_u64 asleep;        /* a bit a worker */
-    shared_u32 searching;     /* workers that look for work */
-    shared_u32 stopping;      /* workers leave as soon as they see it */
-    shared_u32 closing;       /* spawns are refused, and sleepers tell the closer */
-    shared_u32 calling;       /* threads outside that are at the start of a soma_call */
-    shared_u64 wakes;         /* how often a sleeper rose: lets the closer see that all rested throughout */
-    shared_u32 blocking_busy; /* blocking agents that are runnable or running */
-    shared_u64 dead_watch;    /* generation and slot of the agent that watches dead letters; 0 for none */
-    shared_ptr route;         /* the struct route to other nodes; NULL for none */
+    shared_u64 asleep;          /* a bit a worker */
+    shared_u32 searching;       /* workers that look for work */
+    shared_u32 stopping;        /* workers leave as soon as they see it */
+    shared_u32 closing;         /* spawns are refused, and sleepers tell the closer */
+    shared_u64 outside_sent;    /* see outside.h, as what follows */
+    shared_u32 outside_many;    /* of them wait */
+    shared_u32 outside_waiters; /* threads in outside_wait() */
+    shared_u32 relief;          /* the futex that they wait on */
+    shared_u32 calling;         /* threads outside that are at the start of a soma_call */
+    shared_u64 wakes;           /* how often a sleeper rose: lets the closer see that all rested throughout */
+    shared_u32 blocking_busy;   /* blocking agents that are runnable or running */
+    shared_u64 dead_watch;      /* generation and slot of the agent that watches dead letters; 0 for none */
+    shared_ptr route;           /* the struct route to other nodes; NULL for none */
     struct pool_depot depot;
     struct outside_pool outside_pool;
     struct dispatch_table dispatches;
@@ -51,6 +55,9 @@ struct soma_system {
 /* Is the calling thread one of the system's own: a worker or the log's? A driven system has but one thread, so always.
  */
 bool system_on_worker(soma_system *system);
+
+/* Adds up the counters of all threads. */
+void system_counters(soma_system *system, struct counters *sum);
 
 /* Ends the thread of soma_system_stop_on_signals(), if there is one. */
 void signals_close(soma_system *system);

@@ -1,5 +1,6 @@
 /* Futexes by system call, which libc does not wrap, and threads without signals. */
 #include "runtime/thread.h"
+#include <limits.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <signal.h>
@@ -18,6 +19,11 @@ void futex_wait(shared_u32 *word, uint32_t value, uint64_t nanoseconds)
 void futex_wake(shared_u32 *word)
 {
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+void futex_wake_all(shared_u32 *word)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
 bool barrier_asymmetric;

@@ -11,7 +11,8 @@
 void futex_wait(shared_u32 *word, uint32_t value, uint64_t nanoseconds);
 
 /* Wakes one sleeper. */
-void futex_wake(shared_u32 *word);
+void futex_wake(shared_u32 *word); /* one waiter */
+void futex_wake_all(shared_u32 *word);
 
 /*
  * A full fence in two halves, for two threads that each write one thing and then read the other's: one of them sees the

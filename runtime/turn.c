@@ -8,6 +8,7 @@
 #include "runtime/monitor.h"
 #include "runtime/pressure.h"
 #include "runtime/request.h"
+#include "runtime/tally.h"
 #include "runtime/timer.h"
 #include <soma/error.h>
 #include <soma/log.h>
@@ -67,6 +68,24 @@ static int message_deliver(struct worker *worker, soma_agent *agent, struct mess
     }
 }
 
+/* Does a message that it doesn't get to handle stay for the next life of an agent that is down? */
+static inline bool mail_stays(uint64_t life)
+{
+    return life_down(life) && !(life & LIFE_DEAF);
+}
+
+/* Counts a message out, unless it stays. One that is too many, and old, is not handled. */
+static void mail_leave(struct worker *worker, const soma_agent *agent, struct message *message, uint64_t life,
+                       bool *alive)
+{
+    const struct slots *slots = &worker->system->slots;
+    if (mail_stays(life) || !tally_leave(tally_of(slots, (uint32_t)(agent - slots->base)), message) || !*alive)
+        return;
+    message->marks |= MARK_DROPPED;
+    counter_add(&worker->counters.dropped, 1);
+    *alive = false;
+}
+
 /*
  * What ends the fast path: a kill, a stale generation, an agent that is down, a message that is not plain. The
  * handler's error; *alive if the message was for it, and it was there to handle it.
@@ -79,6 +98,8 @@ static int message_special(struct worker *worker, soma_agent *agent, struct mess
         life = u64_load(&agent->life);
     }
     *alive = life_runs(life) && life_generation(life) == message->generation;
+    if (message->marks & MARK_COUNTED)
+        mail_leave(worker, agent, message, life, alive);
     if (!*alive)
         return 0;
     return message_deliver(worker, agent, message);
@@ -96,7 +117,7 @@ static void message_finish(struct worker *worker, const soma_agent *agent, struc
     else if (handled || message->kind == MESSAGE_TIMER || message->kind == MESSAGE_TIMEOUT)
         message_dispose(worker, message);
     else
-        message_dead(system, worker, self, message, SOMA_EGONE);
+        message_dead(system, worker, self, message, message->marks & MARK_DROPPED ? SOMA_EAGAIN : SOMA_EGONE);
 }
 
 /*
@@ -187,7 +208,7 @@ static void turn_idle(struct worker *worker, soma_agent *agent, const struct mes
  */
 static struct message *turn_down(struct worker *worker, soma_agent *agent, struct message *message, bool handled)
 {
-    bool keeps = !(u64_load(&agent->life) & LIFE_DEAF), stays = keeps && !handled;
+    bool keeps = mail_stays(u64_load(&agent->life)), stays = keeps && !handled;
     struct message *next = stays ? message : mailbox_next_or_hold(&agent->mailbox, message);
     worker->pressed = 0;
     if (!stays)

@@ -26,6 +26,9 @@ struct counters {
     shared_u64 processed;
     shared_u64 dead_letters;
     shared_u64 late_replies;
+    shared_u64 rejected;
+    shared_u64 dropped;
+    shared_u64 outside_done; /* messages from threads outside that are done with */
     shared_u64 muted; /* once more a mute, once less a release; so the sum over all threads is how many are muted */
     shared_u64 steals;
     shared_u64 sleeps;

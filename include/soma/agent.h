@@ -36,6 +36,24 @@ typedef struct soma_handler {
     size_t checked;        /**< not used at run time: its initializer makes the compiler check the signature */
 } soma_handler;
 
+/** What becomes of a message for an agent that has as much mail as its limit allows. */
+typedef enum soma_policy {
+    SOMA_REJECT,      /**< it is not sent: the sender gets SOMA_EAGAIN, a request fails with it */
+    SOMA_DROP_NEWEST, /**< it is a dead letter (SOMA_EAGAIN); the sender gets 0 */
+    SOMA_DROP_OLDEST /**< it is sent, and when the agent comes to it the oldest is the dead letter; while a handler runs
+                          on and on, at twice the limit, the newest */
+} soma_policy;
+
+/**
+ * How much mail may wait for an agent; 0 is any amount. Messages and requests count; answers, timers, and word of ends
+ * are never turned away. Bytes are those of the messages' blocks, some 40 more than the message; the first always fits.
+ */
+typedef struct soma_limit {
+    uint32_t messages;  /**< at most so many */
+    uint64_t bytes;     /**< and at most so many bytes */
+    soma_policy policy; /**< else this */
+} soma_limit;
+
 /**
  * What an agent is made of. Usually a static const; it must outlive every system that spawns from it.
  *
@@ -63,6 +81,8 @@ typedef struct soma_behavior {
     int (*idle)(soma_agent *self, void *state);
     /** The agent gets a thread of its own, so its handlers may block. Not inherited from the base. */
     bool blocking;
+    /** How much mail may wait for it; not inherited, and soma_become() doesn't change it. */
+    soma_limit limit;
 } soma_behavior;
 
 /** A handler table: `.handlers = SOMA_HANDLERS(SOMA_ON(greet, on_greet), …)`. At most 256 rows, its bases' included. */
@@ -111,10 +131,12 @@ typedef struct soma_behavior {
  *
  * The body is copied (strings and arrays too) before it returns; the caller keeps what it passed, whatever is returned.
  * Two messages from one agent to another arrive in the order in which they were sent; so do two from one outside
- * thread. Never blocks. While all workers are busy, what a handler sends to one agent in a row may reach it together,
- * at the latest when the handler returns. An agent that sends to an overloaded one does not run again, once its handler
- * has returned, until that one has caught up.
- * @return 0, or SOMA_EGONE (no such agent: a dead letter, counted), SOMA_ENOROUTE, SOMA_ENOMEM, SOMA_ETOOBIG,
+ * thread. From a handler it never waits; from a thread outside it does while the receiver is overloaded, so that memory
+ * is bounded (soma_try_send() doesn't). While all workers are busy, what a handler sends to one agent in a row may
+ * reach it together, at the latest when the handler returns. An agent that sends to an overloaded one does not run
+ * again, once its handler has returned, until that one has caught up.
+ * @return 0, or SOMA_EGONE (no such agent: a dead letter, counted), SOMA_EAGAIN (its limit is reached, and it rejects
+ *         what is more), SOMA_ENOROUTE, SOMA_ENOMEM, SOMA_ETOOBIG,
  *         SOMA_EINVAL (NULL `from`, a length without data)
  */
 #define soma_send(from, to, ...) SOMA_FROM_(from, send)((from), (to), SOMA_BODY_(__VA_ARGS__))
@@ -128,6 +150,25 @@ typedef struct soma_behavior {
  * error; `ref` may be NULL.
  */
 #define soma_spawn(from, ...) SOMA_FROM_(from, spawn)((from), __VA_ARGS__)
+
+/**
+ * As soma_send() from a thread outside, but never waits: `soma_try_send(sys, to, greet, .name = "Bob")`.
+ * @return as soma_send(), or SOMA_EAGAIN: the receiver has to catch up first, and nothing was sent
+ */
+#define soma_try_send(system, to, ...) soma_system_try_send((system), (to), SOMA_BODY_(__VA_ARGS__))
+
+/** soma_try_send() with the type and body spelled out. */
+SOMA_API int soma_system_try_send(soma_system *system, soma_ref to, const soma_type *type, const void *body);
+
+/**
+ * How many messages wait for an agent. Counting begins with the first call for it, or its spawn if it has a limit, and
+ * takes its messages off the fastest path.
+ * @param system the agent's system
+ * @param agent the agent
+ * @param messages gets the number
+ * @return 0, SOMA_EGONE, SOMA_ENOROUTE, SOMA_EINVAL (NULL). Any thread may call it.
+ */
+SOMA_API int soma_backlog(soma_system *system, soma_ref agent, uint32_t *messages);
 
 /** soma_send() from a handler, with the type and body spelled out. Only the agent itself may call it. */
 SOMA_API int soma_agent_send(soma_agent *self, soma_ref to, const soma_type *type, const void *body);

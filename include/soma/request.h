@@ -22,10 +22,11 @@ typedef struct soma_then {
  * `SOMA_THEN(R, on_reply, on_error)`, or with `.tag = n` behind:
  * `int on_reply(soma_agent *self, STATE *my, const struct R *reply)` gets a reply of type R;
  * `int on_error(soma_agent *self, STATE *my, const int *error)` gets what went wrong instead: SOMA_ETIMEOUT, SOMA_EGONE
- * (no such agent, or it ended first), SOMA_EUNHANDLED (it has no handler for the request), SOMA_ENOREPLY (its handler
- * returned without answering), SOMA_ETYPE (the reply was of another type), SOMA_ENOROUTE, or the number that it failed
- * the request with. The compiler rejects handlers of other types. As with every handler, a negative result ends the
- * agent.
+ * (no such agent, or it ended first), SOMA_EDEADLOCK (the time is over, and whom it was sent to waits for an answer
+ * from the requester, perhaps by way of others), SOMA_EAGAIN (the agent's limit), SOMA_EUNHANDLED (it has no handler
+ * for the request), SOMA_ENOREPLY (its handler returned without answering), SOMA_ETYPE (the reply was of another type),
+ * SOMA_ENOROUTE, or the number that it failed the request with. The compiler rejects handlers of other types. As with
+ * every handler, a negative result ends the agent.
  */
 #define SOMA_THEN(R, on_reply_, ...)                                                                                   \
     (&(const soma_then){                                                                                               \

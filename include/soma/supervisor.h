@@ -46,13 +46,13 @@ typedef struct soma_child {
 
 /** What a supervisor does: the argument of its init. It must outlive it. */
 typedef struct soma_supervision {
-    soma_strategy strategy;
-    uint32_t intensity;   /**< so many restarts in a period are fine; at one more all children are stopped, and the
-                               supervisor fails with SOMA_ERESTARTS, for its own supervisor to judge; 0: 3 */
-    uint64_t period;      /**< nanoseconds; 0: 5 seconds */
-    uint64_t backoff;     /**< wait so long before a child's first restart, doubled for each further one until it has
-                               lived for a period; 0: restart at once */
-    uint64_t backoff_max; /**< but no longer than this; 0: 30 seconds */
+    soma_strategy strategy; /**< who is restarted with whom */
+    uint32_t intensity;     /**< so many restarts in a period are fine; at one more all children are stopped, and the
+                                 supervisor fails with SOMA_ERESTARTS, for its own supervisor to judge; 0: 3 */
+    uint64_t period;        /**< nanoseconds; 0: 5 seconds */
+    uint64_t backoff;       /**< wait so long before a child's first restart, doubled for each further one until it has
+                                 lived for a period; 0: restart at once */
+    uint64_t backoff_max;   /**< but no longer than this; 0: 30 seconds */
     const soma_child *children; /**< started in this order; a pool has one, which is its kind */
     uint32_t count;             /**< how many; for a pool, how many of its kind it starts with */
 } soma_supervision;

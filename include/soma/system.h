@@ -37,6 +37,8 @@ typedef struct soma_stats {
     uint64_t processed;    /**< messages handled */
     uint64_t dead_letters; /**< messages that reached nobody */
     uint64_t muted;        /**< agents that wait now until one that they sent to has caught up */
+    uint64_t rejected;     /**< messages that a limit turned away, to their senders' knowledge */
+    uint64_t dropped;      /**< messages that a limit made dead letters, and counted there, too */
     uint64_t late_replies; /**< answers to requests that had ended already */
     uint64_t steals;       /**< agents that a worker took from another one's queue */
     uint64_t sleeps;       /**< times that a worker went to sleep */

@@ -1,0 +1,66 @@
+/* Slowing down threads outside; see outside.h. */
+#include "runtime/outside.h"
+#include "runtime/pressure.h"
+#include "runtime/send.h"
+#include "runtime/thread.h"
+#include <soma/error.h>
+
+#define OUTSIDE_MANY 65536u /* messages from outside that wait for agents, from which on each receiver is marked */
+#define OUTSIDE_LOOK 1024u  /* messages between two counts of them */
+
+/* How many wait. The counters of a system whose agents run are never exact, which doesn't matter here. */
+static uint64_t outside_waiting(soma_system *system)
+{
+    struct counters sum = {0};
+    uint64_t sent = u64_load(&system->outside_sent);
+    system_counters(system, &sum);
+    return sent - sum.outside_done.value;
+}
+
+static void outside_wait(soma_system *system, const soma_agent *target)
+{
+    u32_add(&system->outside_waiters, 1); // a fence: either we see that the pressure has ended, or its end sees us
+    for (;;) {
+        uint32_t relief = u32_load(&system->relief);
+        if (!u32_load(&target->pressure) || u32_load(&system->closing))
+            break;
+        futex_wait(&system->relief, relief, FUTEX_FOREVER);
+    }
+    u32_add(&system->outside_waiters, (uint32_t)-1);
+}
+
+int outside_enter(soma_system *system, soma_ref to, bool waits)
+{
+    soma_agent *target = to.node == system->node ? target_find(system, to) : NULL;
+    bool many = u32_load(&system->outside_many);
+    if (!target || (!u32_load(&target->pressure) && !many) || system_on_worker(system))
+        return 0;
+    if (u32_load(&target->pressure)) {
+        if (!waits)
+            return SOMA_EAGAIN;
+        outside_wait(system, target);
+    }
+    if (many) {
+        struct worker guest;
+        worker_guest(&guest, system);
+        pressure_mark(&guest, target); // before the push, for which it must run: see pressure.h
+    }
+    return 0;
+}
+
+void outside_mark(soma_system *system, struct message *message)
+{
+    if (message->kind > MESSAGE_SHARED || message->class != POOL_HEAP)
+        return;
+    message->marks |= MARK_OUTSIDE;
+    if (u64_add(&system->outside_sent, 1) % OUTSIDE_LOOK == 0)
+        u32_store(&system->outside_many, outside_waiting(system) > OUTSIDE_MANY);
+}
+
+void outside_release(soma_system *system)
+{
+    if (!u32_load(&system->outside_waiters))
+        return;
+    u32_add(&system->relief, 1);
+    futex_wake_all(&system->relief);
+}

@@ -1,0 +1,22 @@
+/*
+ * Threads outside that send. They are slowed down as agents are, by waiting or by SOMA_EAGAIN: while their receiver is
+ * overloaded or muted, and, as one that never comes to the end of its batch never is, while very many messages of
+ * theirs wait in all: then they mark their receivers themselves.
+ */
+#ifndef RUNTIME_OUTSIDE_H
+#define RUNTIME_OUTSIDE_H
+
+#include "runtime/message.h"
+#include "runtime/system.h"
+
+/* Before a send by a thread that may be outside. Waits, or SOMA_EAGAIN if it is not to; 0 for the system's own threads.
+ */
+int outside_enter(soma_system *system, soma_ref to, bool waits);
+
+/* Counts a message that is about to be pushed from outside. */
+void outside_mark(soma_system *system, struct message *message);
+
+/* Lets go who waits: the system closes, or an agent's pressure has ended (its fence is the caller's). */
+void outside_release(soma_system *system);
+
+#endif
