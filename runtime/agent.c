@@ -51,7 +51,8 @@ static void agent_begin(struct worker *worker, soma_agent *agent, const struct d
     agent->state_size = (uint32_t)dispatch->behavior->state_size;
     agent->worker = worker;
     const struct slots *slots = &worker->system->slots;
-    bool counted = tally_begin(tally_of(slots, (uint32_t)(agent - slots->base)), &dispatch->behavior->limit);
+    bool counted = tally_begin(tally_of(slots, (uint32_t)(agent - slots->base)), dispatch->behavior,
+                               worker->system->options.handler_limit_ms);
     // release: who reads this generation sees the agent whole
     u64_store(&agent->life, life_of(generation) | (counted ? LIFE_COUNTED : u64_load(&agent->life) & LIFE_COUNTED));
 }

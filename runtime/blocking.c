@@ -2,6 +2,8 @@
 #include "runtime/blocking.h"
 #include "runtime/agent.h"
 #include "runtime/extension.h"
+#include "runtime/guard.h"
+#include "runtime/lookout.h"
 #include "runtime/thread.h"
 #include <soma/error.h>
 #include <stdlib.h>
@@ -11,6 +13,7 @@ static void *blocking_main(void *argument)
     struct worker *own = argument;
     soma_system *system = own->system;
     soma_agent *agent = own->own_agent;
+    void *stack = system->options.guard ? guard_thread_begin() : NULL;
     worker_enter(own);
     for (;;) {
         while (!u32_load(&own->awake))
@@ -27,8 +30,15 @@ static void *blocking_main(void *argument)
             break;
     }
     pool_flush(&own->pool);
+    guard_thread_end(stack);
     u32_store(&own->own_gone, 1); // release: who joins sees the counters
     return NULL;
+}
+
+static void own_free(struct worker *own)
+{
+    free(own->lookout);
+    free(own);
 }
 
 /* Joins threads whose agents have ended, so that a system with many short ones does not collect them. */
@@ -43,7 +53,7 @@ static void blocking_reap(soma_system *system)
         *link = own->own_next;
         pthread_join(own->thread, NULL);
         counters_merge(&system->retired, &own->counters);
-        free(own);
+        own_free(own);
     }
 }
 
@@ -56,6 +66,10 @@ int blocking_start(soma_system *system, soma_agent *agent)
         return SOMA_ENOMEM;
     *own = (struct worker){.system = system, .index = WORKER_OWN, .own_agent = agent};
     pool_init(&own->pool, &system->depot);
+    if (lookout_open(own)) {
+        free(own);
+        return SOMA_ENOMEM;
+    }
     agent->extension->own = own;
     pthread_mutex_lock(&system->lock);
     int error = u32_load(&system->stopping) ? SOMA_ECLOSED : 0; // under the lock: blocking_stop looks after the mark
@@ -70,7 +84,7 @@ int blocking_start(soma_system *system, soma_agent *agent)
     pthread_mutex_unlock(&system->lock);
     if (error) {
         agent->extension->own = NULL;
-        free(own);
+        own_free(own);
     }
     return error;
 }
@@ -105,6 +119,6 @@ void blocking_free(soma_system *system)
     while (system->blocking) {
         struct worker *own = system->blocking;
         system->blocking = own->own_next;
-        free(own);
+        own_free(own);
     }
 }

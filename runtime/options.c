@@ -77,6 +77,8 @@ int options_resolve(const soma_options *given, const struct driver *driver, soma
         {&result->batch, "SOMA_BATCH", 100, 1000000},
         {&result->slots, "SOMA_SLOTS", 1u << 24, 1u << 28},
         {&result->pin, "SOMA_PIN", 0, 1},
+        {&result->handler_limit_ms, "SOMA_HANDLER_LIMIT_MS", 0, 86400000},
+        {&result->guard, "SOMA_GUARD", 0, 1},
         {&result->drain_ms, "SOMA_DRAIN_MS", 30000, UINT32_MAX},
     };
     if (!result->log_sink)

@@ -240,7 +240,7 @@ int message_push(soma_system *system, struct worker *worker, soma_ref to, struct
         message_dead(system, worker, to, message, SOMA_EGONE);
         return SOMA_EGONE;
     }
-    if (__builtin_expect(u64_load(&target->life) & LIFE_COUNTED, 0)) {
+    if (__builtin_expect((u64_load(&target->life) & LIFE_COUNTED) != 0, 0)) {
         bool pushed;
         int error = limit_enter(system, worker, to, message, &pushed);
         if (!pushed)

@@ -31,7 +31,7 @@ void slots_close(struct slots *slots)
         munmap(slots->base, (size_t)slots->capacity * sizeof(soma_agent));
     if (slots->tallies)
         munmap(slots->tallies, (size_t)slots->capacity * sizeof(struct tally));
-    *slots = (struct slots){NULL};
+    *slots = (struct slots){.base = NULL};
 }
 
 /* Under the lock: a slot never used before, free. */

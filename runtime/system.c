@@ -2,6 +2,7 @@
 #include "runtime/system.h"
 #include "runtime/agent.h"
 #include "runtime/blocking.h"
+#include "runtime/guard.h"
 #include "runtime/options.h"
 #include "runtime/outside.h"
 #include "runtime/send.h"
@@ -78,6 +79,8 @@ static int workers_start(soma_system *system)
         system->workers[i].index = i;
         system->workers[i].queues = !system->driver.runnable;
         pool_init(&system->workers[i].pool, &system->depot);
+        if (lookout_open(&system->workers[i]))
+            return SOMA_ENOMEM;
     }
     if (system->driver.runnable)
         return 0;
@@ -90,7 +93,10 @@ static int workers_start(soma_system *system)
         if (system->options.pin)
             worker_pin(&system->workers[i]);
     }
-    return 0;
+    int error = watcher_start(system);
+    if (error)
+        workers_join(system, count);
+    return error;
 }
 
 static void system_free(soma_system *system)
@@ -107,7 +113,11 @@ static void system_free(soma_system *system)
     slots_close(&system->slots);
     pthread_cond_destroy(&system->changed);
     pthread_mutex_destroy(&system->lock);
+    for (uint32_t i = 0; system->workers && i < system->options.workers; i++)
+        free(system->workers[i].lookout);
     free(system->workers);
+    if (system->options.guard)
+        guard_close();
     free(system);
 }
 
@@ -146,6 +156,8 @@ int system_open_driven(soma_system **system, const soma_options *options, const 
     if (!opened)
         return SOMA_ENOMEM;
     barrier_init();
+    if (resolved.guard)
+        guard_open();
     opened->options = resolved;
     opened->driver = *driver;
     if (driver->runnable)
@@ -337,6 +349,7 @@ static int system_end(soma_system **pointer, bool drain)
     runners_release(system);
     signals_close(system);
     clock_stop(&system->clock);
+    watcher_stop(system);
     workers_join(system, driven ? 0 : system->options.workers);
     log_direct(&system->log); // a sink may use the system: from now on only in this thread
     struct leftover left = {0};

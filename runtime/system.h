@@ -6,6 +6,7 @@
 #include "runtime/dispatch.h"
 #include "runtime/driver.h"
 #include "runtime/log.h"
+#include "runtime/lookout.h"
 #include "runtime/names.h"
 #include "runtime/pressure.h"
 #include "runtime/slot.h"
@@ -42,7 +43,8 @@ struct soma_system {
     struct log log;
     struct counters outside; /* of threads outside: they add atomically */
     pthread_mutex_t lock;
-    pthread_cond_t changed;  /* run and close wait for it */
+    pthread_cond_t changed; /* run and close wait for it */
+    struct watcher watcher;
     bool stopped;            /* under lock, as what follows */
     uint32_t running;        /* threads in soma_system_run() */
     struct worker *blocking; /* of blocking agents */

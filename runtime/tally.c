@@ -11,10 +11,12 @@ static uint64_t message_bytes(struct message *message)
     return message->class == POOL_HEAP ? malloc_usable_size(message) : pool_class_size(message->class);
 }
 
-bool tally_begin(struct tally *tally, const soma_limit *limit)
+bool tally_begin(struct tally *tally, const soma_behavior *behavior, bool watched)
 {
-    if (!limit->messages && !limit->bytes)
+    const soma_limit *limit = &behavior->limit;
+    if (!limit->messages && !limit->bytes && !watched)
         return false; // and the page stays untouched
+    ptr_store(&tally->behavior, (void *)(uintptr_t)behavior->name);
     u32_store(&tally->mail_most, limit->messages);
     u64_store(&tally->bytes_most, limit->bytes);
     u32_store(&tally->policy, limit->policy);
@@ -25,6 +27,7 @@ void tally_end(struct tally *tally)
 {
     u32_store(&tally->mail_most, 0);
     u64_store(&tally->bytes_most, 0);
+    ptr_store(&tally->behavior, NULL);
 }
 
 static bool is_over(const struct tally *tally, uint64_t mail, uint64_t bytes, uint64_t times)

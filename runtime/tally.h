@@ -17,6 +17,7 @@ struct tally {
     shared_u32 mail;
     shared_u32 mail_most; /* 0: any number */
     shared_u32 policy;    /* a soma_policy */
+    shared_ptr behavior;  /* its name, of an agent that was counted from the start */
     shared_u64 waits;     /* generation and slot of whom it has asked last, and has no answer from; else 0 */
 };
 
@@ -25,8 +26,8 @@ static inline struct tally *tally_of(const struct slots *slots, uint32_t slot)
     return &slots->tallies[slot];
 }
 
-/* Sets a new agent's limit, if it has one: true, its mail must be counted. */
-bool tally_begin(struct tally *tally, const soma_limit *limit);
+/* For a new agent, with its limit if it has one. True if its mail is to be counted, as it has, or is watched. */
+bool tally_begin(struct tally *tally, const soma_behavior *behavior, bool watched);
 
 /* The limit ends with its agent; what is still counted is counted out as it goes. */
 void tally_end(struct tally *tally);

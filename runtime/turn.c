@@ -5,6 +5,7 @@
 #include "runtime/agent.h"
 #include "runtime/extension.h"
 #include "runtime/keep.h"
+#include "runtime/lookout.h"
 #include "runtime/monitor.h"
 #include "runtime/pressure.h"
 #include "runtime/request.h"
@@ -245,7 +246,9 @@ static struct message *turn_after(struct worker *worker, soma_agent *agent, stru
     return next;
 }
 
-void agent_turn(struct worker *worker, soma_agent *agent, uint32_t batch)
+/* `watched` is a constant in each of the two calls below, so that the one that isn't pays nothing. */
+static inline __attribute__((always_inline)) void turn_run(struct worker *worker, soma_agent *agent, uint32_t batch,
+                                                           const bool watched)
 {
     agent->worker = worker;
     ptr_store(&worker->running, (void *)(uintptr_t)agent->dispatch);
@@ -260,8 +263,12 @@ void agent_turn(struct worker *worker, soma_agent *agent, uint32_t batch)
             pressure_end(worker, agent); // it has caught up; not later, as it may send to itself for ever
         bool alive = life == life_of(message->generation), plain = alive && message->kind == MESSAGE_PLAIN;
         worker->current = message;
+        if (watched)
+            lookout_begin(worker, agent, message_name(message));
         int error = __builtin_expect(plain, 1) ? plain_handle(worker, agent, message, message->body)
                                                : message_special(worker, agent, message, life, &alive);
+        if (watched)
+            lookout_end(worker, agent);
         handled += alive;
         bool after = error < 0 || worker->exiting || worker->failing || worker->outbox.count || worker->pressed ||
                      u32_load(&worker->leave) || agent->dispatch->idle;
@@ -286,4 +293,12 @@ void agent_turn(struct worker *worker, soma_agent *agent, uint32_t batch)
     }
     worker->current = NULL;
     counter_add(&worker->counters.processed, handled);
+}
+
+void agent_turn(struct worker *worker, soma_agent *agent, uint32_t batch)
+{
+    if (__builtin_expect(worker->lookout != NULL, 0))
+        turn_run(worker, agent, batch, true);
+    else
+        turn_run(worker, agent, batch, false);
 }

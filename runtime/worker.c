@@ -3,6 +3,7 @@
 #include "runtime/agent.h"
 #include "runtime/blocking.h"
 #include "runtime/extension.h"
+#include "runtime/guard.h"
 #include "runtime/thread.h"
 #include <stddef.h>
 #include <stdlib.h>
@@ -300,6 +301,7 @@ static soma_agent *search(struct worker *worker)
 void *worker_main(void *argument)
 {
     struct worker *worker = argument;
+    void *stack = worker->system->options.guard ? guard_thread_begin() : NULL;
     worker_enter(worker);
     while (!u32_load(&worker->system->stopping)) {
         soma_agent *agent = next_own(worker);
@@ -308,5 +310,6 @@ void *worker_main(void *argument)
         if (agent)
             agent_turn(worker, agent, worker->system->options.batch);
     }
+    guard_thread_end(stack);
     return NULL;
 }

@@ -69,6 +69,7 @@ struct worker {
     bool queues; /* it takes agents into its queue; not for the worker of a blocking agent, or without threads */
     struct pool pool;
     struct slot_cache slots;
+    struct lookout *lookout;        /* what it notes of its handlers; NULL if it is not watched */
     const struct dispatch *spawned; /* of the last spawn: the next is often the same */
     struct counters counters;
     pthread_t thread;

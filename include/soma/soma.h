@@ -21,5 +21,6 @@
 #include <soma/timer.h>
 #include <soma/type.h>
 #include <soma/value.h>
+#include <soma/watch.h>
 
 #endif

@@ -18,16 +18,19 @@
  * What a system is opened with. Zero means: the environment variable named, else the default. The code's value wins.
  */
 typedef struct soma_options {
-    uint32_t workers;  /**< threads that run agents: SOMA_WORKERS, else one a core; at most #SOMA_WORKERS_MAX */
-    uint32_t batch;    /**< messages an agent may handle a turn: SOMA_BATCH, else 100; at most 1,000,000 */
-    uint32_t slots;    /**< most agents alive at once: SOMA_SLOTS, else 16,777,216; at most 268,435,456. From
-                           65,536 on each worker may keep up to 129 of them for itself */
-    uint32_t pin;      /**< 1: each worker keeps to one core: SOMA_PIN, else not. Helps if nothing else runs there */
-    uint32_t drain_ms; /**< how long closing waits for messages to be handled: SOMA_DRAIN_MS, else 30,000 */
-    soma_log_level log_level; /**< what is logged: SOMA_LOG_LEVEL (a name), else info */
-    soma_log_sink *log_sink;  /**< where it goes; else soma_log_stderr() */
-    void *log_context;        /**< for the sink */
-    void *data;               /**< anything of the user's: soma_system_data() */
+    uint32_t workers; /**< threads that run agents: SOMA_WORKERS, else one a core; at most #SOMA_WORKERS_MAX */
+    uint32_t batch;   /**< messages an agent may handle a turn: SOMA_BATCH, else 100; at most 1,000,000 */
+    uint32_t slots;   /**< most agents alive at once: SOMA_SLOTS, else 16,777,216; at most 268,435,456. From
+                          65,536 on each worker may keep up to 129 of them for itself */
+    uint32_t pin;     /**< 1: each worker keeps to one core: SOMA_PIN, else not. Helps if nothing else runs there */
+    uint32_t handler_limit_ms; /**< say so if a handler runs longer: SOMA_HANDLER_LIMIT_MS, else never; at most a day.
+                                    See soma/watch.h */
+    uint32_t guard;            /**< 1: report which handler crashed: SOMA_GUARD, else not. See soma/watch.h */
+    uint32_t drain_ms;         /**< how long closing waits for messages to be handled: SOMA_DRAIN_MS, else 30,000 */
+    soma_log_level log_level;  /**< what is logged: SOMA_LOG_LEVEL (a name), else info */
+    soma_log_sink *log_sink;   /**< where it goes; else soma_log_stderr() */
+    void *log_context;         /**< for the sink */
+    void *data;                /**< anything of the user's: soma_system_data() */
 } soma_options;
 
 /** A snapshot of a system's counters; see soma_system_stats(). */
