@@ -305,6 +305,7 @@ soma_handle soma_spawn_kept(soma_agent *self, const soma_behavior *behavior, con
 
 void agent_finish(struct worker *worker, soma_agent *agent)
 {
+    bool awaited = agent->extension && agent->extension->told;
     if (u64_load(&agent->life) & LIFE_COUNTED)
         tally_end(tally_of(&worker->system->slots, (uint32_t)(agent - worker->system->slots.base)));
     if (agent->extension) {
@@ -319,6 +320,8 @@ void agent_finish(struct worker *worker, soma_agent *agent)
         u64_add(&worker->system->outside.ended, 1);
     // A store, not a cas: a kill that comes between falls on this agent, which is ending anyway, and is lost with it.
     u64_store(&agent->life, life_of(life_generation(u64_load(&agent->life)) + 1) | LIFE_RELEASE);
+    if (awaited)
+        closer_tell(worker->system);
 }
 
 void agent_end(struct worker *worker, soma_agent *agent, int reason)

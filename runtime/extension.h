@@ -36,6 +36,7 @@ struct extension {
     void *data; /* the user's */
     uint32_t log_level;
     uint16_t wheel;          /* + 1: where all its timers are, so that equal ones fire in order; 0 before the first */
+    bool told;               /* it is to hear that the system closes */
     bool traps;              /* exits of linked agents come as messages */
     struct message *watches; /* who is told of its end, see monitor.h */
     struct failure *failure;

@@ -250,7 +250,7 @@ static int request_find(const soma_agent *self, soma_handle promise, struct mess
  */
 static int request_answered(soma_agent *self, soma_handle promise, struct message *asked, int error)
 {
-    if (error == SOMA_ENOMEM || error == SOMA_ETOOBIG)
+    if (error == SOMA_ENOMEM || error == SOMA_ETOOBIG || error == SOMA_EINVAL)
         return error; // not sent: may be tried again
     asked->settled = true;
     if (promise) {

@@ -148,6 +148,8 @@ static int supervisor_init(soma_agent *self, void *state, const void *arg)
     my->spec = arg;
     my->restarted = calloc(intensity_of(my), sizeof(*my->restarted));
     error = my->restarted ? soma_trap_exits(self, true) : SOMA_ENOMEM;
+    if (!error)
+        error = soma_shutdown_on_close(self); // before its children, so that the tree is told from the top
     for (uint32_t i = 0; i < my->spec->count && !error; i++) {
         const soma_child *child = &my->spec->children[is_pool(my) ? 0 : i];
         soma_ref ref;
@@ -380,18 +382,28 @@ static int on_exited(soma_agent *self, struct supervisor *my, const struct soma_
 
 /* ---- what is asked of it ---- */
 
+/* Who only sent it, and did not ask, hears nothing, and does no harm. */
+static int refuse(soma_agent *self, int error)
+{
+    soma_reply_error(self, error);
+    return 0;
+}
+
 static int on_start_child(soma_agent *self, struct supervisor *my, const struct soma_start_child *m)
 {
     void *arg = NULL;
     soma_ref ref;
     if (!is_pool(my) || my->phase != WATCHES)
-        return soma_reply_error(self, SOMA_ESTATE);
+        return refuse(self, SOMA_ESTATE);
     if (m->arg.size && !(arg = malloc(m->arg.size)))
-        return soma_reply_error(self, SOMA_ENOMEM);
+        return refuse(self, SOMA_ENOMEM);
     if (arg)
         memcpy(arg, m->arg.data, m->arg.size);
     int error = child_start(self, my, my->spec->children, arg, &ref);
-    return error ? soma_reply_error(self, error) : soma_reply(self, soma_started, .child = ref);
+    if (error)
+        return refuse(self, error);
+    soma_reply(self, soma_started, .child = ref);
+    return 0;
 }
 
 static int on_stop_child(soma_agent *self, struct supervisor *my, const struct soma_stop_child *m)
@@ -401,10 +413,11 @@ static int on_stop_child(soma_agent *self, struct supervisor *my, const struct s
         i++;
     struct child *child = &my->children[i];
     if (i == my->count || child->promise)
-        return soma_reply_error(self, SOMA_ENOENT);
+        return refuse(self, SOMA_ENOENT);
     if (child->state == DOWN) {
         child_forget(self, my, child);
-        return soma_reply(self, soma_stopped);
+        soma_reply(self, soma_stopped);
+        return 0;
     }
     child->promise = soma_reply_later(self);
     if (child->promise < 0)
@@ -421,7 +434,7 @@ static int on_list_children(soma_agent *self, struct supervisor *my, const struc
     (void)m;
     struct soma_child_info *list = my->count ? calloc(my->count, sizeof(*list)) : NULL;
     if (my->count && !list)
-        return soma_reply_error(self, SOMA_ENOMEM);
+        return refuse(self, SOMA_ENOMEM);
     uint32_t count = 0;
     for (uint32_t i = 0; i < my->count; i++) {
         const struct child *child = &my->children[i];
@@ -437,7 +450,7 @@ static int on_list_children(soma_agent *self, struct supervisor *my, const struc
     int error = soma_reply(self, soma_children, .list = {list, count}, .restarts = my->restarts,
                            .strategy = strategies[my->spec->strategy]);
     free(list);
-    return error ? soma_reply_error(self, error) : 0;
+    return error ? refuse(self, error) : 0;
 }
 
 const soma_behavior soma_supervisor = {

@@ -2,6 +2,7 @@
 #include "runtime/system.h"
 #include "runtime/agent.h"
 #include "runtime/blocking.h"
+#include "runtime/closing.h"
 #include "runtime/guard.h"
 #include "runtime/options.h"
 #include "runtime/outside.h"
@@ -108,6 +109,7 @@ static void system_free(soma_system *system)
     names_close(&system->names);
     blocking_free(system);
     pthread_mutex_destroy(&system->outside_pool.lock);
+    free(system->told.refs);
     pool_depot_destroy(&system->depot);
     dispatch_table_destroy(&system->dispatches);
     slots_close(&system->slots);
@@ -236,103 +238,6 @@ int soma_system_stop(soma_system *system)
 
 /* ---- closing ---- */
 
-static bool all_asleep(const soma_system *system)
-{
-    uint32_t workers = system->options.workers;
-    return u64_load(&system->asleep) == (workers == 64 ? UINT64_MAX : (1ull << workers) - 1);
-}
-
-/* True if no worker runs and none has anything to run: all sleep, and nobody rose while we looked. */
-static bool system_rests(const soma_system *system)
-{
-    uint64_t wakes = u64_load(&system->wakes);
-    if (!all_asleep(system) || !run_inbox_empty(&system->inbox) || !run_overflow_empty(&system->overflow))
-        return false;
-    for (uint32_t i = 0; i < system->options.workers; i++)
-        if (run_ring_count(&system->workers[i].ring))
-            return false;
-    if (u32_load(&system->blocking_busy)) // acquire: who left it at 0 has made its sends visible before
-        return false;
-    return all_asleep(system) && u64_load(&system->wakes) == wakes;
-}
-
-/* False if the time was over first. */
-static bool system_drain(soma_system *system)
-{
-    uint64_t now = system->driver.now(system->driver.context);
-    uint64_t until = now + system->options.drain_ms * UINT64_C(1000000);
-    const struct timespec limit = {(time_t)(until / 1000000000u), (long)(until % 1000000000u)};
-    int late = 0;
-    pthread_mutex_lock(&system->lock);
-    while (!late && !system_rests(system)) // told by the last one that falls asleep
-        late = pthread_cond_timedwait(&system->changed, &system->lock, &limit);
-    pthread_mutex_unlock(&system->lock);
-    return !late;
-}
-
-/* What is still in a mailbox becomes dead letters. */
-static uint32_t mailbox_empty(struct worker *worker, soma_agent *agent)
-{
-    soma_ref to = {worker->system->node, (uint32_t)(agent - worker->system->slots.base), 0};
-    struct message *message = ptr_load(&agent->mailbox.head) > MAIL_HELD ? ptr_load(&agent->mailbox.tail) : NULL;
-    uint32_t count = 0;
-    for (; message; count++) {
-        struct message *next = ptr_load(&message->next);
-        to.generation = message->generation;
-        message_dead(worker->system, worker, to, message, SOMA_EGONE);
-        message = next;
-    }
-    return count;
-}
-
-/* What a drain that took too long leaves undone, by the agent that has most of it. */
-struct leftover {
-    uint64_t messages;
-    uint32_t agents;
-    uint32_t most;
-    const char *behavior; /* of the agent with most */
-};
-
-static void leftover_add(struct leftover *left, const char *behavior, uint32_t messages)
-{
-    left->messages += messages;
-    left->agents += messages > 0;
-    if (messages <= left->most)
-        return;
-    left->most = messages;
-    left->behavior = behavior;
-}
-
-/*
- * Every agent's end, by the closing thread, the only one left. All are held first, which also makes what their last
- * turns wrote visible: what stop hooks then send to agents that have not ended yet wakes nobody, and goes with them.
- */
-static void agents_end(soma_system *system, struct leftover *left)
-{
-    struct worker *worker = &system->workers[0], *outer = worker_here();
-    uint32_t used = u32_load(&system->slots.used);
-    worker_enter(worker); // its thread is gone: this one is it now
-    worker->queues = false;
-    pressure_forget(system);
-    for (uint32_t i = 0; i < used; i++)
-        mailbox_hold(&system->slots.base[i].mailbox);
-    for (uint32_t i = 0; i < used; i++) {
-        soma_agent *agent = &system->slots.base[i];
-        const char *behavior = NULL;
-        uint64_t life = u64_load(&agent->life);
-        if (life_alive(life)) {
-            agent->worker = worker;
-            behavior = agent->dispatch->behavior->name;
-        }
-        if (life_down(life))
-            agent_finish(worker, agent);
-        else if (life_alive(life))
-            agent_end(worker, agent, 0); // before its mail goes: a timer that has fired belongs to both
-        leftover_add(left, behavior ? behavior : "(ended)", mailbox_empty(worker, agent));
-    }
-    worker_enter(outer);
-}
-
 static int system_end(soma_system **pointer, bool drain)
 {
     if (!pointer || !*pointer)
@@ -345,19 +250,14 @@ static int system_end(soma_system **pointer, bool drain)
     outside_release(system);
     while (u32_load(&system->calling))
         sched_yield(); // it is about to wait, or to see that the system closes
-    bool drained = !drain || driven || system_drain(system);
+    bool drained = !drain || driven || closing_drain(system);
     runners_release(system);
     signals_close(system);
     clock_stop(&system->clock);
     watcher_stop(system);
     workers_join(system, driven ? 0 : system->options.workers);
     log_direct(&system->log); // a sink may use the system: from now on only in this thread
-    struct leftover left = {0};
-    agents_end(system, &left);
-    if (!drained)
-        soma_log_warning(system, "closed after %u ms with %llu messages of %u agents unhandled, %u of them of a '%s'",
-                         system->options.drain_ms, (unsigned long long)left.messages, left.agents, left.most,
-                         left.behavior ? left.behavior : "?");
+    closing_end(system, !drained);
     system_free(system);
     *pointer = NULL;
     return drained ? 0 : SOMA_ETIMEOUT;

@@ -3,6 +3,7 @@
 #define RUNTIME_SYSTEM_H
 
 #include "runtime/clock.h"
+#include "runtime/closing.h"
 #include "runtime/dispatch.h"
 #include "runtime/driver.h"
 #include "runtime/log.h"
@@ -45,6 +46,7 @@ struct soma_system {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* run and close wait for it */
     struct watcher watcher;
+    struct told told;        /* under lock */
     bool stopped;            /* under lock, as what follows */
     uint32_t running;        /* threads in soma_system_run() */
     struct worker *blocking; /* of blocking agents */

@@ -75,6 +75,14 @@ SOMA_API int soma_agent_shutdown(soma_agent *self, soma_ref agent);
 SOMA_API int soma_system_shutdown(soma_system *system, soma_ref agent);
 
 /**
+ * From now on closing the system shuts this agent down, as soma_shutdown() does, once all mail is handled, and waits
+ * for its end before anybody else is ended: for agents that stop others in an order, as supervisors do. Those that
+ * asked first are told first, one after another. Only the agent itself may call it.
+ * @return 0, SOMA_EINVAL (NULL), SOMA_ENOMEM
+ */
+SOMA_API int soma_shutdown_on_close(soma_agent *self);
+
+/**
  * soma_spawn() and soma_monitor() in one, so that the reason is known however soon the new agent ends. Only the agent
  * itself.
  * @return the monitor's handle, or an error as soma_spawn(); then no down message comes

@@ -20,6 +20,8 @@ SOMA_MESSAGE(unknown)
 SOMA_MESSAGE(twice)
 SOMA_MESSAGE(settle, (bool, fails))
 SOMA_MESSAGE(ask_later)
+SOMA_MESSAGE(blunder)
+SOMA_MESSAGE(torn, (bytes, data))
 
 /* ---- a server that answers in every way ---- */
 
@@ -134,6 +136,14 @@ static int server_init(soma_agent *self, void *state, const void *arg)
     return 0;
 }
 
+/* An answer that can't be sent is none: there may be another. */
+static int on_blunder(soma_agent *self, struct server *my, const struct blunder *m)
+{
+    (void)my, (void)m;
+    int error = soma_reply(self, torn, .data = {NULL, 5});
+    return soma_reply(self, answer, .n = error == SOMA_EINVAL ? 1 : 0);
+}
+
 static const soma_behavior server = {
     .name = "server",
     .state_size = sizeof(struct server),
@@ -142,7 +152,7 @@ static const soma_behavior server = {
                               SOMA_ON(keep, on_keep), SOMA_ON(how_many, on_how_many), SOMA_ON(let_go, on_let_go),
                               SOMA_ON(silent, on_silent), SOMA_ON(refuse, on_refuse), SOMA_ON(fall, on_fall),
                               SOMA_ON(pass_on, on_pass), SOMA_ON(twice, on_twice), SOMA_ON(settle, on_settle),
-                              SOMA_ON(ask_later, on_ask_later)),
+                              SOMA_ON(ask_later, on_ask_later), SOMA_ON(blunder, on_blunder)),
 };
 
 static soma_system *open_system(void)
@@ -169,6 +179,8 @@ static void test_call(void **state)
     struct answer reply;
     assert_int_equal(CALL(system, to, ask, .n = 41), 0);
     assert_int_equal(reply.n, 42);
+    assert_int_equal(CALL(system, to, blunder), 0);
+    assert_int_equal(reply.n, 1);
     assert_int_equal(CALL(system, to, twice), 0);
     assert_int_equal(reply.n, 2);
     struct answer_text text;

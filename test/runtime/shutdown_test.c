@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <soma/soma.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <time.h>
 
 SOMA_MESSAGE(flood, (ref, to))
@@ -41,15 +42,14 @@ static const soma_behavior flooder = {.name = "flooder", .handlers = SOMA_HANDLE
 static soma_ref flooders[64];
 
 /* Opens a system whose senders are all muted, waiting for one receiver whose gate is shut. */
-static soma_system *system_muted(uint32_t senders)
+static soma_system *system_muted_with(uint32_t senders, const soma_options *options)
 {
     soma_system *system;
     soma_ref to, *from = flooders;
     soma_stats stats;
     assert_true(senders <= 64);
     atomic_store(&gate_open, false);
-    const soma_options options = {.workers = 2, .drain_ms = 1, .log_level = SOMA_LOG_OFF};
-    assert_int_equal(soma_system_open(&system, &options), 0);
+    assert_int_equal(soma_system_open(&system, options), 0);
     for (uint32_t i = 0; i < senders; i++)
         assert_int_equal(soma_spawn(system, &flooder, NULL, &from[i]), 0);
     assert_int_equal(soma_spawn(system, &slow, NULL, &to), 0); // last: it ends after those that wait for it
@@ -59,6 +59,11 @@ static soma_system *system_muted(uint32_t senders)
         assert_int_equal(soma_system_stats(system, &stats), 0);
     while (stats.muted < senders);
     return system;
+}
+
+static soma_system *system_muted(uint32_t senders)
+{
+    return system_muted_with(senders, &(soma_options){.workers = 2, .drain_ms = 1, .log_level = SOMA_LOG_OFF});
 }
 
 static void *gate_opener(void *argument)
@@ -409,6 +414,103 @@ static void test_cancel_ends_batches(void **state)
     }
 }
 
+/* ---- in order, and with a word about who is left ---- */
+
+static char ended[64];
+static pthread_mutex_t ended_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static int letter_init(soma_agent *self, void *state, const void *arg)
+{
+    (void)self;
+    *(char *)state = *(const char *)arg;
+    return 0;
+}
+
+static void letter_stop(soma_agent *self, void *state, int reason)
+{
+    (void)self;
+    pthread_mutex_lock(&ended_lock);
+    size_t length = strlen(ended);
+    ended[length] = reason == SOMA_ESHUTDOWN ? *(char *)state : '!';
+    ended[length + 1] = 0;
+    pthread_mutex_unlock(&ended_lock);
+}
+
+static const soma_behavior letter = {.name = "letter", .state_size = 1, .init = letter_init, .stop = letter_stop};
+
+/* Two trees, the second with a subtree: each from its top, the last child first, the tree that came first before. */
+static void test_trees_end_in_order(void **state)
+{
+    (void)state;
+    static const soma_child inner_children[] = {{.behavior = &letter, .arg = "c"}, {.behavior = &letter, .arg = "d"}};
+    static const soma_supervision inner = {.children = inner_children, .count = 2};
+    static const soma_child first_children[] = {{.behavior = &letter, .arg = "a"}, {.behavior = &letter, .arg = "b"}};
+    static const soma_child second_children[] = {{.behavior = &letter, .arg = "e"},
+                                                 {.behavior = &soma_supervisor, .arg = &inner},
+                                                 {.behavior = &letter, .arg = "f"}};
+    static const soma_supervision first = {.children = first_children, .count = 2};
+    static const soma_supervision second = {.children = second_children, .count = 3};
+    soma_system *system;
+    soma_ref ref;
+    ended[0] = 0;
+    assert_int_equal(soma_system_open(&system, NULL), 0);
+    assert_int_equal(soma_spawn(system, &soma_supervisor, &first, &ref), 0);
+    assert_int_equal(soma_spawn(system, &soma_supervisor, &second, &ref), 0);
+    assert_int_equal(soma_system_close(&system), 0);
+    assert_string_equal(ended, "bafdce");
+}
+
+struct said {
+    bool shutdown, mail, muted, sum;
+};
+
+static void telling_sink(void *context, const soma_log_record *record)
+{
+    struct said *told = context;
+    told->shutdown |= strstr(record->text, "closing: 'stubborn' 0.1 had not shut down") != NULL;
+    told->mail |= strstr(record->text, "closing: 'slow' ") != NULL;
+    told->muted |= strstr(record->text, "it waited for 'slow' ") != NULL;
+    told->sum |= strstr(record->text, "closed after 1 ms with ") != NULL;
+}
+
+static int stubborn_init(soma_agent *self, void *state, const void *arg)
+{
+    (void)state, (void)arg;
+    soma_trap_exits(self, true);
+    return soma_shutdown_on_close(self);
+}
+
+static int on_exited(soma_agent *self, void *state, const struct soma_exited *m)
+{
+    (void)self, (void)state, (void)m;
+    return 0;
+}
+
+static const soma_behavior stubborn = {
+    .name = "stubborn", .init = stubborn_init, .handlers = SOMA_HANDLERS(SOMA_ON(soma_exited, on_exited))};
+
+/* A late closing says who was left, in which state, with how much mail. */
+static void test_late_closing_tells(void **state)
+{
+    (void)state;
+    struct said told = {0};
+    soma_system *system;
+    soma_ref ref;
+    const soma_options options = {.workers = 1, .drain_ms = 1, .log_sink = telling_sink, .log_context = &told};
+    assert_int_equal(soma_system_open(&system, &options), 0);
+    assert_int_equal(soma_spawn(system, &stubborn, NULL, &ref), 0);
+    assert_int_equal(soma_system_close(&system), SOMA_ETIMEOUT);
+    assert_true(told.shutdown && told.sum && !told.mail);
+    told = (struct said){0};
+    const soma_options two = {.workers = 2, .drain_ms = 1, .log_sink = telling_sink, .log_context = &told};
+    system = system_muted_with(40, &two);
+    pthread_t opener;
+    assert_int_equal(pthread_create(&opener, NULL, gate_opener, NULL), 0);
+    assert_int_equal(soma_system_close(&system), SOMA_ETIMEOUT);
+    pthread_join(opener, NULL);
+    assert_true(told.mail && told.muted && told.sum);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -424,6 +526,8 @@ int main(void)
         cmocka_unit_test(test_close_from_init),
         cmocka_unit_test(test_drain_lets_agents_spawn),
         cmocka_unit_test(test_cancel_ends_batches),
+        cmocka_unit_test(test_trees_end_in_order),
+        cmocka_unit_test(test_late_closing_tells),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -495,6 +495,22 @@ static void test_pool(void **state)
     close_it();
 }
 
+/* What is a request is also only a message, and then does no harm. */
+static void test_not_asked(void **state)
+{
+    (void)state;
+    const soma_supervision spec = {.children = three, .count = 1};
+    soma_ref top;
+    assert_int_equal(open_with(&spec, &top), 0);
+    soma_send(system_now_open, top, soma_list_children);
+    soma_send(system_now_open, top, soma_start_child);
+    soma_send(system_now_open, top, soma_stop_child, .child = top);
+    run_for(SOMA_SECOND);
+    list(top);
+    assert_string_equal(answers.states, "running");
+    close_it();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -502,7 +518,7 @@ int main(void)
         cmocka_unit_test(test_escalation),  cmocka_unit_test(test_backoff),
         cmocka_unit_test(test_mail),        cmocka_unit_test(test_bounded_shutdown),
         cmocka_unit_test(test_start_fails), cmocka_unit_test(test_killed_supervisor),
-        cmocka_unit_test(test_pool),
+        cmocka_unit_test(test_pool),        cmocka_unit_test(test_not_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
