@@ -24,6 +24,7 @@ lint() {
     cppcheck --quiet --suppress=memleak:runtime/unpack.c --suppress=unknownMacro:include/soma/dead_letter.h \
         --suppress=unknownMacro:include/soma/method.h --suppress=unknownMacro:include/soma/monitor.h \
         --suppress=unknownMacro:include/soma/supervisor.h --suppress=unknownMacro:runtime/supervisor.c \
+        --suppress=unknownMacro:include/soma/router.h --suppress=unknownMacro:runtime/router.c \
         --error-exitcode=1 --std=c11 --enable=warning,portability --inline-suppr -Iinclude -I. runtime
     clang-tidy --quiet -p build/clang-release "${sources[@]}"
 }

@@ -16,6 +16,7 @@
 #include <soma/monitor.h>
 #include <soma/ref.h>
 #include <soma/request.h>
+#include <soma/router.h>
 #include <soma/supervisor.h>
 #include <soma/system.h>
 #include <soma/timer.h>
