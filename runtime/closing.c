@@ -70,7 +70,7 @@ bool closing_drain(soma_system *system)
 /* Under the lock: room for one more, of those that have ended if there are any. */
 static bool told_room(soma_system *system)
 {
-    struct told *told = &system->told;
+    struct closing_told *told = &system->told;
     if (told->count < told->capacity)
         return true;
     uint32_t count = 0;

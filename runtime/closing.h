@@ -10,7 +10,7 @@
 #include <stdbool.h>
 
 /* Agents to be told that the system closes; under the system's lock. */
-struct told {
+struct closing_told {
     soma_ref *refs;
     uint32_t count;
     uint32_t capacity;

@@ -46,13 +46,13 @@ struct soma_system {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* run and close wait for it */
     struct watcher watcher;
-    struct told told;        /* under lock */
-    bool stopped;            /* under lock, as what follows */
-    uint32_t running;        /* threads in soma_system_run() */
-    struct worker *blocking; /* of blocking agents */
-    struct counters retired; /* of those that have ended */
-    bool signals;            /* a thread waits for them */
-    shared_u32 signals_done; /* it is to leave */
+    struct closing_told told; /* under lock */
+    bool stopped;             /* under lock, as what follows */
+    uint32_t running;         /* threads in soma_system_run() */
+    struct worker *blocking;  /* of blocking agents */
+    struct counters retired;  /* of those that have ended */
+    bool signals;             /* a thread waits for them */
+    shared_u32 signals_done;  /* it is to leave */
     pthread_t signal_thread;
 };
 
