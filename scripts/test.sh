@@ -59,7 +59,8 @@ step "release build (gcc)" build release
 step "release tests" ctest --preset release
 if [ "$quick" != --quick ]; then
     step "style" scripts/check_style.sh
-    step "shell scripts" shellcheck scripts/*.sh .ci/run test/install/*.sh test/scripts/*.sh test/fuzz/*.sh bench/*.sh
+    step "shell scripts" shellcheck scripts/*.sh .ci/run test/install/*.sh test/scripts/*.sh test/fuzz/*.sh bench/*.sh \
+        docs/*.sh
     step "clang build" build clang-release
     step "lint" lint
     step "docs" docs
