@@ -76,9 +76,10 @@ void agent_unhold(struct worker *worker, soma_agent *agent)
 /* The ready hook's message goes before all that waits already. */
 static int agent_make_ready(struct worker *worker, soma_agent *agent)
 {
-    struct message *message = message_new(worker_or_outside(worker), MESSAGE_READY, 0);
+    struct message *message = message_new(worker_or_outside(worker), MESSAGE_READY, sizeof(uint64_t));
     if (!message)
         return SOMA_ENOMEM;
+    message->body[0] = keep_life(agent); // one killed before it is ready leaves this to its next life
     message->generation = life_generation(u64_load(&agent->life));
     mailbox_push_front(&agent->mailbox, message);
     return 0;
@@ -96,10 +97,11 @@ static int agent_init(struct worker *worker, soma_agent *agent, const void *arg,
     worker->exiting = false;
     worker->tag = 0;
 
-    int error = agent->dispatch->ready ? agent_make_ready(worker, agent) : 0;
-    if (!error && behavior->init)
-        error = behavior->init(agent, agent->state, arg);
+    bool ready = agent->dispatch->ready;
+    int error = behavior->init ? behavior->init(agent, agent->state, arg) : 0;
     error = error < 0 ? error : 0;
+    if (ready && !error && !worker->exiting) // not before: the next life may follow in this mailbox
+        error = agent_make_ready(worker, agent);
     const char *text = error ? failure_text(agent, error) : NULL;
     if (text)
         soma_log_warning(agent, "its init failed: %s (%d)", text, error);
@@ -243,6 +245,12 @@ int agent_revive(struct worker *worker, soma_agent *agent, const soma_behavior *
     void *state = behavior->state_size ? state_new(worker, behavior->state_size) : NULL;
     if (behavior->state_size && !state)
         return SOMA_ENOMEM;
+    error = keep_mark(worker, agent);
+    if (error) {
+        if (state)
+            state_free(worker, state, behavior->state_size);
+        return error;
+    }
     agent_begin(worker, agent, dispatch, state, life_generation(u64_load(&agent->life)));
     error = agent_init(worker, agent, arg, true);
     if (!error)

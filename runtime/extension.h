@@ -44,6 +44,8 @@ struct extension {
     struct message *stash;  /* what it leaves to its successor */
     bool keeps_mail;        /* down, it still takes mail */
     bool revived;           /* it has had a life before in this slot's generation */
+    bool behind;            /* the mail from before this life is not all handled */
+    uint64_t life;          /* its number, from 0 */
     bool blocking;          /* spawned as a blocking agent */
     struct worker *own;     /* its thread, where there are threads */
 };

@@ -47,6 +47,15 @@ void keep_drop(struct worker *worker, soma_agent *agent)
     agent->extension->keeper = NULL;
 }
 
+void keep_let_go(struct worker *worker, soma_agent *agent)
+{
+    keep_drop(worker, agent);
+    uint64_t life;
+    do
+        life = u64_load(&agent->life);
+    while (!u64_cas(&agent->life, life, life & ~(uint64_t)LIFE_LOOSE));
+}
+
 bool keep_wanted(const soma_agent *agent)
 {
     return agent->extension && agent->extension->keeper;
@@ -90,6 +99,40 @@ void keep_bury(soma_system *system, struct worker *worker, soma_ref ref)
     agent_unhold(worker, agent);
 }
 
+uint64_t keep_life(const soma_agent *agent)
+{
+    return agent->extension ? agent->extension->life : 0;
+}
+
+int keep_mark(struct worker *worker, soma_agent *agent)
+{
+    struct extension *extension = agent->extension;
+    extension->life++;
+    extension->behind = ptr_load(&agent->mailbox.head) != MAIL_HELD;
+    if (!extension->behind)
+        return 0;
+    struct message *mark = message_new(worker_or_outside(worker), MESSAGE_REVIVED, sizeof(uint64_t));
+    if (!mark)
+        return SOMA_ENOMEM;
+    mark->body[0] = extension->life;
+    mark->generation = life_generation(u64_load(&agent->life));
+    mailbox_push(&agent->mailbox, mark);
+    return 0;
+}
+
+void keep_reached(soma_agent *agent, const struct message *mark)
+{
+    if (mark->body[0] == agent->extension->life) // else that life is over, too
+        agent->extension->behind = false;
+}
+
+bool keep_outlived(const soma_agent *agent, const struct message *message)
+{
+    const struct extension *extension = agent->extension;
+    return extension && extension->behind && extension->keeper &&
+           soma_ref_equal(extension->keeper->sender, message->sender);
+}
+
 /* ---- the keeper's side ---- */
 
 int keep_deliver(struct worker *worker, soma_agent *keeper, struct message *message)
@@ -107,9 +150,22 @@ int keep_deliver(struct worker *worker, soma_agent *keeper, struct message *mess
     return error;
 }
 
+/* Says so ahead of the message that does: if it goes down before that comes, it must not hold its names. */
+static void keep_loosen(const soma_system *system, soma_ref ref)
+{
+    soma_agent *agent = &system->slots.base[ref.slot];
+    uint64_t life;
+    do {
+        life = u64_load(&agent->life);
+        if (life_generation(life) != ref.generation)
+            return;
+    } while (!u64_cas(&agent->life, life, life | LIFE_LOOSE));
+}
+
 void keep_end(soma_agent *keeper, struct message *entry)
 {
     if (!kept_of(entry)->down) {
+        keep_loosen(keeper->worker->system, entry->sender);
         monitor_cancel(keeper, entry);
         return;
     }

@@ -26,6 +26,9 @@ int64_t keep_spawned(soma_agent *keeper, soma_agent *agent, soma_ref ref, const 
 /* The agent is not kept any more. */
 void keep_drop(struct worker *worker, soma_agent *agent);
 
+/* The same for one that lives: word of it has come from its keeper. */
+void keep_let_go(struct worker *worker, soma_agent *agent);
+
 /* True if the agent has a keeper, who is to hear of its end. */
 bool keep_wanted(const soma_agent *agent);
 
@@ -37,6 +40,17 @@ void keep_hand_over(struct worker *worker, soma_agent *agent);
 
 /* The word has come. As a handler. */
 int keep_deliver(struct worker *worker, soma_agent *keeper, struct message *message);
+
+/* The number of an agent's life: 0 for its first, and for who is not kept. */
+uint64_t keep_life(const soma_agent *agent);
+
+/*
+ * Before an agent's next life: marks where the mail ends that is from before it. 0 or SOMA_ENOMEM. keep_reached: the
+ * mark has come. keep_outlived: is this an order of the keeper's that an earlier life was given and didn't come to?
+ */
+int keep_mark(struct worker *worker, soma_agent *agent);
+void keep_reached(soma_agent *agent, const struct message *mark);
+bool keep_outlived(const soma_agent *agent, const struct message *message);
 
 /* A kept agent that is down, and that nobody wants: its slot goes back. `worker` as in send.h. */
 void keep_bury(soma_system *system, struct worker *worker, soma_ref ref);

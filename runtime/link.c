@@ -13,6 +13,7 @@
 #include "runtime/link.h"
 #include "runtime/agent.h"
 #include "runtime/extension.h"
+#include "runtime/keep.h"
 #include "runtime/monitor.h"
 #include "runtime/send.h"
 #include <soma/error.h>
@@ -229,6 +230,8 @@ static void unlink_deliver(struct worker *worker, soma_agent *agent, struct mess
 
 static int shutdown_deliver(struct worker *worker, soma_agent *agent, struct message *message)
 {
+    if (keep_outlived(agent, message))
+        return 0;
     const struct soma_exited exited = {.agent = message->sender, .reason = SOMA_ESHUTDOWN};
     if (agent->extension && agent->extension->traps)
         return message_handle(worker, agent, message, &exited);

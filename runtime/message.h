@@ -20,7 +20,7 @@ enum message_kind {
     MESSAGE_TIMER,    /* a struct timer whose message is for its own agent */
     MESSAGE_TIMEOUT,  /* a struct timer that stands for a pending request; in a mailbox: its time is over */
     MESSAGE_CALLBACK, /* a struct callback */
-    MESSAGE_READY,    /* nothing: the behavior's ready hook is due */
+    MESSAGE_READY,    /* the number of the agent's life, see keep.h: its behavior's ready hook is due */
     MESSAGE_WAKE,     /* nothing: makes an idle agent run, so that it sees that it was killed */
     MESSAGE_MONITOR,  /* never sent: a watcher's entry for a monitor; its watch. See monitor.h for all of these */
     MESSAGE_KEPT,     /* never sent: a keeper's entry for an agent that it keeps, see keep.h */
@@ -32,6 +32,7 @@ enum message_kind {
     MESSAGE_UNLINK,   /* the receiver's handle for the link, or 0 */
     MESSAGE_EXIT,     /* the receiver's handle for the link, or 0; then a soma_exited */
     MESSAGE_SHUTDOWN, /* nothing: the sender tells the agent to end */
+    MESSAGE_REVIVED,  /* the number of a kept agent's life: what its keeper told it before was for an earlier one */
 };
 
 #define MARK_COUNTED 1u /* in its receiver's tally, see tally.h */

@@ -169,8 +169,7 @@ static void watch_remove(struct worker *worker, soma_agent *agent, const struct 
 {
     struct message *keeper = agent->extension->keeper;
     if (keeper && watch_meant(keeper, unwatch)) {
-        agent->extension->keeper = NULL;
-        message_free(worker_or_outside(worker), keeper);
+        keep_let_go(worker, agent);
         return;
     }
     struct message *watch = watch_find(agent, unwatch);

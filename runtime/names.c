@@ -20,7 +20,8 @@ static bool agent_alive(const soma_system *system, soma_ref ref)
 {
     const soma_agent *agent = ref.node == system->node ? slots_find(&system->slots, ref.slot) : NULL;
     uint64_t life = agent ? u64_load(&agent->life) : 0;
-    bool killed = (life & LIFE_KILL) && !life_down(life); // it runs no more but for its end: its name is free
+    // Killed it runs no more but for its end; down it may get another life, unless its keeper has let go of it.
+    bool killed = life & (life_down(life) ? LIFE_LOOSE : LIFE_KILL);
     return (ref.generation & 1) && life_generation(life) == ref.generation && !killed;
 }
 

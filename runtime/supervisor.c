@@ -291,6 +291,11 @@ static int child_revive(soma_agent *self, struct supervisor *my, struct child *c
         return restart_later(self, my, child);
     }
     child->state = LIVES;
+    // One that is killed has no name until it is down, so others may have taken it.
+    const char *name = child->spec->name;
+    error = name ? soma_name_set(soma_agent_system(self), child->ref, name) : 0;
+    if (error)
+        soma_log_warning(self, "'%s' has lost its name: %s (%d)", name, soma_strerror(error), error);
     soma_log_info(self, "'%s' is restarted", name_of(child));
     return 0;
 }
@@ -326,8 +331,12 @@ static int start_again(soma_agent *self, struct supervisor *my)
 static int on_retry(soma_agent *self, struct supervisor *my, const struct soma_supervisor_retry *m)
 {
     struct child *child = &my->children[m->index];
-    if (my->phase != WATCHES || m->index >= my->count || child->kept != m->kept || child->state != DOWN)
+    if (my->phase == ENDS || m->index >= my->count || child->kept != m->kept || child->state != DOWN)
         return 0;
+    if (my->phase == CLEARS) { // it is cleared, too, or nobody would start it again
+        my->first = m->index < my->first ? m->index : my->first;
+        return 0;
+    }
     if (is_pool(my) || my->spec->strategy == SOMA_ONE_FOR_ONE)
         return child_revive(self, my, child);
     my->phase = CLEARS;

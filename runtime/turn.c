@@ -61,8 +61,13 @@ static int message_deliver(struct worker *worker, soma_agent *agent, struct mess
         return callback->run(agent, agent->state, callback->arg);
     }
     case MESSAGE_READY:
-        return agent->dispatch->ready ? agent->dispatch->ready(agent, agent->state) : 0; // it may have become another
+        if (!agent->dispatch->ready || message->body[0] != keep_life(agent)) // it may have become another
+            return 0;
+        return agent->dispatch->ready(agent, agent->state);
     case MESSAGE_WAKE:
+        return 0;
+    case MESSAGE_REVIVED:
+        keep_reached(agent, message);
         return 0;
     default:
         return monitor_deliver(worker, agent, message);

@@ -341,6 +341,65 @@ static void test_keeper_ends(void **state)
     }
 }
 
+/* ---- the ready hook: once a life, whatever became of those before ---- */
+
+static struct {
+    uint32_t lives, fails, readies;
+    soma_handle handle;
+} hooked;
+
+static int hooked_init(soma_agent *self, void *state, const void *arg)
+{
+    (void)self, (void)state, (void)arg;
+    hooked.lives++;
+    return hooked.fails && hooked.fails-- ? SOMA_EFORMAT : 0;
+}
+
+static int hooked_ready(soma_agent *self, void *state)
+{
+    (void)self, (void)state;
+    hooked.readies++;
+    return 0;
+}
+
+static const soma_behavior hook = {.name = "hook", .init = hooked_init, .ready = hooked_ready};
+
+static int on_begin_hook(soma_agent *self, void *my, const struct begin *m)
+{
+    (void)my;
+    soma_ref ref;
+    hooked.handle = soma_spawn_kept(self, &hook, NULL, m->mail, 0, &ref);
+    return hooked.handle < 0 ? (int)hooked.handle : soma_kill(soma_agent_system(self), ref); // before it is ready
+}
+
+static int on_hook_down(soma_agent *self, void *my, const struct soma_down *m)
+{
+    (void)my;
+    hooked.fails = 2;
+    while (soma_revive(self, m->monitor, &hook, NULL) == SOMA_EFORMAT)
+        ;
+    return 0;
+}
+
+static const soma_behavior reviver = {
+    .name = "reviver", .handlers = SOMA_HANDLERS(SOMA_ON(begin, on_begin_hook), SOMA_ON(soma_down, on_hook_down))};
+
+static void test_ready_once_a_life(void **state)
+{
+    (void)state;
+    for (int mail = 0; mail < 2; mail++) {
+        soma_system *system;
+        soma_ref ref;
+        memset(&hooked, 0, sizeof(hooked));
+        assert_int_equal(soma_system_open(&system, &(soma_options){.workers = 1, .log_level = SOMA_LOG_OFF}), 0);
+        assert_int_equal(soma_spawn(system, &reviver, NULL, &ref), 0);
+        soma_send(system, ref, begin, .mail = mail);
+        assert_int_equal(soma_system_close(&system), 0); // when all is handled
+        assert_int_equal(hooked.lives, 4);
+        assert_int_equal(hooked.readies, 1);
+    }
+}
+
 static void test_misuse(void **state)
 {
     (void)state;
@@ -354,9 +413,9 @@ static void test_misuse(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_mail_stays), cmocka_unit_test(test_mail_goes), cmocka_unit_test(test_killed),
-        cmocka_unit_test(test_init_fails), cmocka_unit_test(test_released),  cmocka_unit_test(test_keeper_ends),
-        cmocka_unit_test(test_misuse),
+        cmocka_unit_test(test_mail_stays),        cmocka_unit_test(test_mail_goes), cmocka_unit_test(test_killed),
+        cmocka_unit_test(test_init_fails),        cmocka_unit_test(test_released),  cmocka_unit_test(test_keeper_ends),
+        cmocka_unit_test(test_ready_once_a_life), cmocka_unit_test(test_misuse),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -511,14 +511,80 @@ static void test_not_asked(void **state)
     close_it();
 }
 
+/* One whose backoff ends while those behind it are cleared is started with them, not forgotten. */
+static void test_retry_while_clearing(void **state)
+{
+    (void)state;
+    soma_child children[] = {three[0], three[1], three[2]};
+    children[2].shutdown = 4 * SOMA_SECOND;
+    const soma_supervision spec = {
+        .strategy = SOMA_REST_FOR_ONE, .children = children, .count = 3, .intensity = 10, .backoff = SOMA_SECOND};
+    soma_ref top;
+    c.stubborn = true;
+    assert_int_equal(open_with(&spec, &top), 0);
+    tell_die("b", SOMA_EFORMAT);
+    run_for(SOMA_SECOND / 2);
+    tell_die("a", SOMA_EFORMAT);
+    run_for(4 * SOMA_SECOND); // b's is over, and c is told to stop, but doesn't; a's is over, too
+    HAPPENED("+a+b+c-b-a");
+    run_for(SOMA_SECOND);
+    HAPPENED("!c+a+b+c");
+    list(top);
+    assert_string_equal(answers.states, "running running running");
+    c.stubborn = false;
+    close_it();
+}
+
+/* An order to stop that a child fails ahead of is not for its next life. */
+static void test_order_outlived(void **state)
+{
+    (void)state;
+    soma_child children[] = {three[0], three[1]};
+    children[0].restart = SOMA_TRANSIENT;
+    children[0].mail = true;
+    const soma_supervision spec = {.strategy = SOMA_ONE_FOR_ALL, .children = children, .count = 2};
+    soma_ref top;
+    assert_int_equal(open_with(&spec, &top), 0);
+    for (uint32_t i = 0; i < 250; i++) // so many turns until it comes to its end, and the order is behind that
+        soma_send(system_now_open, named("a"), ping);
+    soma_send(system_now_open, named("a"), die, .reason = SOMA_EFORMAT);
+    tell_die("b", SOMA_EFORMAT);
+    list(top);
+    assert_string_equal(answers.states, "running running");
+    assert_int_equal(answers.restarts, 1);
+    close_it();
+}
+
+/* A supervisor that is killed frees its children's names even if they have just failed and word of it is on its way. */
+static void test_names_of_the_killed(void **state)
+{
+    (void)state;
+    const soma_supervision inner = {.children = &three[1], .count = 2};
+    const soma_child subtree = {.name = "inner", .behavior = &soma_supervisor, .arg = &inner, .mail = true};
+    const soma_supervision outer = {.children = &subtree, .count = 1};
+    soma_ref top;
+    assert_int_equal(open_with(&outer, &top), 0);
+    soma_send(system_now_open, named("b"), die, .reason = SOMA_EFORMAT);
+    soma_kill(system_now_open, named("c"));
+    soma_kill(system_now_open, named("inner"));
+    run_for(0);
+    list(top);
+    assert_string_equal(answers.states, "running");
+    assert_int_equal(answers.restarts, 1);
+    assert_false(soma_ref_is_null(named("b")) || soma_ref_is_null(named("c")));
+    close_it();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_strategies),  cmocka_unit_test(test_restart_kinds),
-        cmocka_unit_test(test_escalation),  cmocka_unit_test(test_backoff),
-        cmocka_unit_test(test_mail),        cmocka_unit_test(test_bounded_shutdown),
-        cmocka_unit_test(test_start_fails), cmocka_unit_test(test_killed_supervisor),
-        cmocka_unit_test(test_pool),        cmocka_unit_test(test_not_asked),
+        cmocka_unit_test(test_strategies),     cmocka_unit_test(test_restart_kinds),
+        cmocka_unit_test(test_escalation),     cmocka_unit_test(test_backoff),
+        cmocka_unit_test(test_mail),           cmocka_unit_test(test_bounded_shutdown),
+        cmocka_unit_test(test_start_fails),    cmocka_unit_test(test_killed_supervisor),
+        cmocka_unit_test(test_pool),           cmocka_unit_test(test_retry_while_clearing),
+        cmocka_unit_test(test_order_outlived), cmocka_unit_test(test_names_of_the_killed),
+        cmocka_unit_test(test_not_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
