@@ -47,6 +47,8 @@ struct supervisor {
     uint32_t empty; /* how many a pool has */
     enum phase phase;
     uint32_t first;      /* how far down a clearing goes */
+    uint32_t last;       /* how far down it has come: nobody lives from here on */
+    uint32_t stopping;   /* how many were told to stop, and still live */
     uint64_t restarts;   /* in all */
     uint64_t *restarted; /* when, the last `intensity` of them */
     int reason;
@@ -193,6 +195,7 @@ static void child_stop(soma_agent *self, struct supervisor *my, struct child *ch
 {
     const struct soma_supervisor_late late = {(uint32_t)(child - my->children), child->kept, child->restarts};
     child->state = STOPPING;
+    my->stopping++;
     if (soma_shutdown(self, child->ref)) // no memory even for that
         soma_kill(soma_agent_system(self), child->ref);
     uint64_t time = shutdown_of(child->spec);
@@ -217,16 +220,12 @@ static int on_late(soma_agent *self, struct supervisor *my, const struct soma_su
  */
 static int stop_next(soma_agent *self, struct supervisor *my)
 {
-    bool waits = false;
-    for (uint32_t i = my->count; i-- > my->first;) {
-        struct child *child = &my->children[i];
+    while (my->last > my->first && (is_pool(my) || !my->stopping)) {
+        struct child *child = &my->children[--my->last];
         if (child->state == LIVES)
             child_stop(self, my, child);
-        waits |= child->state == STOPPING;
-        if (waits && !is_pool(my))
-            return 0;
     }
-    if (waits)
+    if (my->stopping)
         return 0;
     if (my->phase == CLEARS)
         return start_again(self, my);
@@ -239,6 +238,7 @@ static int supervisor_end(soma_agent *self, struct supervisor *my, int reason)
     my->phase = ENDS;
     my->reason = reason;
     my->first = 0;
+    my->last = my->count;
     return stop_next(self, my);
 }
 
@@ -340,6 +340,7 @@ static int on_retry(soma_agent *self, struct supervisor *my, const struct soma_s
     if (is_pool(my) || my->spec->strategy == SOMA_ONE_FOR_ONE)
         return child_revive(self, my, child);
     my->phase = CLEARS;
+    my->last = my->count;
     my->first = my->spec->strategy == SOMA_ONE_FOR_ALL ? 0 : m->index;
     return stop_next(self, my);
 }
@@ -369,6 +370,7 @@ static int on_down(soma_agent *self, struct supervisor *my, const struct soma_do
         return 0;
     bool stopping = child->state == STOPPING;
     child->state = DOWN;
+    my->stopping -= stopping;
     if (stopping)
         return child_stopped(self, my, child);
     if (my->phase == ENDS)
