@@ -15,6 +15,7 @@ struct bench {
     double rss_per_agent; /* spawn only */
     double limit;         /* overload only: operations a second of the receiver by itself */
     soma_system *system;
+    const soma_supervision *tree; /* tree only */
     atomic_ullong finished;
 };
 
@@ -44,6 +45,10 @@ void run_idle(struct bench *bench);
 void run_overload(struct bench *bench);
 void run_monitor(struct bench *bench);
 void run_down(struct bench *bench);
+
+/* A child that is restarted again and again; a tree of supervisors that starts and stops. */
+void run_restart(struct bench *bench);
+void run_tree(struct bench *bench);
 
 /* The machine's limit, without a runtime; a line each for ring, pingpong and fanin. */
 void run_floor(uint64_t ops, bool json);

@@ -19,8 +19,9 @@ IMPLS = ("soma", "caf", "erlang")
 
 # Workload and workers. Each program's default number of operations takes it a second or a few.
 CASES = [("ring", 1), ("ring", 2), ("pingpong", 1), ("pingpong", 2), ("fanin", 2), ("spawn", 2), ("churn", 2),
-         ("skynet", 2), ("timers", 2), ("overload", 2), ("monitor", 1), ("down", 1), ("down", 2)]
-WITHOUT_CAF = ("monitor", "down")
+         ("skynet", 2), ("timers", 2), ("overload", 2), ("monitor", 1), ("down", 1), ("down", 2),
+         ("restart", 1), ("restart", 2), ("tree", 1), ("tree", 2)]
+WITHOUT_CAF = ("monitor", "down", "restart", "tree")
 
 # What the project asks of itself: (workload, workers) -> peer -> least ratio of ops/s.
 BARS = {
@@ -35,7 +36,7 @@ SECOND_WORKER = 0.8  # of the ring's and ping-pong's figure with one
 BYTES_AN_AGENT = 200
 OF_LIMIT = 0.9  # overload: of what the receiver could do if nobody sent
 OVERLOAD_BYTES = 64_000_000  # overload: memory at most
-MEMORY = ("fanin", "timers", "overload", "monitor")
+MEMORY = ("fanin", "timers", "overload", "monitor", "tree")
 
 
 def impls_of(workload):

@@ -366,7 +366,8 @@ static const struct workload {
     {"timers", run_timers, 1000000},     {"open", run_open, 1000},
     {"idle", run_idle, 100000},          {"demo", run_spawn, 1000000},
     {"overload", run_overload, 1000000}, {"monitor", run_monitor, 25000000},
-    {"down", run_down, 8000000},
+    {"down", run_down, 8000000},         {"restart", run_restart, 2000000},
+    {"tree", run_tree, 100000},
 };
 
 /* From /proc, as getrusage counts what ran before exec, too. */
@@ -422,9 +423,10 @@ static int usage(void)
 
 static int run(const struct workload *workload, struct bench *bench, bool json)
 {
+    const soma_options options = {.workers = bench->workers, .log_level = SOMA_LOG_WARNING};
     if (!bench->ops)
         bench->ops = workload->ops;
-    check(soma_system_open(&bench->system, &(soma_options){.workers = bench->workers}), "open");
+    check(soma_system_open(&bench->system, &options), "open");
     workload->run(bench);
     check(soma_system_cancel(&bench->system), "close");
     print_line(workload->name, "soma", bench, json);

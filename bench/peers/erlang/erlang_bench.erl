@@ -1,7 +1,8 @@
 %% The workloads of soma_bench on Erlang/OTP: plain processes and messages, `--workers` schedulers (+S, given by
 %% compare.sh). One JSON line a run. See bench/README.md for the workloads.
 -module(erlang_bench).
--export([main/1]).
+-behaviour(supervisor).
+-export([main/1, init/1, mortal_start/1, leaf_start/0, middle_start/1]).
 
 -define(RING, 503).
 -define(SENDERS, 100).
@@ -31,7 +32,9 @@ default("skynet") -> 1111111;
 default("timers") -> 1000000;
 default("overload") -> 1000000;
 default("monitor") -> 10000000;
-default("down") -> 1000000.
+default("down") -> 1000000;
+default("restart") -> 50000;
+default("tree") -> 100000.
 
 now_ns() -> erlang:monotonic_time(nanosecond).
 
@@ -132,7 +135,56 @@ run("down", Ops) ->
     Start = now_ns(),
     spawn(fun() -> replace(Ops), Self ! done end),
     receive done -> ok end,
+    {Ops, since(Start), ""};
+
+%% restart: a child that ends at its first message, and its supervisor; see bench/trees.c. No reports are logged.
+
+run("restart", Ops) ->
+    logger:set_primary_config(level, none),
+    Self = self(),
+    spawn(fun() ->
+        Giver = self(),
+        Start = now_ns(),
+        {ok, _} = supervisor:start_link(?MODULE, {restart, Giver}),
+        give(Ops),
+        Self ! {done, since(Start)},
+        receive never -> ok end
+    end),
+    receive {done, Seconds} -> {Ops, Seconds, ""} end;
+
+%% tree: a hundred supervisors under one start, and shut down
+
+run("tree", Given) ->
+    Ops = Given - Given rem 100,
+    Self = self(),
+    Start = now_ns(),
+    spawn(fun() ->
+        process_flag(trap_exit, true),
+        {ok, Top} = supervisor:start_link(?MODULE, {top, Ops div 100}),
+        exit(Top, shutdown),
+        receive {'EXIT', Top, shutdown} -> Self ! done end
+    end),
+    receive done -> ok end,
     {Ops, since(Start), ""}.
+
+init({restart, Giver}) ->
+    {ok, {#{strategy => one_for_one, intensity => 1000000000, period => 1},
+          [#{id => mortal, start => {?MODULE, mortal_start, [Giver]}}]}};
+init({top, Each}) ->
+    {ok, {#{strategy => one_for_one},
+          [#{id => I, start => {?MODULE, middle_start, [Each]}, type => supervisor} || I <- lists:seq(1, 100)]}};
+init({middle, Each}) ->
+    {ok, {#{strategy => one_for_one}, [#{id => I, start => {?MODULE, leaf_start, []}} || I <- lists:seq(1, Each)]}}.
+
+middle_start(Each) -> supervisor:start_link(?MODULE, {middle, Each}).
+
+leaf_start() -> {ok, spawn_link(fun() -> receive never -> ok end end)}.
+
+mortal_start(Giver) ->
+    {ok, spawn_link(fun() -> Giver ! {born, self()}, receive stop -> ok end end)}.
+
+give(0) -> receive {born, _} -> ok end;
+give(N) -> receive {born, Pid} -> Pid ! stop end, give(N - 1).
 
 round_trip(Count, Ops) ->
     Self = self(),
