@@ -240,14 +240,19 @@ int message_push(soma_system *system, struct worker *worker, soma_ref to, struct
         message_dead(system, worker, to, message, SOMA_EGONE);
         return SOMA_EGONE;
     }
-    if (__builtin_expect((u64_load(&target->life) & LIFE_COUNTED) != 0, 0)) {
+    bool from_agent = message->sender.node && kind_presses(message->kind);
+    if (worker && from_agent && worker->pool.grown) {
+        worker->pool.grown = false;
+        if (to.slot != message->sender.slot)
+            pressure_mark(worker, target); // before the push: see pressure.h
+    }
+    if (message->kind <= MESSAGE_REQUEST && u64_load(&target->life) & LIFE_COUNTED) {
         bool pushed;
         int error = limit_enter(system, worker, to, message, &pushed);
         if (!pushed)
             return error;
     }
     message->generation = to.generation;
-    bool from_agent = message->sender.node && kind_presses(message->kind);
     uint32_t sender = message->sender.slot;
     if (!worker)
         outside_mark(system, message);

@@ -38,13 +38,12 @@ static bool is_over(const struct tally *tally, uint64_t mail, uint64_t bytes, ui
 
 int tally_enter(struct tally *tally, struct message *message, bool *drops)
 {
-    bool refusable = message->kind <= MESSAGE_REQUEST;
     uint64_t size = message_bytes(message);
     uint64_t mail = (uint64_t)u32_add(&tally->mail, 1) + 1, bytes = u64_add(&tally->bytes, size) + size;
     uint32_t policy = u32_load(&tally->policy);
     // Who is to lose the oldest can only do so when the agent runs; so that mail is bounded until then, too, twice the
     // limit is the end.
-    if (refusable && is_over(tally, mail, bytes, policy == SOMA_DROP_OLDEST ? 2 : 1)) {
+    if (is_over(tally, mail, bytes, policy == SOMA_DROP_OLDEST ? 2 : 1)) {
         u32_add(&tally->mail, (uint32_t)-1);
         u64_add(&tally->bytes, -size);
         *drops = policy != SOMA_REJECT;
@@ -59,8 +58,7 @@ bool tally_leave(struct tally *tally, struct message *message)
     uint64_t size = message_bytes(message);
     uint64_t mail = u32_add(&tally->mail, (uint32_t)-1), bytes = u64_add(&tally->bytes, -size);
     message->marks &= (uint8_t)~MARK_COUNTED;
-    return message->kind <= MESSAGE_REQUEST && u32_load(&tally->policy) == SOMA_DROP_OLDEST &&
-           is_over(tally, mail, bytes, 1);
+    return u32_load(&tally->policy) == SOMA_DROP_OLDEST && is_over(tally, mail, bytes, 1);
 }
 
 int soma_backlog(soma_system *system, soma_ref agent, uint32_t *messages)

@@ -33,8 +33,8 @@ bool tally_begin(struct tally *tally, const soma_behavior *behavior, bool watche
 void tally_end(struct tally *tally);
 
 /*
- * Counts a message that is about to be pushed to an agent with LIFE_COUNTED. 0; or SOMA_EAGAIN, it wasn't, and *drops
- * says whether it is to be dropped in silence. A message that an agent can't refuse (see message.h) is only counted.
+ * Counts a message or request that is about to be pushed to an agent with LIFE_COUNTED. 0; or SOMA_EAGAIN, it wasn't,
+ * and *drops says whether it is to be dropped in silence.
  */
 int tally_enter(struct tally *tally, struct message *message, bool *drops);
 

@@ -45,8 +45,9 @@ typedef enum soma_policy {
 } soma_policy;
 
 /**
- * How much mail may wait for an agent; 0 is any amount. Messages and requests count; answers, timers, and word of ends
- * are never turned away. Bytes are those of the messages' blocks, some 40 more than the message; the first always fits.
+ * How much mail may wait for an agent; 0 is any amount. Messages and requests count; answers, timers, posted functions
+ * and word of ends don't, and are never turned away. Bytes are those of the messages' blocks, some 40 more than the
+ * message; the first always fits.
  */
 typedef struct soma_limit {
     uint32_t messages;  /**< at most so many */
@@ -132,9 +133,10 @@ typedef struct soma_behavior {
  * The body is copied (strings and arrays too) before it returns; the caller keeps what it passed, whatever is returned.
  * Two messages from one agent to another arrive in the order in which they were sent; so do two from one outside
  * thread. From a handler it never waits; from a thread outside it does while the receiver is overloaded, so that memory
- * is bounded (soma_try_send() doesn't). While all workers are busy, what a handler sends to one agent in a row may
- * reach it together, at the latest when the handler returns. An agent that sends to an overloaded one does not run
- * again, once its handler has returned, until that one has caught up.
+ * is bounded (soma_try_send() doesn't). A handler sends as itself: what it sends by way of its system has no sender,
+ * and nobody is slowed down for it. While all workers are busy, what a handler sends to one agent in a row may reach it
+ * together, at the latest when the handler returns. An agent that sends to an overloaded one does not run again, once
+ * its handler has returned, until that one has caught up.
  * @return 0, or SOMA_EGONE (no such agent: a dead letter, counted), SOMA_EAGAIN (its limit is reached, and it rejects
  *         what is more), SOMA_ENOROUTE, SOMA_ENOMEM, SOMA_ETOOBIG,
  *         SOMA_EINVAL (NULL `from`, a length without data)
@@ -161,8 +163,8 @@ typedef struct soma_behavior {
 SOMA_API int soma_system_try_send(soma_system *system, soma_ref to, const soma_type *type, const void *body);
 
 /**
- * How many messages wait for an agent. Counting begins with the first call for it, or its spawn if it has a limit, and
- * takes its messages off the fastest path.
+ * How many messages and requests wait for an agent. Counting begins with the first call for it, or its spawn if it has
+ * a limit, and takes its messages off the fastest path.
  * @param system the agent's system
  * @param agent the agent
  * @param messages gets the number
@@ -216,7 +218,8 @@ SOMA_API int soma_become(soma_agent *self, const soma_behavior *behavior);
 SOMA_API int soma_kill(soma_system *system, soma_ref agent);
 
 /**
- * Runs a function as a handler of an agent, behind what waits in its mailbox: `run(self, state, arg)`.
+ * Runs a function as a handler of an agent, behind what waits in its mailbox: `run(self, state, arg)`. Never waits,
+ * also for an overloaded agent.
  * @param system the agent's system
  * @param to the agent
  * @param run the function

@@ -3,8 +3,8 @@
  * Dead letters: messages that reached nobody, made visible to an agent that watches them.
  *
  * For each of them it gets a message of type `soma_dead_letter`: `to`, the ref that it was for; `sender`, the ref of
- * who sent it (the null ref: from outside); `type`, its message type's name; `reason`, SOMA_EGONE, SOMA_ENOROUTE or
- * SOMA_EUNHANDLED.
+ * who sent it (the null ref: from outside); `type`, its message type's name; `reason`, SOMA_EGONE, SOMA_ENOROUTE,
+ * SOMA_EUNHANDLED, or SOMA_EAGAIN (dropped by a limit).
  */
 #ifndef SOMA_DEAD_LETTER_H
 #define SOMA_DEAD_LETTER_H

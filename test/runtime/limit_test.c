@@ -185,9 +185,16 @@ static int on_go_ask(soma_agent *self, void *state, const struct go *m)
 static const soma_behavior asker = {
     .name = "asker", .limit = {.messages = 1}, .handlers = SOMA_HANDLERS(SOMA_ON(go, on_go_ask))};
 
+static int post_nothing(soma_agent *self, void *state, void *arg)
+{
+    (void)self, (void)state, (void)arg;
+    return 0;
+}
+
 static void test_requests_and_signals(void **state)
 {
     (void)state;
+    uint32_t mail;
     soma_system *system = open_driven();
     soma_ref ref, ask, victim;
     got[0] = 0;
@@ -207,6 +214,9 @@ static void test_requests_and_signals(void **state)
     for (uint32_t n = 1; n <= 3; n++)
         assert_int_equal(soma_send(system, ref, num, .n = n), 0);
     assert_int_equal(soma_send(system, ref, num, .n = 4), SOMA_EAGAIN);
+    assert_int_equal(soma_post(system, ref, post_nothing, NULL, NULL), 0); // counts no more than word of an end does
+    assert_int_equal(soma_backlog(system, ref, &mail), 0);
+    assert_int_equal(mail, 3);
     run_all(system);
     assert_int_equal(strlen(got), 4); // three numbers, and word of the end
     assert_non_null(strchr(got, 'd'));
