@@ -329,10 +329,11 @@ void outbox_flush(struct worker *worker)
 static inline int send_from(soma_system *system, struct worker *worker, soma_ref sender, soma_ref to,
                             const soma_type *type, const void *body)
 {
-    soma_agent *target = to.node == system->node ? target_find(system, to) : NULL;
+    bool plainly;
+    soma_agent *target = to.node == system->node ? target_look(system, to, &plainly) : NULL;
     if (__builtin_expect(!target, 0))
         return send_astray(system, worker, sender, to, type, body);
-    if (__builtin_expect(!worker || u64_load(&target->life) & LIFE_COUNTED, 0))
+    if (__builtin_expect(!worker || !plainly, 0)) // outside, or its mail is counted, or it is about to be killed
         return send_slowly(system, worker, sender, to, type, body);
     struct message *message;
     int error = block_build(worker, MESSAGE_PLAIN, 0, type, body, &message);

@@ -49,16 +49,24 @@ void message_dispose(struct worker *worker, struct message *message);
  */
 int message_push(soma_system *system, struct worker *worker, soma_ref to, struct message *message);
 
-/* The slot of a local ref that takes mail as far as can be seen now, else NULL. */
-static inline soma_agent *target_find(soma_system *system, soma_ref to)
+/* The slot of a local ref that takes mail as far as can be seen now, else NULL; *plainly if nothing is special about
+ * it.
+ */
+static inline soma_agent *target_look(soma_system *system, soma_ref to, bool *plainly)
 {
     soma_agent *target = slots_find(&system->slots, to.slot);
     if (__builtin_expect(!target || !(to.generation & 1), 0))
         return NULL;
     uint64_t life = u64_load(&target->life);
-    bool undisturbed = life == life_of(to.generation);
-    bool takes = undisturbed || (life_generation(life) == to.generation && !(life & LIFE_DEAF));
+    *plainly = life == life_of(to.generation);
+    bool takes = *plainly || (life_generation(life) == to.generation && !(life & LIFE_DEAF));
     return __builtin_expect(takes, 1) ? target : NULL;
+}
+
+static inline soma_agent *target_find(soma_system *system, soma_ref to)
+{
+    bool plainly;
+    return target_look(system, to, &plainly);
 }
 
 /* Puts linked blocks whose generation and sender are set into their sender's own mailbox, from outside. Timers. */
