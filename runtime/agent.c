@@ -245,6 +245,8 @@ int agent_revive(struct worker *worker, soma_agent *agent, const soma_behavior *
     void *state = behavior->state_size ? state_new(worker, behavior->state_size) : NULL;
     if (behavior->state_size && !state)
         return SOMA_ENOMEM;
+    if (!agent->extension->keeps_mail)
+        keep_drop_mail(worker, agent);
     error = keep_mark(worker, agent);
     if (error) {
         if (state)

@@ -4,6 +4,7 @@
 #include "runtime/extension.h"
 #include "runtime/monitor.h"
 #include "runtime/send.h"
+#include "runtime/tally.h"
 #include "runtime/type.h"
 #include <soma/error.h>
 #include <soma/keep.h>
@@ -85,6 +86,22 @@ void keep_hand_over(struct worker *worker, soma_agent *agent)
     watch->sender = agent_ref(agent);
     watch->settled = true;
     message_push(worker->system, worker_or_outside(worker), keeper, watch);
+}
+
+void keep_drop_mail(struct worker *worker, soma_agent *agent)
+{
+    soma_system *system = worker->system;
+    struct mailbox *box = &agent->mailbox;
+    const soma_ref self = {system->node, (uint32_t)(agent - system->slots.base),
+                           life_generation(u64_load(&agent->life))};
+    struct message *message = ptr_load(&box->head) == MAIL_HELD ? NULL : mailbox_first(box);
+    while (message) {
+        struct message *next = mailbox_next_or_hold(box, message);
+        if (message->marks & MARK_COUNTED)
+            tally_leave(tally_of(&system->slots, self.slot), message);
+        message_dead(system, worker_or_outside(worker), self, message, SOMA_EGONE);
+        message = next;
+    }
 }
 
 void keep_bury(soma_system *system, struct worker *worker, soma_ref ref)

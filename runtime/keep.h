@@ -38,6 +38,9 @@ void keep_down(struct worker *worker, soma_agent *agent, int reason);
 /* Sends that word, and with it the agent, which the caller must not touch any more. */
 void keep_hand_over(struct worker *worker, soma_agent *agent);
 
+/* What has reached an agent that takes no mail all the same, just before it went down or in an init that failed. */
+void keep_drop_mail(struct worker *worker, soma_agent *agent);
+
 /* The word has come. As a handler. */
 int keep_deliver(struct worker *worker, soma_agent *keeper, struct message *message);
 
