@@ -30,6 +30,18 @@ static bool system_rests(const soma_system *system)
     return all_asleep(system) && u64_load(&system->wakes) == wakes;
 }
 
+/* Does mail wait for an agent that is down? It will be handled when its keeper has revived it. */
+static bool mail_is_kept(const soma_system *system)
+{
+    uint32_t used = u32_load(&system->slots.used);
+    for (uint32_t i = 0; i < used; i++) {
+        uint64_t life = u64_load(&system->slots.base[i].life);
+        if (life_down(life) && !(life & LIFE_DEAF) && ptr_load(&system->slots.base[i].mailbox.head) > MAIL_HELD)
+            return true;
+    }
+    return false;
+}
+
 static bool is_alive(const soma_system *system, soma_ref ref)
 {
     uint64_t life = u64_load(&system->slots.base[ref.slot].life);
@@ -40,7 +52,8 @@ static bool is_alive(const soma_system *system, soma_ref ref)
 static bool wait_until(soma_system *system, const struct timespec *limit, const soma_ref *ended)
 {
     int late = 0;
-    while (!late && (ended ? is_alive(system, *ended) : !system_rests(system))) // see closer_tell
+    // Told by closer_tell. Who is down is looked for only when all rest: to be revived they need a timer.
+    while (!late && (ended ? is_alive(system, *ended) : !system_rests(system) || mail_is_kept(system)))
         late = pthread_cond_timedwait(&system->changed, &system->lock, limit);
     return !late;
 }
@@ -63,6 +76,17 @@ bool closing_drain(soma_system *system)
         drained = wait_until(system, &limit, NULL);
     pthread_mutex_unlock(&system->lock);
     return drained;
+}
+
+void closing_busy(soma_system *system)
+{
+    uint64_t asleep = u64_load(&system->asleep);
+    for (uint32_t i = 0; i < system->options.workers; i++) {
+        const struct dispatch *running = ptr_load(&system->workers[i].running);
+        if (!(asleep >> i & 1) && running)
+            soma_log_warning(system, "closing: a handler of '%s' is running, and is waited for",
+                             running->behavior->name);
+    }
 }
 
 /* ---- being told ---- */
@@ -166,7 +190,7 @@ static void leftover_find(soma_system *system, struct leftover *leftover)
 
 static void left_log(soma_system *system, const struct left *left)
 {
-    char state[128] = "it had yet to run";
+    char state[128] = "it had not come to them";
     if (left->down) {
         snprintf(state, sizeof(state), "it was down, and its keeper had not revived it");
     } else if (left->pressure & PRESSURE_MUTED) {
@@ -193,8 +217,8 @@ static void leftover_log(soma_system *system)
                              system->told.refs[i].slot, system->told.refs[i].generation);
     for (uint32_t i = 0; i < leftover.count; i++)
         left_log(system, &leftover.most[i]);
-    soma_log_warning(system, "closed after %u ms with %llu messages of %u agents unhandled", system->options.drain_ms,
-                     (unsigned long long)leftover.messages, leftover.agents);
+    soma_log_warning(system, "closing: %u ms were not enough: %llu messages of %u agents were left",
+                     system->options.drain_ms, (unsigned long long)leftover.messages, leftover.agents);
 }
 
 /* ---- the end ---- */

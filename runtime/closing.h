@@ -19,6 +19,9 @@ struct closing_told {
 /* Drains and shuts down. False if the time was over first. */
 bool closing_drain(soma_system *system);
 
+/* Says whose handlers keep a late closing waiting. */
+void closing_busy(soma_system *system);
+
 /* Ends all agents, by the closing thread, when there is no other any more. `late`: and says who had not come to an end.
  */
 void closing_end(soma_system *system, bool late);

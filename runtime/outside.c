@@ -3,10 +3,12 @@
 #include "runtime/pressure.h"
 #include "runtime/send.h"
 #include "runtime/thread.h"
+#include <malloc.h>
 #include <soma/error.h>
 
-#define OUTSIDE_MANY 65536u /* messages from outside that wait for agents, from which on each receiver is marked */
-#define OUTSIDE_LOOK 1024u  /* messages between two counts of them */
+#define OUTSIDE_MANY                                                                                                   \
+    (UINT64_C(4) << 20) /* bytes from outside that wait for agents, from which on each receiver is marked */
+#define OUTSIDE_LOOK (UINT64_C(64) << 10) /* bytes between two counts of them */
 
 /* How many wait. The counters of a system whose agents run are never exact, which doesn't matter here. */
 static uint64_t outside_waiting(soma_system *system)
@@ -53,7 +55,8 @@ void outside_mark(soma_system *system, struct message *message)
     if (message->kind > MESSAGE_SHARED || message->class != POOL_HEAP)
         return;
     message->marks |= MARK_OUTSIDE;
-    if (u64_add(&system->outside_sent, 1) % OUTSIDE_LOOK == 0)
+    uint64_t size = malloc_usable_size(message), sent = u64_add(&system->outside_sent, size);
+    if (sent / OUTSIDE_LOOK != (sent + size) / OUTSIDE_LOOK)
         u32_store(&system->outside_many, outside_waiting(system) > OUTSIDE_MANY);
 }
 

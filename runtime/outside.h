@@ -1,6 +1,6 @@
 /*
  * Threads outside that send. They are slowed down as agents are, by waiting or by SOMA_EAGAIN: while their receiver is
- * overloaded or muted, and, as one that never comes to the end of its batch never is, while very many messages of
+ * overloaded or muted, and, as one that never comes to the end of its batch never is, while several megabytes of
  * theirs wait in all: then they mark their receivers themselves.
  */
 #ifndef RUNTIME_OUTSIDE_H

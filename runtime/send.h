@@ -7,6 +7,7 @@
 
 #include "runtime/message.h"
 #include "runtime/system.h"
+#include <malloc.h>
 #include <stdlib.h>
 
 /* What a MESSAGE_CALLBACK's body holds. */
@@ -36,7 +37,7 @@ static inline void message_free(struct worker *worker, struct message *message)
 {
     if (__builtin_expect(message->class == POOL_HEAP, 0)) {
         if (message->marks & MARK_OUTSIDE && worker)
-            counter_add(&worker->counters.outside_done, 1);
+            counter_add(&worker->counters.outside_done, malloc_usable_size(message));
         free(message);
     } else
         pool_give(&worker->pool, message->class, message);

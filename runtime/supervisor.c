@@ -136,7 +136,8 @@ static int spec_check(const soma_supervision *spec)
     if (kinds && !spec->children)
         return SOMA_EINVAL;
     for (uint32_t i = 0; i < kinds; i++)
-        if (!spec->children[i].behavior || (spec->strategy == SOMA_POOL && spec->children[i].name))
+        if (!spec->children[i].behavior || spec->children[i].restart > SOMA_TEMPORARY ||
+            (spec->strategy == SOMA_POOL && spec->children[i].name))
             return SOMA_EINVAL;
     return 0;
 }
@@ -423,8 +424,10 @@ static int on_stop_child(soma_agent *self, struct supervisor *my, const struct s
     while (i < my->count && (my->children[i].state == EMPTY || !soma_ref_equal(my->children[i].ref, m->child)))
         i++;
     struct child *child = &my->children[i];
-    if (i == my->count || child->promise)
+    if (i == my->count)
         return refuse(self, SOMA_ENOENT);
+    if (child->promise)
+        return refuse(self, SOMA_ESTATE);
     if (child->state == DOWN) {
         child_forget(self, my, child);
         soma_reply(self, soma_stopped);

@@ -251,6 +251,8 @@ static int system_end(soma_system **pointer, bool drain)
     while (u32_load(&system->calling))
         sched_yield(); // it is about to wait, or to see that the system closes
     bool drained = !drain || driven || closing_drain(system);
+    if (!drained)
+        closing_busy(system);
     runners_release(system);
     signals_close(system);
     clock_stop(&system->clock);

@@ -80,35 +80,35 @@ static inline bool mail_stays(uint64_t life)
     return life_down(life) && !(life & LIFE_DEAF);
 }
 
-/* Counts a message out, unless it stays. One that is too many, and old, is not handled. */
-static void mail_leave(struct worker *worker, const soma_agent *agent, struct message *message, uint64_t life,
-                       bool *alive)
+/* Counts a message out, unless it stays. True if it is one too many, and old, and so not to be handled. */
+static bool mail_leave(struct worker *worker, const soma_agent *agent, struct message *message, uint64_t life,
+                       bool alive)
 {
     const struct slots *slots = &worker->system->slots;
-    if (mail_stays(life) || !tally_leave(tally_of(slots, (uint32_t)(agent - slots->base)), message) || !*alive)
-        return;
+    if (mail_stays(life) || !tally_leave(tally_of(slots, (uint32_t)(agent - slots->base)), message) || !alive)
+        return false;
     message->marks |= MARK_DROPPED;
     counter_add(&worker->counters.dropped, 1);
-    *alive = false;
+    return true;
 }
 
-/*
- * What ends the fast path: a kill, a stale generation, an agent that is down, a message that is not plain. The
- * handler's error; *alive if the message was for it, and it was there to handle it.
- */
-static int message_special(struct worker *worker, soma_agent *agent, struct message *message, uint64_t life,
-                           bool *alive)
+/* What became of a message: the handler's error, and whether it was for the agent, and it was there to handle it. */
+struct outcome {
+    int error;
+    bool alive;
+};
+
+/* What ends the fast path: a kill, a stale generation, an agent that is down, a message that is not plain. */
+static struct outcome message_special(struct worker *worker, soma_agent *agent, struct message *message, uint64_t life)
 {
     if (life_runs(life) && (life & LIFE_KILL)) {
         agent_end(worker, agent, SOMA_EKILLED);
         life = u64_load(&agent->life);
     }
-    *alive = life_runs(life) && life_generation(life) == message->generation;
-    if (message->marks & MARK_COUNTED)
-        mail_leave(worker, agent, message, life, alive);
-    if (!*alive)
-        return 0;
-    return message_deliver(worker, agent, message);
+    bool alive = life_runs(life) && life_generation(life) == message->generation;
+    if (message->marks & MARK_COUNTED && mail_leave(worker, agent, message, life, alive))
+        alive = false;
+    return (struct outcome){alive ? message_deliver(worker, agent, message) : 0, alive};
 }
 
 /* After the turn has moved on, so the agent may be another's: what remains of a message that was not plain mail. */
@@ -266,16 +266,19 @@ static inline __attribute__((always_inline)) void turn_run(struct worker *worker
         __builtin_prefetch(following); // it may come from another core: fetch it while we handle this
         if (!following && __builtin_expect(u32_load(&agent->pressure), 0))
             pressure_end(worker, agent); // it has caught up; not later, as it may send to itself for ever
-        bool alive = life == life_of(message->generation), plain = alive && message->kind == MESSAGE_PLAIN;
+        bool plain = life == life_of(message->generation) && message->kind == MESSAGE_PLAIN;
         worker->current = message;
         if (watched)
             lookout_begin(worker, agent, message_name(message));
-        int error = __builtin_expect(plain, 1) ? plain_handle(worker, agent, message, message->body)
-                                               : message_special(worker, agent, message, life, &alive);
+        struct outcome outcome = {0, true};
+        if (__builtin_expect(plain, 1))
+            outcome.error = plain_handle(worker, agent, message, message->body);
+        else
+            outcome = message_special(worker, agent, message, life);
         if (watched)
             lookout_end(worker, agent);
-        handled += alive;
-        bool after = error < 0 || worker->exiting || worker->failing || worker->outbox.count || worker->pressed ||
+        handled += outcome.alive;
+        bool after = outcome.error < 0 || worker->asked || worker->outbox.count || worker->pressed ||
                      u32_load(&worker->leave) || agent->dispatch->idle;
         struct message *next;
         if (__builtin_expect(plain && !after, 1)) {
@@ -283,7 +286,7 @@ static inline __attribute__((always_inline)) void turn_run(struct worker *worker
             next = mailbox_next(&agent->mailbox, message);
             message_free(worker, message);
         } else {
-            next = turn_after(worker, agent, message, error, alive);
+            next = turn_after(worker, agent, message, outcome.error, outcome.alive);
         }
         if (!next)
             break;

@@ -28,7 +28,7 @@ struct counters {
     shared_u64 late_replies;
     shared_u64 rejected;
     shared_u64 dropped;
-    shared_u64 outside_done; /* messages from threads outside that are done with */
+    shared_u64 outside_done; /* bytes of messages from threads outside that are done with */
     shared_u64 muted; /* once more a mute, once less a release; so the sum over all threads is how many are muted */
     shared_u64 steals;
     shared_u64 sleeps;
@@ -54,8 +54,13 @@ struct worker {
     struct message *current; /* the message being handled */
     uint64_t tag;            /* of the request whose answer is being handled */
     uint64_t random;         /* soma_random's state; 0 before the first */
-    bool exiting;            /* the agent asked to end */
-    bool failing;            /* it said why it will, with soma_fail() */
+    union {
+        struct {
+            bool exiting; /* the agent asked to end */
+            bool failing; /* it said why it will, with soma_fail() */
+        };
+        uint16_t asked; /* either of them: one look after each message */
+    };
     int exit_reason;
     shared_u32 leave; /* the system stops: no more messages after the one being handled */
     uint32_t pressed; /* slot + 1 of an agent under pressure that the running one has sent to */
@@ -101,8 +106,7 @@ static inline void worker_guest(struct worker *guest, soma_system *system)
     guest->index = WORKER_GUEST;
     guest->lifo = NULL;
     guest->current = NULL;
-    guest->exiting = false;
-    guest->failing = false;
+    guest->asked = 0;
     guest->exit_reason = 0;
     guest->tag = 0;
     guest->pressed = 0;

@@ -86,7 +86,8 @@ typedef struct soma_behavior {
     soma_limit limit;
 } soma_behavior;
 
-/** A handler table: `.handlers = SOMA_HANDLERS(SOMA_ON(greet, on_greet), …)`. At most 256 rows, its bases' included. */
+/** A handler table, at file scope: `.handlers = SOMA_HANDLERS(SOMA_ON(greet, on_greet), …)`. At most 256 rows, its
+ * bases' included. */
 #define SOMA_HANDLERS(...)                                                                                             \
     (const soma_handler[])                                                                                             \
     {                                                                                                                  \
@@ -163,8 +164,9 @@ typedef struct soma_behavior {
 SOMA_API int soma_system_try_send(soma_system *system, soma_ref to, const soma_type *type, const void *body);
 
 /**
- * How many messages and requests wait for an agent. Counting begins with the first call for it, or its spawn if it has
- * a limit, and takes its messages off the fastest path.
+ * How many messages and requests wait for an agent. Counting begins with the first call for it, which therefore gives 0
+ * (what waits already is never counted), or with its spawn if it has a limit; it takes its messages off the fastest
+ * path.
  * @param system the agent's system
  * @param agent the agent
  * @param messages gets the number
@@ -212,7 +214,7 @@ SOMA_API int soma_become(soma_agent *self, const soma_behavior *behavior);
 
 /**
  * Ends an agent from outside, ahead of all that waits in its mailbox, with reason SOMA_EKILLED; a handler that runs
- * is finished first. So it may still be there on return, but its names are free. Any thread may call it.
+ * is finished first. So it may still be there on return, and have its names. Any thread may call it.
  * @return 0, SOMA_EGONE, SOMA_ENOROUTE, SOMA_ENOMEM, SOMA_EINVAL (NULL)
  */
 SOMA_API int soma_kill(soma_system *system, soma_ref agent);

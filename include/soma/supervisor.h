@@ -82,7 +82,8 @@ SOMA_MESSAGE(soma_children, (messages, soma_child_info, list), (u64, restarts), 
  *
  * soma_start_child: a pool starts one more; `arg` (copied; NULL for the kind's) is for its init. Answer: soma_started;
  *   errors: as soma_spawn(), SOMA_ESTATE (no pool, or it is ending).
- * soma_stop_child: stops one, and doesn't restart it. Answer: soma_stopped, when it is gone; error: SOMA_ENOENT.
+ * soma_stop_child: stops one for good. Answer: soma_stopped, when it is gone; errors: SOMA_ENOENT, SOMA_ESTATE (it is
+ *   being stopped for somebody already).
  * soma_list_children: answer: soma_children. `state` is "running", "restarting", "stopping" or "ended".
  */
 

@@ -61,10 +61,11 @@ typedef struct soma_stats {
 SOMA_API int soma_system_open(soma_system **system, const soma_options *options);
 
 /**
- * Closes a system and frees it: waits until every message is handled, then shuts supervisors down in their order (see
- * soma_shutdown_on_close()), all that no longer than the option drain_ms; then ends each agent that is left (its stop
- * runs; pending timers and requests are forgotten), joins the threads, flushes the log and sets `*system` to NULL. A
- * handler that runs is always waited for; a log line says which one it is.
+ * Closes a system and frees it: waits until every message is handled (also what is kept for an agent that is down),
+ * then shuts supervisors down in their order (see soma_shutdown_on_close()), all that no longer than the option
+ * drain_ms; then ends each agent that is left (its stop runs; pending timers and requests are forgotten), joins the
+ * threads, flushes the log and sets `*system` to NULL. A handler that runs is always waited for; a log line says which
+ * one it is.
  * @param system NULL or a pointer to NULL is fine: 0
  * @return 0; SOMA_ETIMEOUT if the time was over before all was handled and shut down: the system is closed all the
  *         same, the rest became dead letters, and the log says who did not come to an end, in which state, with how

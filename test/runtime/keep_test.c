@@ -270,7 +270,9 @@ static void test_killed(void **state)
 {
     (void)state;
     struct world w = world_open(true, NORMAL);
+    assert_int_equal(soma_name_set(w.system, w.child, "counter"), 0);
     assert_int_equal(soma_kill(w.system, w.child), 0);
+    assert_int_equal(soma_name_set(w.system, w.keeper, "counter"), SOMA_EEXIST); // at no time is it free
     soma_send(w.system, w.child, add, .n = 1);
     soma_send(w.system, w.child, add, .n = 2);
     check_down(&w, 1, SOMA_EKILLED, NULL);

@@ -470,7 +470,7 @@ static void telling_sink(void *context, const soma_log_record *record)
     told->shutdown |= strstr(record->text, "closing: 'stubborn' 0.1 had not shut down") != NULL;
     told->mail |= strstr(record->text, "closing: 'slow' ") != NULL;
     told->muted |= strstr(record->text, "it waited for 'slow' ") != NULL;
-    told->sum |= strstr(record->text, "closed after 1 ms with ") != NULL;
+    told->sum |= strstr(record->text, "closing: 1 ms were not enough: ") != NULL;
 }
 
 static int stubborn_init(soma_agent *self, void *state, const void *arg)
@@ -511,6 +511,34 @@ static void test_late_closing_tells(void **state)
     assert_true(told.mail && told.muted && told.sum);
 }
 
+static atomic_uint items;
+
+static int on_item_fail(soma_agent *self, void *state, const struct item *m)
+{
+    (void)self, (void)state, (void)m;
+    return atomic_fetch_add(&items, 1) ? 0 : SOMA_EFORMAT;
+}
+
+static const soma_behavior fails_once = {.name = "fails", .handlers = SOMA_HANDLERS(SOMA_ON(item, on_item_fail))};
+
+/* What is kept for an agent until its supervisor has restarted it is handled before the system closes. */
+static void test_drain_waits_for_the_down(void **state)
+{
+    (void)state;
+    static const soma_child child = {.name = "fails", .behavior = &fails_once, .mail = true};
+    static const soma_supervision spec = {.children = &child, .count = 1, .backoff = 20 * SOMA_MS};
+    soma_system *system;
+    soma_ref top, ref;
+    atomic_store(&items, 0);
+    assert_int_equal(soma_system_open(&system, &(soma_options){.log_level = SOMA_LOG_OFF}), 0);
+    assert_int_equal(soma_spawn(system, &soma_supervisor, &spec, &top), 0);
+    assert_int_equal(soma_whereis(system, "fails", &ref), 0);
+    for (uint32_t i = 0; i < 5; i++)
+        assert_int_equal(soma_send(system, ref, item), 0);
+    assert_int_equal(soma_system_close(&system), 0);
+    assert_int_equal(atomic_load(&items), 5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -528,6 +556,7 @@ int main(void)
         cmocka_unit_test(test_cancel_ends_batches),
         cmocka_unit_test(test_trees_end_in_order),
         cmocka_unit_test(test_late_closing_tells),
+        cmocka_unit_test(test_drain_waits_for_the_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

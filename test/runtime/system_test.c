@@ -92,7 +92,7 @@ static atomic_uint warnings;
 static void count_warnings(void *context, const soma_log_record *record)
 {
     (void)context;
-    if (record->level == SOMA_LOG_WARNING && strstr(record->text, "'restless'"))
+    if (record->level == SOMA_LOG_WARNING && strstr(record->text, "closing: 'restless' "))
         atomic_fetch_add(&warnings, 1);
 }
 
