@@ -42,6 +42,19 @@ static void state_free(struct worker *worker, void *state, size_t size)
 
 /* ---- spawning ---- */
 
+static void agent_observe(const struct worker *worker, const soma_agent *agent, enum event_kind kind, int reason)
+{
+    soma_system *system = worker->system;
+    if (!system->driver.observe)
+        return;
+    const struct event event = {
+        .kind = kind,
+        .reason = reason,
+        .agent = {system->node, (uint32_t)(agent - system->slots.base), life_generation(u64_load(&agent->life))},
+        .behavior = agent->dispatch->behavior};
+    system->driver.observe(system->driver.context, system, &event);
+}
+
 /* Fills a held slot and publishes its generation: from here refs to it work. */
 static void agent_begin(struct worker *worker, soma_agent *agent, const struct dispatch *dispatch, void *state,
                         uint32_t generation)
@@ -53,8 +66,12 @@ static void agent_begin(struct worker *worker, soma_agent *agent, const struct d
     const struct slots *slots = &worker->system->slots;
     bool counted = tally_begin(tally_of(slots, (uint32_t)(agent - slots->base)), dispatch->behavior,
                                worker->system->options.handler_limit_ms);
+    uint64_t marks = counted ? LIFE_COUNTED : u64_load(&agent->life) & LIFE_COUNTED;
+    if (worker->system->driver.observe)
+        marks |= LIFE_OBSERVED;
     // release: who reads this generation sees the agent whole
-    u64_store(&agent->life, life_of(generation) | (counted ? LIFE_COUNTED : u64_load(&agent->life) & LIFE_COUNTED));
+    u64_store(&agent->life, life_of(generation) | marks);
+    agent_observe(worker, agent, EVENT_SPAWN, 0);
 }
 
 void agent_unhold(struct worker *worker, soma_agent *agent)
@@ -115,6 +132,13 @@ static int agent_init(struct worker *worker, soma_agent *agent, const void *arg,
     worker->exit_reason = outer_reason;
     worker->tag = outer_tag;
     return error;
+}
+
+/* What is spawned where a behavior is asked for: that, but for a driver that has another. */
+static const soma_behavior *behavior_of(const struct worker *worker, const soma_behavior *behavior)
+{
+    const struct driver *driver = &worker->system->driver;
+    return driver->replace && behavior ? driver->replace(driver->context, worker->system, behavior) : behavior;
 }
 
 /* The dispatch of a behavior; the worker's last one without looking. */
@@ -201,10 +225,11 @@ static void agent_let_go(struct worker *worker, soma_agent *agent)
         agent_unhold(worker, agent);
 }
 
-static int agent_spawn(struct spawner *from, const soma_behavior *behavior, const void *arg, soma_ref *ref)
+static int agent_spawn(struct spawner *from, const soma_behavior *asked, const void *arg, soma_ref *ref)
 {
     struct worker *worker = from->worker;
     soma_system *system = worker->system;
+    const soma_behavior *behavior = behavior_of(worker, asked);
     const struct dispatch *dispatch;
     bool closed = u32_load(worker_or_outside(worker) ? &system->stopping : &system->closing);
     int error = closed ? SOMA_ECLOSED : dispatch_of(worker, behavior, &dispatch);
@@ -232,8 +257,9 @@ static int agent_spawn(struct spawner *from, const soma_behavior *behavior, cons
     return error;
 }
 
-int agent_revive(struct worker *worker, soma_agent *agent, const soma_behavior *behavior, const void *arg)
+int agent_revive(struct worker *worker, soma_agent *agent, const soma_behavior *asked, const void *arg)
 {
+    const soma_behavior *behavior = behavior_of(worker, asked);
     const struct dispatch *dispatch;
     int error = u32_load(&worker->system->stopping) ? SOMA_ECLOSED : dispatch_of(worker, behavior, &dispatch);
     if (error)
@@ -337,6 +363,7 @@ void agent_finish(struct worker *worker, soma_agent *agent)
 void agent_end(struct worker *worker, soma_agent *agent, int reason)
 {
     const soma_behavior *behavior = agent->dispatch->behavior;
+    agent_observe(worker, agent, EVENT_END, reason);
     if (behavior->stop)
         behavior->stop(agent, agent->state, reason);
     worker->exiting = false; // asked for and done; what stop asked for means nothing, and must not end the next agent

@@ -72,6 +72,22 @@ static void caller_stop(soma_agent *self, void *state, int reason)
 static const soma_behavior caller = {
     .name = "caller", .state_size = sizeof(struct caller), .init = caller_init, .stop = caller_stop};
 
+static bool call_is_done(const void *arg)
+{
+    return ((const struct call *)arg)->done;
+}
+
+static int call_wait(soma_system *system, struct call *call)
+{
+    if (system->driver.wait)
+        system->driver.wait(system->driver.context, call_is_done, call);
+    pthread_mutex_lock(&call->lock);
+    while (!call->done)
+        pthread_cond_wait(&call->changed, &call->lock);
+    pthread_mutex_unlock(&call->lock);
+    return call->error;
+}
+
 int soma_call_send(soma_system *system, soma_ref to, uint64_t timeout, const soma_type *reply, void *result,
                    const soma_type *type, const void *body)
 {
@@ -87,13 +103,8 @@ int soma_call_send(soma_system *system, soma_ref to, uint64_t timeout, const som
     u32_add(&system->calling, 1); // a full fence: a closer sees it, or the spawn sees that the system closes
     int error = soma_system_spawn(system, &caller, &call, NULL);
     u32_add(&system->calling, (uint32_t)-1); // from here on only the agent touches the system
-    if (!error) {
-        pthread_mutex_lock(&call.lock);
-        while (!call.done)
-            pthread_cond_wait(&call.changed, &call.lock);
-        pthread_mutex_unlock(&call.lock);
-        error = call.error;
-    }
+    if (!error)
+        error = call_wait(system, &call);
     pthread_cond_destroy(&call.changed);
     pthread_mutex_destroy(&call.lock);
     return error;

@@ -8,8 +8,30 @@
 #define RUNTIME_DRIVER_H
 
 #include <soma/system.h>
+#include <stdbool.h>
 
 struct message;
+
+/* What happens in a system, told to a driver that observes it. */
+enum event_kind {
+    EVENT_SPAWN,  /* an agent begins a life; before its init */
+    EVENT_END,    /* it ends, with a reason; before its stop */
+    EVENT_SEND,   /* a message is on its way to an agent, wherever that lives */
+    EVENT_HANDLE, /* an agent is about to handle a message */
+    EVENT_DEAD,   /* a message reached nobody, for a reason */
+    EVENT_TIMER   /* an agent sets a timer, or the timeout of a request; `delay` from now */
+};
+
+struct event {
+    enum event_kind kind;
+    int reason;
+    soma_ref agent;                /* whom it happens to: of a message its receiver */
+    soma_ref sender;               /* of a message */
+    const soma_type *type;         /* of a message; NULL for one without */
+    const struct message *message; /* if there is a block */
+    const soma_behavior *behavior; /* of an agent's life */
+    uint64_t delay;
+};
 
 struct driver {
     uint64_t (*now)(void *context);    /* steady nanoseconds from some start. Any thread */
@@ -21,6 +43,15 @@ struct driver {
      * clock_fire() when it has moved the time on. All calls into the system come from the driving thread.
      */
     void (*runnable)(void *context, soma_system *system, soma_agent *agent);
+    /* All that happens, as it happens; NULL for nobody. Only with `runnable`: agents then leave the fast path. */
+    void (*observe)(void *context, soma_system *system, const struct event *event);
+    /* The behavior to spawn in place of one that is asked for, or that one itself; NULL for none. As `observe`. */
+    const soma_behavior *(*replace)(void *context, soma_system *system, const soma_behavior *behavior);
+    /*
+     * The driving thread waits, as one outside would, for something that agents do: runs them until done(arg), and does
+     * not return before. NULL: it can't wait.
+     */
+    void (*wait)(void *context, bool (*done)(const void *arg), const void *arg);
     void *context;
 };
 

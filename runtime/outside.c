@@ -19,8 +19,17 @@ static uint64_t outside_waiting(soma_system *system)
     return sent - sum.outside_done.value;
 }
 
+static bool is_relieved(const void *target)
+{
+    return !u32_load(&((const soma_agent *)target)->pressure);
+}
+
 static void outside_wait(soma_system *system, const soma_agent *target)
 {
+    if (system->driver.wait) {
+        system->driver.wait(system->driver.context, is_relieved, target);
+        return;
+    }
     u32_add(&system->outside_waiters, 1); // a fence: either we see that the pressure has ended, or its end sees us
     for (;;) {
         uint32_t relief = u32_load(&system->relief);

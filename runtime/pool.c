@@ -129,6 +129,8 @@ static bool list_ready(struct pool *pool, struct pool_list *list)
 
 void *pool_refill(struct pool *pool, uint8_t class)
 {
+    if (pool->depot->single) // no magazine is ever loaded, so each block comes this way
+        return malloc(pool_class_size(class));
     struct pool_list *list = &pool->lists[class];
     if (!list_ready(pool, list))
         return NULL;
@@ -143,6 +145,10 @@ void *pool_refill(struct pool *pool, uint8_t class)
 
 void pool_spill(struct pool *pool, uint8_t class, void *block)
 {
+    if (pool->depot->single) {
+        free(block);
+        return;
+    }
     struct pool_list *list = &pool->lists[class];
     if (!list_ready(pool, list))
         return; // memory is out: the block rests in its slab until the system closes

@@ -30,6 +30,7 @@ struct magazine {
 /* What the pools of one system share; `busy` guards the lists, for a few instructions a magazine. */
 struct pool_depot {
     shared_u32 busy;
+    bool single; /* each block comes from malloc and goes by free, so that tools and tests see each; set before use */
     struct magazine *full[POOL_CLASSES];
     struct magazine *empty;
     struct magazine *all;

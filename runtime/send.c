@@ -134,6 +134,11 @@ static void dead_letter_tell(soma_system *system, struct worker *worker, soma_re
 static void letter_dead(soma_system *system, struct worker *worker, soma_ref sender, soma_ref to, const soma_type *type,
                         int reason)
 {
+    const struct driver *driver = &system->driver;
+    if (driver->observe) {
+        const struct event event = {.kind = EVENT_DEAD, .reason = reason, .agent = to, .sender = sender, .type = type};
+        driver->observe(driver->context, system, &event);
+    }
     count_outside_or(system, worker, offsetof(struct counters, dead_letters));
     dead_letter_tell(system, worker, sender, to, type, reason);
 }
@@ -222,8 +227,18 @@ static void outbox_flush_here(const soma_system *system)
         outbox_flush(worker);
 }
 
+void message_observe(soma_system *system, enum event_kind kind, soma_ref to, const struct message *message)
+{
+    const struct driver *driver = &system->driver;
+    const struct event event = {
+        .kind = kind, .agent = to, .sender = message->sender, .type = message->type, .message = message};
+    driver->observe(driver->context, system, &event);
+}
+
 int message_push(soma_system *system, struct worker *worker, soma_ref to, struct message *message)
 {
+    if (__builtin_expect(system->driver.observe != NULL, 0))
+        message_observe(system, EVENT_SEND, to, message);
     if (!worker)
         outbox_flush_here(system);
     else if (worker->outbox.count)

@@ -50,6 +50,9 @@ void message_dispose(struct worker *worker, struct message *message);
  */
 int message_push(soma_system *system, struct worker *worker, soma_ref to, struct message *message);
 
+/* Tells the driver, which observes, of a message on its way or about to be handled. */
+void message_observe(soma_system *system, enum event_kind kind, soma_ref to, const struct message *message);
+
 /* The slot of a local ref that takes mail as far as can be seen now, else NULL; *plainly if nothing is special about
  * it.
  */

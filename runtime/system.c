@@ -164,6 +164,7 @@ int system_open_driven(soma_system **system, const soma_options *options, const 
     opened->driver = *driver;
     if (driver->runnable)
         opened->options.workers = 1;
+    opened->depot.single = driver->runnable;
     opened->node = node_identity(driver);
     log_open(&opened->log, resolved.log_level, resolved.log_sink, resolved.log_context, driver->runnable);
     pthread_mutex_init(&opened->lock, NULL);
@@ -195,7 +196,8 @@ void system_route_set(soma_system *system, const struct route *route)
 bool system_on_worker(soma_system *system)
 {
     const struct worker *here = worker_here();
-    return system->driver.runnable || (here && here->system == system) || log_on_thread(&system->log);
+    return (system->driver.runnable && !system->driver.wait) || (here && here->system == system) ||
+           log_on_thread(&system->log);
 }
 
 int soma_system_run(soma_system *system)

@@ -56,8 +56,8 @@ struct soma_system {
     pthread_t signal_thread;
 };
 
-/* Is the calling thread one of the system's own: a worker or the log's? A driven system has but one thread, so always.
- */
+/* Is the calling thread one of the system's own: a worker or the log's? A driven system has but one thread, so always,
+ * but for a driver that can wait, and enters the worker for each turn. */
 bool system_on_worker(soma_system *system);
 
 /* Adds up the counters of all threads. */

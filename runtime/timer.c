@@ -64,6 +64,18 @@ void timer_free(soma_agent *self, struct timer *timer)
     message_free(worker_or_outside(self->worker), timer_message(timer));
 }
 
+static void timer_observe(soma_system *system, struct timer *timer, uint64_t delay)
+{
+    const struct message *message = timer_message(timer);
+    const struct event event = {.kind = EVENT_TIMER,
+                                .agent = message->sender,
+                                .sender = message->sender,
+                                .type = message->type,
+                                .message = message,
+                                .delay = delay};
+    system->driver.observe(system->driver.context, system, &event);
+}
+
 soma_handle timer_start(soma_agent *self, struct timer *timer, uint64_t delay)
 {
     int64_t handle = pending_add(self, timer_message(timer));
@@ -72,9 +84,11 @@ soma_handle timer_start(soma_agent *self, struct timer *timer, uint64_t delay)
         return handle;
     }
     timer->handle = handle;
+    soma_system *system = self->worker->system;
+    if (system->driver.observe)
+        timer_observe(system, timer, delay);
     if (delay == SOMA_NEVER)
         return handle;
-    soma_system *system = self->worker->system;
     uint64_t deadline = system_now(system) + (delay < DELAY_MAX ? delay : DELAY_MAX);
     int error = clock_set(system, timer, (deadline + SOMA_US - 1) / SOMA_US * SOMA_US);
     if (error) {

@@ -108,6 +108,8 @@ static struct outcome message_special(struct worker *worker, soma_agent *agent, 
     bool alive = life_runs(life) && life_generation(life) == message->generation;
     if (message->marks & MARK_COUNTED && mail_leave(worker, agent, message, life, alive))
         alive = false;
+    if (alive && life & LIFE_OBSERVED)
+        message_observe(worker->system, EVENT_HANDLE, soma_self(agent), message);
     return (struct outcome){alive ? message_deliver(worker, agent, message) : 0, alive};
 }
 
@@ -293,7 +295,7 @@ static inline __attribute__((always_inline)) void turn_run(struct worker *worker
         message = next;
         if (--worker->budget <= 0) {
             ptr_store(&agent->mailbox.tail, message);
-            if (handled >= batch && life_runs(u64_load(&agent->life)))
+            if (handled >= worker->system->options.batch && life_runs(u64_load(&agent->life)))
                 u32_store(&agent->pressure, PRESSURE_OVERLOADED); // release: senders look after their push
             worker_schedule_last(worker, agent);
             break;

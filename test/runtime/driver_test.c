@@ -47,7 +47,8 @@ static void simulation_open(struct simulation *sim, uint64_t seed)
 {
     memset(sim, 0, sizeof(*sim));
     sim->seed = seed;
-    const struct driver driver = {virtual_now, virtual_now, chance, runnable, sim};
+    const struct driver driver = {
+        .now = virtual_now, .date = virtual_now, .random = chance, .runnable = runnable, .context = sim};
     assert_int_equal(system_open_driven(&sim->system, NULL, &driver), 0);
 }
 

@@ -46,7 +46,7 @@ static void run_all(soma_system *system)
 static soma_system *open_driven(void)
 {
     soma_system *system;
-    const struct driver driver = {virtual_now, virtual_now, virtual_now, runnable, NULL};
+    const struct driver driver = {.now = virtual_now, .date = virtual_now, .random = virtual_now, .runnable = runnable};
     waiting_count = 0;
     assert_int_equal(system_open_driven(&system, &(soma_options){.log_level = SOMA_LOG_OFF}, &driver), 0);
     return system;

@@ -45,7 +45,8 @@ static void runnable(void *context, soma_system *system, soma_agent *agent)
 static void play_open(struct play *play, uint64_t seed)
 {
     *play = (struct play){.seed = seed};
-    const struct driver driver = {no_time, no_time, chance, runnable, play};
+    const struct driver driver = {
+        .now = no_time, .date = no_time, .random = chance, .runnable = runnable, .context = play};
     const soma_options options = {.data = play, .log_level = SOMA_LOG_OFF};
     assert_int_equal(system_open_driven(&play->system, &options, &driver), 0);
 }

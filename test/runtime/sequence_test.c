@@ -158,7 +158,7 @@ static void test_dead_letters_slow_nobody(void **state)
     (void)state;
     soma_system *system;
     soma_ref pad, letters, gone, victim;
-    const struct driver driver = {no_time, no_time, no_time, runnable, NULL};
+    const struct driver driver = {.now = no_time, .date = no_time, .random = no_time, .runnable = runnable};
     assert_int_equal(system_open_driven(&system, NULL, &driver), 0);
     assert_int_equal(soma_spawn(system, &leaves, NULL, &pad), 0);
     assert_int_equal(soma_spawn(system, &watcher, NULL, &letters), 0);

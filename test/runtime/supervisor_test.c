@@ -202,7 +202,7 @@ static soma_ref the_asker;
 
 static int open_with(const soma_supervision *spec, soma_ref *top)
 {
-    const struct driver driver = {virtual_now, virtual_now, virtual_now, runnable, NULL};
+    const struct driver driver = {.now = virtual_now, .date = virtual_now, .random = virtual_now, .runnable = runnable};
     const soma_options options = {.log_level = SOMA_LOG_OFF};
     now_ns = SOMA_SECOND;
     waiting_count = 0;
