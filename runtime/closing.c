@@ -17,7 +17,7 @@ static bool all_asleep(const soma_system *system)
 }
 
 /* True if no worker runs and none has anything to run: all sleep, and nobody rose while we looked. */
-static bool system_rests(const soma_system *system)
+bool closing_rests(const soma_system *system)
 {
     uint64_t wakes = u64_load(&system->wakes);
     if (!all_asleep(system) || !run_inbox_empty(&system->inbox) || !run_overflow_empty(&system->overflow))
@@ -53,7 +53,7 @@ static bool wait_until(soma_system *system, const struct timespec *limit, const 
 {
     int late = 0;
     // Told by closer_tell. Who is down is looked for only when all rest: to be revived they need a timer.
-    while (!late && (ended ? is_alive(system, *ended) : !system_rests(system) || mail_is_kept(system)))
+    while (!late && (ended ? is_alive(system, *ended) : !closing_rests(system) || mail_is_kept(system)))
         late = pthread_cond_timedwait(&system->changed, &system->lock, limit);
     return !late;
 }

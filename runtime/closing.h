@@ -16,6 +16,9 @@ struct closing_told {
     uint32_t capacity;
 };
 
+/* Does nobody run, and has nobody anything to run, at this moment? */
+bool closing_rests(const soma_system *system);
+
 /* Drains and shuts down. False if the time was over first. */
 bool closing_drain(soma_system *system);
 

@@ -31,6 +31,11 @@ static struct waiting *waiting_of(struct timer *timer)
     return (struct waiting *)timer->body;
 }
 
+soma_ref request_asked(struct message *pending)
+{
+    return waiting_of(timer_of(pending))->to;
+}
+
 /*
  * Whom an agent has asked last, and has no answer from, any thread may read: so a timeout can tell whether who was
  * asked waits for who asked, by way of any others. With several requests at a time it may miss a cycle, but never sees

@@ -13,4 +13,7 @@ void request_handled(struct worker *worker, const soma_agent *agent, struct mess
 /* The agent ends: all that it waited for is forgotten, and who waits for it is told. */
 void pending_end(soma_agent *agent, int reason);
 
+/* Whom a pending request (a MESSAGE_TIMEOUT) was sent to. */
+soma_ref request_asked(struct message *pending);
+
 #endif

@@ -1,0 +1,260 @@
+/* What SOMA_SIM does: runs a body over its seeds, and makes of a failure something to work with. */
+#include "testkit/child.h"
+#include "testkit/kit.h"
+#include "testkit/shrink.h"
+#include <errno.h>
+#include <soma/error.h>
+#include <stdlib.h>
+#include <string.h>
+
+extern char *program_invocation_name;
+
+/* ---- replaying: SOMA_REPLAY=name:seed, or name:seed:place=choice,place=choice for a shrunk run ---- */
+
+struct replay {
+    uint64_t seed;
+    uint32_t *forced; /* NULL: none */
+    uint32_t forced_count;
+};
+
+static void replay_print(const soma_sim *sim, uint64_t seed, const uint32_t *forced, uint32_t count, FILE *to)
+{
+    fprintf(to, "SOMA_REPLAY='%s:%llu", sim->name, (unsigned long long)seed);
+    const char *separator = ":";
+    for (uint32_t i = 0; forced && i < count; i++) {
+        if (!forced[i])
+            continue;
+        fprintf(to, "%s%u=%u", separator, i, forced[i]);
+        separator = ",";
+    }
+    fprintf(to, "%s' %s\n", forced && *separator == ':' ? ":" : "", program_invocation_name);
+}
+
+/* The choices behind the seed; false if they are malformed. */
+static bool forced_parse(const char *text, struct replay *replay)
+{
+    replay->forced = calloc(TAPE_MAX, sizeof(uint32_t)); // mostly never touched
+    if (!replay->forced)
+        return false;
+    while (*text) {
+        char *end;
+        unsigned long at = strtoul(text, &end, 10);
+        if (end == text || *end != '=' || at >= TAPE_MAX)
+            return false;
+        text = end + 1;
+        replay->forced[at] = (uint32_t)strtoul(text, &end, 10);
+        if (end == text || (*end && *end != ','))
+            return false;
+        replay->forced_count = at + 1 > replay->forced_count ? (uint32_t)at + 1 : replay->forced_count;
+        text = *end ? end + 1 : end;
+    }
+    return true;
+}
+
+/* Is SOMA_REPLAY for this test? Fails the test if it is, and can't be read. */
+static bool replay_parse(const soma_sim *sim, const char *text, struct replay *replay)
+{
+    size_t length = strlen(sim->name);
+    char *end;
+    if (strncmp(text, sim->name, length) || text[length] != ':')
+        return false;
+    errno = 0;
+    replay->seed = strtoull(text + length + 1, &end, 10);
+    if (errno || end == text + length + 1 || (*end && (*end != ':' || !forced_parse(end + 1, replay))))
+        soma_test_fail(NULL, "SOMA_REPLAY is not NAME:SEED or NAME:SEED:PLACE=CHOICE,…: %s", text);
+    return true;
+}
+
+static void replay_run(const soma_sim *sim, struct replay *replay)
+{
+    struct tape *tape = calloc(1, sizeof(*tape));
+    if (!tape)
+        soma_test_fail(NULL, "out of memory");
+    setvbuf(stderr, NULL, _IOLBF, 0);
+    struct run run = {.sim = sim,
+                      .stage = &stage_simulated,
+                      .seed = replay->seed,
+                      .forced = replay->forced,
+                      .forced_count = replay->forced_count,
+                      .tape = tape,
+                      .trace = stderr};
+    run_body(&run);
+    print_message("[   SIM    ] %s: this run passes, after %llu steps\n", sim->name, (unsigned long long)run.steps);
+    free(tape);
+    free(replay->forced);
+}
+
+/* ---- exploring ---- */
+
+static uint64_t seeds_of(const soma_sim *sim)
+{
+    const char *text = getenv("SOMA_SEEDS");
+    char *end = NULL;
+    uint64_t seeds = text ? strtoull(text, &end, 10) : 0;
+    if (text && (!seeds || *end))
+        soma_test_fail(NULL, "SOMA_SEEDS is no number above 0: %s", text);
+    if (sim->schedule == SOMA_SCHEDULE_ROUND_ROBIN && !sim->kills && !sim->pauses && !sim->late && !sim->reorders &&
+        !sim->allocations && !text)
+        return 1; // they would all be the same but for what agents draw
+    return seeds ? seeds : sim->seeds;
+}
+
+/* For who compares two executions: one line a test. */
+static void hash_append(const soma_sim *sim, const struct shared *shared)
+{
+    const char *path = getenv("SOMA_TRACE_HASHES");
+    FILE *file = path ? fopen(path, "a") : NULL;
+    if (path && !file)
+        soma_test_fail(NULL, "SOMA_TRACE_HASHES: %s: %s", path, strerror(errno));
+    if (!file)
+        return;
+    fprintf(file, "%s %llu %llu %016llx\n", sim->name, (unsigned long long)shared->runs,
+            (unsigned long long)shared->progress, (unsigned long long)shared->hash);
+    fclose(file);
+}
+
+/* What the child wrote, without cmocka's own headings. */
+static void output_print(const char *output, FILE *to)
+{
+    static const char *const headings[] = {"[====", "[ RUN", "[  FAILED", "[  PASSED", "[       OK"};
+    for (const char *line = output; line && *line;) {
+        size_t length = strcspn(line, "\n");
+        bool heading = false;
+        for (size_t i = 0; i < sizeof(headings) / sizeof(*headings); i++)
+            heading |= !strncmp(line, headings[i], strlen(headings[i]));
+        if (!heading && length && !memmem(line, length, " FAILED TEST(S)", 15))
+            fprintf(to, "    %.*s\n", (int)length, line);
+        line += length + (line[length] == '\n');
+    }
+}
+
+static uint32_t lines_count(const char *text)
+{
+    uint32_t lines = 0;
+    for (; text && *text; text++)
+        lines += *text == '\n';
+    return lines;
+}
+
+static const char *outcome_text(const struct result *result)
+{
+    static const char *const texts[] = {
+        [PASSED] = "passed", [FAILED] = "failed", [HUNG] = "hung: no step for a minute", [LEAKED] = "leaked memory"};
+    return result->outcome == CRASHED ? (result->signal ? strsignal(result->signal) : "crashed")
+                                      : texts[result->outcome];
+}
+
+/* A failure, being looked into. */
+struct failure_report {
+    const soma_sim *sim;
+    uint64_t seed;
+    uint64_t before; /* runs that had passed */
+    uint64_t steps;  /* of the run that failed */
+    uint32_t *forced;
+    uint32_t forced_count;
+    struct result shrunk;
+};
+
+static void report_print(const struct failure_report *report, const struct shared *shared)
+{
+    print_message("[   SIM    ] %s: seed %llu %s, after %llu that passed\n", report->sim->name,
+                  (unsigned long long)report->seed, outcome_text(&report->shrunk), (unsigned long long)report->before);
+    fflush(stdout);
+    output_print(report->shrunk.output, stderr);
+    fprintf(stderr, "    the trace, shrunk from %llu to %llu steps:\n", (unsigned long long)report->steps,
+            (unsigned long long)shared->progress);
+    fputs(report->shrunk.trace ? report->shrunk.trace : "", stderr);
+    fputs("    to run it so again:     ", stderr);
+    replay_print(report->sim, report->seed, report->forced, report->forced_count, stderr);
+    fputs("    before it was shrunk:   ", stderr);
+    replay_print(report->sim, report->seed, NULL, 0, stderr);
+}
+
+/* A seed must fail in the same place each time, or the test depends on more than its seed. */
+static void replay_check(const soma_sim *sim, struct shared *shared, const char *place)
+{
+    const struct job again = {.sim = sim, .seed = shared->seed, .count = 1};
+    struct result result;
+    char where[256];
+    uint64_t steps = shared->progress - shared->steps;
+    uint32_t choices = shared->tape.count;
+    if (sim->schedule == SOMA_SCHEDULE_EXHAUSTIVE)
+        return;
+    child_run(&again, shared, &result);
+    bool same = !strcmp(result_place(&result, where, sizeof(where)), place) && shared->progress == steps &&
+                shared->tape.count == choices;
+    result_free(&result);
+    if (!same)
+        print_message("[   SIM    ] %s: seed %llu does not do the same again: the test depends on more than its seed "
+                      "(time, addresses, what an earlier run left in static variables)\n",
+                      sim->name, (unsigned long long)shared->seed);
+}
+
+static void failure_report(const soma_sim *sim, struct shared *shared, struct result *first)
+{
+    struct failure_report report = {.sim = sim, .before = shared->runs, .seed = shared->seed};
+    char place[256];
+    result_place(first, place, sizeof(place));
+    report.steps = shared->progress - shared->steps;
+    replay_check(sim, shared, place);
+    report.forced = shrink(sim, report.seed, shared, place, &report.forced_count);
+    const struct job job = {.sim = sim,
+                            .seed = report.seed,
+                            .count = 1,
+                            .forced = report.forced,
+                            .forced_count = report.forced_count,
+                            .traced = true};
+    child_run(&job, shared, &report.shrunk);
+    report_print(&report, shared);
+    uint32_t lines = lines_count(report.shrunk.trace);
+    bool failed = report.shrunk.outcome != PASSED;
+    result_free(&report.shrunk);
+    result_free(first);
+    free(report.forced);
+    shared_close(shared);
+    if (!sim->fails || !failed)
+        soma_test_fail(NULL, "%s failed in a simulated run", sim->name);
+    if (sim->lines && lines >= sim->lines)
+        soma_test_fail(NULL, "the trace has %u lines, which is not under %u", lines, sim->lines);
+}
+
+static void explore(const soma_sim *sim)
+{
+    struct shared *shared = shared_open();
+    if (!shared)
+        soma_test_fail(NULL, "out of memory");
+    const struct job job = {.sim = sim, .seed = 1, .count = seeds_of(sim)};
+    struct result result;
+    child_run(&job, shared, &result);
+    if (result.outcome == LEAKED) {
+        output_print(result.output, stderr);
+        soma_test_fail(NULL, "memory leaked in one of the runs");
+    }
+    if (result.outcome != PASSED) {
+        failure_report(sim, shared, &result);
+        return;
+    }
+    print_message("[   SIM    ] %s: %llu %s, %llu steps, trace %016llx\n", sim->name, (unsigned long long)shared->runs,
+                  sim->schedule != SOMA_SCHEDULE_EXHAUSTIVE ? "seeds"
+                  : shared->complete                        ? "schedules, which are all"
+                                                            : "schedules of more",
+                  (unsigned long long)shared->progress, (unsigned long long)shared->hash);
+    hash_append(sim, shared);
+    result_free(&result);
+    shared_close(shared);
+    if (sim->fails)
+        soma_test_fail(NULL, "%s has a bug, and no run has found it", sim->name);
+}
+
+void soma_sim_run(void **state)
+{
+    const soma_sim *sim = *state;
+    const char *replay_text = getenv("SOMA_REPLAY");
+    struct replay replay = {0};
+    if (!replay_text)
+        explore(sim);
+    else if (replay_parse(sim, replay_text, &replay))
+        replay_run(sim, &replay);
+    else
+        skip();
+}

@@ -1,0 +1,40 @@
+/*
+ * Who can run: agents in the order in which they became runnable. Taking the oldest is cheap, taking another one costs
+ * the distance to the nearer end.
+ */
+#ifndef TESTKIT_READY_H
+#define TESTKIT_READY_H
+
+#include <soma/agent.h>
+
+struct node;
+
+struct ready_agent {
+    struct node *node;
+    soma_agent *agent;
+};
+
+/* A ring. */
+struct ready {
+    struct ready_agent *agents;
+    uint32_t capacity; /* a power of two */
+    uint32_t first;
+    uint32_t count;
+};
+
+/* False when memory is out. */
+bool ready_push(struct ready *ready, struct node *node, soma_agent *agent);
+
+static inline const struct ready_agent *ready_at(const struct ready *ready, uint32_t index)
+{
+    return &ready->agents[(ready->first + index) & (ready->capacity - 1)];
+}
+
+struct ready_agent ready_take(struct ready *ready, uint32_t index);
+
+/* Forgets all agents of a node. */
+void ready_forget(struct ready *ready, const struct node *node);
+
+void ready_free(struct ready *ready);
+
+#endif

@@ -1,0 +1,71 @@
+/* The real stage: the same body over systems with threads, in real time. */
+#include "runtime/closing.h"
+#include "runtime/system.h"
+#include "testkit/kit.h"
+#include <soma/error.h>
+#include <stdlib.h>
+#include <time.h>
+
+static int real_node_open(struct node *node)
+{
+    return soma_system_open(&node->system, &node->options);
+}
+
+static bool all_rest(const soma_test *test)
+{
+    for (uint32_t i = 0; i < test->node_count; i++)
+        if (test->nodes[i].system && !closing_rests(test->nodes[i].system))
+            return false;
+    return true;
+}
+
+static void nap(void)
+{
+    const struct timespec moment = {0, 50000};
+    nanosleep(&moment, NULL);
+}
+
+/* Looked at again and again, as nobody tells: a system at rest is asleep. Twice, as nodes may wake each other. */
+static void real_settle(soma_test *test)
+{
+    while (!all_rest(test) || !all_rest(test))
+        nap();
+}
+
+static bool real_step(soma_test *test)
+{
+    bool ran = !all_rest(test);
+    real_settle(test);
+    return ran;
+}
+
+static uint64_t real_time(const soma_test *test)
+{
+    return driver_real.now(NULL) - test->now; // which is when it began
+}
+
+static bool real_until(soma_test *test, uint64_t nanoseconds, bool (*done)(const void *arg), const void *arg)
+{
+    uint64_t begun = real_time(test);
+    while (!done(arg)) {
+        if (real_time(test) - begun >= nanoseconds)
+            return done(arg);
+        nap();
+    }
+    return true;
+}
+
+const struct stage stage_real = {real_node_open, real_step, real_settle, real_until, real_time};
+
+void soma_real_run(void **state)
+{
+    const soma_sim *sim = *state;
+    struct tape *tape = calloc(1, sizeof(*tape));
+    if (getenv("SOMA_REPLAY"))
+        skip();
+    if (!tape)
+        soma_test_fail(NULL, "out of memory");
+    struct run run = {.sim = sim, .stage = &stage_real, .seed = 1, .tape = tape};
+    run_body(&run);
+    free(tape);
+}
