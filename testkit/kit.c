@@ -7,14 +7,18 @@
 
 void soma_test_fail_at(soma_test *test, const char *file, int line, const char *format, ...)
 {
-    char text[2048];
+    char text[8192];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
     if (test)
-        trace_note(test, "failed: %s", text);
-    print_error("%s\n", text);
+        trace_note(test, "failed: %.*s", (int)strcspn(text, "\n"), text);
+    for (const char *rest = text; *rest;) { // line by line, as cmocka cuts what is longer than a kilobyte
+        int length = (int)strcspn(rest, "\n");
+        print_error("%.*s\n", length, rest);
+        rest += length + (rest[length] == '\n');
+    }
     _fail(file, line);
     abort(); // cmocka does not return
 }

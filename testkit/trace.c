@@ -50,10 +50,10 @@ const char *trace_agent(soma_test *test, soma_ref agent, char *buf, size_t size)
     if (node && test->node_count > 1)
         snprintf(place, sizeof(place), "%s/", node->name);
     if (agent.generation > 1)
-        snprintf(buf, size, "%s%s %u.%u", place, kept && kept->behavior ? kept->behavior : "?", agent.slot,
+        snprintf(buf, size, "%s%s %u.%u", place, kept && kept->behavior ? kept->behavior : "agent", agent.slot,
                  agent.generation);
     else
-        snprintf(buf, size, "%s%s %u", place, kept && kept->behavior ? kept->behavior : "?", agent.slot);
+        snprintf(buf, size, "%s%s %u", place, kept && kept->behavior ? kept->behavior : "agent", agent.slot);
     return buf;
 }
 
