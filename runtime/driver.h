@@ -45,7 +45,7 @@ struct driver {
     void (*runnable)(void *context, soma_system *system, soma_agent *agent);
     /* All that happens, as it happens; NULL for nobody. Only with `runnable`: agents then leave the fast path. */
     void (*observe)(void *context, soma_system *system, const struct event *event);
-    /* The behavior to spawn in place of one that is asked for, or that one itself; NULL for none. As `observe`. */
+    /* The behavior to spawn in place of one that is asked for, or that one itself; NULL for none. Any thread. */
     const soma_behavior *(*replace)(void *context, soma_system *system, const soma_behavior *behavior);
     /*
      * The driving thread waits, as one outside would, for something that agents do: runs them until done(arg), and does

@@ -1,5 +1,6 @@
 /* A run from the body's side: nodes, time, checks, and the way from the first node to the last. */
 #include "testkit/kit.h"
+#include "testkit/probe.h"
 #include "testkit/waits.h"
 #include <soma/error.h>
 #include <stdlib.h>
@@ -71,7 +72,7 @@ soma_agent *agent_alive(soma_test *test, soma_ref ref)
     return life_runs(life) && life_generation(life) == ref.generation ? agent : NULL;
 }
 
-static void from_body(soma_test *test, const char *function)
+void from_body(soma_test *test, const char *function)
 {
     if (!test)
         soma_test_fail_at(NULL, __FILE__, __LINE__, "%s: the test is NULL", function);
@@ -221,6 +222,7 @@ static void run_close(soma_test *test)
         next = order->next;
         free(order);
     }
+    probes_free(test);
     ready_free(&test->ready);
     ready_free(&test->asleep);
 }

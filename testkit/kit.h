@@ -77,6 +77,7 @@ struct soma_test {
     struct node nodes[NODES_MAX];
     uint32_t node_count;
     struct check *checks;
+    shared_ptr probes; /* soma_probe, the latest first; any thread follows it */
     uint64_t steps;
     volatile uint64_t *progress;            /* told to who watches over this process; or NULL */
     bool inside;                            /* an agent's turn is on */
@@ -101,6 +102,9 @@ struct run {
 };
 
 void run_body(struct run *run);
+
+/* Fails the test if it is NULL, or if somebody else than the body calls: a handler, a check. */
+void from_body(soma_test *test, const char *function);
 
 /* The node of a system or of a ref; NULL for one that is not of this run. */
 struct node *node_of_system(soma_test *test, const soma_system *system);

@@ -2,13 +2,17 @@
 #include "runtime/closing.h"
 #include "runtime/system.h"
 #include "testkit/kit.h"
+#include "testkit/probe.h"
 #include <soma/error.h>
 #include <stdlib.h>
 #include <time.h>
 
 static int real_node_open(struct node *node)
 {
-    return soma_system_open(&node->system, &node->options);
+    struct driver driver = driver_real;
+    driver.replace = mock_replace;
+    driver.context = node;
+    return system_open_driven(&node->system, &node->options, &driver);
 }
 
 static bool all_rest(const soma_test *test)

@@ -4,6 +4,7 @@
  */
 #include "runtime/system.h"
 #include "testkit/kit.h"
+#include "testkit/probe.h"
 #include "testkit/waits.h"
 #include <soma/error.h>
 
@@ -77,6 +78,7 @@ static int sim_node_open(struct node *node)
                                   .random = sim_random,
                                   .runnable = sim_runnable,
                                   .observe = sim_observe,
+                                  .replace = mock_replace,
                                   .wait = sim_wait,
                                   .context = node};
     return system_open_driven(&node->system, &options, &driver);
