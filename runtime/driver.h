@@ -66,8 +66,14 @@ int system_open_driven(soma_system **system, const soma_options *options, const 
  * while agents run; the route must outlive the system or be unset while nobody sends.
  */
 struct route {
-    /* Takes the message, whatever it returns: 0 or an error for the sender. Any thread; must not block. */
+    /* Takes the message, of any kind but those that stay (a MESSAGE_WAKE is a kill), whatever it returns: 0 or an error
+     * for the sender. Any thread; must not block. */
     int (*carry)(void *context, soma_ref to, struct message *message);
+    /* The system closes: what is on its way may still leave, as long as that must take. 0, or SOMA_ETIMEOUT if
+     * something was left. Nobody sends by it any more once this was called and the agents are at rest. NULL: nothing to
+     * do. */
+    int (*stop)(void *context);
+    void (*release)(void *context); /* the very end; or NULL */
     void *context;
 };
 

@@ -239,6 +239,57 @@ static int shutdown_deliver(struct worker *worker, soma_agent *agent, struct mes
     return 0;
 }
 
+/* ---- to and from other nodes ---- */
+
+void link_depart(struct message *message, uint64_t *handle, uint64_t *sender_handle)
+{
+    *handle = message->body[0];
+    *sender_handle = message->kind == MESSAGE_UNLINK ? link_of(message)->sender_handle : 0;
+}
+
+int link_arrive(soma_system *system, struct worker *worker, soma_ref agent, soma_ref from, uint64_t handle)
+{
+    struct message *courier = message_new(worker, MESSAGE_LINK, 2 * sizeof(uint64_t));
+    struct message *theirs = courier ? link_new(worker) : NULL;
+    if (!theirs) {
+        if (courier)
+            message_free(worker, courier);
+        return SOMA_ENOMEM;
+    }
+    courier->sender = from;
+    courier->body[0] = handle;
+    courier->body[1] = (uintptr_t)theirs;
+    message_push(system, worker, agent, courier);
+    return 0;
+}
+
+int unlink_arrive(soma_system *system, struct worker *worker, soma_ref agent, soma_ref from, uint64_t handle,
+                  uint64_t sender_handle)
+{
+    struct message *unlink = link_new(worker);
+    if (!unlink)
+        return SOMA_ENOMEM;
+    unlink->kind = MESSAGE_UNLINK;
+    unlink->sender = from;
+    link_of(unlink)->handle = handle;
+    link_of(unlink)->sender_handle = sender_handle;
+    message_push(system, worker, agent, unlink);
+    return 0;
+}
+
+int exit_arrive(soma_system *system, struct worker *worker, soma_ref agent, soma_ref from, uint64_t handle, int reason,
+                const char *text)
+{
+    const struct soma_exited exited = {.agent = from, .reason = reason, .text = text};
+    struct message *message;
+    int error = message_build(worker, MESSAGE_EXIT, handle, &soma_exited_type, &exited, &message);
+    if (error)
+        return error;
+    message->sender = from;
+    message_push(system, worker, agent, message);
+    return 0;
+}
+
 int link_deliver(struct worker *worker, soma_agent *agent, struct message *message)
 {
     if (message->kind == MESSAGE_SHUTDOWN)

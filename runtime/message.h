@@ -10,13 +10,11 @@
 #include <soma/type.h>
 
 enum message_kind {
-    /* What can go to another node. */
-    MESSAGE_PLAIN,   /* the message */
-    MESSAGE_SHARED,  /* a pointer to a soma_body */
-    MESSAGE_REQUEST, /* the requester's handle, then the message; room for two words at least */
-    MESSAGE_REPLY,   /* the requester's handle, then the message */
-    MESSAGE_ERROR,   /* the requester's handle, then an error: a reply that failed */
-    /* What stays: pointers of this process. */
+    MESSAGE_PLAIN,    /* the message */
+    MESSAGE_SHARED,   /* a pointer to a soma_body */
+    MESSAGE_REQUEST,  /* the requester's handle, then the message; room for two words at least */
+    MESSAGE_REPLY,    /* the requester's handle, then the message */
+    MESSAGE_ERROR,    /* the requester's handle, then an error: a reply that failed */
     MESSAGE_TIMER,    /* a struct timer whose message is for its own agent */
     MESSAGE_TIMEOUT,  /* a struct timer that stands for a pending request; in a mailbox: its time is over */
     MESSAGE_CALLBACK, /* a struct callback */

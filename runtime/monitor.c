@@ -147,19 +147,22 @@ static int watch_add(struct worker *worker, soma_agent *agent, struct message *w
 /* Is the watch, which the agent has, the one that an UNWATCH means? */
 static bool watch_meant(const struct message *watch, const struct message *unwatch)
 {
-    return watch == watch_carried(unwatch) && soma_ref_equal(watch->sender, unwatch->sender) &&
+    const struct message *carried = watch_carried(unwatch);
+    return (!carried || watch == carried) && soma_ref_equal(watch->sender, unwatch->sender) &&
            watch_of((struct message *)(uintptr_t)watch)->handle == unwatch->body[1];
 }
 
 /*
  * The watch that an UNWATCH means. It is in the list, or the agent would have ended, and no message would arrive;
- * unless that was in an earlier life of a kept agent, whose watches are gone by now: then the list is searched.
+ * unless that was in an earlier life of a kept agent, whose watches are gone by now, or the watcher lives on another
+ * node and can't name it: then the list is searched.
  */
 static struct message *watch_find(const soma_agent *agent, const struct message *unwatch)
 {
-    if (!agent->extension->revived)
-        return watch_carried(unwatch);
-    struct message *watch = agent->extension->watches;
+    struct message *watch = watch_carried(unwatch);
+    if (watch && !agent->extension->revived)
+        return watch;
+    watch = agent->extension->watches;
     while (watch && !watch_meant(watch, unwatch))
         watch = watch_of(watch)->next;
     return watch;
@@ -167,12 +170,12 @@ static struct message *watch_find(const soma_agent *agent, const struct message 
 
 static void watch_remove(struct worker *worker, soma_agent *agent, const struct message *unwatch)
 {
-    struct message *keeper = agent->extension->keeper;
+    struct message *keeper = agent->extension ? agent->extension->keeper : NULL;
     if (keeper && watch_meant(keeper, unwatch)) {
         keep_let_go(worker, agent);
         return;
     }
-    struct message *watch = watch_find(agent, unwatch);
+    struct message *watch = agent->extension ? watch_find(agent, unwatch) : NULL;
     if (!watch)
         return;
     const struct watch *here = watch_of(watch);
@@ -261,6 +264,61 @@ int monitor_deliver(struct worker *worker, soma_agent *agent, struct message *me
     default:
         return link_deliver(worker, agent, message);
     }
+}
+
+/* ---- to and from other nodes ---- */
+
+struct message *monitor_depart(const struct message *message, uint64_t *handle)
+{
+    if (message->kind == MESSAGE_UNWATCH) {
+        *handle = message->body[1];
+        return NULL;
+    }
+    struct message *watch = watch_carried(message);
+    *handle = watch_of(watch)->handle;
+    return watch;
+}
+
+int monitor_arrive(soma_system *system, struct worker *worker, soma_ref agent, soma_ref watcher, uint64_t handle)
+{
+    struct message *courier = message_new(worker, MESSAGE_WATCH, sizeof(uint64_t));
+    struct message *watch = courier ? message_new(worker, MESSAGE_DOWN, sizeof(struct watch)) : NULL;
+    if (!watch) {
+        if (courier)
+            message_free(worker, courier);
+        return SOMA_ENOMEM;
+    }
+    watch->sender = watcher;
+    watch_of(watch)->handle = handle;
+    courier->sender = watcher;
+    courier->body[0] = (uintptr_t)watch;
+    message_push(system, worker, agent, courier);
+    return 0;
+}
+
+int unmonitor_arrive(soma_system *system, struct worker *worker, soma_ref agent, soma_ref watcher, uint64_t handle)
+{
+    struct message *unwatch = message_new(worker, MESSAGE_UNWATCH, 2 * sizeof(uint64_t));
+    if (!unwatch)
+        return SOMA_ENOMEM;
+    unwatch->sender = watcher;
+    unwatch->body[0] = 0;
+    unwatch->body[1] = handle;
+    message_push(system, worker, agent, unwatch);
+    return 0;
+}
+
+int down_arrive(soma_system *system, struct worker *worker, soma_ref watcher, soma_ref agent, uint64_t handle,
+                int reason, const char *text)
+{
+    const struct soma_down down = {.agent = agent, .reason = reason, .text = text, .monitor = (int64_t)handle};
+    struct message *message;
+    int error = message_build(worker, MESSAGE_DOWN, handle, &soma_down_type, &down, &message);
+    if (error)
+        return error;
+    message->sender = agent;
+    message_push(system, worker, watcher, message);
+    return 0;
 }
 
 /* A courier is dropped without a word: frees what it carries. */

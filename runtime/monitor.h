@@ -54,4 +54,16 @@ void failure_forget(soma_agent *agent);
 /* What the agent said with soma_fail() of this reason; NULL if nothing. */
 const char *failure_text(const soma_agent *agent, int reason);
 
+/*
+ * For bridges. A MESSAGE_WATCH or MESSAGE_UNWATCH leaves for another node: its handle; and the watch that the first
+ * carries, the caller's from now on. The message stays.
+ */
+struct message *monitor_depart(const struct message *message, uint64_t *handle);
+
+/* The same words have come from another node, for an agent here. 0 or SOMA_ENOMEM. */
+int monitor_arrive(soma_system *system, struct worker *worker, soma_ref agent, soma_ref watcher, uint64_t handle);
+int unmonitor_arrive(soma_system *system, struct worker *worker, soma_ref agent, soma_ref watcher, uint64_t handle);
+int down_arrive(soma_system *system, struct worker *worker, soma_ref watcher, soma_ref agent, uint64_t handle,
+                int reason, const char *text);
+
 #endif

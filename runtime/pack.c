@@ -102,10 +102,16 @@ static int pack_type(msgpack_packer *packer, const soma_type *type, const char *
     return error;
 }
 
+int type_pack_into(const soma_type *type, const void *message, msgpack_sbuffer *buffer)
+{
+    msgpack_packer packer;
+    msgpack_packer_init(&packer, buffer, msgpack_sbuffer_write);
+    return pack_type(&packer, type, message, 1);
+}
+
 int soma_type_pack(const soma_type *type, const void *message, void **buf, size_t *size)
 {
     msgpack_sbuffer out;
-    msgpack_packer packer;
     if (buf)
         *buf = NULL;
     if (size)
@@ -113,8 +119,7 @@ int soma_type_pack(const soma_type *type, const void *message, void **buf, size_
     if (!type || !message || !buf || !size)
         return SOMA_EINVAL;
     msgpack_sbuffer_init(&out);
-    msgpack_packer_init(&packer, &out, msgpack_sbuffer_write);
-    int error = pack_type(&packer, type, message, 1);
+    int error = type_pack_into(type, message, &out);
     if (error) {
         msgpack_sbuffer_destroy(&out);
         return error;

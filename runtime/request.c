@@ -10,6 +10,7 @@
 #include "runtime/tally.h"
 #include "runtime/timer.h"
 #include <soma/body.h>
+#include <soma/bridge.h>
 #include <soma/error.h>
 #include <soma/log.h>
 #include <soma/request.h>
@@ -106,6 +107,8 @@ soma_handle soma_request_send(soma_agent *self, soma_ref to, uint64_t timeout, c
         message_free(worker, message);
         return handle;
     }
+    if (to.node != system->node) // the answer comes by its name
+        soma_type_register(system, then->reply);
     message->sender = soma_self(self);
     message->body[0] = (uint64_t)handle;
     u64_store(waits_of(self), waits_pack(self, to));

@@ -131,8 +131,8 @@ static void dead_letter_tell(soma_system *system, struct worker *worker, soma_re
     }
 }
 
-static void letter_dead(soma_system *system, struct worker *worker, soma_ref sender, soma_ref to, const soma_type *type,
-                        int reason)
+void letter_dead(soma_system *system, struct worker *worker, soma_ref sender, soma_ref to, const soma_type *type,
+                 int reason)
 {
     const struct driver *driver = &system->driver;
     if (driver->observe) {
@@ -245,7 +245,7 @@ int message_push(soma_system *system, struct worker *worker, soma_ref to, struct
         outbox_flush(worker); // what was sent before arrives before
     if (to.node && to.node != system->node) {
         const struct route *route = ptr_load(&system->route); // acquire: sees the route whole
-        if (route && message->kind <= MESSAGE_ERROR)
+        if (route)
             return route->carry(route->context, to, message);
         message_dead(system, worker, to, message, SOMA_ENOROUTE);
         return SOMA_ENOROUTE;
@@ -426,14 +426,16 @@ int soma_kill(soma_system *system, soma_ref agent)
 {
     if (!system)
         return SOMA_EINVAL;
-    if (agent.node && agent.node != system->node)
-        return SOMA_ENOROUTE;
-    soma_agent *target = agent.node ? target_find(system, agent) : NULL;
-    if (!target)
-        return SOMA_EGONE;
     struct message *message = message_new(NULL, MESSAGE_WAKE, 0);
     if (!message)
         return SOMA_ENOMEM;
+    if (agent.node && agent.node != system->node)
+        return message_push(system, NULL, agent, message);
+    soma_agent *target = agent.node ? target_find(system, agent) : NULL;
+    if (!target) {
+        free(message);
+        return SOMA_EGONE;
+    }
     // The mark and the generation are one word, so it can't fall on the slot's next agent.
     uint64_t life;
     do {
@@ -450,7 +452,7 @@ int soma_kill(soma_system *system, soma_ref agent)
     return 0;
 }
 
-static int shutdown_send(soma_system *system, struct worker *worker, soma_ref from, soma_ref agent)
+int shutdown_send(soma_system *system, struct worker *worker, soma_ref from, soma_ref agent)
 {
     struct message *message = message_new(worker, MESSAGE_SHUTDOWN, 0);
     if (!message)

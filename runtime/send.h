@@ -76,6 +76,13 @@ static inline soma_agent *target_find(soma_system *system, soma_ref to)
 /* Puts linked blocks whose generation and sender are set into their sender's own mailbox, from outside. Timers. */
 void message_push_own(soma_system *system, struct message *first, struct message *last);
 
+/* Counts a message that reached nobody, and tells who watches dead letters. */
+void letter_dead(soma_system *system, struct worker *worker, soma_ref sender, soma_ref to, const soma_type *type,
+                 int reason);
+
+/* The order to end, from an agent or nobody. As message_push(). */
+int shutdown_send(soma_system *system, struct worker *worker, soma_ref from, soma_ref agent);
+
 /* Drops a message that reached nobody, for a reason: counts it, tells who must know. */
 void message_dead(soma_system *system, struct worker *worker, soma_ref to, struct message *message, int reason);
 

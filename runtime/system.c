@@ -102,6 +102,9 @@ static int workers_start(soma_system *system)
 
 static void system_free(soma_system *system)
 {
+    const struct route *route = ptr_load(&system->route);
+    if (route && route->release)
+        route->release(route->context);
     for (struct run_chunk *chunk; (chunk = run_overflow_pop(&system->overflow));)
         free(chunk);
     clock_close(&system->clock);
@@ -112,6 +115,7 @@ static void system_free(soma_system *system)
     free(system->told.refs);
     pool_depot_destroy(&system->depot);
     dispatch_table_destroy(&system->dispatches);
+    types_close(&system->types);
     slots_close(&system->slots);
     pthread_cond_destroy(&system->changed);
     pthread_mutex_destroy(&system->lock);
@@ -121,16 +125,6 @@ static void system_free(soma_system *system)
     if (system->options.guard)
         guard_close();
     free(system);
-}
-
-/* On the steady clock, which is also the real driver's. */
-static void condition_init(pthread_cond_t *condition)
-{
-    pthread_condattr_t steady;
-    pthread_condattr_init(&steady);
-    pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
-    pthread_cond_init(condition, &steady);
-    pthread_condattr_destroy(&steady);
 }
 
 static int system_start(soma_system *system)
@@ -170,6 +164,7 @@ int system_open_driven(soma_system **system, const soma_options *options, const 
     pthread_mutex_init(&opened->lock, NULL);
     condition_init(&opened->changed);
     pthread_mutex_init(&opened->dispatches.lock, NULL);
+    types_open(&opened->types);
     pthread_mutex_init(&opened->names.lock, NULL);
     pthread_mutex_init(&opened->outside_pool.lock, NULL);
     pool_init(&opened->outside_pool.pool, &opened->depot);
@@ -256,6 +251,9 @@ static int system_end(soma_system **pointer, bool drain)
     if (!drained)
         closing_busy(system);
     runners_release(system);
+    const struct route *route = ptr_load(&system->route);
+    if (route && route->stop && route->stop(route->context))
+        drained = false;
     signals_close(system);
     clock_stop(&system->clock);
     watcher_stop(system);
@@ -286,6 +284,8 @@ void system_counters(soma_system *system, struct counters *sum)
         counters_merge(sum, &system->workers[i].counters);
     pthread_mutex_lock(&system->lock); // for blocking agents' workers, which come and go
     counters_merge(sum, &system->retired);
+    if (system->courier)
+        counters_merge(sum, &system->courier->counters);
     for (const struct worker *own = system->blocking; own; own = own->own_next)
         counters_merge(sum, &own->counters);
     pthread_mutex_unlock(&system->lock);

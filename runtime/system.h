@@ -11,6 +11,7 @@
 #include "runtime/names.h"
 #include "runtime/pressure.h"
 #include "runtime/slot.h"
+#include "runtime/types.h"
 #include "runtime/worker.h"
 #include <soma/system.h>
 
@@ -36,9 +37,11 @@ struct soma_system {
     shared_u32 blocking_busy;   /* blocking agents that are runnable or running */
     shared_u64 dead_watch;      /* generation and slot of the agent that watches dead letters; 0 for none */
     shared_ptr route;           /* the struct route to other nodes; NULL for none */
+    struct worker *courier;     /* whose route has a thread of its own: its counters; under lock */
     struct pool_depot depot;
     struct outside_pool outside_pool;
     struct dispatch_table dispatches;
+    struct types types;
     struct clock clock;
     struct names names;
     struct log log;

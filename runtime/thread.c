@@ -58,3 +58,12 @@ int thread_start(pthread_t *thread, void *(*main)(void *), void *argument)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return failed ? SOMA_ETHREAD : 0;
 }
+
+void condition_init(pthread_cond_t *condition)
+{
+    pthread_condattr_t steady;
+    pthread_condattr_init(&steady);
+    pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
+    pthread_cond_init(condition, &steady);
+    pthread_condattr_destroy(&steady);
+}

@@ -38,4 +38,7 @@ void barrier_init(void);
 /* Starts a thread that takes no signals: those are for the program's own threads. 0 or SOMA_ETHREAD. */
 int thread_start(pthread_t *thread, void *(*main)(void *), void *argument);
 
+/* A condition whose time limits are on the steady clock, which is also the real driver's. */
+void condition_init(pthread_cond_t *condition);
+
 #endif

@@ -55,6 +55,16 @@ int type_flat_size(const soma_type *type, const void *body, size_t *size);
 // must not be moved. A NULL string stays NULL.
 void type_flatten(const soma_type *type, void *block, const void *body);
 
+struct msgpack_sbuffer;
+struct reader;
+
+// Appends what soma_type_pack() makes to a buffer; on error it holds a part of it.
+int type_pack_into(const soma_type *type, const void *message, struct msgpack_sbuffer *buffer);
+
+// Unpacks the message that comes next, as soma_type_unpack() does, of whoever has a longer or shorter layout: fields
+// too many are skipped, those that are missing stay zero. The reader is behind it then.
+int type_unpack_next(const soma_type *type, void *dst, struct reader *reader);
+
 // Bytes of one value of a field in memory, for an array one element.
 size_t type_item_size(const soma_field *field);
 

@@ -13,6 +13,7 @@
 struct unpacker {
     struct reader reader;
     bool loose; // a value: a ref is one as values have it, an integer will do for a float, fields may be missing
+    bool grown; // the outermost message may have another number of fields than here
 };
 
 // -- Numbers ---------------------------------------------------------------------------------------------------------
@@ -310,10 +311,11 @@ static int unpack_type(struct unpacker *unpacker, const soma_type *type, char *b
     if (reader_tag_is_map(reader_peek(&unpacker->reader)))
         return unpack_map(unpacker, type, body, depth);
     int error = reader_array(&unpacker->reader, &count);
-    if (!error && count != type->field_count)
+    if (!error && count != type->field_count && !(unpacker->grown && depth == 1))
         error = SOMA_EFORMAT;
-    for (uint32_t i = 0; i < type->field_count && !error; i++)
-        error = unpack_field(unpacker, &type->fields[i], body, depth);
+    for (uint32_t i = 0; i < count && !error; i++)
+        error = i < type->field_count ? unpack_field(unpacker, &type->fields[i], body, depth)
+                                      : value_skip(&unpacker->reader);
     return error;
 }
 
@@ -333,8 +335,19 @@ int soma_type_unpack(const soma_type *type, void *dst, const void *data, size_t 
         memset(dst, 0, type->size);
     if (!type || !dst || !data)
         return SOMA_EINVAL;
-    struct unpacker unpacker = {{data, (const unsigned char *)data + size}, false};
+    struct unpacker unpacker = {.reader = {data, (const unsigned char *)data + size}};
     return unpack(&unpacker, type, dst);
+}
+
+int type_unpack_next(const soma_type *type, void *dst, struct reader *reader)
+{
+    struct unpacker unpacker = {.reader = *reader, .grown = true};
+    memset(dst, 0, type->size);
+    int error = unpack_type(&unpacker, type, dst, 1);
+    if (error)
+        soma_type_destroy(type, dst);
+    *reader = unpacker.reader;
+    return error;
 }
 
 int soma_type_from_value(const soma_type *type, void *dst, soma_value value)
@@ -343,6 +356,6 @@ int soma_type_from_value(const soma_type *type, void *dst, soma_value value)
         memset(dst, 0, type->size);
     if (!type || !dst || (value.size && !value.data))
         return SOMA_EINVAL;
-    struct unpacker unpacker = {value_reader(value), true};
+    struct unpacker unpacker = {.reader = value_reader(value), .loose = true};
     return unpack(&unpacker, type, dst);
 }

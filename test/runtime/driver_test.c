@@ -265,7 +265,7 @@ static void test_route(void **state)
     (void)state;
     static struct simulation sim;
     struct carried carried = {0};
-    const struct route route = {carry, &carried};
+    const struct route route = {.carry = carry, .context = &carried};
     const soma_ref far = {99, 7, 3};
     simulation_open(&sim, 1);
     assert_int_equal(soma_send(sim.system, far, wake, .value = 5), SOMA_ENOROUTE);

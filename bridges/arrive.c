@@ -1,0 +1,274 @@
+/*
+ * From items to messages: what a frame brought is given to the agents here. The bridge's thread alone. Whatever a
+ * stranger writes, nothing is read that is not there; what makes no sense ends the connection.
+ */
+#include "bridges/bridge.h"
+#include "bridges/item.h"
+#include "runtime/link.h"
+#include "runtime/monitor.h"
+#include "runtime/send.h"
+#include "runtime/spin.h"
+#include "runtime/type.h"
+#include "runtime/types.h"
+#include <soma/error.h>
+#include <soma/log.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- types ---- */
+
+static int types_room(struct peer *peer, uint64_t index)
+{
+    if (index < peer->type_count)
+        return 0;
+    uint32_t count = peer->type_count ? peer->type_count * 2 : 16;
+    while (count <= index)
+        count *= 2;
+    const soma_type **grown = realloc(peer->types, count * sizeof(const soma_type *));
+    if (!grown)
+        return SOMA_ENOMEM;
+    memset(grown + peer->type_count, 0, (count - peer->type_count) * sizeof(const soma_type *));
+    peer->types = grown;
+    peer->type_count = count;
+    return 0;
+}
+
+static void refuse(struct peer *peer, uint64_t index, const soma_type *closest)
+{
+    char layout[LAYOUT_MAX] = "";
+    if (closest)
+        type_layout(closest, layout, sizeof(layout));
+    spin_lock(&peer->busy);
+    outbound_refuse(peer, index, layout, strlen(layout));
+    spin_unlock(&peer->busy);
+}
+
+static int type_arrive(struct peer *peer, const struct item *item)
+{
+    const soma_type *closest;
+    int error = types_room(peer, item->type);
+    if (error)
+        return error;
+    const soma_type *type = types_find(peer->bridge->system, item->name.text, item->name.size, item->layout.text,
+                                       item->layout.size, &closest);
+    peer->types[item->type] = type;
+    if (!type)
+        refuse(peer, item->type, closest);
+    return 0;
+}
+
+/* Clear words where it can be mended: at who sends. */
+static void refused_arrive(struct peer *peer, const struct item *item)
+{
+    char mine[LAYOUT_MAX];
+    spin_lock(&peer->busy);
+    const soma_type *type = outbound_refused(&peer->out, item->type);
+    spin_unlock(&peer->busy);
+    if (!type)
+        return;
+    type_layout(type, mine, sizeof(mine));
+    if (item->layout.size)
+        soma_log_error(peer->bridge->system, "bridge: node %s has '%s' as {%.*s}, here it is {%s}: not sent",
+                       peer->name, type->name, (int)item->layout.size, item->layout.text, mine);
+    else
+        soma_log_error(peer->bridge->system, "bridge: node %s does not know '%s' {%s}: not sent", peer->name,
+                       type->name, mine);
+}
+
+/* ---- messages ---- */
+
+/* A block of a kind for what was read; its handle, if it has one, is the first word. */
+static int body_unpack(struct peer *peer, struct item *item, enum message_kind kind, const soma_type *type,
+                       struct message **message)
+{
+    struct worker *worker = peer->bridge->worker;
+    size_t words = kind != MESSAGE_PLAIN;
+    if (type->flat) { // straight into the block
+        size_t size = words * sizeof(uint64_t) + type->size;
+        *message = message_new(worker, kind, size < 2 * sizeof(uint64_t) ? 2 * sizeof(uint64_t) : size);
+        int error = *message ? type_unpack_next(type, (*message)->body + words, &item->body) : SOMA_ENOMEM;
+        if (error && *message)
+            message_free(worker, *message);
+        if (error)
+            return error;
+        (*message)->type = type;
+        if (words)
+            (*message)->body[0] = item->handle;
+        return 0;
+    }
+    void *body = malloc(type->size);
+    int error = body ? type_unpack_next(type, body, &item->body) : SOMA_ENOMEM;
+    if (!error) {
+        error = message_build(worker, kind, item->handle, type, body, message);
+        soma_type_destroy(type, body);
+    }
+    free(body);
+    return error;
+}
+
+/* A message that can't be made into one here: who waits for an answer is told. */
+static void body_refused(struct peer *peer, const struct item *item, int error)
+{
+    struct soma_bridge *bridge = peer->bridge;
+    static const soma_type unknown = {.name = "unknown"};
+    letter_dead(bridge->system, NULL, item->from, item->to, &unknown, error);
+    if (item->kind == ITEM_REQUEST)
+        reply_fail(bridge->system, bridge->worker, item->to, item->from, item->handle, error);
+}
+
+static int body_arrive(struct peer *peer, struct item *item)
+{
+    struct soma_bridge *bridge = peer->bridge;
+    static const enum message_kind kinds[] = {
+        [ITEM_SEND] = MESSAGE_PLAIN, [ITEM_REQUEST] = MESSAGE_REQUEST, [ITEM_REPLY] = MESSAGE_REPLY};
+    const soma_type *type = item->type < peer->type_count ? peer->types[item->type] : NULL;
+    struct message *message;
+    int error = type ? body_unpack(peer, item, kinds[item->kind], type, &message) : SOMA_ETYPE;
+    if (error && item->kind == ITEM_REPLY) // the asker waits no longer
+        return reply_fail(bridge->system, bridge->worker, item->from, item->to, item->handle, error);
+    if (error) {
+        body_refused(peer, item, error);
+        return error == SOMA_EFORMAT ? error : 0;
+    }
+    message->sender = item->from;
+    message_push(bridge->system, bridge->worker, item->to, message);
+    return 0;
+}
+
+/* ---- what stands open ---- */
+
+static bool debt_settle(struct peer *peer, enum debt_kind kind, soma_ref here, soma_ref there, uint64_t handle,
+                        struct debt *debt)
+{
+    spin_lock(&peer->busy);
+    bool found = debts_take(&peer->debts, kind, here, there, handle, debt);
+    spin_unlock(&peer->busy);
+    return found;
+}
+
+static int debt_enter(struct peer *peer, enum debt_kind kind, soma_ref here, soma_ref there, uint64_t handle)
+{
+    const struct debt debt = {.kind = kind, .here = here, .there = there, .handle = handle};
+    spin_lock(&peer->busy);
+    int error = debts_add(&peer->debts, &debt);
+    spin_unlock(&peer->busy);
+    return error;
+}
+
+/* Text of a span, with its NUL. */
+static const char *span_text(const struct span *span, char *buf, size_t size)
+{
+    if (!span->text)
+        return NULL;
+    snprintf(buf, size, "%.*s", (int)span->size, span->text);
+    return buf;
+}
+
+static int end_arrive(struct peer *peer, const struct item *item)
+{
+    struct soma_bridge *bridge = peer->bridge;
+    char buf[REASON_MAX + 1];
+    struct debt debt;
+    const char *text = span_text(&item->text, buf, sizeof(buf));
+    if (item->kind == ITEM_EXIT) {
+        debt_settle(peer, DEBT_LINK, item->to, item->from, 0, &debt);
+        return exit_arrive(bridge->system, bridge->worker, item->to, item->from, item->handle, (int)item->reason, text);
+    }
+    if (!debt_settle(peer, DEBT_WATCH, item->to, item->from, item->handle, &debt))
+        return 0; // it has been told already, or does not want to know any more
+    soma_ref from = debt.there;
+    message_push(bridge->system, bridge->worker, item->to,
+                 watch_tell(bridge->worker, from, debt.watch, (int)item->reason, text));
+    return 0;
+}
+
+static int watch_arrive(struct peer *peer, const struct item *item)
+{
+    struct soma_bridge *bridge = peer->bridge;
+    struct debt debt;
+    if (item->kind == ITEM_UNWATCH) {
+        debt_settle(peer, DEBT_WATCHED, item->to, item->from, item->handle, &debt);
+        return unmonitor_arrive(bridge->system, bridge->worker, item->to, item->from, item->handle);
+    }
+    int error = debt_enter(peer, DEBT_WATCHED, item->to, item->from, item->handle);
+    return error ? error : monitor_arrive(bridge->system, bridge->worker, item->to, item->from, item->handle);
+}
+
+static int link_come(struct peer *peer, const struct item *item)
+{
+    struct soma_bridge *bridge = peer->bridge;
+    struct debt debt;
+    if (item->kind == ITEM_UNLINK) {
+        debt_settle(peer, DEBT_LINK, item->to, item->from, 0, &debt);
+        return unlink_arrive(bridge->system, bridge->worker, item->to, item->from, item->handle, item->other);
+    }
+    int error = debt_enter(peer, DEBT_LINK, item->to, item->from, 0);
+    return error ? error : link_arrive(bridge->system, bridge->worker, item->to, item->from, item->handle);
+}
+
+/* ---- all of them ---- */
+
+static int answer_arrive(struct peer *peer, struct item *item)
+{
+    struct soma_bridge *bridge = peer->bridge;
+    struct debt debt;
+    debt_settle(peer, DEBT_REQUEST, item->to, item->from, item->handle, &debt);
+    if (item->kind == ITEM_REPLY)
+        return body_arrive(peer, item);
+    return reply_fail(bridge->system, bridge->worker, item->from, item->to, item->handle, (int)item->reason);
+}
+
+static int item_arrive(struct peer *peer, struct item *item)
+{
+    soma_system *system = peer->bridge->system;
+    switch (item->kind) {
+    case ITEM_TYPE:
+        return type_arrive(peer, item);
+    case ITEM_REFUSED:
+        refused_arrive(peer, item);
+        return 0;
+    case ITEM_NODE:
+        return node_arrive(peer->bridge, item);
+    case ITEM_SEND:
+    case ITEM_REQUEST:
+        return body_arrive(peer, item);
+    case ITEM_REPLY:
+    case ITEM_ERROR:
+        return answer_arrive(peer, item);
+    case ITEM_WATCH:
+    case ITEM_UNWATCH:
+        return watch_arrive(peer, item);
+    case ITEM_LINK:
+    case ITEM_UNLINK:
+        return link_come(peer, item);
+    case ITEM_DOWN:
+    case ITEM_EXIT:
+        return end_arrive(peer, item);
+    case ITEM_SHUTDOWN:
+        shutdown_send(system, peer->bridge->worker, item->from, item->to);
+        return 0;
+    case ITEM_KILL:
+        soma_kill(system, item->to);
+        return 0;
+    }
+    return SOMA_EFORMAT;
+}
+
+int items_arrive(struct peer *peer, const unsigned char *items, size_t size)
+{
+    struct reader reader = {items, items + size};
+    struct item item;
+    while (reader_left(&reader)) {
+        int error = item_read(&reader, peer->bridge->system->node, peer->node, &item);
+        if (!error)
+            error = item_arrive(peer, &item);
+        if (error == SOMA_ENOMEM) { // what it was is lost, and said so; the session must not be
+            soma_log_error(peer->bridge->system, "bridge: out of memory for what node %s sent", peer->name);
+            error = 0;
+        }
+        if (error == SOMA_EFORMAT)
+            return error;
+    }
+    return 0;
+}

@@ -1,0 +1,376 @@
+/*
+ * The bridge's own round: connections come and go, frames arrive, what waits is sent, time passes. See bridge.h; the
+ * handshake is in hello.c, opening and closing in open.c.
+ */
+#include "bridges/bridge.h"
+#include "runtime/spin.h"
+#include <soma/error.h>
+#include <soma/log.h>
+#include <soma/timer.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HANDSHAKE (5 * SOMA_SECOND) /* within which both hellos must be said */
+#define HALF_OPEN_MAX 256u          /* connections without a hello */
+#define RETRY_LEAST (50 * SOMA_MS)
+
+/* ---- frames ---- */
+
+void frame_send(struct soma_bridge *bridge, uint64_t connection)
+{
+    bridge->wire.send(bridge->wire.context, connection, bridge->frame.data, bridge->frame.size);
+    msgpack_sbuffer_clear(&bridge->frame);
+}
+
+static bool data_send(struct soma_bridge *bridge, struct peer *peer, uint64_t number)
+{
+    struct session *session = &peer->session;
+    const struct kept_frame *kept = session_kept(session, number);
+    msgpack_sbuffer_clear(&bridge->frame);
+    if (!data_write(&bridge->frame, number, session->received, kept->items, kept->size))
+        return false; // it stays kept, and is sent once there is memory and a new connection
+    frame_send(bridge, peer->connection);
+    session->told = session->received;
+    peer->spoken = bridge_now(bridge);
+    return true;
+}
+
+static void ping_send(struct soma_bridge *bridge, struct peer *peer)
+{
+    msgpack_sbuffer_clear(&bridge->frame);
+    if (!ping_write(&bridge->frame, peer->session.received))
+        return;
+    frame_send(bridge, peer->connection);
+    peer->session.told = peer->session.received;
+    peer->spoken = bridge_now(bridge);
+}
+
+/* ---- connections ---- */
+
+static struct connection *connection_find(const struct soma_bridge *bridge, uint64_t id)
+{
+    struct connection *connection = bridge->connections;
+    while (connection && connection->id != id)
+        connection = connection->next;
+    return connection;
+}
+
+static struct connection *connection_new(struct soma_bridge *bridge, uint64_t id, struct dial *dial)
+{
+    struct connection *connection = calloc(1, sizeof(*connection));
+    if (!connection)
+        return NULL;
+    connection->id = id;
+    connection->dial = dial;
+    connection->begun = bridge_now(bridge);
+    connection->next = bridge->connections;
+    bridge->connections = connection;
+    bridge->half_open++;
+    return connection;
+}
+
+/* Some time between half of it and all, so that those who lost the same node do not come back as one. */
+static uint64_t jitter(const struct soma_bridge *bridge, uint64_t wait)
+{
+    return wait / 2 + bridge_random(bridge) % (wait / 2 + 1);
+}
+
+static void dial_later(struct soma_bridge *bridge, struct dial *dial)
+{
+    uint64_t most = bridge->options.retry_most_ms * SOMA_MS;
+    dial->connection = 0;
+    dial->wait = dial->wait ? dial->wait * 2 : RETRY_LEAST;
+    dial->wait = dial->wait < most ? dial->wait : most;
+    dial->due = bridge_now(bridge) + jitter(bridge, dial->wait);
+}
+
+void connection_end(struct soma_bridge *bridge, struct connection *connection, bool hang_up)
+{
+    struct peer *peer = connection->peer;
+    if (hang_up)
+        bridge->wire.hang_up(bridge->wire.context, connection->id);
+    if (connection->dial)
+        dial_later(bridge, connection->dial);
+    if (!connection->ready)
+        bridge->half_open--;
+    if (peer && peer->connection == connection->id) {
+        peer->connection = 0;
+        peer->since = bridge_now(bridge);
+    }
+    for (struct connection **link = &bridge->connections; *link; link = &(*link)->next) {
+        if (*link == connection) {
+            *link = connection->next;
+            break;
+        }
+    }
+    free(connection);
+}
+
+void bridge_connected(struct soma_bridge *bridge, uint64_t id)
+{
+    struct connection *connection = connection_find(bridge, id);
+    if (!connection)
+        return;
+    const struct dial *dial = connection->dial;
+    const struct peer *peer = dial && dial->node ? peers_find(&bridge->peers, dial->node) : NULL;
+    hello_say(bridge, connection, peer ? peer->session.id : 0, peer ? peer->session.received : 0);
+}
+
+void bridge_broken(struct soma_bridge *bridge, uint64_t id)
+{
+    struct connection *connection = connection_find(bridge, id);
+    if (connection)
+        connection_end(bridge, connection, false);
+}
+
+/* ---- what arrives ---- */
+
+static int data_arrive(struct soma_bridge *bridge, struct peer *peer, struct reader *reader, uint32_t count)
+{
+    uint64_t number, acked;
+    int error = data_read(reader, count, &number, &acked);
+    if (error)
+        return error;
+    if (!session_acknowledge(&peer->session, acked) && acked > peer->session.sent)
+        return SOMA_EFORMAT;
+    switch (session_arrive(&peer->session, number)) {
+    case ARRIVAL_REPEATED:
+        return 0;
+    case ARRIVAL_MISSING: // something on the way has lost a frame: a new connection brings it again
+        soma_log_warning(bridge->system, "bridge: node %s: a frame is missing", peer->name);
+        return SOMA_EFORMAT;
+    default:
+        return items_arrive(peer, reader->at, reader_left(reader));
+    }
+}
+
+static int ping_arrive(struct peer *peer, struct reader *reader, uint32_t count)
+{
+    uint64_t acked;
+    int error = ping_read(reader, count, &acked);
+    if (!error && !session_acknowledge(&peer->session, acked) && acked > peer->session.sent)
+        error = SOMA_EFORMAT;
+    return error;
+}
+
+static int bye_arrive(struct soma_bridge *bridge, struct peer *peer)
+{
+    soma_log_info(bridge->system, "bridge: node %s has left", peer->name);
+    peer_end(peer, SOMA_ENODEDOWN);
+    return SOMA_ECLOSED;
+}
+
+static int reject_arrive(struct soma_bridge *bridge, struct reader *reader, uint32_t count)
+{
+    struct span text;
+    int reason, error = reject_read(reader, count, &reason, &text);
+    if (error)
+        return error;
+    soma_log_warning(bridge->system, "bridge: a node rejects this one: %.*s (%d)", (int)text.size, text.text, reason);
+    return SOMA_ECLOSED;
+}
+
+static int frame_arrive(struct soma_bridge *bridge, struct connection *connection, struct reader *reader)
+{
+    enum frame_kind kind;
+    uint32_t count;
+    struct hello hello;
+    struct peer *peer = connection->ready ? connection->peer : NULL;
+    int error = frame_open(reader, &kind, &count);
+    if (error)
+        return error;
+    if (kind == FRAME_REJECT)
+        return reject_arrive(bridge, reader, count);
+    if (kind == FRAME_HELLO && !connection->ready) {
+        error = hello_read(reader, count, &hello);
+        if (!error)
+            hello_arrive(bridge, connection, &hello);
+        return error;
+    }
+    if (!peer || peer->connection != connection->id)
+        return SOMA_EFORMAT;
+    peer->heard = bridge_now(bridge);
+    if (kind == FRAME_DATA)
+        return data_arrive(bridge, peer, reader, count);
+    if (kind == FRAME_PING)
+        return ping_arrive(peer, reader, count);
+    return kind == FRAME_BYE ? bye_arrive(bridge, peer) : SOMA_EFORMAT;
+}
+
+void bridge_received(struct soma_bridge *bridge, uint64_t id, const void *frame, size_t size)
+{
+    struct connection *connection = connection_find(bridge, id);
+    struct reader reader = {frame, (const unsigned char *)frame + size};
+    if (!connection) {
+        if (bridge->half_open < HALF_OPEN_MAX && !u32_load(&bridge->closing))
+            connection = connection_new(bridge, id, NULL);
+        if (!connection) {
+            bridge->wire.hang_up(bridge->wire.context, id);
+            return;
+        }
+    }
+    int error = frame_arrive(bridge, connection, &reader);
+    if (!error)
+        return;
+    connection = connection_find(bridge, id); // it may have ended meanwhile
+    if (error != SOMA_ECLOSED)
+        soma_log_warning(bridge->system, "bridge: a frame of %zu bytes from %s makes no sense: the connection is ended",
+                         size, connection && connection->peer ? connection->peer->name : "a stranger");
+    if (connection)
+        connection_end(bridge, connection, true);
+}
+
+/* ---- what is sent ---- */
+
+/* Puts the next chunk into the session; false if there is none, or the window is full. */
+static bool chunk_take(struct soma_bridge *bridge, struct peer *peer)
+{
+    if (peer->session.bytes >= bridge->options.window)
+        return false;
+    spin_lock(&peer->busy);
+    struct chunk *chunk = peer->out.first;
+    if (chunk && chunk->items.size) {
+        peer->out.first = chunk->next;
+        if (!chunk->next)
+            peer->out.last = NULL;
+        peer->out.bytes -= chunk->items.size;
+    } else {
+        chunk = NULL;
+        peer->dirty = false;
+    }
+    spin_unlock(&peer->busy);
+    if (!chunk)
+        return false;
+    size_t size = chunk->items.size;
+    char *items = msgpack_sbuffer_release(&chunk->items);
+    free(chunk);
+    if (session_keep(&peer->session, items, size)) {
+        free(items);
+        soma_log_error(bridge->system, "bridge: out of memory: %zu bytes to node %s are lost", size, peer->name);
+    }
+    return true;
+}
+
+static void peer_flush(struct soma_bridge *bridge, struct peer *peer)
+{
+    while (peer->connection && chunk_take(bridge, peer))
+        if (!data_send(bridge, peer, peer->session.sent))
+            break;
+}
+
+void peer_resume(struct soma_bridge *bridge, struct peer *peer)
+{
+    uint64_t last = peer->session.sent;
+    for (uint64_t number = peer->session.acked + 1; number <= last && peer->connection; number++)
+        if (!data_send(bridge, peer, number))
+            break;
+    peer_flush(bridge, peer);
+}
+
+/* ---- time ---- */
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* A node that was neither heard of nor reached for too long is down. When to look again. */
+static uint64_t peer_watch(struct soma_bridge *bridge, struct peer *peer, uint64_t now)
+{
+    uint64_t beat = bridge->options.heartbeat_ms * SOMA_MS, patience = bridge->options.down_ms * SOMA_MS;
+    if (!peer->connection) {
+        if (!peer->open || !peer->since)
+            return UINT64_MAX;
+        if (now < peer->since + patience)
+            return peer->since + patience;
+        soma_log_warning(bridge->system, "bridge: node %s is down", peer->name);
+        peer_end(peer, SOMA_ENODEDOWN);
+        return UINT64_MAX;
+    }
+    uint64_t silent = peer->heard + (beat * 3 < patience ? beat * 3 : patience);
+    if (now >= silent) {
+        soma_log_info(bridge->system, "bridge: node %s is silent: the connection is given up", peer->name);
+        struct connection *connection = connection_find(bridge, peer->connection);
+        uint64_t heard = peer->heard;
+        connection_end(bridge, connection, true);
+        peer->since = heard; // the time without a word counts from the last one
+        return now;
+    }
+    if (now >= peer->spoken + beat || peer->session.told != peer->session.received)
+        ping_send(bridge, peer);
+    return earlier(peer->spoken + beat, silent);
+}
+
+/* Connects where it is time to. When to look again. */
+static uint64_t dial_watch(struct soma_bridge *bridge, struct dial *dial, uint64_t now)
+{
+    if (dial->connection)
+        return UINT64_MAX;
+    const struct peer *peer = dial->node ? peers_find(&bridge->peers, dial->node) : NULL;
+    if (peer && peer->connection) // it has come by itself
+        return UINT64_MAX;
+    if (dial->due > now)
+        return dial->due;
+    uint64_t id;
+    int error = bridge->wire.dial(bridge->wire.context, dial->address, &id);
+    struct connection *connection = error ? NULL : connection_new(bridge, id, dial);
+    if (!connection) {
+        dial_later(bridge, dial);
+        return dial->due;
+    }
+    dial->connection = id;
+    return now + HANDSHAKE;
+}
+
+/* Those without both hellos for too long. When to look again. */
+static uint64_t connections_watch(struct soma_bridge *bridge, uint64_t now)
+{
+    uint64_t next = UINT64_MAX;
+    for (struct connection *connection = bridge->connections, *after; connection; connection = after) {
+        after = connection->next;
+        if (connection->ready)
+            continue;
+        if (now >= connection->begun + HANDSHAKE)
+            connection_end(bridge, connection, true);
+        else
+            next = earlier(next, connection->begun + HANDSHAKE);
+    }
+    return next;
+}
+
+/* Addresses that were asked for since the last look. */
+static void wants_take(struct soma_bridge *bridge)
+{
+    pthread_mutex_lock(&bridge->lock);
+    for (const struct want *want = bridge->wants; want != bridge->wants_seen; want = want->next)
+        dial_add(bridge, want->address, false);
+    bridge->wants_seen = bridge->wants;
+    pthread_mutex_unlock(&bridge->lock);
+}
+
+/* For who asks, by way of the lock. */
+static void peer_show(struct peer *peer)
+{
+    const struct session *session = &peer->session;
+    struct shown shown = {session->sent, session->acked, session->received, session->bytes, peer->connection != 0};
+    if (shown.sent == peer->shown.sent && shown.acked == peer->shown.acked && shown.received == peer->shown.received &&
+        shown.connected == peer->shown.connected)
+        return; // only this thread writes it
+    spin_lock(&peer->busy);
+    peer->shown = shown;
+    spin_unlock(&peer->busy);
+}
+
+uint64_t bridge_turn(struct soma_bridge *bridge)
+{
+    uint64_t now = bridge_now(bridge), next = UINT64_MAX;
+    wants_take(bridge);
+    for (uint32_t i = 0; i < bridge->peer_count; i++) {
+        peer_flush(bridge, bridge->list[i]);
+        next = earlier(next, peer_watch(bridge, bridge->list[i], now));
+        peer_show(bridge->list[i]);
+    }
+    for (struct dial *dial = bridge->dials; dial && !u32_load(&bridge->closing); dial = dial->next)
+        next = earlier(next, dial_watch(bridge, dial, now));
+    return earlier(next, connections_watch(bridge, now));
+}

@@ -1,0 +1,147 @@
+/*
+ * A bridge: the node's peers, its connections, and what turns between them. It knows no sockets and no threads: a wire
+ * (wire.h) carries its frames, and whoever drives it calls bridge_turn() when it is woken or its time has come. So the
+ * same code runs over ZeroMQ and over the test kit's simulated network.
+ */
+#ifndef BRIDGES_BRIDGE_H
+#define BRIDGES_BRIDGE_H
+
+#include "bridges/peer.h"
+#include "bridges/wire.h"
+#include "runtime/driver.h"
+#include "runtime/system.h"
+#include <soma/bridge.h>
+
+/* A node that this one connects to, and connects to again. */
+struct dial {
+    struct dial *next;
+    char *address;
+    uint64_t connection; /* 0: none */
+    uint64_t node;       /* who answered there last; 0: nobody yet */
+    uint64_t due;        /* when to try next */
+    uint64_t wait;       /* what it waited before the last attempt, nanoseconds */
+    bool fleeting;       /* on demand, not by the options: it ends with its node */
+};
+
+/* A connection, until it is over. */
+struct connection {
+    struct connection *next;
+    uint64_t id;
+    struct dial *dial; /* NULL: the other side dialed */
+    struct peer *peer; /* NULL: no hello has come yet */
+    uint64_t begun;
+    bool ready; /* both hellos were said */
+};
+
+struct soma_bridge {
+    soma_system *system;
+    soma_bridge_options options; /* all with values */
+    struct wire wire;
+    struct route route;
+    struct worker *worker; /* whose pool the thread's blocks are from */
+    soma_ref agent;
+    char name[NODE_NAME_MAX + 1];
+    char *addresses[ADDRESSES_MAX]; /* for others */
+    uint32_t address_count;
+    shared_ptr peers;       /* the struct peer_table */
+    pthread_mutex_t lock;   /* guards the list of peers, which the thread alone changes, and the wanted addresses */
+    pthread_cond_t changed; /* somebody who was wanted has answered */
+    struct peer **list;
+    uint32_t peer_count;
+    struct want *wants; /* addresses that somebody asked for */
+    shared_u32 closing;
+    struct zmq_wire *zmq;      /* its thread and sockets; NULL in a simulation */
+    struct soma_bridge *older; /* the one before, closed: senders may still be in it */
+    /* ---- the thread's own ---- */
+    struct connection *connections;
+    uint32_t half_open; /* without a hello */
+    const struct want *wants_seen;
+    struct dial *dials;
+    msgpack_sbuffer frame; /* being written */
+};
+
+/* An address that a thread outside wants to be connected to, and who answers there; the null ref if nobody does. */
+struct want {
+    struct want *next;
+    char *address;
+    soma_ref agent;
+};
+
+/* Fills in what options leave out, and copies what they point to. 0, SOMA_EINVAL, SOMA_ETOOBIG, SOMA_ENOMEM. */
+int bridge_new(soma_system *system, const soma_bridge_options *options, struct soma_bridge **bridge);
+
+/*
+ * Lets messages in: from here on the system's route is the bridge, which the system stops and releases at its end. The
+ * wire must be there. 0, or SOMA_EEXIST: it has one, which is not closed.
+ */
+int bridge_start(struct soma_bridge *bridge, int (*stop)(void *), void (*release)(void *));
+
+/* Who answers at an address that somebody asked for has changed. */
+void want_answered(struct soma_bridge *bridge, const char *address, soma_ref agent);
+
+/* Peers are forgotten, all is freed. Nobody may drive it or send by it any more. */
+void bridge_free(struct soma_bridge *bridge);
+
+/* An address where others reach this node, as the wire has bound it; copied. 0, SOMA_ETOOBIG, SOMA_ENOMEM. */
+int bridge_bound(struct soma_bridge *bridge, const char *address);
+
+/* ---- from the wire, in the bridge's thread ---- */
+
+void bridge_connected(struct soma_bridge *bridge, uint64_t connection);
+void bridge_broken(struct soma_bridge *bridge, uint64_t connection);
+/* A frame; from a connection that is not known yet, if somebody else dialed. */
+void bridge_received(struct soma_bridge *bridge, uint64_t connection, const void *frame, size_t size);
+
+/* Sends what waits, and does what time has brought. When it must be called again at the latest; UINT64_MAX: never. */
+uint64_t bridge_turn(struct soma_bridge *bridge);
+
+/* Goodbye to all; true if nothing waits any more for an acknowledgement, so that it may be said. */
+bool bridge_is_drained(struct soma_bridge *bridge);
+void bridge_goodbye(struct soma_bridge *bridge);
+
+/* ---- between the parts ---- */
+
+/* The route: struct route's carry. */
+int bridge_carry(void *context, soma_ref to, struct message *message);
+
+/* The peer of a node, made if there is none; NULL when memory is out. */
+struct peer *bridge_peer(struct soma_bridge *bridge, uint64_t node);
+
+/* Items that a frame brought, from a peer. 0, or SOMA_EFORMAT: it can't be trusted any more. */
+int items_arrive(struct peer *peer, const unsigned char *items, size_t size);
+
+/* Another node, and where it is. 0 or SOMA_ENOMEM. */
+struct item;
+int node_arrive(struct soma_bridge *bridge, const struct item *item);
+
+/* Connects to an address from now on, unless that is done already. 0 or SOMA_ENOMEM. */
+int dial_add(struct soma_bridge *bridge, const char *address, bool fleeting);
+
+/* After a new connection: what the other side has not got goes again, then what waits. */
+void peer_resume(struct soma_bridge *bridge, struct peer *peer);
+
+/* The peer's session is over: whoever waits for it is told with the reason, and what was not acknowledged is a dead
+ * letter. */
+void peer_end(struct peer *peer, int reason);
+
+/* A connection comes to nothing, and is forgotten; the wire is told unless it knows. */
+void connection_end(struct soma_bridge *bridge, struct connection *connection, bool hang_up);
+
+/* What the other side said in its hello is accepted or not; says ours if it has not been. */
+void hello_arrive(struct soma_bridge *bridge, struct connection *connection, const struct hello *hello);
+void hello_say(struct soma_bridge *bridge, struct connection *connection, uint64_t session, uint64_t received);
+
+/* Sends what was written to bridge->frame. */
+void frame_send(struct soma_bridge *bridge, uint64_t connection);
+
+static inline uint64_t bridge_now(const struct soma_bridge *bridge)
+{
+    return bridge->system->driver.now(bridge->system->driver.context);
+}
+
+static inline uint64_t bridge_random(const struct soma_bridge *bridge)
+{
+    return bridge->system->driver.random(bridge->system->driver.context);
+}
+
+#endif

@@ -1,0 +1,127 @@
+/* The route: what the runtime's threads call for a message to another node. And the end of a session. */
+#include "bridges/bridge.h"
+#include "bridges/item.h"
+#include "runtime/link.h"
+#include "runtime/monitor.h"
+#include "runtime/send.h"
+#include "runtime/spin.h"
+#include <soma/error.h>
+#include <soma/log.h>
+#include <stdlib.h>
+
+/* The calling thread's worker of this system; NULL for a thread outside. */
+static struct worker *worker_of(const struct soma_bridge *bridge)
+{
+    struct worker *here = worker_here();
+    return here && here->system == bridge->system ? worker_or_outside(here) : NULL;
+}
+
+/* A block whose item is on its way. What it pointed to and the item does not is freed; a watch is kept as a debt. */
+static void message_departed(struct worker *worker, struct message *message, struct message *watch)
+{
+    if (watch)
+        message_free(worker, watch);
+    if (message->kind == MESSAGE_LINK)
+        message_free(worker, link_carried(message));
+    message_dispose(worker, message);
+}
+
+int bridge_carry(void *context, soma_ref to, struct message *message)
+{
+    struct soma_bridge *bridge = context;
+    struct worker *worker = worker_of(bridge);
+    struct peer *peer = peers_find(&bridge->peers, to.node);
+    struct message *watch = NULL;
+    bool wake = false;
+    int error = SOMA_ENOROUTE;
+    if (peer) {
+        spin_lock(&peer->busy);
+        error = peer->open ? outbound_append(peer, to, message, &watch) : SOMA_ENODEDOWN;
+        wake = !error && !peer->dirty;
+        peer->dirty |= wake;
+        spin_unlock(&peer->busy);
+    }
+    if (error)
+        message_dead(bridge->system, worker, to, message, error);
+    else
+        message_departed(worker, message, watch);
+    if (wake)
+        bridge->wire.wake(bridge->wire.context);
+    return error;
+}
+
+/* ---- the end of a session ---- */
+
+static void debt_end(struct peer *peer, const struct debt *debt, int reason)
+{
+    struct soma_bridge *bridge = peer->bridge;
+    switch (debt->kind) {
+    case DEBT_REQUEST:
+        reply_fail(bridge->system, bridge->worker, debt->there, debt->here, debt->handle, reason);
+        break;
+    case DEBT_WATCH:
+        message_push(bridge->system, bridge->worker, debt->here,
+                     watch_tell(bridge->worker, debt->there, debt->watch, reason, NULL));
+        break;
+    case DEBT_WATCHED:
+        unmonitor_arrive(bridge->system, bridge->worker, debt->here, debt->there, debt->handle);
+        break;
+    case DEBT_LINK:
+        exit_arrive(bridge->system, bridge->worker, debt->here, debt->there, 0, reason, NULL);
+        break;
+    }
+}
+
+/* Sends among items that never arrived, as far as is known, are dead letters. */
+static uint64_t items_die(struct peer *peer, const char *items, size_t size, const struct outbound *out, int reason)
+{
+    soma_system *system = peer->bridge->system;
+    struct reader reader = {(const unsigned char *)items, (const unsigned char *)items + size};
+    struct item item;
+    uint64_t count = 0;
+    while (reader_left(&reader) && !item_read(&reader, peer->node, system->node, &item)) {
+        if (item.kind != ITEM_SEND && item.kind != ITEM_REQUEST)
+            continue;
+        letter_dead(system, NULL, item.from, item.to, outbound_type(out, item.type), reason);
+        count++;
+    }
+    return count;
+}
+
+static uint64_t letters_die(struct peer *peer, const struct outbound *out, int reason)
+{
+    const struct session *session = &peer->session;
+    uint64_t count = 0;
+    for (uint64_t number = session->acked + 1; number <= session->sent; number++) {
+        const struct kept_frame *kept = session_kept(session, number);
+        count += items_die(peer, kept->items, kept->size, out, reason);
+    }
+    for (const struct chunk *chunk = out->first; chunk; chunk = chunk->next)
+        count += items_die(peer, chunk->items.data, chunk->items.size, out, reason);
+    return count;
+}
+
+void peer_end(struct peer *peer, int reason)
+{
+    struct debt debt;
+    spin_lock(&peer->busy); // from here on nothing is added
+    struct outbound out = peer->out;
+    struct debts debts = peer->debts;
+    peer->out = (struct outbound){0};
+    peer->debts = (struct debts){0};
+    peer->open = peer->dirty = false;
+    spin_unlock(&peer->busy);
+    uint64_t lost = letters_die(peer, &out, reason);
+    if (lost)
+        soma_log_warning(peer->bridge->system, "bridge: %llu messages to node %s were not acknowledged",
+                         (unsigned long long)lost, peer->name);
+    while (debts_pop(&debts, &debt))
+        debt_end(peer, &debt, reason);
+    debts_free(&debts);
+    outbound_reset(&out);
+    session_reset(&peer->session);
+    free(peer->types);
+    peer->types = NULL;
+    peer->type_count = 0;
+    peer->since = 0;
+}

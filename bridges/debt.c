@@ -1,0 +1,110 @@
+/* The table of what stands open; see debt.h. */
+#include "bridges/debt.h"
+#include <soma/error.h>
+#include <stdlib.h>
+
+static bool is_link(enum debt_kind kind)
+{
+    return kind == DEBT_LINK;
+}
+
+static uint64_t debt_hash(enum debt_kind kind, soma_ref here, uint64_t handle)
+{
+    uint64_t hash = ((uint64_t)here.generation << 32 | here.slot) * UINT64_C(0x9e3779b97f4a7c15);
+    hash ^= (is_link(kind) ? 0 : handle) * UINT64_C(0xc2b2ae3d27d4eb4f) + (uint64_t)kind;
+    return hash ^ hash >> 29;
+}
+
+static struct debt **bucket(const struct debts *debts, uint64_t hash)
+{
+    return &debts->buckets[hash & (debts->bucket_count - 1)];
+}
+
+static struct debt **debt_find(const struct debts *debts, enum debt_kind kind, soma_ref here, soma_ref there,
+                               uint64_t handle)
+{
+    if (!debts->count)
+        return NULL;
+    bool by_there = kind == DEBT_LINK || kind == DEBT_WATCHED;
+    struct debt **link = bucket(debts, debt_hash(kind, here, handle));
+    for (; *link; link = &(*link)->next) {
+        const struct debt *debt = *link;
+        if (debt->kind == kind && soma_ref_equal(debt->here, here) && (is_link(kind) || debt->handle == handle) &&
+            (!by_there || soma_ref_equal(debt->there, there)))
+            return link;
+    }
+    return NULL;
+}
+
+static bool debts_grow(struct debts *debts)
+{
+    uint32_t count = debts->bucket_count ? debts->bucket_count * 2 : 64;
+    struct debts grown = {calloc(count, sizeof(struct debt *)), count, debts->count};
+    if (!grown.buckets)
+        return debts->bucket_count; // a full table is slow, but holds more
+    for (uint32_t i = 0; i < debts->bucket_count; i++) {
+        for (struct debt *debt = debts->buckets[i], *next; debt; debt = next) {
+            next = debt->next;
+            struct debt **to = bucket(&grown, debt_hash(debt->kind, debt->here, debt->handle));
+            debt->next = *to;
+            *to = debt;
+        }
+    }
+    free(debts->buckets);
+    *debts = grown;
+    return true;
+}
+
+int debts_add(struct debts *debts, const struct debt *debt)
+{
+    if (is_link(debt->kind) && debt_find(debts, debt->kind, debt->here, debt->there, 0))
+        return 0;
+    if (debts->count >= debts->bucket_count && !debts_grow(debts))
+        return SOMA_ENOMEM;
+    struct debt *added = malloc(sizeof(*added));
+    if (!added)
+        return SOMA_ENOMEM;
+    struct debt **to = bucket(debts, debt_hash(debt->kind, debt->here, debt->handle));
+    *added = *debt;
+    added->next = *to;
+    *to = added;
+    debts->count++;
+    return 0;
+}
+
+static void debt_remove(struct debts *debts, struct debt **link, struct debt *found)
+{
+    struct debt *debt = *link;
+    *found = *debt;
+    *link = debt->next;
+    debts->count--;
+    free(debt);
+}
+
+bool debts_take(struct debts *debts, enum debt_kind kind, soma_ref here, soma_ref there, uint64_t handle,
+                struct debt *found)
+{
+    struct debt **link = debt_find(debts, kind, here, there, handle);
+    if (link)
+        debt_remove(debts, link, found);
+    return link;
+}
+
+bool debts_pop(struct debts *debts, struct debt *found)
+{
+    for (uint32_t i = 0; debts->count && i < debts->bucket_count; i++) {
+        if (debts->buckets[i]) {
+            debt_remove(debts, &debts->buckets[i], found);
+            return true;
+        }
+    }
+    return false;
+}
+
+void debts_free(struct debts *debts)
+{
+    for (struct debt found; debts_pop(debts, &found);)
+        ;
+    free(debts->buckets);
+    *debts = (struct debts){0};
+}

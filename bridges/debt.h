@@ -1,0 +1,45 @@
+/*
+ * What stands open between agents here and a peer: answers, words of an end, links. When the peer goes down, each ends
+ * here as if the other side had said so. One hash table a peer.
+ */
+#ifndef BRIDGES_DEBT_H
+#define BRIDGES_DEBT_H
+
+#include "runtime/message.h"
+#include <stdbool.h>
+
+enum debt_kind {
+    DEBT_REQUEST, /* an agent here has asked, and has no answer */
+    DEBT_WATCH,   /* an agent here watches one there */
+    DEBT_WATCHED, /* one there watches an agent here */
+    DEBT_LINK     /* an agent here and one there are linked, or about to be; its handle does not count */
+};
+
+struct debt {
+    struct debt *next;
+    enum debt_kind kind;
+    soma_ref here;
+    soma_ref there;
+    uint64_t handle;       /* of who asked or watches */
+    struct message *watch; /* DEBT_WATCH: becomes the word of the end */
+};
+
+struct debts {
+    struct debt **buckets;
+    uint32_t bucket_count; /* a power of two */
+    uint32_t count;
+};
+
+/* Enters one. SOMA_ENOMEM; 0, also if a link is there already. */
+int debts_add(struct debts *debts, const struct debt *debt);
+
+/* Takes one out, into *found. False if there is none. `there` counts for links and what is watched. */
+bool debts_take(struct debts *debts, enum debt_kind kind, soma_ref here, soma_ref there, uint64_t handle,
+                struct debt *found);
+
+/* Takes any one out; false if there are none. */
+bool debts_pop(struct debts *debts, struct debt *found);
+
+void debts_free(struct debts *debts);
+
+#endif

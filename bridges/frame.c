@@ -1,0 +1,202 @@
+/* Reading and writing frames; see frame.h. */
+#include "bridges/frame.h"
+#include <msgpack/pack.h>
+#include <soma/error.h>
+#include <string.h>
+
+/* ---- reading ---- */
+
+int read_number(struct reader *reader, uint64_t most, uint64_t *number)
+{
+    bool negative;
+    int error = reader_integer(reader, number, &negative);
+    if (error)
+        return error;
+    return negative || *number > most ? SOMA_EFORMAT : 0;
+}
+
+int read_signed(struct reader *reader, int64_t *number)
+{
+    bool negative;
+    uint64_t bits;
+    int error = reader_integer(reader, &bits, &negative);
+    if (error)
+        return error;
+    *number = (int64_t)bits;
+    return !negative && bits > INT64_MAX ? SOMA_EFORMAT : 0;
+}
+
+int read_span(struct reader *reader, uint32_t most, struct span *span)
+{
+    const void *data;
+    int error = reader_block(reader, true, &data, &span->size);
+    if (error)
+        return error;
+    span->text = data;
+    return span->size > most || memchr(data, 0, span->size) ? SOMA_EFORMAT : 0;
+}
+
+int frame_open(struct reader *reader, enum frame_kind *kind, uint32_t *count)
+{
+    uint64_t number;
+    int error = reader_array(reader, count);
+    if (error || !*count)
+        return SOMA_EFORMAT;
+    error = read_number(reader, FRAME_BYE, &number);
+    if (error || !number)
+        return SOMA_EFORMAT;
+    *kind = (enum frame_kind)number;
+    --*count;
+    return 0;
+}
+
+static int addresses_read(struct reader *reader, struct hello *hello)
+{
+    int error = reader_array(reader, &hello->address_count);
+    if (!error && hello->address_count > ADDRESSES_MAX)
+        error = SOMA_EFORMAT;
+    for (uint32_t i = 0; !error && i < hello->address_count; i++)
+        error = read_span(reader, ADDRESS_MAX, &hello->addresses[i]);
+    return error;
+}
+
+/* A later version may say more, so what follows is not looked at; its version alone decides. */
+int hello_read(struct reader *reader, uint32_t count, struct hello *hello)
+{
+    uint64_t slot = 0, generation = 0;
+    *hello = (struct hello){0};
+    int error = count < 9 ? SOMA_EFORMAT : read_number(reader, UINT32_MAX, &hello->version);
+    if (error || hello->version != PROTOCOL_VERSION)
+        return error;
+    if ((error = read_number(reader, UINT64_MAX, &hello->node)) ||
+        (error = read_number(reader, UINT64_MAX, &hello->session)) ||
+        (error = read_number(reader, UINT64_MAX, &hello->received)) ||
+        (error = read_number(reader, UINT32_MAX, &slot)) || (error = read_number(reader, UINT32_MAX, &generation)) ||
+        (error = read_span(reader, NODE_NAME_MAX, &hello->name)) || (error = addresses_read(reader, hello)) ||
+        (error = read_number(reader, UINT32_MAX, &hello->down_ms)))
+        return error;
+    hello->agent = (soma_ref){hello->node, (uint32_t)slot, (uint32_t)generation};
+    return hello->node ? 0 : SOMA_EFORMAT;
+}
+
+int data_read(struct reader *reader, uint32_t count, uint64_t *number, uint64_t *acked)
+{
+    int error = count != 2 ? SOMA_EFORMAT : read_number(reader, UINT64_MAX, number);
+    return error ? error : read_number(reader, UINT64_MAX, acked);
+}
+
+int ping_read(struct reader *reader, uint32_t count, uint64_t *acked)
+{
+    return count != 1 ? SOMA_EFORMAT : read_number(reader, UINT64_MAX, acked);
+}
+
+int reject_read(struct reader *reader, uint32_t count, int *error, struct span *text)
+{
+    int64_t number;
+    int failed = count != 2 ? SOMA_EFORMAT : read_signed(reader, &number);
+    if (failed || (failed = read_span(reader, REASON_MAX, text)))
+        return failed;
+    *error = number < 0 && number > INT32_MIN ? (int)number : SOMA_EFORMAT;
+    return 0;
+}
+
+/* ---- writing ---- */
+
+static msgpack_packer packer_of(struct writer *writer)
+{
+    msgpack_packer packer;
+    msgpack_packer_init(&packer, writer->buffer, msgpack_sbuffer_write);
+    return packer;
+}
+
+void write_array(struct writer *writer, uint32_t count)
+{
+    msgpack_packer packer = packer_of(writer);
+    writer->failed |= msgpack_pack_array(&packer, count) != 0;
+}
+
+void write_number(struct writer *writer, uint64_t number)
+{
+    msgpack_packer packer = packer_of(writer);
+    writer->failed |= msgpack_pack_uint64(&packer, number) != 0;
+}
+
+void write_signed(struct writer *writer, int64_t number)
+{
+    msgpack_packer packer = packer_of(writer);
+    writer->failed |= msgpack_pack_int64(&packer, number) != 0;
+}
+
+void write_text(struct writer *writer, const char *text, size_t size)
+{
+    msgpack_packer packer = packer_of(writer);
+    writer->failed |= msgpack_pack_str(&packer, size) || (size && msgpack_pack_str_body(&packer, text, size));
+}
+
+void write_nil(struct writer *writer)
+{
+    msgpack_packer packer = packer_of(writer);
+    writer->failed |= msgpack_pack_nil(&packer) != 0;
+}
+
+void write_raw(struct writer *writer, const void *bytes, size_t size)
+{
+    writer->failed |= size && msgpack_sbuffer_write(writer->buffer, bytes, size) != 0;
+}
+
+bool hello_write(msgpack_sbuffer *buffer, const struct hello *hello)
+{
+    struct writer writer = {buffer, false};
+    write_array(&writer, 10);
+    write_number(&writer, FRAME_HELLO);
+    write_number(&writer, hello->version);
+    write_number(&writer, hello->node);
+    write_number(&writer, hello->session);
+    write_number(&writer, hello->received);
+    write_number(&writer, hello->agent.slot);
+    write_number(&writer, hello->agent.generation);
+    write_text(&writer, hello->name.text, hello->name.size);
+    write_array(&writer, hello->address_count);
+    for (uint32_t i = 0; i < hello->address_count; i++)
+        write_text(&writer, hello->addresses[i].text, hello->addresses[i].size);
+    write_number(&writer, hello->down_ms);
+    return !writer.failed;
+}
+
+bool data_write(msgpack_sbuffer *buffer, uint64_t number, uint64_t acked, const char *items, size_t size)
+{
+    struct writer writer = {buffer, false};
+    write_array(&writer, 3);
+    write_number(&writer, FRAME_DATA);
+    write_number(&writer, number);
+    write_number(&writer, acked);
+    write_raw(&writer, items, size);
+    return !writer.failed;
+}
+
+bool ping_write(msgpack_sbuffer *buffer, uint64_t acked)
+{
+    struct writer writer = {buffer, false};
+    write_array(&writer, 2);
+    write_number(&writer, FRAME_PING);
+    write_number(&writer, acked);
+    return !writer.failed;
+}
+
+bool reject_write(msgpack_sbuffer *buffer, int error, const char *text)
+{
+    struct writer writer = {buffer, false};
+    write_array(&writer, 3);
+    write_number(&writer, FRAME_REJECT);
+    write_signed(&writer, error);
+    write_text(&writer, text, strlen(text));
+    return !writer.failed;
+}
+
+bool bye_write(msgpack_sbuffer *buffer)
+{
+    struct writer writer = {buffer, false};
+    write_array(&writer, 1);
+    write_number(&writer, FRAME_BYE);
+    return !writer.failed;
+}

@@ -1,0 +1,79 @@
+/*
+ * Frames, as bytes: what two nodes say to each other, in MessagePack. Everything that is read here comes from
+ * strangers: each length is checked against the bytes that are there and against a bound. Byte by byte in
+ * docs/protocol.md.
+ */
+#ifndef BRIDGES_FRAME_H
+#define BRIDGES_FRAME_H
+
+#include "runtime/reader.h"
+#include <msgpack/sbuffer.h>
+#include <soma/ref.h>
+#include <stdbool.h>
+
+#define PROTOCOL_VERSION 1u
+#define NODE_NAME_MAX 63u
+#define ADDRESS_MAX 255u
+#define ADDRESSES_MAX 8u
+#define REASON_MAX 255u
+
+enum frame_kind {
+    FRAME_HELLO = 1, /* who speaks; the first of a connection, from either side */
+    FRAME_DATA,      /* a number, an acknowledgement, then items up to the end of the frame */
+    FRAME_PING,      /* an acknowledgement: nothing else was to be said */
+    FRAME_REJECT,    /* why the other side's hello is not accepted; the connection is over */
+    FRAME_BYE        /* this node leaves for good */
+};
+
+/* A string among the bytes of a frame; not ended by a NUL. */
+struct span {
+    const char *text;
+    uint32_t size;
+};
+
+struct hello {
+    uint64_t version;
+    uint64_t node;
+    uint64_t session;  /* that this side knows; 0 for none */
+    uint64_t received; /* in that session */
+    soma_ref agent;    /* the node's bridge agent */
+    struct span name;
+    struct span addresses[ADDRESSES_MAX];
+    uint32_t address_count;
+    uint64_t down_ms; /* after so long without a word this side gives up */
+};
+
+/* The kind of a frame, whose array is thereby entered, and how many elements follow; or SOMA_EFORMAT. */
+int frame_open(struct reader *reader, enum frame_kind *kind, uint32_t *count);
+
+int hello_read(struct reader *reader, uint32_t count, struct hello *hello);
+int data_read(struct reader *reader, uint32_t count, uint64_t *number, uint64_t *acked);
+int ping_read(struct reader *reader, uint32_t count, uint64_t *acked);
+int reject_read(struct reader *reader, uint32_t count, int *error, struct span *text);
+
+/* They append to a buffer; false when memory is out. */
+bool hello_write(msgpack_sbuffer *buffer, const struct hello *hello);
+bool data_write(msgpack_sbuffer *buffer, uint64_t number, uint64_t acked, const char *items, size_t size);
+bool ping_write(msgpack_sbuffer *buffer, uint64_t acked);
+bool reject_write(msgpack_sbuffer *buffer, int error, const char *text);
+bool bye_write(msgpack_sbuffer *buffer);
+
+/* Pieces that items are made of, too. An unsigned number of at most `most`; a string of at most `most` bytes. */
+int read_number(struct reader *reader, uint64_t most, uint64_t *number);
+int read_signed(struct reader *reader, int64_t *number);
+int read_span(struct reader *reader, uint32_t most, struct span *span);
+
+/* Is there room for all that was written? An sbuffer fails silently in between. */
+struct writer {
+    msgpack_sbuffer *buffer;
+    bool failed;
+};
+
+void write_array(struct writer *writer, uint32_t count);
+void write_number(struct writer *writer, uint64_t number);
+void write_signed(struct writer *writer, int64_t number);
+void write_text(struct writer *writer, const char *text, size_t size);
+void write_nil(struct writer *writer);
+void write_raw(struct writer *writer, const void *bytes, size_t size);
+
+#endif

@@ -1,0 +1,158 @@
+/* Reading items, and the beginning of writing them; see item.h. */
+#include "bridges/item.h"
+#include "runtime/value.h"
+#include <soma/error.h>
+
+/* ---- refs: [slot, generation] of the node that is meant anyhow, [node, slot, generation] of another, or nil ---- */
+
+static int ref_read(struct reader *reader, uint64_t meant, soma_ref *ref)
+{
+    uint64_t node = meant, slot, generation;
+    uint32_t count;
+    *ref = SOMA_REF_NULL;
+    if (reader_peek(reader) == 0xc0) {
+        reader->at++;
+        return 0;
+    }
+    int error = reader_array(reader, &count);
+    if (!error && count != 2 && count != 3)
+        error = SOMA_EFORMAT;
+    if (!error && count == 3)
+        error = read_number(reader, UINT64_MAX, &node);
+    if (error || (error = read_number(reader, UINT32_MAX, &slot)) ||
+        (error = read_number(reader, UINT32_MAX, &generation)))
+        return error;
+    *ref = (soma_ref){node, (uint32_t)slot, (uint32_t)generation};
+    return 0;
+}
+
+static void ref_write(struct writer *writer, uint64_t meant, soma_ref ref)
+{
+    if (soma_ref_is_null(ref)) {
+        write_nil(writer);
+        return;
+    }
+    write_array(writer, ref.node == meant ? 2 : 3);
+    if (ref.node != meant)
+        write_number(writer, ref.node);
+    write_number(writer, ref.slot);
+    write_number(writer, ref.generation);
+}
+
+void item_begin(struct writer *writer, enum item_kind kind, uint32_t count, uint64_t here, uint64_t there, soma_ref to,
+                soma_ref from)
+{
+    write_array(writer, 3 + count);
+    write_number(writer, kind);
+    ref_write(writer, there, to);
+    ref_write(writer, here, from);
+}
+
+/* ---- reading ---- */
+
+/* The packed message, which is only measured here. */
+static int body_read(struct reader *reader, struct item *item)
+{
+    int error = read_number(reader, TYPES_MAX - 1, &item->type);
+    if (error)
+        return error;
+    item->body.at = reader->at;
+    error = value_skip(reader);
+    item->body.end = reader->at;
+    return error;
+}
+
+static int text_read(struct reader *reader, struct item *item)
+{
+    int error = read_signed(reader, &item->reason);
+    if (!error && (item->reason > INT32_MAX || item->reason < INT32_MIN))
+        error = SOMA_EFORMAT;
+    if (!error && reader_peek(reader) == 0xc0) {
+        reader->at++;
+        return 0;
+    }
+    return error ? error : read_span(reader, REASON_MAX, &item->text);
+}
+
+static int type_read(struct reader *reader, struct item *item)
+{
+    int error = read_number(reader, TYPES_MAX - 1, &item->type);
+    if (!error && item->kind == ITEM_TYPE)
+        error = read_span(reader, UINT16_MAX, &item->name);
+    return error ? error : read_span(reader, UINT16_MAX, &item->layout);
+}
+
+static int node_read(struct reader *reader, struct item *item)
+{
+    int error = read_number(reader, UINT64_MAX, &item->node);
+    if (error || (error = read_span(reader, NODE_NAME_MAX, &item->name)) ||
+        (error = reader_array(reader, &item->address_count)))
+        return error;
+    if (item->address_count > ADDRESSES_MAX)
+        return SOMA_EFORMAT;
+    for (uint32_t i = 0; !error && i < item->address_count; i++)
+        error = read_span(reader, ADDRESS_MAX, &item->addresses[i]);
+    return error;
+}
+
+static int rest_read(struct reader *reader, struct item *item)
+{
+    switch (item->kind) {
+    case ITEM_TYPE:
+    case ITEM_REFUSED:
+        return type_read(reader, item);
+    case ITEM_NODE:
+        return node_read(reader, item);
+    case ITEM_SEND:
+        return body_read(reader, item);
+    case ITEM_SHUTDOWN:
+    case ITEM_KILL:
+        return 0;
+    default:
+        break;
+    }
+    int error = read_number(reader, INT64_MAX, &item->handle);
+    if (error)
+        return error;
+    switch (item->kind) {
+    case ITEM_REQUEST:
+    case ITEM_REPLY:
+        return body_read(reader, item);
+    case ITEM_ERROR:
+        error = read_signed(reader, &item->reason);
+        return error || item->reason > INT32_MAX || item->reason < INT32_MIN ? SOMA_EFORMAT : 0;
+    case ITEM_UNLINK:
+        return read_number(reader, INT64_MAX, &item->other);
+    case ITEM_DOWN:
+    case ITEM_EXIT:
+        return text_read(reader, item);
+    default:
+        return 0;
+    }
+}
+
+static uint32_t elements_of(enum item_kind kind)
+{
+    static const uint8_t elements[ITEM_LAST + 1] = {
+        [ITEM_TYPE] = 4,  [ITEM_REFUSED] = 3, [ITEM_NODE] = 4,  [ITEM_SEND] = 5,     [ITEM_REQUEST] = 6,
+        [ITEM_REPLY] = 6, [ITEM_ERROR] = 5,   [ITEM_WATCH] = 4, [ITEM_UNWATCH] = 4,  [ITEM_DOWN] = 6,
+        [ITEM_LINK] = 4,  [ITEM_UNLINK] = 5,  [ITEM_EXIT] = 6,  [ITEM_SHUTDOWN] = 3, [ITEM_KILL] = 3};
+    return elements[kind];
+}
+
+int item_read(struct reader *reader, uint64_t here, uint64_t there, struct item *item)
+{
+    uint32_t count;
+    uint64_t kind;
+    *item = (struct item){0};
+    int error = reader_array(reader, &count);
+    if (error || (error = read_number(reader, ITEM_LAST, &kind)))
+        return SOMA_EFORMAT;
+    item->kind = (enum item_kind)kind;
+    if (!kind || count != elements_of(item->kind))
+        return SOMA_EFORMAT;
+    if (item->kind >= ITEM_SEND &&
+        ((error = ref_read(reader, here, &item->to)) || (error = ref_read(reader, there, &item->from))))
+        return SOMA_EFORMAT;
+    return rest_read(reader, item) ? SOMA_EFORMAT : 0;
+}

@@ -1,0 +1,61 @@
+/*
+ * Items: what a frame of data holds, one for each message between agents. An item is a MessagePack array that begins
+ * with its kind, the receiver and the sender; docs/protocol.md has the rest of each.
+ */
+#ifndef BRIDGES_ITEM_H
+#define BRIDGES_ITEM_H
+
+#include "bridges/frame.h"
+#include <soma/type.h>
+
+enum item_kind {
+    ITEM_TYPE = 1, /* index, name, layout: what an index stands for from now on */
+    ITEM_REFUSED,  /* index, layout: the other side does not know this type, or has it so */
+    ITEM_NODE,     /* node, name, addresses: another node, and where it is */
+    ITEM_SEND,     /* to, from, type, body */
+    ITEM_REQUEST,  /* to, from, handle, type, body */
+    ITEM_REPLY,    /* to, from, handle, type, body */
+    ITEM_ERROR,    /* to, from, handle, error */
+    ITEM_WATCH,    /* to, from, handle */
+    ITEM_UNWATCH,  /* to, from, handle */
+    ITEM_DOWN,     /* to, from, handle, reason, text */
+    ITEM_LINK,     /* to, from, handle */
+    ITEM_UNLINK,   /* to, from, handle, sender's handle */
+    ITEM_EXIT,     /* to, from, handle, reason, text */
+    ITEM_SHUTDOWN, /* to, from */
+    ITEM_KILL,     /* to, from */
+    ITEM_LAST = ITEM_KILL
+};
+
+/* An item that was read, with the fields that its kind has. */
+struct item {
+    enum item_kind kind;
+    soma_ref to;
+    soma_ref from;
+    uint64_t handle;
+    uint64_t other; /* an unlink's sender's handle */
+    int64_t reason;
+    struct span text;   /* text NULL: nil */
+    uint64_t type;      /* an index */
+    struct reader body; /* the packed message */
+    uint64_t node;
+    struct span name; /* of a type or node */
+    struct span layout;
+    struct span addresses[ADDRESSES_MAX];
+    uint32_t address_count;
+};
+
+#define TYPES_MAX 4096u /* different types on one link, each way */
+
+/*
+ * The next item; the reader is behind it then. `here` and `there` are the nodes of the reader and of who wrote: refs to
+ * them are written short. 0 or SOMA_EFORMAT.
+ */
+int item_read(struct reader *reader, uint64_t here, uint64_t there, struct item *item);
+
+/* What all items of messages begin with; `count` is the number of elements behind these three. As for item_read(),
+ * `here` is the node of who writes. */
+void item_begin(struct writer *writer, enum item_kind kind, uint32_t count, uint64_t here, uint64_t there, soma_ref to,
+                soma_ref from);
+
+#endif

@@ -1,0 +1,255 @@
+/* A bridge's parts come together and go: options, peers, addresses; see bridge.h. The public functions are in api.c. */
+#include "bridges/bridge.h"
+#include "bridges/item.h"
+#include "runtime/send.h"
+#include "runtime/spin.h"
+#include "runtime/thread.h"
+#include <soma/error.h>
+#include <soma/log.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static uint32_t or_default(uint32_t value, uint32_t fallback)
+{
+    return value ? value : fallback;
+}
+
+static void options_fill(soma_bridge_options *options)
+{
+    options->heartbeat_ms = or_default(options->heartbeat_ms, 1000);
+    options->down_ms = or_default(options->down_ms, 10000);
+    options->retry_most_ms = or_default(options->retry_most_ms, 5000);
+    options->message_most = or_default(options->message_most, 16u << 20);
+    options->window = options->window ? options->window : 8u << 20;
+    options->close_ms = or_default(options->close_ms, 5000);
+}
+
+/* The worker of the bridge's thread: a pool and counters, no queue. */
+static struct worker *worker_new(soma_system *system)
+{
+    struct worker *worker = aligned_alloc(64, sizeof(*worker));
+    if (!worker)
+        return NULL;
+    memset(worker, 0, sizeof(*worker));
+    worker->system = system;
+    worker->index = WORKER_OWN;
+    pool_init(&worker->pool, &system->depot);
+    return worker;
+}
+
+int bridge_bound(struct soma_bridge *bridge, const char *address)
+{
+    if (bridge->address_count == ADDRESSES_MAX || strlen(address) > ADDRESS_MAX)
+        return SOMA_ETOOBIG;
+    char *copy = strdup(address);
+    if (!copy)
+        return SOMA_ENOMEM;
+    bridge->addresses[bridge->address_count++] = copy;
+    return 0;
+}
+
+int bridge_new(soma_system *system, const soma_bridge_options *options, struct soma_bridge **result)
+{
+    struct soma_bridge *bridge = calloc(1, sizeof(*bridge));
+    if (!bridge)
+        return SOMA_ENOMEM;
+    bridge->system = system;
+    bridge->options = *options;
+    options_fill(&bridge->options);
+    msgpack_sbuffer_init(&bridge->frame);
+    pthread_mutex_init(&bridge->lock, NULL);
+    condition_init(&bridge->changed);
+    bridge->worker = worker_new(system);
+    int error = bridge->worker ? 0 : SOMA_ENOMEM;
+    if (options->name && strlen(options->name) > NODE_NAME_MAX)
+        error = SOMA_ETOOBIG;
+    else if (options->name)
+        strcpy(bridge->name, options->name);
+    else
+        snprintf(bridge->name, sizeof(bridge->name), "%016llx", (unsigned long long)system->node);
+    for (uint32_t i = 0; !error && options->advertise && options->advertise[i]; i++)
+        error = bridge_bound(bridge, options->advertise[i]);
+    for (uint32_t i = 0; !error && options->connect && options->connect[i]; i++)
+        error = dial_add(bridge, options->connect[i], false);
+    if (error)
+        bridge_free(bridge);
+    else
+        *result = bridge;
+    return error;
+}
+
+int bridge_start(struct soma_bridge *bridge, int (*stop)(void *), void (*release)(void *))
+{
+    soma_system *system = bridge->system;
+    bridge->route = (struct route){.carry = bridge_carry, .stop = stop, .release = release, .context = bridge};
+    pthread_mutex_lock(&system->lock);
+    const struct route *route = ptr_load(&system->route);
+    struct soma_bridge *before = route ? route->context : NULL;
+    bool taken = before && !u32_load(&before->closing);
+    if (!taken) {
+        if (before)
+            counters_merge(&system->retired, &before->worker->counters);
+        bridge->older = before;
+        system->courier = bridge->worker;
+        system_route_set(system, &bridge->route);
+    }
+    pthread_mutex_unlock(&system->lock);
+    return taken ? SOMA_EEXIST : 0;
+}
+
+/* ---- peers ---- */
+
+static int list_add(struct soma_bridge *bridge, struct peer *peer)
+{
+    uint32_t count = bridge->peer_count;
+    if (!(count & (count - 1))) { // a power of two, or none: the list is full
+        struct peer **grown = realloc(bridge->list, (count ? count * 2 : 1) * sizeof(*grown));
+        if (!grown)
+            return SOMA_ENOMEM;
+        bridge->list = grown;
+    }
+    bridge->list[bridge->peer_count++] = peer;
+    return 0;
+}
+
+struct peer *bridge_peer(struct soma_bridge *bridge, uint64_t node)
+{
+    struct peer *peer = peers_find(&bridge->peers, node);
+    if (peer || !(peer = calloc(1, sizeof(*peer))))
+        return peer;
+    peer->bridge = bridge;
+    peer->node = node;
+    snprintf(peer->name, sizeof(peer->name), "%016llx", (unsigned long long)node);
+    pthread_mutex_lock(&bridge->lock);
+    int error = list_add(bridge, peer);
+    if (!error && (error = peers_add(&bridge->peers, bridge->peer_count - 1, peer)))
+        bridge->peer_count--;
+    pthread_mutex_unlock(&bridge->lock);
+    if (error) {
+        free(peer);
+        return NULL;
+    }
+    return peer;
+}
+
+static void peer_free(struct peer *peer)
+{
+    outbound_reset(&peer->out);
+    debts_free(&peer->debts);
+    session_reset(&peer->session);
+    free(peer->types);
+    for (uint32_t i = 0; i < ADDRESSES_MAX; i++)
+        free(peer->addresses[i]);
+    free(peer);
+}
+
+int dial_add(struct soma_bridge *bridge, const char *address, bool fleeting)
+{
+    for (struct dial *dial = bridge->dials; dial; dial = dial->next) {
+        if (!strcmp(dial->address, address)) {
+            dial->fleeting &= fleeting;
+            return 0;
+        }
+    }
+    struct dial *dial = calloc(1, sizeof(*dial));
+    char *copy = dial ? strdup(address) : NULL;
+    if (!copy) {
+        free(dial);
+        return SOMA_ENOMEM;
+    }
+    *dial = (struct dial){.next = bridge->dials, .address = copy, .fleeting = fleeting};
+    bridge->dials = dial;
+    return 0;
+}
+
+int node_arrive(struct soma_bridge *bridge, const struct item *item)
+{
+    if (item->node == bridge->system->node || !item->node || !item->address_count)
+        return 0;
+    char address[ADDRESS_MAX + 1];
+    struct peer *peer = bridge_peer(bridge, item->node);
+    if (!peer)
+        return SOMA_ENOMEM;
+    if (peer->connection)
+        return 0;
+    spin_lock(&peer->busy);
+    if (!peer->open) // refs to it may come from now on
+        peer->since = bridge_now(bridge);
+    peer->open = true;
+    spin_unlock(&peer->busy);
+    snprintf(address, sizeof(address), "%.*s", (int)item->addresses[0].size, item->addresses[0].text);
+    if (item->name.size)
+        snprintf(peer->name, sizeof(peer->name), "%.*s", (int)item->name.size, item->name.text);
+    return dial_add(bridge, address, true);
+}
+
+void want_answered(struct soma_bridge *bridge, const char *address, soma_ref agent)
+{
+    pthread_mutex_lock(&bridge->lock);
+    for (struct want *want = bridge->wants; want; want = want->next)
+        if (!strcmp(want->address, address))
+            want->agent = agent;
+    pthread_cond_broadcast(&bridge->changed);
+    pthread_mutex_unlock(&bridge->lock);
+}
+
+static void wants_free(struct soma_bridge *bridge)
+{
+    for (struct want *want = bridge->wants, *next; want; want = next) {
+        next = want->next;
+        free(want->address);
+        free(want);
+    }
+}
+
+/* ---- the end ---- */
+
+bool bridge_is_drained(struct soma_bridge *bridge)
+{
+    for (uint32_t i = 0; i < bridge->peer_count; i++) {
+        struct peer *peer = bridge->list[i];
+        spin_lock(&peer->busy);
+        bool waits = peer->out.bytes || peer->session.acked != peer->session.sent;
+        spin_unlock(&peer->busy);
+        if (waits)
+            return false;
+    }
+    return true;
+}
+
+void bridge_goodbye(struct soma_bridge *bridge)
+{
+    for (uint32_t i = 0; i < bridge->peer_count; i++) {
+        struct peer *peer = bridge->list[i];
+        msgpack_sbuffer_clear(&bridge->frame);
+        if (peer->connection && bye_write(&bridge->frame))
+            frame_send(bridge, peer->connection);
+        peer_end(peer, SOMA_ENODEDOWN);
+    }
+}
+
+void bridge_free(struct soma_bridge *bridge)
+{
+    while (bridge->connections)
+        connection_end(bridge, bridge->connections, true);
+    for (uint32_t i = 0; i < bridge->peer_count; i++)
+        peer_free(bridge->list[i]);
+    free(bridge->list);
+    peers_free(&bridge->peers);
+    for (struct dial *dial = bridge->dials, *next; dial; dial = next) {
+        next = dial->next;
+        free(dial->address);
+        free(dial);
+    }
+    wants_free(bridge);
+    for (uint32_t i = 0; i < bridge->address_count; i++)
+        free(bridge->addresses[i]);
+    msgpack_sbuffer_destroy(&bridge->frame);
+    pthread_cond_destroy(&bridge->changed);
+    pthread_mutex_destroy(&bridge->lock);
+    if (bridge->worker)
+        pool_flush(&bridge->worker->pool);
+    free(bridge->worker);
+    free(bridge);
+}

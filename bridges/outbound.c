@@ -1,0 +1,332 @@
+/*
+ * From messages to items: what carriers do, under the peer's lock. An item is appended whole or not at all.
+ */
+#include "bridges/bridge.h"
+#include "bridges/item.h"
+#include "bridges/peer.h"
+#include "runtime/link.h"
+#include "runtime/monitor.h"
+#include "runtime/send.h"
+#include "runtime/type.h"
+#include "runtime/types.h"
+#include <soma/error.h>
+#include <soma/monitor.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FRAME_ITEMS ((size_t)64 * 1024) /* bytes of items from which on a frame takes no more */
+
+/* ---- chunks ---- */
+
+static struct chunk *chunk_for(struct outbound *out)
+{
+    struct chunk *last = out->last;
+    if (last && last->items.size < FRAME_ITEMS)
+        return last;
+    struct chunk *chunk = malloc(sizeof(*chunk));
+    if (!chunk)
+        return NULL;
+    chunk->next = NULL;
+    chunk->messages = 0;
+    msgpack_sbuffer_init(&chunk->items);
+    if (last)
+        last->next = chunk;
+    else
+        out->first = chunk;
+    out->last = chunk;
+    return chunk;
+}
+
+void outbound_reset(struct outbound *out)
+{
+    for (struct chunk *chunk = out->first, *next; chunk; chunk = next) {
+        next = chunk->next;
+        msgpack_sbuffer_destroy(&chunk->items);
+        free(chunk);
+    }
+    free(out->types);
+    *out = (struct outbound){0};
+}
+
+/* ---- types ---- */
+
+static struct offered *type_place(const struct outbound *out, const soma_type *type)
+{
+    uint32_t at = (uint32_t)((uintptr_t)type >> 4 ^ (uintptr_t)type >> 12);
+    while (out->types[at & (out->type_capacity - 1)].type && out->types[at & (out->type_capacity - 1)].type != type)
+        at++;
+    return &out->types[at & (out->type_capacity - 1)];
+}
+
+static bool types_grow(struct outbound *out)
+{
+    struct outbound grown = {.type_capacity = out->type_capacity ? out->type_capacity * 2 : 16};
+    grown.types = calloc(grown.type_capacity, sizeof(*grown.types));
+    if (!grown.types)
+        return false;
+    for (uint32_t i = 0; i < out->type_capacity; i++)
+        if (out->types[i].type)
+            *type_place(&grown, out->types[i].type) = out->types[i];
+    free(out->types);
+    out->types = grown.types;
+    out->type_capacity = grown.type_capacity;
+    return true;
+}
+
+static struct offered *offered_find(const struct outbound *out, uint64_t index)
+{
+    for (uint32_t i = 0; i < out->type_capacity; i++)
+        if (out->types[i].type && out->types[i].index == index)
+            return &out->types[i];
+    return NULL;
+}
+
+const soma_type *outbound_type(const struct outbound *out, uint64_t index)
+{
+    const struct offered *offered = offered_find(out, index);
+    return offered ? offered->type : NULL;
+}
+
+const soma_type *outbound_refused(struct outbound *out, uint64_t index)
+{
+    struct offered *offered = offered_find(out, index);
+    if (!offered)
+        return NULL;
+    offered->again = true;
+    return offered->type;
+}
+
+/* Offers a type first, if the other side does not have it; then *new is its entry. */
+static int type_offer(struct outbound *out, struct writer *writer, const soma_type *type, struct offered **new)
+{
+    char layout[LAYOUT_MAX];
+    *new = NULL;
+    if (out->type_count * 2 >= out->type_capacity && !types_grow(out))
+        return SOMA_ENOMEM;
+    struct offered *offered = type_place(out, type);
+    if (offered->type && !offered->again)
+        return 0;
+    size_t size = type_layout(type, layout, sizeof(layout));
+    if (size >= sizeof(layout) || out->type_count >= TYPES_MAX)
+        return SOMA_ETOOBIG;
+    if (!offered->type)
+        *offered = (struct offered){.type = type, .index = out->type_count++};
+    write_array(writer, 4);
+    write_number(writer, ITEM_TYPE);
+    write_number(writer, offered->index);
+    write_text(writer, type->name, strlen(type->name));
+    write_text(writer, layout, size);
+    offered->again = false;
+    *new = offered;
+    return 0;
+}
+
+/* ---- items ---- */
+
+struct departure {
+    struct peer *peer;
+    struct writer writer;
+    uint64_t here; /* this node */
+    soma_ref to;
+    struct message *message;
+    struct offered *offered; /* a type that was offered with this item */
+};
+
+static void begin(struct departure *d, enum item_kind kind, uint32_t count)
+{
+    item_begin(&d->writer, kind, count, d->here, d->peer->node, d->to, d->message->sender);
+}
+
+/* Items with a body. */
+static int body_depart(struct departure *d, enum item_kind kind, bool handle)
+{
+    size_t before = d->writer.buffer->size;
+    int error = type_offer(&d->peer->out, &d->writer, d->message->type, &d->offered);
+    if (error)
+        return error;
+    begin(d, kind, 2 + handle);
+    if (handle)
+        write_number(&d->writer, d->message->body[0]);
+    write_number(&d->writer, type_place(&d->peer->out, d->message->type)->index);
+    error = type_pack_into(d->message->type, message_body(d->message), d->writer.buffer);
+    if (!error && d->writer.failed)
+        error = SOMA_ENOMEM;
+    return !error && d->writer.buffer->size - before > d->peer->bridge->options.message_most ? SOMA_ETOOBIG : error;
+}
+
+static int request_depart(struct departure *d)
+{
+    const struct debt debt = {
+        .kind = DEBT_REQUEST, .here = d->message->sender, .there = d->to, .handle = d->message->body[0]};
+    int error = body_depart(d, ITEM_REQUEST, true);
+    return error ? error : debts_add(&d->peer->debts, &debt);
+}
+
+static int watch_depart(struct departure *d)
+{
+    struct debt debt = {.kind = DEBT_WATCH, .here = d->message->sender, .there = d->to};
+    debt.watch = monitor_depart(d->message, &debt.handle);
+    begin(d, ITEM_WATCH, 1);
+    write_number(&d->writer, debt.handle);
+    return d->writer.failed ? SOMA_ENOMEM : debts_add(&d->peer->debts, &debt);
+}
+
+static int unwatch_depart(struct departure *d, struct message **watch)
+{
+    struct debt debt;
+    uint64_t handle;
+    monitor_depart(d->message, &handle);
+    if (!debts_take(&d->peer->debts, DEBT_WATCH, d->message->sender, d->to, handle, &debt))
+        return 0; // its end was told already, and is on its way
+    *watch = debt.watch;
+    begin(d, ITEM_UNWATCH, 1);
+    write_number(&d->writer, handle);
+    return 0;
+}
+
+static void reason_write(struct departure *d, uint64_t handle, int reason, const char *text)
+{
+    write_number(&d->writer, handle);
+    write_signed(&d->writer, reason);
+    size_t size = text ? strlen(text) : 0;
+    if (text && size <= REASON_MAX)
+        write_text(&d->writer, text, size);
+    else
+        write_nil(&d->writer);
+}
+
+/* Word of an end here, to who watched or was linked there. */
+static int end_depart(struct departure *d)
+{
+    struct debt debt;
+    uint64_t handle = d->message->body[0];
+    if (d->message->kind == MESSAGE_DOWN) {
+        const struct soma_down *down = message_body(d->message);
+        debts_take(&d->peer->debts, DEBT_WATCHED, down->agent, d->to, handle, &debt);
+        begin(d, ITEM_DOWN, 3);
+        reason_write(d, handle, down->reason, down->text);
+        return 0;
+    }
+    const struct soma_exited *exited = message_body(d->message);
+    debts_take(&d->peer->debts, DEBT_LINK, d->message->sender, d->to, 0, &debt);
+    begin(d, ITEM_EXIT, 3);
+    reason_write(d, handle, exited->reason, exited->text);
+    return 0;
+}
+
+static int link_leave(struct departure *d)
+{
+    struct debt debt = {.kind = DEBT_LINK, .here = d->message->sender, .there = d->to};
+    uint64_t handle, sender_handle;
+    link_depart(d->message, &handle, &sender_handle);
+    if (d->message->kind == MESSAGE_LINK) {
+        begin(d, ITEM_LINK, 1);
+        write_number(&d->writer, handle);
+        return d->writer.failed ? SOMA_ENOMEM : debts_add(&d->peer->debts, &debt);
+    }
+    debts_take(&d->peer->debts, DEBT_LINK, debt.here, debt.there, 0, &debt);
+    begin(d, ITEM_UNLINK, 2);
+    write_number(&d->writer, handle);
+    write_number(&d->writer, sender_handle);
+    return 0;
+}
+
+static int item_depart(struct departure *d, struct message **watch)
+{
+    switch (d->message->kind) {
+    case MESSAGE_PLAIN:
+    case MESSAGE_SHARED:
+        return body_depart(d, ITEM_SEND, false);
+    case MESSAGE_REQUEST:
+        return request_depart(d);
+    case MESSAGE_REPLY:
+        return body_depart(d, ITEM_REPLY, true);
+    case MESSAGE_ERROR:
+        begin(d, ITEM_ERROR, 2);
+        write_number(&d->writer, d->message->body[0]);
+        write_signed(&d->writer, (int64_t)d->message->body[1]);
+        return 0;
+    case MESSAGE_WATCH:
+        return watch_depart(d);
+    case MESSAGE_UNWATCH:
+        return unwatch_depart(d, watch);
+    case MESSAGE_DOWN:
+    case MESSAGE_EXIT:
+        return end_depart(d);
+    case MESSAGE_LINK:
+    case MESSAGE_UNLINK:
+        return link_leave(d);
+    case MESSAGE_SHUTDOWN:
+        begin(d, ITEM_SHUTDOWN, 0);
+        return 0;
+    case MESSAGE_WAKE:
+        begin(d, ITEM_KILL, 0);
+        return 0;
+    default:
+        return SOMA_ENOROUTE; // functions and the like can't travel
+    }
+}
+
+int outbound_append(struct peer *peer, soma_ref to, struct message *message, struct message **watch)
+{
+    struct chunk *chunk = chunk_for(&peer->out);
+    if (!chunk)
+        return SOMA_ENOMEM;
+    size_t before = chunk->items.size;
+    struct departure d = {peer, {&chunk->items, false}, peer->bridge->system->node, to, message, NULL};
+    *watch = NULL;
+    int error = item_depart(&d, watch);
+    if (!error && d.writer.failed)
+        error = SOMA_ENOMEM;
+    if (error) {
+        chunk->items.size = before;
+        if (d.offered) // that was taken back, too
+            d.offered->again = true;
+    }
+    peer->out.bytes += chunk->items.size - before;
+    chunk->messages += !error;
+    return error;
+}
+
+/* After an item of the bridge's own. */
+static int item_end(struct peer *peer, struct chunk *chunk, const struct writer *writer, size_t before)
+{
+    if (writer->failed)
+        chunk->items.size = before;
+    peer->out.bytes += chunk->items.size - before;
+    return writer->failed ? SOMA_ENOMEM : 0;
+}
+
+int outbound_introduce(struct peer *peer, const struct peer *other)
+{
+    struct chunk *chunk = chunk_for(&peer->out);
+    if (!chunk)
+        return SOMA_ENOMEM;
+    size_t before = chunk->items.size;
+    uint32_t count = 0;
+    struct writer writer = {&chunk->items, false};
+    while (count < ADDRESSES_MAX && other->addresses[count])
+        count++;
+    write_array(&writer, 4);
+    write_number(&writer, ITEM_NODE);
+    write_number(&writer, other->node);
+    write_text(&writer, other->name, strlen(other->name));
+    write_array(&writer, count);
+    for (uint32_t i = 0; i < count; i++)
+        write_text(&writer, other->addresses[i], strlen(other->addresses[i]));
+    return item_end(peer, chunk, &writer, before);
+}
+
+int outbound_refuse(struct peer *peer, uint64_t index, const char *layout, size_t size)
+{
+    struct chunk *chunk = chunk_for(&peer->out);
+    if (!chunk)
+        return SOMA_ENOMEM;
+    size_t before = chunk->items.size;
+    struct writer writer = {&chunk->items, false};
+    write_array(&writer, 3);
+    write_number(&writer, ITEM_REFUSED);
+    write_number(&writer, index);
+    write_text(&writer, layout, size);
+    return item_end(peer, chunk, &writer, before);
+}

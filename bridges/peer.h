@@ -1,0 +1,102 @@
+/*
+ * A peer: another node as this one knows it, with the session that joins them and what waits to go there. Two parties
+ * meet here: carriers, who are all threads that send, and the bridge's thread. What is under `busy` is both's, all else
+ * the thread's alone.
+ */
+#ifndef BRIDGES_PEER_H
+#define BRIDGES_PEER_H
+
+#include "bridges/debt.h"
+#include "bridges/frame.h"
+#include "bridges/session.h"
+#include "runtime/concurrent.h"
+#include <soma/system.h>
+
+struct soma_bridge;
+struct item;
+
+/* Items that will be one frame. */
+struct chunk {
+    struct chunk *next;
+    msgpack_sbuffer items;
+    uint64_t messages;
+};
+
+/* A type as it was offered to the other side. */
+struct offered {
+    const soma_type *type;
+    uint32_t index;
+    bool again; /* it was refused: offer it anew */
+};
+
+struct outbound {
+    struct chunk *first;
+    struct chunk *last;
+    size_t bytes;
+    struct offered *types; /* open addressing by the descriptor's address; at most half full */
+    uint32_t type_count;
+    uint32_t type_capacity; /* a power of two */
+};
+
+struct peer {
+    struct soma_bridge *bridge;
+    uint64_t node;
+    char name[NODE_NAME_MAX + 1];
+    soma_ref agent;                 /* its bridge agent */
+    char *addresses[ADDRESSES_MAX]; /* where it says it can be reached */
+    shared_u32 busy;                /* guards what follows */
+    struct outbound out;
+    struct debts debts;
+    bool open;  /* items are taken: there is a session, or there may soon be one */
+    bool dirty; /* the thread has been woken for it */
+    struct shown {
+        uint64_t sent, acked, received;
+        size_t bytes;
+        bool connected;
+    } shown; /* of the session, for who asks */
+    /* ---- the thread's own ---- */
+    struct session session;
+    const soma_type **types; /* by the index that the other side gave; NULL: unknown here */
+    uint32_t type_count;
+    uint64_t connection; /* 0: none */
+    bool dialed;         /* by this side */
+    uint64_t heard;      /* when the other side last spoke */
+    uint64_t spoken;     /* when this side did */
+    uint64_t since;      /* when there was first something to say, or the connection was lost */
+};
+
+/* Peers by node: open addressing in a table that only grows and is read without a lock. */
+struct peer_table {
+    struct peer_table *older; /* the one before, which a reader may still have */
+    uint32_t capacity;        /* a power of two; at most half full */
+    shared_ptr places[];
+};
+
+struct peer *peers_find(const shared_ptr *table, uint64_t node);
+
+/* Enters a peer; the bridge's thread alone. The number of entries is the caller's. 0 or SOMA_ENOMEM. */
+int peers_add(shared_ptr *table, uint32_t count, struct peer *peer);
+void peers_free(shared_ptr *table);
+
+/* ---- going out: under busy ---- */
+
+/* Appends the item of a message that goes to an agent of the peer. 0, or an error and nothing was appended. The message
+ * stays, but for a watch that it carries. */
+int outbound_append(struct peer *peer, soma_ref to, struct message *message, struct message **watch);
+
+/* A refusal, or word of a node: from the bridge's thread. */
+int outbound_refuse(struct peer *peer, uint64_t index, const char *layout, size_t size);
+
+/* The types that were offered are forgotten, and what is not in a frame yet; whoever had sent it is told elsewhere. */
+void outbound_reset(struct outbound *out);
+
+/* The type of an index that this side gave; NULL if none. */
+const soma_type *outbound_type(const struct outbound *out, uint64_t index);
+
+/* The same for one that the other side has refused: it is offered anew the next time. */
+const soma_type *outbound_refused(struct outbound *out, uint64_t index);
+
+/* Word of another node, and where it is. 0 or SOMA_ENOMEM. */
+int outbound_introduce(struct peer *peer, const struct peer *other);
+
+#endif

@@ -1,0 +1,66 @@
+/* The numbers and the ring of kept frames; see session.h. */
+#include "bridges/session.h"
+#include <soma/error.h>
+#include <stdlib.h>
+
+static struct kept_frame *place(const struct session *session, uint64_t number)
+{
+    return &session->kept[number & (session->capacity - 1)];
+}
+
+static bool ring_grow(struct session *session)
+{
+    uint32_t capacity = session->capacity ? session->capacity * 2 : 16;
+    struct kept_frame *grown = malloc(capacity * sizeof(*grown));
+    if (!grown)
+        return false;
+    for (uint64_t number = session->acked + 1; number <= session->sent; number++)
+        grown[number & (capacity - 1)] = *place(session, number);
+    free(session->kept);
+    session->kept = grown;
+    session->capacity = capacity;
+    return true;
+}
+
+int session_keep(struct session *session, char *items, size_t size)
+{
+    if (session->sent - session->acked == session->capacity && !ring_grow(session))
+        return SOMA_ENOMEM;
+    *place(session, ++session->sent) = (struct kept_frame){items, size};
+    session->bytes += size;
+    return 0;
+}
+
+const struct kept_frame *session_kept(const struct session *session, uint64_t number)
+{
+    return place(session, number);
+}
+
+bool session_acknowledge(struct session *session, uint64_t number)
+{
+    if (number > session->sent || number < session->acked)
+        return false;
+    while (session->acked < number) {
+        struct kept_frame *frame = place(session, ++session->acked);
+        session->bytes -= frame->size;
+        free(frame->items);
+    }
+    return true;
+}
+
+enum arrival session_arrive(struct session *session, uint64_t number)
+{
+    if (number <= session->received)
+        return ARRIVAL_REPEATED;
+    if (number != session->received + 1)
+        return ARRIVAL_MISSING;
+    session->received = number;
+    return ARRIVAL_NEXT;
+}
+
+void session_reset(struct session *session)
+{
+    session_acknowledge(session, session->sent);
+    free(session->kept);
+    *session = (struct session){0};
+}

@@ -1,0 +1,49 @@
+/*
+ * A session: what makes a link between two nodes outlive its connections. Frames of data have numbers; the sender keeps
+ * each until the other side has it, and after a new connection sends again what it has not; the receiver takes each
+ * number once. So what goes through a session arrives exactly once and in order, while both processes live and neither
+ * gives up. Knows nothing of sockets, time or agents. See docs/protocol.md.
+ */
+#ifndef BRIDGES_SESSION_H
+#define BRIDGES_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A frame's items, kept until they are acknowledged. */
+struct kept_frame {
+    char *items; /* from malloc */
+    size_t size;
+};
+
+struct session {
+    uint64_t id;             /* agreed on in the handshake; 0 before */
+    uint64_t sent;           /* the number of the last frame that was made; the first is 1 */
+    uint64_t acked;          /* the other side has all up to here */
+    uint64_t received;       /* this side has all up to here */
+    uint64_t told;           /* and the other side has been told so up to here */
+    struct kept_frame *kept; /* a ring, of the frames from acked + 1 to sent */
+    uint32_t capacity;       /* a power of two */
+    size_t bytes;            /* of all kept */
+};
+
+/* What a frame of a number is to the receiver. */
+enum arrival { ARRIVAL_NEXT, ARRIVAL_REPEATED, ARRIVAL_MISSING };
+
+/* Keeps a frame's items, which it takes over if it returns 0, under the next number; or SOMA_ENOMEM. */
+int session_keep(struct session *session, char *items, size_t size);
+
+/* The items of a kept frame. */
+const struct kept_frame *session_kept(const struct session *session, uint64_t number);
+
+/* The other side has all up to a number. False if it can't be: it was never sent, or is less than before. */
+bool session_acknowledge(struct session *session, uint64_t number);
+
+/* A frame has come: takes note of the next one. */
+enum arrival session_arrive(struct session *session, uint64_t number);
+
+/* Frees what is kept; the session is as new. */
+void session_reset(struct session *session);
+
+#endif

@@ -1,0 +1,25 @@
+/*
+ * What carries frames between nodes: ZeroMQ (zmq_wire.c), or the test kit's simulated network. A connection is a number
+ * that the wire gives: frames on it arrive whole and in their order, until it breaks, and then never again.
+ */
+#ifndef BRIDGES_WIRE_H
+#define BRIDGES_WIRE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Only the bridge's own thread calls these, but for wake(). */
+struct wire {
+    /* Begins a connection to an address. bridge_connected() or bridge_broken() follows. 0 or an error: it never can be.
+     */
+    int (*dial)(void *context, const char *address, uint64_t *connection);
+    /* Sends a copy of a frame. What can't be sent breaks the connection, of which bridge_broken() tells. */
+    void (*send)(void *context, uint64_t connection, const void *frame, size_t size);
+    /* Ends a connection; bridge_broken() is not called for it. */
+    void (*hang_up)(void *context, uint64_t connection);
+    /* There is something to be done: bridge_turn() is wanted soon. Any thread. */
+    void (*wake)(void *context);
+    void *context;
+};
+
+#endif
