@@ -360,14 +360,23 @@ static const struct workload {
     void (*run)(struct bench *);
     uint64_t ops;
 } workloads[] = {
-    {"ring", run_ring, 20000000},        {"pingpong", run_pingpong, 20000000},
-    {"fanin", run_fanin, 20000000},      {"spawn", run_spawn, 1000000},
-    {"churn", run_churn, 1000000},       {"skynet", run_skynet, 1111111},
-    {"timers", run_timers, 1000000},     {"open", run_open, 1000},
-    {"idle", run_idle, 100000},          {"demo", run_spawn, 1000000},
-    {"overload", run_overload, 1000000}, {"monitor", run_monitor, 25000000},
-    {"down", run_down, 8000000},         {"restart", run_restart, 2000000},
+    {"ring", run_ring, 20000000},
+    {"pingpong", run_pingpong, 20000000},
+    {"fanin", run_fanin, 20000000},
+    {"spawn", run_spawn, 1000000},
+    {"churn", run_churn, 1000000},
+    {"skynet", run_skynet, 1111111},
+    {"timers", run_timers, 1000000},
+    {"open", run_open, 1000},
+    {"idle", run_idle, 100000},
+    {"demo", run_spawn, 1000000},
+    {"overload", run_overload, 1000000},
+    {"monitor", run_monitor, 25000000},
+    {"down", run_down, 8000000},
+    {"restart", run_restart, 2000000},
     {"tree", run_tree, 100000},
+    {"remote_throughput", run_remote_throughput, 3000000},
+    {"remote_throughput_1k", run_remote_throughput_1k, 1000000},
 };
 
 /* From /proc, as getrusage counts what ran before exec, too. */

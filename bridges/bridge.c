@@ -256,6 +256,7 @@ static void peer_flush(struct soma_bridge *bridge, struct peer *peer)
     while (peer->connection && chunk_take(bridge, peer))
         if (!data_send(bridge, peer, peer->session.sent))
             break;
+    gate_look(peer);
 }
 
 void peer_resume(struct soma_bridge *bridge, struct peer *peer)

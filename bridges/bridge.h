@@ -104,6 +104,12 @@ void bridge_goodbye(struct soma_bridge *bridge);
 /* The route: struct route's carry. */
 int bridge_carry(void *context, soma_ref to, struct message *message);
 
+/* The agent whose pressure stands for that of a way; NULL for none. struct route's gate. */
+soma_agent *bridge_gate(void *context, soma_ref to);
+
+/* Lets senders go on, if enough has left. */
+void gate_look(struct peer *peer);
+
 /* The peer of a node, made if there is none; NULL when memory is out. */
 struct peer *bridge_peer(struct soma_bridge *bridge, uint64_t node);
 

@@ -3,11 +3,46 @@
 #include "bridges/item.h"
 #include "runtime/link.h"
 #include "runtime/monitor.h"
+#include "runtime/pressure.h"
 #include "runtime/send.h"
 #include "runtime/spin.h"
 #include <soma/error.h>
 #include <soma/log.h>
 #include <stdlib.h>
+
+/*
+ * Senders to a peer for which too much waits are slowed down as those to an overloaded agent are (runtime/pressure.h):
+ * the gate, an agent without mail, is overloaded in the link's place. It is never muted, and the thread lets its
+ * waiters go whatever agents do, once enough has left or the session has ended; so no cycle goes through it.
+ */
+soma_agent *bridge_gate(void *context, soma_ref to)
+{
+    const struct peer *peer = peers_find(&((struct soma_bridge *)context)->peers, to.node);
+    return peer ? peer->gate : NULL;
+}
+
+/* Under busy, after an item was appended. */
+static void gate_press(struct peer *peer, struct worker *worker, const struct message *message)
+{
+    if (peer->out.bytes > OUT_HIGH)
+        u32_store(&peer->gate->pressure, PRESSURE_OVERLOADED); // release: senders look after their push
+    if (!u32_load(&peer->gate->pressure) || !worker || !message->sender.node || message->kind > MESSAGE_REQUEST)
+        return;
+    worker->pressed = (uint32_t)(peer->gate - peer->bridge->system->slots.base) + 1;
+}
+
+void gate_look(struct peer *peer)
+{
+    if (!u32_load(&peer->gate->pressure))
+        return;
+    spin_lock(&peer->busy);
+    bool over = peer->out.bytes < OUT_LOW;
+    if (over)
+        u32_store(&peer->gate->pressure, 0);
+    spin_unlock(&peer->busy);
+    if (over)
+        pressure_release(peer->bridge->worker, (uint32_t)(peer->gate - peer->bridge->system->slots.base));
+}
 
 /* The calling thread's worker of this system; NULL for a thread outside. */
 static struct worker *worker_of(const struct soma_bridge *bridge)
@@ -39,6 +74,8 @@ int bridge_carry(void *context, soma_ref to, struct message *message)
         error = peer->open ? outbound_append(peer, to, message, &watch) : SOMA_ENODEDOWN;
         wake = !error && !peer->dirty;
         peer->dirty |= wake;
+        if (!error)
+            gate_press(peer, worker, message);
         spin_unlock(&peer->busy);
     }
     if (error)
@@ -119,6 +156,7 @@ void peer_end(struct peer *peer, int reason)
         debt_end(peer, &debt, reason);
     debts_free(&debts);
     outbound_reset(&out);
+    gate_look(peer);
     session_reset(&peer->session);
     free(peer->types);
     peer->types = NULL;

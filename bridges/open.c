@@ -82,7 +82,8 @@ int bridge_new(soma_system *system, const soma_bridge_options *options, struct s
 int bridge_start(struct soma_bridge *bridge, int (*stop)(void *), void (*release)(void *))
 {
     soma_system *system = bridge->system;
-    bridge->route = (struct route){.carry = bridge_carry, .stop = stop, .release = release, .context = bridge};
+    bridge->route =
+        (struct route){.carry = bridge_carry, .gate = bridge_gate, .stop = stop, .release = release, .context = bridge};
     pthread_mutex_lock(&system->lock);
     const struct route *route = ptr_load(&system->route);
     struct soma_bridge *before = route ? route->context : NULL;
@@ -99,6 +100,8 @@ int bridge_start(struct soma_bridge *bridge, int (*stop)(void *), void (*release
 }
 
 /* ---- peers ---- */
+
+static const soma_behavior gate_behavior = {.name = "link"};
 
 static int list_add(struct soma_bridge *bridge, struct peer *peer)
 {
@@ -121,6 +124,12 @@ struct peer *bridge_peer(struct soma_bridge *bridge, uint64_t node)
     peer->bridge = bridge;
     peer->node = node;
     snprintf(peer->name, sizeof(peer->name), "%016llx", (unsigned long long)node);
+    soma_ref gate;
+    if (soma_spawn(bridge->system, &gate_behavior, NULL, &gate)) {
+        free(peer);
+        return NULL;
+    }
+    peer->gate = &bridge->system->slots.base[gate.slot];
     pthread_mutex_lock(&bridge->lock);
     int error = list_add(bridge, peer);
     if (!error && (error = peers_add(&bridge->peers, bridge->peer_count - 1, peer)))

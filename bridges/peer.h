@@ -15,6 +15,10 @@
 struct soma_bridge;
 struct item;
 
+/* Bytes that wait for a frame, from which on senders are slowed down, and below which they may go on. */
+#define OUT_HIGH ((size_t)1 << 20)
+#define OUT_LOW ((size_t)1 << 18)
+
 /* Items that will be one frame. */
 struct chunk {
     struct chunk *next;
@@ -47,8 +51,9 @@ struct peer {
     shared_u32 busy;                /* guards what follows */
     struct outbound out;
     struct debts debts;
-    bool open;  /* items are taken: there is a session, or there may soon be one */
-    bool dirty; /* the thread has been woken for it */
+    bool open;        /* items are taken: there is a session, or there may soon be one */
+    bool dirty;       /* the thread has been woken for it */
+    soma_agent *gate; /* an agent that never gets mail: its pressure is that of the way to the peer, see carry.c */
     struct shown {
         uint64_t sent, acked, received;
         size_t bytes;

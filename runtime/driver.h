@@ -69,6 +69,8 @@ struct route {
     /* Takes the message, of any kind but those that stay (a MESSAGE_WAKE is a kill), whatever it returns: 0 or an error
      * for the sender. Any thread; must not block. */
     int (*carry)(void *context, soma_ref to, struct message *message);
+    /* The agent here whose pressure holds up threads outside that send there; NULL for none. Any thread. */
+    soma_agent *(*gate)(void *context, soma_ref to);
     /* The system closes: what is on its way may still leave, as long as that must take. 0, or SOMA_ETIMEOUT if
      * something was left. Nobody sends by it any more once this was called and the agents are at rest. NULL: nothing to
      * do. */

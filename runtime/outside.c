@@ -40,10 +40,17 @@ static void outside_wait(soma_system *system, const soma_agent *target)
     u32_add(&system->outside_waiters, (uint32_t)-1);
 }
 
+/* What stands for an agent on another node. */
+static soma_agent *gate_of(soma_system *system, soma_ref to)
+{
+    const struct route *route = to.node ? ptr_load(&system->route) : NULL;
+    return route && route->gate ? route->gate(route->context, to) : NULL;
+}
+
 int outside_enter(soma_system *system, soma_ref to, bool waits)
 {
-    soma_agent *target = to.node == system->node ? target_find(system, to) : NULL;
-    bool many = u32_load(&system->outside_many);
+    bool here = to.node == system->node, many = here && u32_load(&system->outside_many);
+    soma_agent *target = here ? target_find(system, to) : gate_of(system, to);
     if (!target || (!u32_load(&target->pressure) && !many) || system_on_worker(system))
         return 0;
     if (u32_load(&target->pressure)) {
