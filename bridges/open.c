@@ -236,12 +236,12 @@ void bridge_goodbye(struct soma_bridge *bridge)
             frame_send(bridge, peer->connection);
         peer_end(peer, SOMA_ENODEDOWN);
     }
+    while (bridge->connections)
+        connection_end(bridge, bridge->connections, true);
 }
 
 void bridge_free(struct soma_bridge *bridge)
 {
-    while (bridge->connections)
-        connection_end(bridge, bridge->connections, true);
     for (uint32_t i = 0; i < bridge->peer_count; i++)
         peer_free(bridge->list[i]);
     free(bridge->list);

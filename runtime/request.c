@@ -10,7 +10,6 @@
 #include "runtime/tally.h"
 #include "runtime/timer.h"
 #include <soma/body.h>
-#include <soma/bridge.h>
 #include <soma/error.h>
 #include <soma/log.h>
 #include <soma/request.h>

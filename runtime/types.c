@@ -2,7 +2,7 @@
 #include "runtime/types.h"
 #include "runtime/system.h"
 #include "runtime/type.h"
-#include <soma/bridge.h>
+#include <soma/system.h>
 #include <soma/error.h>
 #include <stdio.h>
 #include <stdlib.h>

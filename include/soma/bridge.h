@@ -89,11 +89,4 @@ SOMA_API int soma_bridge_peers(soma_bridge *bridge, soma_bridge_peer *peers, uin
 SOMA_API int soma_bridge_find(soma_bridge *bridge, const char *address, const char *name, uint64_t timeout,
                               soma_ref *agent);
 
-/**
- * Makes a message type known to bridges here, so that other nodes can send it. Types that a behavior handles, and those
- * of replies that are asked for, are known without.
- * @return 0, SOMA_EINVAL (NULL), SOMA_ENOMEM. Any thread.
- */
-SOMA_API int soma_type_register(soma_system *system, const soma_type *type);
-
 #endif

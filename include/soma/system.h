@@ -100,4 +100,11 @@ SOMA_API void *soma_system_data(const soma_system *system);
  */
 SOMA_API int soma_system_stats(const soma_system *system, soma_stats *stats);
 
+/**
+ * Makes a message type known to bridges here, so that other nodes can send it. Types that a behavior handles, and those
+ * of replies that are asked for, are known without.
+ * @return 0, SOMA_EINVAL (NULL), SOMA_ENOMEM. Any thread.
+ */
+SOMA_API int soma_type_register(soma_system *system, const soma_type *type);
+
 #endif
