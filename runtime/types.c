@@ -2,8 +2,8 @@
 #include "runtime/types.h"
 #include "runtime/system.h"
 #include "runtime/type.h"
-#include <soma/system.h>
 #include <soma/error.h>
+#include <soma/system.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

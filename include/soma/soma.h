@@ -7,6 +7,7 @@
 
 #include <soma/agent.h>
 #include <soma/body.h>
+#include <soma/bridge.h>
 #include <soma/dead_letter.h>
 #include <soma/error.h>
 #include <soma/keep.h>

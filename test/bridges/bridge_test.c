@@ -45,10 +45,10 @@ static int on_fail_now(soma_agent *self, struct server *my, const struct fail_no
     return soma_fail(self, -1000, "it was asked to");
 }
 
-static const soma_behavior server = {.name = "server",
-                                     .state_size = sizeof(struct server),
-                                     .handlers = SOMA_HANDLERS(SOMA_ON(greet, on_greet), SOMA_ON(ask, on_ask),
-                                                               SOMA_ON(fail_now, on_fail_now))};
+static const soma_behavior server = {
+    .name = "server",
+    .state_size = sizeof(struct server),
+    .handlers = SOMA_HANDLERS(SOMA_ON(greet, on_greet), SOMA_ON(ask, on_ask), SOMA_ON(fail_now, on_fail_now))};
 
 /* ---- one that watches ---- */
 
