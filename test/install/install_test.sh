@@ -18,11 +18,18 @@ cmake --build "$work/cmake" >/dev/null
 [ "$("$work/cmake/outside")" = tick ]
 [ "$("$work/cmake/outside_static")" = tick ]
 
+cmake -S "$here/../../examples/testing" -B "$work/testing" -DCMAKE_PREFIX_PATH="$work/prefix" >/dev/null
+cmake --build "$work/testing" >/dev/null
+SOMA_SEEDS=100 "$work/testing/account_test" >/dev/null
+
 export PKG_CONFIG_PATH=$lib/pkgconfig
 flags=$(pkg-config --cflags --libs soma)
 # shellcheck disable=SC2086 # flags are words
 cc -std=c11 "$here/outside.c" $flags -o "$work/outside"
 [ "$(LD_LIBRARY_PATH=$lib "$work/outside")" = tick ]
+# shellcheck disable=SC2046 # flags are words
+cc -std=c11 "$here/../../examples/testing"/*.c $(pkg-config --cflags --libs soma_test) -o "$work/account_test"
+SOMA_SEEDS=10 "$work/account_test" >/dev/null
 
 stray=$(nm -D --defined-only "$lib/libsoma.so" | awk '{print $3}' | grep -v '^soma_' || true)
 if [ -n "$stray" ]; then
