@@ -49,24 +49,16 @@ static soma_agent *gate_of(soma_system *system, soma_ref to)
 
 int outside_enter(soma_system *system, soma_ref to, bool waits)
 {
-    bool here = to.node == system->node, many = here && u32_load(&system->outside_many);
-    soma_agent *target = here ? target_find(system, to) : gate_of(system, to);
-    if (!target || (!u32_load(&target->pressure) && !many) || system_on_worker(system))
+    soma_agent *target = to.node == system->node ? target_find(system, to) : gate_of(system, to);
+    if (!target || !u32_load(&target->pressure) || system_on_worker(system))
         return 0;
-    if (u32_load(&target->pressure)) {
-        if (!waits)
-            return SOMA_EAGAIN;
-        outside_wait(system, target);
-    }
-    if (many) {
-        struct worker guest;
-        worker_guest(&guest, system);
-        pressure_mark(&guest, target); // before the push, for which it must run: see pressure.h
-    }
+    if (!waits)
+        return SOMA_EAGAIN;
+    outside_wait(system, target);
     return 0;
 }
 
-void outside_mark(soma_system *system, struct message *message)
+void outside_mark(soma_system *system, soma_agent *target, struct message *message)
 {
     if (message->kind > MESSAGE_SHARED || message->class != POOL_HEAP)
         return;
@@ -74,6 +66,11 @@ void outside_mark(soma_system *system, struct message *message)
     uint64_t size = malloc_usable_size(message), sent = u64_add(&system->outside_sent, size);
     if (sent / OUTSIDE_LOOK != (sent + size) / OUTSIDE_LOOK)
         u32_store(&system->outside_many, outside_waiting(system) > OUTSIDE_MANY);
+    if (!u32_load(&system->outside_many) || system_on_worker(system))
+        return;
+    struct worker guest;
+    worker_guest(&guest, system);
+    pressure_mark(&guest, target);
 }
 
 void outside_release(soma_system *system)

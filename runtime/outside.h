@@ -13,8 +13,8 @@
  */
 int outside_enter(soma_system *system, soma_ref to, bool waits);
 
-/* Counts a message that is about to be pushed from outside. */
-void outside_mark(soma_system *system, struct message *message);
+/* Counts a message that is about to be pushed from outside; if many wait, marks its receiver, which must run for it. */
+void outside_mark(soma_system *system, soma_agent *target, struct message *message);
 
 /* Lets go who waits: the system closes, or an agent's pressure has ended (its fence is the caller's). */
 void outside_release(soma_system *system);

@@ -270,7 +270,7 @@ int message_push(soma_system *system, struct worker *worker, soma_ref to, struct
     message->generation = to.generation;
     uint32_t sender = message->sender.slot;
     if (!worker)
-        outside_mark(system, message);
+        outside_mark(system, target, message);
     else if (from_agent)
         worker->budget--;
     if (mailbox_push(&target->mailbox, message))

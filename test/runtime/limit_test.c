@@ -375,6 +375,32 @@ static void test_outside_waits(void **state)
     assert_int_equal(atomic_load(&handled), feeder.count);
 }
 
+/* While much waits for one, what is not sent to another must not leave that one marked: it has nothing to catch up
+ * with.
+ */
+static void test_outside_not_sent(void **state)
+{
+    (void)state;
+    struct feeder feeder = {.count = 200000};
+    soma_ref other;
+    pthread_t thread;
+    atomic_store(&gate_open, false);
+    atomic_store(&handled, 0);
+    assert_int_equal(soma_system_open(&feeder.system, &(soma_options){.workers = 1}), 0);
+    assert_int_equal(soma_spawn(feeder.system, &slow, NULL, &feeder.to), 0);
+    assert_int_equal(soma_spawn(feeder.system, &slow, NULL, &other), 0);
+    assert_int_equal(pthread_create(&thread, NULL, feeder_main, &feeder), 0);
+    while (!u32_load(&feeder.system->outside_waiters))
+        sched_yield();
+    assert_int_equal(soma_send(feeder.system, other, blob, .data = {NULL, 1}), SOMA_EINVAL);
+    assert_int_equal(soma_try_send(feeder.system, other, num, .n = 1), 0);
+    assert_int_equal(soma_try_send(feeder.system, other, num, .n = 1), SOMA_EAGAIN); // now it has
+    atomic_store(&gate_open, true);
+    pthread_join(thread, NULL);
+    assert_int_equal(soma_system_close(&feeder.system), 0);
+    assert_int_equal(atomic_load(&handled), feeder.count + 1);
+}
+
 /* Several at a time, against one that is now overloaded and now not. */
 static void test_outside_many(void **state)
 {
@@ -406,6 +432,7 @@ int main(void)
         cmocka_unit_test(test_backlog),
         cmocka_unit_test(test_circles),
         cmocka_unit_test(test_outside_waits),
+        cmocka_unit_test(test_outside_not_sent),
         cmocka_unit_test(test_outside_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
