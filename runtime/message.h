@@ -10,32 +10,34 @@
 #include <soma/type.h>
 
 enum message_kind {
-    MESSAGE_PLAIN,    /* the message */
-    MESSAGE_SHARED,   /* a pointer to a soma_body */
-    MESSAGE_REQUEST,  /* the requester's handle, then the message; room for two words at least */
-    MESSAGE_REPLY,    /* the requester's handle, then the message */
-    MESSAGE_ERROR,    /* the requester's handle, then an error: a reply that failed */
-    MESSAGE_TIMER,    /* a struct timer whose message is for its own agent */
-    MESSAGE_TIMEOUT,  /* a struct timer that stands for a pending request; in a mailbox: its time is over */
-    MESSAGE_CALLBACK, /* a struct callback */
-    MESSAGE_READY,    /* the number of the agent's life, see keep.h: its behavior's ready hook is due */
-    MESSAGE_WAKE,     /* nothing: makes an idle agent run, so that it sees that it was killed */
-    MESSAGE_MONITOR,  /* never sent: a watcher's entry for a monitor; its watch. See monitor.h for all of these */
-    MESSAGE_KEPT,     /* never sent: a keeper's entry for an agent that it keeps, see keep.h */
-    MESSAGE_WATCH,    /* a watch, for the agent that is to be watched */
-    MESSAGE_UNWATCH,  /* a watch that the agent has and is to drop, and the watcher's handle */
-    MESSAGE_DOWN,     /* the watcher's handle, then a soma_down */
-    MESSAGE_LINKED,   /* never sent: an agent's side of a link */
-    MESSAGE_LINK,     /* the sender's handle for the link, then a block for the other side */
-    MESSAGE_UNLINK,   /* the receiver's handle for the link, or 0 */
-    MESSAGE_EXIT,     /* the receiver's handle for the link, or 0; then a soma_exited */
-    MESSAGE_SHUTDOWN, /* nothing: the sender tells the agent to end */
-    MESSAGE_REVIVED,  /* the number of a kept agent's life: what its keeper told it before was for an earlier one */
+    MESSAGE_PLAIN,     /* the message */
+    MESSAGE_SHARED,    /* a pointer to a soma_body */
+    MESSAGE_REQUEST,   /* the requester's handle, then the message; room for two words at least */
+    MESSAGE_REPLY,     /* the requester's handle, then the message */
+    MESSAGE_ERROR,     /* the requester's handle, then an error: a reply that failed */
+    MESSAGE_TIMER,     /* a struct timer whose message is for its own agent */
+    MESSAGE_TIMEOUT,   /* a struct timer that stands for a pending request; in a mailbox: its time is over */
+    MESSAGE_CALLBACK,  /* a struct callback */
+    MESSAGE_READY,     /* the number of the agent's life, see keep.h: its behavior's ready hook is due */
+    MESSAGE_WAKE,      /* nothing: makes an idle agent run, so that it sees that it was killed */
+    MESSAGE_CAUGHT_UP, /* nothing: what waited when the agent was overloaded is handled, see pressure.h */
+    MESSAGE_MONITOR,   /* never sent: a watcher's entry for a monitor; its watch. See monitor.h for all of these */
+    MESSAGE_KEPT,      /* never sent: a keeper's entry for an agent that it keeps, see keep.h */
+    MESSAGE_WATCH,     /* a watch, for the agent that is to be watched */
+    MESSAGE_UNWATCH,   /* a watch that the agent has and is to drop, and the watcher's handle */
+    MESSAGE_DOWN,      /* the watcher's handle, then a soma_down */
+    MESSAGE_LINKED,    /* never sent: an agent's side of a link */
+    MESSAGE_LINK,      /* the sender's handle for the link, then a block for the other side */
+    MESSAGE_UNLINK,    /* the receiver's handle for the link, or 0 */
+    MESSAGE_EXIT,      /* the receiver's handle for the link, or 0; then a soma_exited */
+    MESSAGE_SHUTDOWN,  /* nothing: the sender tells the agent to end */
+    MESSAGE_REVIVED,   /* the number of a kept agent's life: what its keeper told it before was for an earlier one */
 };
 
 #define MARK_COUNTED 1u /* in its receiver's tally, see tally.h */
 #define MARK_DROPPED 2u /* it was, and is one too many */
 #define MARK_OUTSIDE 4u /* from a thread outside, see outside.h */
+#define MARK_PASSED 8u  /* by an agent that is not its sender */
 
 struct message {
     shared_ptr next;

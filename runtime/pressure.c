@@ -1,6 +1,7 @@
 /* Muting and letting go; see pressure.h. */
 #include "runtime/pressure.h"
 #include "runtime/outside.h"
+#include "runtime/send.h"
 #include "runtime/spin.h"
 #include "runtime/system.h"
 
@@ -121,6 +122,19 @@ void pressure_forget(soma_system *system)
             u32_store(&agent->pressure, 0);
         system->muted[i].first = NULL;
     }
+}
+
+void pressure_begin(struct worker *worker, soma_agent *agent)
+{
+    if (u32_load(&agent->pressure) == PRESSURE_ENDING)
+        return;
+    struct message *message = message_new(worker, MESSAGE_CAUGHT_UP, 0);
+    if (message) {
+        message->generation = life_generation(u64_load(&agent->life));
+        mailbox_push(&agent->mailbox, message); // it has mail, so it is scheduled
+    }
+    // Without memory it must come to rest first. release: senders look after their push.
+    u32_store(&agent->pressure, message ? PRESSURE_ENDING : PRESSURE_OVERLOADED);
 }
 
 void pressure_end(struct worker *worker, soma_agent *agent)

@@ -1,8 +1,9 @@
 /*
  * Backpressure between agents. An agent that has used up its batch and still has mail is *overloaded* until it has
- * caught up, which is when it takes a message that no other follows; an agent that sends to an overloaded or muted one
- * is *muted*: it does not run again until that one is neither. So a hundred fast senders can't bury a slow receiver.
- * (Pony's idea; the rules differ, for the proof below.)
+ * caught up, which is when it takes a message that no other follows, or has handled what waited at the end of the turn
+ * (it may send to itself for ever): a message that it then sends itself tells when. An agent that sends to an
+ * overloaded or muted one is *muted*: it does not run again until that one is neither. So a hundred fast senders can't
+ * bury a slow receiver. (Pony's idea; the rules differ, for the proof below.)
  *
  * A receiver may also lose its core before it has noticed, so a sender whose message took fresh memory marks it, too:
  * before the push, so that the receiver, which must run for that message, finds the mark when it catches up.
@@ -15,7 +16,8 @@
  * to X1, later than itself. (Letting go is not enough at the moment when X2 is no longer overloaded: between that and
  * its muting X1 may enter itself, look again, and see the new mark.)
  *
- * A slot's `pressure` is 0, PRESSURE_OVERLOADED, or PRESSURE_MUTED with the index of the slot waited for.
+ * A slot's `pressure` is 0, PRESSURE_OVERLOADED, PRESSURE_ENDING (the same, and the message is in its mailbox), or
+ * PRESSURE_MUTED with the index of the slot waited for.
  */
 #ifndef RUNTIME_PRESSURE_H
 #define RUNTIME_PRESSURE_H
@@ -23,6 +25,7 @@
 #include "runtime/slot.h"
 
 #define PRESSURE_OVERLOADED 1u
+#define PRESSURE_ENDING 2u
 #define PRESSURE_MUTED 0x80000000u /* slots are fewer than 2^28 */
 #define PRESSURE_LISTS 256u
 
@@ -46,6 +49,9 @@ void pressure_forget(soma_system *system);
 
 /* Any thread, after it has marked an agent's life: one that is muted is let go, to see it. `worker` as in send.h. */
 void pressure_unmute(soma_system *system, struct worker *worker, soma_agent *agent);
+
+/* The agent, which the caller runs and which has mail, is overloaded until it has come to the end of that. */
+void pressure_begin(struct worker *worker, soma_agent *agent);
 
 /* The agent, which the caller runs, is not overloaded any more: who waited for that may run. */
 void pressure_end(struct worker *worker, soma_agent *agent);

@@ -343,6 +343,7 @@ int soma_forward(soma_agent *self, soma_ref to)
     if (error)
         return error;
     copy->sender = message->sender;
+    copy->marks |= MARK_PASSED;
     message->settled = message->kind == MESSAGE_REQUEST;
     return message_push(worker->system, worker_or_outside(worker), to, copy);
 }

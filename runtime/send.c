@@ -255,10 +255,12 @@ int message_push(soma_system *system, struct worker *worker, soma_ref to, struct
         message_dead(system, worker, to, message, SOMA_EGONE);
         return SOMA_EGONE;
     }
-    bool from_agent = message->sender.node && kind_presses(message->kind);
+    bool passed = message->marks & MARK_PASSED; // then its sender isn't who sends it now
+    uint32_t sender = passed ? UINT32_MAX : message->sender.slot;
+    bool from_agent = (message->sender.node || passed) && kind_presses(message->kind);
     if (worker && from_agent && worker->pool.grown) {
         worker->pool.grown = false;
-        if (to.slot != message->sender.slot)
+        if (to.slot != sender)
             pressure_mark(worker, target); // before the push: see pressure.h
     }
     if (message->kind <= MESSAGE_REQUEST && u64_load(&target->life) & LIFE_COUNTED) {
@@ -268,7 +270,6 @@ int message_push(soma_system *system, struct worker *worker, soma_ref to, struct
             return error;
     }
     message->generation = to.generation;
-    uint32_t sender = message->sender.slot;
     if (!worker)
         outside_mark(system, target, message);
     else if (from_agent)

@@ -66,6 +66,9 @@ static int message_deliver(struct worker *worker, soma_agent *agent, struct mess
         return agent->dispatch->ready(agent, agent->state);
     case MESSAGE_WAKE:
         return 0;
+    case MESSAGE_CAUGHT_UP:
+        pressure_end(worker, agent);
+        return 0;
     case MESSAGE_REVIVED:
         keep_reached(agent, message);
         return 0;
@@ -267,7 +270,7 @@ static inline __attribute__((always_inline)) void turn_run(struct worker *worker
         const struct message *following = ptr_load(&message->next);
         __builtin_prefetch(following); // it may come from another core: fetch it while we handle this
         if (!following && __builtin_expect(u32_load(&agent->pressure), 0))
-            pressure_end(worker, agent); // it has caught up; not later, as it may send to itself for ever
+            pressure_end(worker, agent); // it has caught up
         bool plain = life == life_of(message->generation) && message->kind == MESSAGE_PLAIN;
         worker->current = message;
         if (watched)
@@ -295,8 +298,9 @@ static inline __attribute__((always_inline)) void turn_run(struct worker *worker
         message = next;
         if (--worker->budget <= 0) {
             ptr_store(&agent->mailbox.tail, message);
-            if (handled >= worker->system->options.batch && life_runs(u64_load(&agent->life)))
-                u32_store(&agent->pressure, PRESSURE_OVERLOADED); // release: senders look after their push
+            bool whole = handled >= worker->system->options.batch;
+            if ((whole || u32_load(&agent->pressure)) && life_runs(u64_load(&agent->life)))
+                pressure_begin(worker, agent);
             worker_schedule_last(worker, agent);
             break;
         }
