@@ -69,6 +69,12 @@ static bool is_pool(const struct supervisor *my)
     return my->spec->strategy == SOMA_POOL;
 }
 
+/* Does nobody else care when a child ends? */
+static bool one_alone(const struct supervisor *my)
+{
+    return is_pool(my) || my->spec->strategy == SOMA_ONE_FOR_ONE;
+}
+
 static const char *name_of(const struct child *child)
 {
     return child->spec->name ? child->spec->name : child->spec->behavior->name;
@@ -313,18 +319,21 @@ static void child_forget(soma_agent *self, struct supervisor *my, struct child *
     place_clear(my, child);
 }
 
-/* After a clearing: in their order, all that are to be there. */
+/* After a clearing: in their order, all that are to be there. If one can't be, those behind wait for its next try. */
 static int start_again(soma_agent *self, struct supervisor *my)
 {
     my->phase = WATCHES;
-    for (uint32_t i = my->first; i < my->count && my->phase == WATCHES; i++) {
+    for (uint32_t i = my->first; i < my->count; i++) {
         struct child *child = &my->children[i];
         if (child->state != DOWN)
             continue;
-        if (child->spec->restart == SOMA_TEMPORARY)
+        if (child->spec->restart == SOMA_TEMPORARY) {
             child_forget(self, my, child);
-        else if (child_revive(self, my, child) < 0)
-            return SOMA_ENOMEM;
+            continue;
+        }
+        int error = child_revive(self, my, child);
+        if (error < 0 || child->state == DOWN)
+            return error;
     }
     return 0;
 }
@@ -338,7 +347,7 @@ static int on_retry(soma_agent *self, struct supervisor *my, const struct soma_s
         my->first = m->index < my->first ? m->index : my->first;
         return 0;
     }
-    if (is_pool(my) || my->spec->strategy == SOMA_ONE_FOR_ONE)
+    if (one_alone(my))
         return child_revive(self, my, child);
     my->phase = CLEARS;
     my->last = my->count;
@@ -431,7 +440,10 @@ static int on_stop_child(soma_agent *self, struct supervisor *my, const struct s
     if (child->state == DOWN) {
         child_forget(self, my, child);
         soma_reply(self, soma_stopped);
-        return 0;
+        if (my->phase != WATCHES || one_alone(my))
+            return 0;
+        my->first = i; // who waits for it does so no longer
+        return start_again(self, my);
     }
     child->promise = soma_reply_later(self);
     if (child->promise < 0)
