@@ -27,7 +27,7 @@ static void write_text(const char *text)
 
 static void guard_handle(int number, siginfo_t *info, void *context)
 {
-    (void)info, (void)context;
+    (void)context;
     const struct worker *worker = worker_here();
     size_t i = 0;
     while (i < SIGNALS - 1 && numbers[i] != number)
@@ -39,7 +39,7 @@ static void guard_handle(int number, siginfo_t *info, void *context)
         lookout_report(worker->lookout);
     }
     sigaction(number, &before[i], NULL); // and again: a fault by itself, as the same instruction follows
-    if (number == SIGABRT)
+    if (info->si_code <= 0)              // sent, as by raise() or abort()
         raise(number);
 }
 

@@ -101,7 +101,7 @@ static void test_unwatched(void **state)
 
 /* ---- crashes: this program runs itself to have one ---- */
 
-enum { SEGV, ABORT, OVERFLOW, OUTSIDE, CRASHES };
+enum { SEGV, ABORT, OVERFLOW, RAISED, OUTSIDE, CRASHES };
 
 static volatile int *const nowhere = (volatile int *)4096; // in the pages that no process has
 static volatile int depth;
@@ -121,6 +121,10 @@ static int on_crash(soma_agent *self, void *state, const struct crash *m)
         *nowhere = 1;
     if (m->how == ABORT)
         abort();
+    if (m->how == RAISED) { // not by an instruction that would come again
+        raise(SIGFPE);
+        _exit(3);
+    }
     return overflow(1);
 }
 
@@ -145,7 +149,7 @@ static int crash_now(int how)
 static void test_crashes(void **state)
 {
     (void)state;
-    static const char *const signals[] = {"SIGSEGV", "SIGABRT", "SIGSEGV"};
+    static const char *const signals[] = {"SIGSEGV", "SIGABRT", "SIGSEGV", "SIGFPE"};
     for (int how = 0; how < CRASHES; how++) {
         char path[512] = {0}, command[600], output[16384];
         assert_true(readlink("/proc/self/exe", path, sizeof(path) - 1) > 0);
