@@ -206,15 +206,24 @@ static void left_log(soma_system *system, const struct left *left)
                      left->agent.generation, left->messages, state);
 }
 
+/* Who was told to shut down, or was to be, and lives: a supervisor, and the child that it waits for. */
+static void loiterers_log(soma_system *system)
+{
+    uint32_t used = u32_load(&system->slots.used);
+    for (uint32_t i = 0; i < used; i++) {
+        const soma_agent *agent = &system->slots.base[i];
+        uint64_t life = u64_load(&agent->life);
+        if (life_runs(life) && agent->extension && (agent->extension->leaving || agent->extension->told))
+            soma_log_warning(system, "closing: '%s' %u.%u had not shut down", agent->dispatch->behavior->name, i,
+                             life_generation(life));
+    }
+}
+
 static void leftover_log(soma_system *system)
 {
     struct leftover leftover = {0};
     leftover_find(system, &leftover);
-    for (uint32_t i = 0; i < system->told.count; i++)
-        if (is_alive(system, system->told.refs[i]))
-            soma_log_warning(system, "closing: '%s' %u.%u had not shut down",
-                             system->slots.base[system->told.refs[i].slot].dispatch->behavior->name,
-                             system->told.refs[i].slot, system->told.refs[i].generation);
+    loiterers_log(system);
     for (uint32_t i = 0; i < leftover.count; i++)
         left_log(system, &leftover.most[i]);
     soma_log_warning(system, "closing: %u ms were not enough: %llu messages of %u agents were left",

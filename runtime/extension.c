@@ -31,6 +31,7 @@ void extension_reset(soma_agent *agent)
     extension->failure = NULL;
     extension->data = NULL;
     extension->traps = false;
+    extension->leaving = false;
 }
 
 void extension_free(soma_agent *agent)

@@ -38,6 +38,7 @@ struct extension {
     uint16_t wheel;          /* + 1: where all its timers are, so that equal ones fire in order; 0 before the first */
     bool told;               /* it is to hear that the system closes */
     bool traps;              /* exits of linked agents come as messages */
+    bool leaving;            /* it was told to shut down, and does so in its own time */
     struct message *watches; /* who is told of its end, see monitor.h */
     struct failure *failure;
     struct message *keeper; /* the watch of who keeps it, see keep.h */

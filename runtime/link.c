@@ -233,8 +233,10 @@ static int shutdown_deliver(struct worker *worker, soma_agent *agent, struct mes
     if (keep_outlived(agent, message))
         return 0;
     const struct soma_exited exited = {.agent = message->sender, .reason = SOMA_ESHUTDOWN};
-    if (agent->extension && agent->extension->traps)
+    if (agent->extension && agent->extension->traps) {
+        agent->extension->leaving = true;
         return message_handle(worker, agent, message, &exited);
+    }
     soma_agent_exit(agent, SOMA_ESHUTDOWN);
     return 0;
 }

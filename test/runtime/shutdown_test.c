@@ -461,13 +461,14 @@ static void test_trees_end_in_order(void **state)
 }
 
 struct said {
-    bool shutdown, mail, muted, sum;
+    bool shutdown, child, mail, muted, sum;
 };
 
 static void telling_sink(void *context, const soma_log_record *record)
 {
     struct said *told = context;
     told->shutdown |= strstr(record->text, "closing: 'stubborn' 0.1 had not shut down") != NULL;
+    told->child |= strstr(record->text, "closing: 'stubborn' 1.1 had not shut down") != NULL;
     told->mail |= strstr(record->text, "closing: 'slow' ") != NULL;
     told->muted |= strstr(record->text, "it waited for 'slow' ") != NULL;
     told->sum |= strstr(record->text, "closing: 1 ms were not enough: ") != NULL;
@@ -480,14 +481,25 @@ static int stubborn_init(soma_agent *self, void *state, const void *arg)
     return soma_shutdown_on_close(self);
 }
 
+static atomic_bool refused;
+
 static int on_exited(soma_agent *self, void *state, const struct soma_exited *m)
 {
     (void)self, (void)state, (void)m;
+    atomic_store(&refused, true);
     return 0;
 }
 
 static const soma_behavior stubborn = {
     .name = "stubborn", .init = stubborn_init, .handlers = SOMA_HANDLERS(SOMA_ON(soma_exited, on_exited))};
+
+static int stubborn_child_init(soma_agent *self, void *state, const void *arg)
+{
+    (void)state, (void)arg;
+    return soma_trap_exits(self, true);
+}
+
+static const soma_behavior stubborn_child = {.name = "stubborn", .init = stubborn_child_init, .base = &stubborn};
 
 /* A late closing says who was left, in which state, with how much mail. */
 static void test_late_closing_tells(void **state)
@@ -509,6 +521,26 @@ static void test_late_closing_tells(void **state)
     assert_int_equal(soma_system_close(&system), SOMA_ETIMEOUT);
     pthread_join(opener, NULL);
     assert_true(told.mail && told.muted && told.sum);
+}
+
+/* Not only the supervisor, which waits, but who keeps it waiting. */
+static void test_late_closing_tells_of_children(void **state)
+{
+    (void)state;
+    static const soma_child child = {.behavior = &stubborn_child, .shutdown = SOMA_NEVER};
+    static const soma_supervision spec = {.children = &child, .count = 1};
+    struct said told = {0};
+    soma_system *system;
+    soma_ref ref;
+    const soma_options options = {.workers = 1, .drain_ms = 1, .log_sink = telling_sink, .log_context = &told};
+    assert_int_equal(soma_system_open(&system, &options), 0);
+    assert_int_equal(soma_spawn(system, &soma_supervisor, &spec, &ref), 0);
+    atomic_store(&refused, false);
+    assert_int_equal(soma_shutdown(system, ref), 0);
+    while (!atomic_load(&refused))
+        sched_yield();
+    assert_int_equal(soma_system_close(&system), SOMA_ETIMEOUT);
+    assert_true(told.child && told.sum);
 }
 
 static atomic_uint items;
@@ -556,6 +588,7 @@ int main(void)
         cmocka_unit_test(test_cancel_ends_batches),
         cmocka_unit_test(test_trees_end_in_order),
         cmocka_unit_test(test_late_closing_tells),
+        cmocka_unit_test(test_late_closing_tells_of_children),
         cmocka_unit_test(test_drain_waits_for_the_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
