@@ -7,10 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Of `size` bytes in all, of which the caller adopts what is not in its block. */
 static soma_body *body_alloc(const soma_type *type, size_t size, bool adopted)
 {
-    soma_body *body = malloc(sizeof(*body) + size);
+    soma_body *body = malloc(sizeof(*body) + (adopted ? type->size : size));
     if (body) {
+        body->size = size;
         u32_store(&body->references, 1);
         body->type = type;
         body->adopted = adopted;
@@ -41,9 +43,11 @@ int soma_body_move(soma_body **body, const soma_type *type, void *message)
     if (!body)
         return SOMA_EINVAL;
     *body = NULL;
-    if (!type || !message)
-        return SOMA_EINVAL;
-    *body = body_alloc(type, type->size, true);
+    size_t size;
+    int error = type && message ? type_flat_size(type, message, &size) : SOMA_EINVAL;
+    if (error)
+        return error;
+    *body = body_alloc(type, size, true);
     if (!*body)
         return SOMA_ENOMEM;
     memcpy((*body)->words, message, type->size);
@@ -79,9 +83,12 @@ const void *soma_body_message(const soma_body *body)
 
 static int body_send(soma_system *system, struct worker *worker, soma_ref from, soma_ref to, soma_body *body)
 {
-    struct message *message = message_new(worker, MESSAGE_SHARED, sizeof(uint64_t));
+    struct message *message = message_new(worker, MESSAGE_SHARED, 2 * sizeof(uint64_t));
     if (!message)
         return SOMA_ENOMEM;
+    if (worker && u32_load(&body->references) == 1) // the caller's: it is new, and not only passed on
+        pool_outgrow(&worker->pool, body->size);
+    message->body[1] = body->size;
     message->type = body->type;
     message->sender = from;
     message->body[0] = (uintptr_t)soma_body_share(body);

@@ -11,7 +11,7 @@
 
 enum message_kind {
     MESSAGE_PLAIN,     /* the message */
-    MESSAGE_SHARED,    /* a pointer to a soma_body */
+    MESSAGE_SHARED,    /* a pointer to a soma_body, and its size */
     MESSAGE_REQUEST,   /* the requester's handle, then the message; room for two words at least */
     MESSAGE_REPLY,     /* the requester's handle, then the message */
     MESSAGE_ERROR,     /* the requester's handle, then an error: a reply that failed */

@@ -3,7 +3,6 @@
 #include "runtime/pressure.h"
 #include "runtime/send.h"
 #include "runtime/thread.h"
-#include <malloc.h>
 #include <soma/error.h>
 
 #define OUTSIDE_MANY                                                                                                   \
@@ -63,7 +62,7 @@ void outside_mark(soma_system *system, soma_agent *target, struct message *messa
     if (message->kind > MESSAGE_SHARED || message->class != POOL_HEAP)
         return;
     message->marks |= MARK_OUTSIDE;
-    uint64_t size = malloc_usable_size(message), sent = u64_add(&system->outside_sent, size);
+    uint64_t size = message_bytes(message), sent = u64_add(&system->outside_sent, size);
     if (sent / OUTSIDE_LOOK != (sent + size) / OUTSIDE_LOOK)
         u32_store(&system->outside_many, outside_waiting(system) > OUTSIDE_MANY);
     if (!u32_load(&system->outside_many) || system_on_worker(system))

@@ -47,7 +47,8 @@ struct pool_list {
 /* One worker's pool: only its thread touches it. */
 struct pool {
     struct pool_depot *depot;
-    bool grown; /* a slab was made since this was last cleared: more is in use than ever before */
+    bool grown;     /* a slab was made since this was last cleared: more is in use than ever before */
+    size_t outgrew; /* bytes made on the heap since they last counted as a slab */
     struct pool_list lists[POOL_CLASSES];
 };
 
@@ -67,6 +68,18 @@ static inline uint8_t pool_class(size_t size)
 static inline size_t pool_class_size(uint8_t class)
 {
     return class < 4 ? POOL_STEP * (class + 1u) : POOL_STEP << (class - 1);
+}
+
+/* What is too large for the pool is counted all the same: so many bytes are as much as a slab. */
+#define POOL_OUTGREW ((size_t)1 << 20)
+
+static inline void pool_outgrow(struct pool *pool, size_t size)
+{
+    pool->outgrew += size;
+    if (pool->outgrew < POOL_OUTGREW)
+        return;
+    pool->outgrew = 0;
+    pool->grown = true;
 }
 
 /* Slow halves of the two below. */

@@ -323,9 +323,10 @@ static int message_copy(struct worker *worker, const struct message *message, st
                              message->type, message_body(message), copy);
     if (message->kind != MESSAGE_SHARED)
         return SOMA_ESTATE;
-    *copy = message_new(worker, MESSAGE_SHARED, sizeof(uint64_t));
+    *copy = message_new(worker, MESSAGE_SHARED, 2 * sizeof(uint64_t));
     if (!*copy)
         return SOMA_ENOMEM;
+    (*copy)->body[1] = message->body[1];
     (*copy)->type = message->type;
     (*copy)->body[0] = (uintptr_t)soma_body_share((soma_body *)(uintptr_t)message->body[0]);
     return 0;

@@ -38,11 +38,19 @@ static inline void body_copy(uint64_t *to, const void *body, size_t size)
     }
 }
 
+/* For a thread outside, or too large for the pool. */
+static struct message *heap_take(struct worker *worker, size_t size)
+{
+    if (worker)
+        pool_outgrow(&worker->pool, size);
+    return malloc(size);
+}
+
 static inline struct message *block_new(struct worker *worker, enum message_kind kind, size_t size)
 {
     size_t total = sizeof(struct message) + size;
     uint8_t class = !worker ? POOL_HEAP : __builtin_expect(total <= 64, 1) ? 1 : pool_class(total);
-    struct message *message = class == POOL_HEAP ? malloc(total) : pool_take(&worker->pool, class);
+    struct message *message = class == POOL_HEAP ? heap_take(worker, total) : pool_take(&worker->pool, class);
     if (__builtin_expect(message != NULL, 1)) {
         message->class = class;
         message->kind = (uint8_t)kind;

@@ -22,6 +22,7 @@ struct soma_body {
     shared_u32 references;
     const soma_type *type;
     bool adopted; /* its strings and arrays are heap blocks of their own */
+    size_t size;  /* with them */
     uint64_t words[];
 };
 
@@ -32,12 +33,19 @@ struct message *message_new(struct worker *worker, enum message_kind kind, size_
 int message_build(struct worker *worker, enum message_kind kind, uint64_t word, const soma_type *type, const void *body,
                   struct message **result);
 
+/* What a message takes: its block, and a shared body's size, which is its second word, as if it were its own. */
+static inline uint64_t message_bytes(struct message *message)
+{
+    uint64_t block = message->class == POOL_HEAP ? malloc_usable_size(message) : pool_class_size(message->class);
+    return message->kind == MESSAGE_SHARED ? block + message->body[1] : block;
+}
+
 /* Frees the block alone. */
 static inline void message_free(struct worker *worker, struct message *message)
 {
     if (__builtin_expect(message->class == POOL_HEAP, 0)) {
         if (message->marks & MARK_OUTSIDE && worker)
-            counter_add(&worker->counters.outside_done, malloc_usable_size(message));
+            counter_add(&worker->counters.outside_done, message_bytes(message));
         free(message);
     } else
         pool_give(&worker->pool, message->class, message);

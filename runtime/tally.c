@@ -1,15 +1,7 @@
 /* Counting mail; see tally.h. */
 #include "runtime/tally.h"
-#include "runtime/pool.h"
 #include "runtime/send.h"
-#include <malloc.h>
 #include <soma/error.h>
-
-/* Of the block; a shared body is not this message's alone. */
-static uint64_t message_bytes(struct message *message)
-{
-    return message->class == POOL_HEAP ? malloc_usable_size(message) : pool_class_size(message->class);
-}
 
 bool tally_begin(struct tally *tally, const soma_behavior *behavior, bool watched)
 {

@@ -47,7 +47,7 @@ typedef enum soma_policy {
 /**
  * How much mail may wait for an agent; 0 is any amount. Messages and requests count; answers, timers, posted functions
  * and word of ends don't, and are never turned away. Bytes are those of the messages' blocks, some 40 more than the
- * message; the first always fits.
+ * message, and of bodies (soma/body.h), whoever else holds them; the first always fits.
  */
 typedef struct soma_limit {
     uint32_t messages;  /**< at most so many */

@@ -36,7 +36,7 @@ SOMA_API int soma_body_copy(soma_body **body, const soma_type *type, const void 
  * @param body gets it, with one reference for the caller; NULL on error
  * @param type the message's type
  * @param message the message; zeroed on success, unchanged on error
- * @return 0, SOMA_EINVAL (NULL), SOMA_ENOMEM. Any thread.
+ * @return as soma_body_copy()
  */
 SOMA_API int soma_body_move(soma_body **body, const soma_type *type, void *message);
 

@@ -191,6 +191,28 @@ static int post_nothing(soma_agent *self, void *state, void *arg)
     return 0;
 }
 
+/* A body counts as a message of its size would. */
+static void test_bytes_of_bodies(void **state)
+{
+    (void)state;
+    static const uint8_t data[3000];
+    soma_system *system = open_driven();
+    soma_ref ref;
+    soma_body *body;
+    assert_int_equal(soma_spawn(system, &bytes, NULL, &ref), 0);
+    assert_int_equal(soma_body_new(&body, blob, .n = 1, .data = {data, sizeof(data)}), 0);
+    for (uint32_t round = 0; round < 3; round++) {
+        got[0] = 0;
+        assert_int_equal(soma_send_body(system, ref, body), 0);
+        assert_int_equal(soma_send_body(system, ref, body), SOMA_EAGAIN);
+        run_all(system);
+        assert_string_equal(got, "1");
+    }
+    soma_body_close(&body);
+    assert_int_equal(u64_load(&tally_of(&system->slots, ref.slot)->bytes), 0);
+    assert_int_equal(soma_system_close(&system), 0);
+}
+
 static void test_requests_and_signals(void **state)
 {
     (void)state;
@@ -426,13 +448,10 @@ static void test_outside_many(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_policies),
-        cmocka_unit_test(test_bytes),
-        cmocka_unit_test(test_requests_and_signals),
-        cmocka_unit_test(test_backlog),
-        cmocka_unit_test(test_circles),
-        cmocka_unit_test(test_outside_waits),
-        cmocka_unit_test(test_outside_not_sent),
+        cmocka_unit_test(test_policies),        cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_bytes_of_bodies), cmocka_unit_test(test_requests_and_signals),
+        cmocka_unit_test(test_backlog),         cmocka_unit_test(test_circles),
+        cmocka_unit_test(test_outside_waits),   cmocka_unit_test(test_outside_not_sent),
         cmocka_unit_test(test_outside_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

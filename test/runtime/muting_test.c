@@ -7,6 +7,9 @@
 
 SOMA_MESSAGE(token, (u64, n))
 SOMA_MESSAGE(go, (ref, to))
+SOMA_MESSAGE(heavy, (bytes, data))
+SOMA_MESSAGE(go_heavy, (ref, to))
+SOMA_MESSAGE(go_body, (ref, to))
 
 /* ---- a system in one thread: the test says who runs ---- */
 
@@ -84,6 +87,36 @@ static int on_go(soma_agent *self, void *state, const struct go *m)
     return soma_send(self, m->to, token, .n = 0);
 }
 
+static uint8_t megabytes[2u << 20];
+static soma_body *shared;
+
+static int on_heavy(soma_agent *self, void *state, const struct heavy *m)
+{
+    (void)self, (void)state, (void)m;
+    return 0;
+}
+
+static int on_go_heavy(soma_agent *self, void *state, const struct go_heavy *m)
+{
+    (void)state;
+    return soma_send(self, m->to, heavy, .data = {megabytes, sizeof(megabytes)});
+}
+
+/* The one that is shared, or else a new one. */
+static int on_go_body(soma_agent *self, void *state, const struct go_body *m)
+{
+    (void)state;
+    soma_body *body = soma_body_share(shared);
+    if (!body)
+        assert_int_equal(soma_body_new(&body, heavy, .data = {megabytes, sizeof(megabytes)}), 0);
+    int error = soma_send_body(self, m->to, body);
+    soma_body_close(&body);
+    return error;
+}
+
+static const soma_behavior carrier = {
+    .name = "carrier", .handlers = SOMA_HANDLERS(SOMA_ON(go_heavy, on_go_heavy), SOMA_ON(go_body, on_go_body))};
+static const soma_behavior taker = {.name = "taker", .handlers = SOMA_HANDLERS(SOMA_ON(heavy, on_heavy))};
 static const soma_behavior restless = {.name = "restless",
                                        .handlers = SOMA_HANDLERS(SOMA_ON(token, on_token_again), SOMA_ON(go, on_go))};
 static const soma_behavior quiet = {.name = "quiet",
@@ -152,12 +185,37 @@ static void test_router_is_muted(void **state)
     waiting_count = 0;
 }
 
+/* A few large messages are as much as many small ones: who sends them need not wait for a batch to be slowed down. */
+static void test_large_messages(void **state)
+{
+    (void)state;
+    for (uint32_t how = 0; how < 3; how++) {
+        soma_ref receiver, sender;
+        assert_int_equal(soma_spawn(sys, &taker, NULL, &receiver), 0);
+        assert_int_equal(soma_spawn(sys, &carrier, NULL, &sender), 0);
+        assert_int_equal(soma_send(sys, receiver, heavy, .data = {NULL, 0}), 0); // so that it is not idle
+        if (how == 2)
+            assert_int_equal(soma_body_new(&shared, heavy, .data = {megabytes, sizeof(megabytes)}), 0);
+        if (how)
+            assert_int_equal(soma_send(sys, sender, go_body, .to = receiver), 0);
+        else
+            assert_int_equal(soma_send(sys, sender, go_heavy, .to = receiver), 0);
+        agent_turn(&sys->workers[0], &sys->slots.base[sender.slot], 100);
+        assert_int_equal(muted(), how < 2); // one that others hold as well takes no memory
+        agent_turn(&sys->workers[0], &sys->slots.base[receiver.slot], 100);
+        assert_int_equal(muted(), 0);
+        waiting_count = 0;
+        soma_body_close(&shared);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_restless_receiver, setup, teardown),
         cmocka_unit_test_setup_teardown(test_restless_sender_is_muted, setup, teardown),
         cmocka_unit_test_setup_teardown(test_router_is_muted, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_large_messages, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
