@@ -42,6 +42,7 @@ soma_ref request_asked(struct message *pending)
  * one where there is none.
  */
 #define CYCLE_MAX 64
+#define CYCLE_LOOK 16u
 
 static shared_u64 *waits_of(const soma_agent *agent)
 {
@@ -55,10 +56,23 @@ static uint64_t waits_pack(const soma_agent *agent, soma_ref to)
     return to.node == agent->worker->system->node ? (uint64_t)to.generation << 32 | to.slot : 0;
 }
 
+/* Another one whom it has asked, of the first among its pending; 0 if there is none. */
+static uint64_t waits_other(const soma_agent *agent)
+{
+    const struct extension *extension = agent->extension;
+    for (uint32_t i = 0; i < extension->capacity && i < CYCLE_LOOK; i++) {
+        struct message *message = extension->pending[i].message;
+        if (message && message->kind == MESSAGE_TIMEOUT)
+            return waits_pack(agent, waiting_of(timer_of(message))->to);
+    }
+    return 0;
+}
+
+/* After the request is no longer pending. */
 static void waits_end(soma_agent *agent, soma_ref to)
 {
     if (u64_load(waits_of(agent)) == waits_pack(agent, to))
-        u64_store(waits_of(agent), 0);
+        u64_store(waits_of(agent), waits_other(agent));
 }
 
 /* Does `to`, who did not answer in time, wait for the agent? Says so, then. */

@@ -343,6 +343,58 @@ static void test_circles(void **state)
     }
 }
 
+struct pair {
+    soma_ref next, other;
+};
+
+static int pair_init(soma_agent *self, void *state, const void *arg)
+{
+    (void)self;
+    *(struct pair *)state = *(const struct pair *)arg;
+    return 0;
+}
+
+static int on_go_pair(soma_agent *self, struct pair *my, const struct go *m)
+{
+    soma_request(self, m->to, 2 * SOMA_SECOND, SOMA_THEN(answer, on_answer, on_error), num, .n = 1);
+    return (int)soma_request(self, my->other, 2 * SOMA_SECOND, SOMA_THEN(answer, on_answer, on_error), num, .n = 1);
+}
+
+static int on_asked_keep(soma_agent *self, struct pair *my, const struct num *m)
+{
+    (void)my, (void)m;
+    return soma_reply_later(self) > 0 ? 0 : SOMA_ENOMEM;
+}
+
+static const soma_behavior asks_two = {.name = "asks two",
+                                       .state_size = sizeof(struct pair),
+                                       .init = pair_init,
+                                       .handlers = SOMA_HANDLERS(SOMA_ON(num, on_asked_keep), SOMA_ON(go, on_go_pair))};
+
+/* One in the circle has asked somebody else since, and has had that answer. */
+static void test_circle_beside_an_answer(void **state)
+{
+    (void)state;
+    soma_system *system = open_driven();
+    struct pair pair = {0};
+    soma_ref first, second;
+    answers = errors = 0;
+    got[0] = 0;
+    assert_int_equal(soma_spawn(system, &free_one, NULL, &pair.other), 0);
+    assert_int_equal(soma_spawn(system, &asks_two, &pair, &first), 0);
+    assert_int_equal(soma_spawn(system, &in_circle, NULL, &second), 0);
+    soma_send(system, second, go, .to = first);
+    soma_send(system, first, go, .to = second);
+    run_all(system);
+    assert_int_equal(answers, 1);
+    now_ns += SOMA_SECOND + SOMA_MS; // whom the first asked is tired of it before the first is
+    clock_fire(system, now_ns);
+    run_all(system);
+    assert_int_equal(errors, 1);
+    assert_int_equal(last_error, SOMA_EDEADLOCK);
+    assert_int_equal(soma_system_cancel(&system), 0);
+}
+
 /* ---- threads outside ---- */
 
 static atomic_bool gate_open;
@@ -448,10 +500,15 @@ static void test_outside_many(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_policies),        cmocka_unit_test(test_bytes),
-        cmocka_unit_test(test_bytes_of_bodies), cmocka_unit_test(test_requests_and_signals),
-        cmocka_unit_test(test_backlog),         cmocka_unit_test(test_circles),
-        cmocka_unit_test(test_outside_waits),   cmocka_unit_test(test_outside_not_sent),
+        cmocka_unit_test(test_policies),
+        cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_bytes_of_bodies),
+        cmocka_unit_test(test_requests_and_signals),
+        cmocka_unit_test(test_backlog),
+        cmocka_unit_test(test_circles),
+        cmocka_unit_test(test_circle_beside_an_answer),
+        cmocka_unit_test(test_outside_waits),
+        cmocka_unit_test(test_outside_not_sent),
         cmocka_unit_test(test_outside_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
