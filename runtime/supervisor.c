@@ -19,6 +19,7 @@ SOMA_MESSAGE(soma_supervisor_retry, (u32, index), (i64, kept))
 SOMA_MESSAGE(soma_supervisor_late, (u32, index), (i64, kept), (u32, restarts))
 
 #define INTENSITY 3u
+#define INTENSITY_MOST 1000000u
 #define PERIOD (5 * SOMA_SECOND)
 #define BACKOFF_MAX (30 * SOMA_SECOND)
 #define SHUTDOWN (5 * SOMA_SECOND)
@@ -136,6 +137,8 @@ static int child_start(soma_agent *self, struct supervisor *my, const soma_child
 
 static int spec_check(const soma_supervision *spec)
 {
+    if (spec && spec->intensity > INTENSITY_MOST)
+        return SOMA_ETOOBIG;
     if (!spec || spec->strategy < SOMA_ONE_FOR_ONE || spec->strategy > SOMA_POOL || (spec->count && !spec->children))
         return SOMA_EINVAL;
     uint32_t kinds = spec->strategy == SOMA_POOL ? 1 : spec->count;

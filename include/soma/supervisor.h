@@ -48,7 +48,8 @@ typedef struct soma_child {
 typedef struct soma_supervision {
     soma_strategy strategy; /**< who is restarted with whom */
     uint32_t intensity;     /**< so many restarts in a period are fine; at one more all children are stopped, and the
-                                 supervisor fails with SOMA_ERESTARTS, for its own supervisor to judge; 0: 3 */
+                                 supervisor fails with SOMA_ERESTARTS, for its own supervisor to judge; 0: 3; at most
+                                 1,000,000 */
     uint64_t period;        /**< nanoseconds; 0: 5 seconds */
     uint64_t backoff;       /**< wait so long before a child's first restart, doubled for each further one until it has
                                  lived for a period; 0: restart at once */
@@ -59,7 +60,8 @@ typedef struct soma_supervision {
 
 /**
  * The behavior of supervisors. Its init, and so soma_spawn(), fails with the error of the first child that can't be
- * started, or with SOMA_EINVAL (NULL, a child without behavior, a pool without kind) or SOMA_ENOMEM.
+ * started, or with SOMA_EINVAL (NULL, a child without behavior, a pool without kind), SOMA_ETOOBIG (intensity) or
+ * SOMA_ENOMEM.
  *
  * It ends, with its children in reverse order and each in bounded time (a pool's all at once), when soma_shutdown()
  * tells it to. Killed, or by an error of its own, it kills them.

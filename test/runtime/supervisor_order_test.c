@@ -201,9 +201,23 @@ static void test_stopped_meanwhile(void **state)
     assert_int_equal(soma_system_close(&system_now_open), 0);
 }
 
+/* It keeps so many times, so "any number" must be a number. */
+static void test_intensity_too_big(void **state)
+{
+    (void)state;
+    soma_ref top;
+    soma_supervision spec = {.intensity = UINT32_MAX};
+    open_failing(&(soma_supervision){.children = three, .count = 3, .backoff = SOMA_SECOND}, &top, &top);
+    assert_int_equal(soma_spawn(system_now_open, &soma_supervisor, &spec, NULL), SOMA_ETOOBIG);
+    spec.intensity = 1000000;
+    assert_int_equal(soma_spawn(system_now_open, &soma_supervisor, &spec, NULL), 0);
+    assert_int_equal(soma_system_close(&system_now_open), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_rest_for_one), cmocka_unit_test(test_one_for_all),
-                                       cmocka_unit_test(test_stopped_meanwhile)};
+                                       cmocka_unit_test(test_stopped_meanwhile),
+                                       cmocka_unit_test(test_intensity_too_big)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
