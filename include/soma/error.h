@@ -17,7 +17,7 @@
     X(ECLOSED, 5, "the system is closing")                                                                             \
     X(EEXIST, 6, "the name is taken")                                                                                  \
     X(ENOENT, 7, "there is no such thing")                                                                             \
-    X(ETIMEOUT, 8, "no answer came in time")                                                                           \
+    X(ETIMEOUT, 8, "it was not done in time")                                                                          \
     X(EFORMAT, 9, "the bytes are malformed or truncated")                                                              \
     X(ETOOBIG, 10, "a length is over its limit")                                                                       \
     X(ETYPE, 11, "a value or message is of another type than expected")                                                \
