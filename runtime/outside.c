@@ -48,8 +48,9 @@ static soma_agent *gate_of(soma_system *system, soma_ref to)
 
 int outside_enter(soma_system *system, soma_ref to, bool waits)
 {
-    soma_agent *target = to.node == system->node ? target_find(system, to) : gate_of(system, to);
-    if (!target || !u32_load(&target->pressure) || system_on_worker(system))
+    const soma_agent *target = to.node == system->node ? target_find(system, to) : gate_of(system, to);
+    // No handler waits, not even one of another system: that of two, each could wait for the other.
+    if (!target || !u32_load(&target->pressure) || worker_here() || system_on_worker(system))
         return 0;
     if (!waits)
         return SOMA_EAGAIN;
@@ -65,11 +66,11 @@ void outside_mark(soma_system *system, soma_agent *target, struct message *messa
     uint64_t size = message_bytes(message), sent = u64_add(&system->outside_sent, size);
     if (sent / OUTSIDE_LOOK != (sent + size) / OUTSIDE_LOOK)
         u32_store(&system->outside_many, outside_waiting(system) > OUTSIDE_MANY);
-    if (!u32_load(&system->outside_many) || system_on_worker(system))
-        return;
-    struct worker guest;
-    worker_guest(&guest, system);
-    pressure_mark(&guest, target);
+    if (u32_load(&system->outside_many) && !worker_here()) {
+        struct worker guest;
+        worker_guest(&guest, system);
+        pressure_mark(&guest, target);
+    }
 }
 
 void outside_release(soma_system *system)

@@ -9,11 +9,12 @@
 #include "runtime/message.h"
 #include "runtime/system.h"
 
-/* Before a send by a thread that may be outside. Waits, or SOMA_EAGAIN if it is not to; 0 for the system's own threads.
- */
+/* Before a send by a thread that may be outside. Waits, or SOMA_EAGAIN if it is not to; 0 for the system's own threads
+ * and for all that run handlers. */
 int outside_enter(soma_system *system, soma_ref to, bool waits);
 
-/* Counts a message that is about to be pushed from outside; if many wait, marks its receiver, which must run for it. */
+/* Counts a message from outside that is pushed next: a receiver that is marked for it must run for it, which ends the
+ * mark; see pressure.h. */
 void outside_mark(soma_system *system, soma_agent *target, struct message *message);
 
 /* Lets go who waits: the system closes, or an agent's pressure has ended (its fence is the caller's). */

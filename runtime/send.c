@@ -266,16 +266,16 @@ int message_push(soma_system *system, struct worker *worker, soma_ref to, struct
     bool passed = message->marks & MARK_PASSED; // then its sender isn't who sends it now
     uint32_t sender = passed ? UINT32_MAX : message->sender.slot;
     bool from_agent = (message->sender.node || passed) && kind_presses(message->kind);
-    if (worker && from_agent && worker->pool.grown) {
-        worker->pool.grown = false;
-        if (to.slot != sender)
-            pressure_mark(worker, target); // before the push: see pressure.h
-    }
     if (message->kind <= MESSAGE_REQUEST && u64_load(&target->life) & LIFE_COUNTED) {
         bool pushed;
         int error = limit_enter(system, worker, to, message, &pushed);
         if (!pushed)
             return error;
+    }
+    if (worker && from_agent && worker->pool.grown) {
+        worker->pool.grown = false;
+        if (to.slot != sender)
+            pressure_mark(worker, target); // just before the push: see pressure.h
     }
     message->generation = to.generation;
     if (!worker)

@@ -497,6 +497,71 @@ static void test_outside_many(void **state)
     assert_int_equal(atomic_load(&handled), 4 * test_load(50000));
 }
 
+/* A mark that no push followed would never go: the next to send from outside would wait for ever. */
+static void test_outside_failed_send(void **state)
+{
+    (void)state;
+    soma_system *system;
+    soma_ref to;
+    atomic_store(&gate_open, true);
+    assert_int_equal(soma_system_open(&system, &(soma_options){.workers = 1}), 0);
+    assert_int_equal(soma_spawn(system, &slow, NULL, &to), 0);
+    u32_store(&system->outside_many, 1);
+    assert_int_equal(soma_send(system, to, blob, .data = {NULL, 1}), SOMA_EINVAL);
+    assert_int_equal(soma_try_send(system, to, num, .n = 1), 0);
+    assert_int_equal(soma_system_close(&system), 0);
+}
+
+static atomic_int crossed; /* what the send to the other system gave; 1 before */
+
+static int on_num_cross(soma_agent *self, const struct feeder *my, const struct num *m)
+{
+    (void)self;
+    atomic_store(&crossed, soma_send(my->system, my->to, num, .n = m->n));
+    return 0;
+}
+
+static int cross_init(soma_agent *self, void *state, const void *other)
+{
+    (void)self;
+    struct feeder *my = state;
+    my->system = ((const struct feeder *)other)->system;
+    my->to = ((const struct feeder *)other)->to;
+    return 0;
+}
+
+static const soma_behavior cross = {.name = "cross",
+                                    .state_size = sizeof(struct feeder),
+                                    .init = cross_init,
+                                    .handlers = SOMA_HANDLERS(SOMA_ON(num, on_num_cross))};
+
+/* A handler waits for no agent of another system either: that one might wait for an agent of this. */
+static void test_handler_of_another_system(void **state)
+{
+    (void)state;
+    struct feeder feeder = {.count = 200000};
+    soma_system *system;
+    soma_ref from;
+    pthread_t thread;
+    atomic_store(&gate_open, false);
+    atomic_store(&handled, 0);
+    atomic_store(&crossed, 1);
+    assert_int_equal(soma_system_open(&feeder.system, &(soma_options){.workers = 1}), 0);
+    assert_int_equal(soma_spawn(feeder.system, &slow, NULL, &feeder.to), 0);
+    assert_int_equal(pthread_create(&thread, NULL, feeder_main, &feeder), 0);
+    while (!u32_load(&feeder.system->outside_waiters))
+        sched_yield();
+    assert_int_equal(soma_system_open(&system, &(soma_options){.workers = 1}), 0);
+    assert_int_equal(soma_spawn(system, &cross, &feeder, &from), 0);
+    assert_int_equal(soma_send(system, from, num, .n = 1), 0);
+    assert_int_equal(soma_system_close(&system), 0); // waits for the handler, as the other system's gate is shut
+    assert_int_equal(atomic_load(&crossed), 0);
+    atomic_store(&gate_open, true);
+    pthread_join(thread, NULL);
+    assert_int_equal(soma_system_close(&feeder.system), 0);
+    assert_int_equal(atomic_load(&handled), feeder.count + 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -510,6 +575,8 @@ int main(void)
         cmocka_unit_test(test_outside_waits),
         cmocka_unit_test(test_outside_not_sent),
         cmocka_unit_test(test_outside_many),
+        cmocka_unit_test(test_outside_failed_send),
+        cmocka_unit_test(test_handler_of_another_system),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
