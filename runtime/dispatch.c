@@ -6,19 +6,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ROWS_MAX 256 /* handlers of a behavior and its bases: what bounds a base that leads back to itself */
+#define ROWS_MAX 256  /* handlers of a behavior and its bases */
+#define BASES_MAX 256 /* in a row: who has more leads back to itself */
 
-/* Counts the rows of a behavior and its bases; SOMA_EINVAL if there are too many or a base is in a cycle. */
+/* Counts the rows of a behavior and its bases. SOMA_EINVAL if a base leads back to itself, SOMA_ETOOBIG. */
 static int rows_count(const soma_behavior *behavior, uint32_t *count)
 {
     uint32_t depth = 0;
+    for (const soma_behavior *b = behavior; b; b = b->base)
+        if (++depth > BASES_MAX)
+            return SOMA_EINVAL;
     *count = 0;
     for (; behavior; behavior = behavior->base) {
-        if (++depth > ROWS_MAX)
-            return SOMA_EINVAL;
-        for (const soma_handler *h = behavior->handlers; h && h->type; h++)
-            if (!h->fn || ++*count > ROWS_MAX)
+        for (const soma_handler *h = behavior->handlers; h && h->type; h++) {
+            if (!h->fn)
                 return SOMA_EINVAL;
+            if (++*count > ROWS_MAX)
+                return SOMA_ETOOBIG;
+        }
     }
     return 0;
 }

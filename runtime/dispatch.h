@@ -26,7 +26,8 @@ struct dispatch_table {
     struct dispatch *first;
 };
 
-/* The dispatch of a behavior, built if needed. Any thread. SOMA_EINVAL if malformed, SOMA_ENOMEM. */
+/* The dispatch of a behavior, built if needed. Any thread. SOMA_EINVAL if malformed, SOMA_ETOOBIG, SOMA_ENOMEM.
+ */
 int dispatch_get(struct dispatch_table *table, const soma_behavior *behavior, const struct dispatch **result);
 void dispatch_table_destroy(struct dispatch_table *table);
 

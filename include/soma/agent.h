@@ -147,10 +147,10 @@ typedef struct soma_behavior {
 /**
  * Starts an agent: `soma_spawn(from, &behavior, arg, &ref)`. Its init runs within the call, on the caller's thread, so
  * `arg` needs to live only that long, and on return the agent takes messages.
- * @return 0, or SOMA_EINVAL (NULL behavior or nameless one, or one that extends itself), SOMA_ENOMEM, SOMA_ETOOBIG (a
- *         state over 4 GiB, over 256 handlers), SOMA_EFULL, SOMA_ETHREAD (a blocking one), SOMA_ECLOSED (the system
- *         closes; what agents spawn while it drains is welcome), or what init returned. `*ref` is the null ref on
- * error; `ref` may be NULL.
+ * @return 0, or SOMA_EINVAL (NULL behavior or nameless one, or one that extends itself, or a row without a function),
+ *         SOMA_ENOMEM, SOMA_ETOOBIG (a state over 4 GiB, over 256 handlers), SOMA_EFULL, SOMA_ETHREAD (a blocking one),
+ *         SOMA_ECLOSED (the system closes; what agents spawn while it drains is welcome), or what init returned. `*ref`
+ *         is the null ref on error; `ref` may be NULL.
  */
 #define soma_spawn(from, ...) SOMA_FROM_(from, spawn)((from), __VA_ARGS__)
 
@@ -207,8 +207,9 @@ SOMA_API void soma_agent_exit(soma_agent *self, int reason);
 /**
  * Swaps the handlers: from the next message on, `behavior`'s table, hooks and methods count, all but its init, which
  * does not run; the state stays as it is. Only the agent itself may call it.
- * @return 0, SOMA_EINVAL (NULL or nameless), SOMA_ETOOBIG (it needs a larger state than the agent has), SOMA_ESTATE (it
- *         is blocking, and the agent was not spawned as one, so has no thread to block), SOMA_ENOMEM
+ * @return 0, SOMA_EINVAL (NULL or nameless, or it extends itself), SOMA_ETOOBIG (it needs a larger state than the agent
+ *         has, or has over 256 handlers), SOMA_ESTATE (it is blocking, and the agent was not spawned as one, so has no
+ *         thread to block), SOMA_ENOMEM
  */
 SOMA_API int soma_become(soma_agent *self, const soma_behavior *behavior);
 

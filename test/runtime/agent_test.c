@@ -368,6 +368,19 @@ static void test_spawn_errors(void **state)
     assert_int_equal(soma_system_open(&system, &(soma_options){.workers = 1, .slots = 2}), 0);
     assert_int_equal(soma_spawn(system, NULL, NULL, &ref), SOMA_EINVAL);
     assert_int_equal(soma_spawn(system, &nameless, NULL, &ref), SOMA_EINVAL);
+    static soma_type types[257];
+    static soma_handler rows[258];
+    for (size_t i = 0; i < 257; i++) {
+        types[i] = add_type;
+        rows[i] = (soma_handler){&types[i], (soma_handler_fn *)(void (*)(void))failing_init, 0};
+    }
+    const soma_behavior many = {.name = "many", .handlers = rows}, most = {.name = "most", .handlers = rows + 1};
+    static soma_behavior circle = {.name = "circle", .base = &circle}, busy = {.name = "busy", .base = &busy};
+    busy.handlers = rows;
+    assert_int_equal(soma_spawn(system, &many, NULL, NULL), SOMA_ETOOBIG);
+    assert_int_equal(soma_spawn(system, &most, NULL, NULL), 0);
+    assert_int_equal(soma_spawn(system, &circle, NULL, NULL), SOMA_EINVAL);
+    assert_int_equal(soma_spawn(system, &busy, NULL, NULL), SOMA_EINVAL);
     for (int i = 0; i < 10; i++) { // a failed spawn gives its slot back, sooner or later
         int error;
         do
@@ -376,7 +389,7 @@ static void test_spawn_errors(void **state)
         assert_int_equal(error, SOMA_ETYPE);
         assert_true(soma_ref_is_null(ref));
     }
-    int spawned = 0;
+    int spawned = 1;
     while (spawned < 2)
         spawned += soma_spawn(system, &plain, NULL, NULL) == 0;
     assert_int_equal(soma_spawn(system, &plain, NULL, &ref), SOMA_EFULL);
