@@ -335,6 +335,9 @@ static int message_copy(struct worker *worker, const struct message *message, st
     if (message->kind == MESSAGE_PLAIN || message->kind == MESSAGE_REQUEST)
         return message_build(worker, message->kind, message->kind == MESSAGE_REQUEST ? message->body[0] : 0,
                              message->type, message_body(message), copy);
+    if (message->kind == MESSAGE_TIMER)
+        return message_build(worker, MESSAGE_PLAIN, 0, message->type, ((const struct timer *)message->body)->body,
+                             copy);
     if (message->kind != MESSAGE_SHARED)
         return SOMA_ESTATE;
     *copy = message_new(worker, MESSAGE_SHARED, 2 * sizeof(uint64_t));

@@ -16,6 +16,7 @@ SOMA_MESSAGE(silent)
 SOMA_MESSAGE(refuse, (i32, error))
 SOMA_MESSAGE(fall)
 SOMA_MESSAGE(pass_on, (ref, to), (u64, n))
+SOMA_MESSAGE(relay, (u64, n))
 SOMA_MESSAGE(unknown)
 SOMA_MESSAGE(twice)
 SOMA_MESSAGE(settle, (bool, fails))
@@ -107,6 +108,12 @@ static int on_pass(soma_agent *self, struct server *my, const struct pass_on *m)
     return error == SOMA_EGONE ? 0 : error;
 }
 
+/* To the last of a chain, which answers who asked the first. */
+static int on_relay(soma_agent *self, struct server *my, const struct relay *m)
+{
+    return soma_ref_is_null(my->next) ? soma_reply(self, answer, .n = m->n) : soma_forward(self, my->next);
+}
+
 static int on_twice(soma_agent *self, struct server *my, const struct twice *m)
 {
     (void)my;
@@ -148,11 +155,12 @@ static const soma_behavior server = {
     .name = "server",
     .state_size = sizeof(struct server),
     .init = server_init,
-    .handlers = SOMA_HANDLERS(SOMA_ON(ask, on_ask), SOMA_ON(ask_text, on_ask_text), SOMA_ON(misfit, on_misfit),
-                              SOMA_ON(keep, on_keep), SOMA_ON(how_many, on_how_many), SOMA_ON(let_go, on_let_go),
-                              SOMA_ON(silent, on_silent), SOMA_ON(refuse, on_refuse), SOMA_ON(fall, on_fall),
-                              SOMA_ON(pass_on, on_pass), SOMA_ON(twice, on_twice), SOMA_ON(settle, on_settle),
-                              SOMA_ON(ask_later, on_ask_later), SOMA_ON(blunder, on_blunder)),
+    .handlers =
+        SOMA_HANDLERS(SOMA_ON(ask, on_ask), SOMA_ON(ask_text, on_ask_text), SOMA_ON(misfit, on_misfit),
+                      SOMA_ON(keep, on_keep), SOMA_ON(how_many, on_how_many), SOMA_ON(let_go, on_let_go),
+                      SOMA_ON(silent, on_silent), SOMA_ON(refuse, on_refuse), SOMA_ON(fall, on_fall),
+                      SOMA_ON(pass_on, on_pass), SOMA_ON(relay, on_relay), SOMA_ON(twice, on_twice),
+                      SOMA_ON(settle, on_settle), SOMA_ON(ask_later, on_ask_later), SOMA_ON(blunder, on_blunder)),
 };
 
 static soma_system *open_system(void)
@@ -321,6 +329,9 @@ static void test_forward(void **state)
     assert_int_equal(reply.n, 3);
     assert_int_equal(CALL(system, first, pass_on, .to = last, .n = 3), SOMA_EGONE);
     assert_int_equal(CALL(system, broken, pass_on, .to = gone), SOMA_EGONE);
+    soma_ref longer = spawn_server(system, &first);
+    assert_int_equal(CALL(system, longer, relay, .n = 7), 0);
+    assert_int_equal(reply.n, 7);
     assert_int_equal(soma_system_close(&system), 0);
 }
 

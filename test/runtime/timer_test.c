@@ -155,6 +155,33 @@ static void test_end(void **state)
     assert_int_equal(ask_count(f).fired, 0);
 }
 
+static int on_beat_forward(soma_agent *self, soma_ref *to, const struct beat *m)
+{
+    (void)m;
+    return soma_forward(self, *to);
+}
+
+static int forwarder_init(soma_agent *self, void *state, const void *arg)
+{
+    *(soma_ref *)state = *(const soma_ref *)arg;
+    return (int)soma_after(self, 0, beat);
+}
+
+static const soma_behavior forwarder = {.name = "forwarder",
+                                        .state_size = sizeof(soma_ref),
+                                        .init = forwarder_init,
+                                        .handlers = SOMA_HANDLERS(SOMA_ON(beat, on_beat_forward))};
+
+/* A timer's message is passed on as one that the agent has sent itself. */
+static void test_forward(void **state)
+{
+    struct fixture *f = *state;
+    soma_ref ref;
+    assert_int_equal(soma_spawn(f->system, &forwarder, &f->sleeper, &ref), 0);
+    while (!ask_count(f).beats)
+        assert_int_equal(soma_backlog(f->system, ref, &(uint32_t){0}), 0); // it lives: nothing has failed
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -162,6 +189,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_periodic, setup, teardown),
         cmocka_unit_test_setup_teardown(test_misuse, setup, teardown),
         cmocka_unit_test_setup_teardown(test_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_forward, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
