@@ -225,13 +225,20 @@ static void agent_let_go(struct worker *worker, soma_agent *agent)
         agent_unhold(worker, agent);
 }
 
+/* Does a handler spawn, if only by way of its system? Those go on while the system drains. */
+static bool spawns_inside(struct worker *worker)
+{
+    struct worker *here = worker_here();
+    return worker_or_outside(worker) || (here && here->system == worker->system && worker_or_outside(here));
+}
+
 static int agent_spawn(struct spawner *from, const soma_behavior *asked, const void *arg, soma_ref *ref)
 {
     struct worker *worker = from->worker;
     soma_system *system = worker->system;
     const soma_behavior *behavior = behavior_of(worker, asked);
     const struct dispatch *dispatch;
-    bool closed = u32_load(worker_or_outside(worker) ? &system->stopping : &system->closing);
+    bool closed = u32_load(spawns_inside(worker) ? &system->stopping : &system->closing);
     int error = closed ? SOMA_ECLOSED : dispatch_of(worker, behavior, &dispatch);
     if (error)
         return error;

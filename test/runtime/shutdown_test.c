@@ -360,7 +360,9 @@ static int on_descend(soma_agent *self, void *state, const struct descend *m)
     soma_ref child;
     while (!u32_load(&soma_agent_system(self)->closing))
         sched_yield();
-    if (soma_spawn(self, &ancestor, NULL, &child))
+    int error = m->left % 2 ? soma_spawn(self, &ancestor, NULL, &child)
+                            : soma_spawn(soma_agent_system(self), &ancestor, NULL, &child);
+    if (error)
         return 0;
     atomic_fetch_add(&born, 1);
     return m->left ? soma_send(self, child, descend, .left = m->left - 1) : 0;
