@@ -247,6 +247,8 @@ int message_push(soma_system *system, struct worker *worker, soma_ref to, struct
 {
     if (__builtin_expect(system->driver.observe != NULL, 0))
         message_observe(system, EVENT_SEND, to, message);
+    if (message->kind <= MESSAGE_ERROR)
+        count_outside_or(system, worker, offsetof(struct counters, sent));
     if (!worker)
         outbox_flush_here(system);
     else if (worker->outbox.count)
@@ -315,6 +317,7 @@ static int send_astray(soma_system *system, struct worker *worker, soma_ref send
     bool away = to.node && to.node != system->node;
     if (!away || !ptr_load(&system->route)) {
         int error = away ? SOMA_ENOROUTE : SOMA_EGONE;
+        count_outside_or(system, worker, offsetof(struct counters, sent));
         letter_dead(system, worker, sender, to, type, error);
         return error;
     }
@@ -366,6 +369,7 @@ static inline int send_from(soma_system *system, struct worker *worker, soma_ref
     message->generation = to.generation;
     message->sender = sender;
     worker->budget--;
+    counter_add(&worker->counters.sent, 1);
     if (__builtin_expect(worker->pool.grown, 0)) {
         worker->pool.grown = false;
         if (to.slot != sender.slot)

@@ -300,6 +300,7 @@ int soma_system_stats(const soma_system *system, soma_stats *stats)
     *stats = (soma_stats){
         .agents = sum.spawned.value > sum.ended.value ? sum.spawned.value - sum.ended.value : 0,
         .spawned = sum.spawned.value,
+        .sent = sum.sent.value,
         .processed = sum.processed.value,
         .dead_letters = sum.dead_letters.value,
         .muted = sum.muted.value,

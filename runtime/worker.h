@@ -23,6 +23,7 @@ struct message;
 struct counters {
     shared_u64 spawned;
     shared_u64 ended;
+    shared_u64 sent;
     shared_u64 processed;
     shared_u64 dead_letters;
     shared_u64 late_replies;

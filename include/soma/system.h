@@ -37,7 +37,8 @@ typedef struct soma_options {
 typedef struct soma_stats {
     uint64_t agents;       /**< alive now */
     uint64_t spawned;      /**< ever spawned */
-    uint64_t processed;    /**< messages handled */
+    uint64_t sent;         /**< messages, requests and answers sent, those that reached nobody, too */
+    uint64_t processed;    /**< messages handled, with timers and posted functions */
     uint64_t dead_letters; /**< messages that reached nobody */
     uint64_t muted;        /**< agents that wait now until one that they sent to has caught up */
     uint64_t rejected;     /**< messages that a limit turned away, to their senders' knowledge */

@@ -142,6 +142,44 @@ static void test_memory_is_told(void **state)
     assert_int_equal(soma_system_cancel(&system), 0);
 }
 
+SOMA_MESSAGE(answer)
+SOMA_MESSAGE(ask)
+
+static int on_ask_scatter(soma_agent *self, void *my, const struct ask *m)
+{
+    (void)my, (void)m;
+    for (int i = 0; i < 3; i++)
+        soma_send(self, soma_self(self), go);
+    soma_send(self, SOMA_REF_NULL, go);
+    return soma_reply(self, answer);
+}
+
+static const soma_behavior scatterer = {.name = "scatterer", .handlers = SOMA_HANDLERS(SOMA_ON(ask, on_ask_scatter))};
+
+/* Whoever sends what to whom, on whichever way, counts once. */
+static void test_sent_is_told(void **state)
+{
+    (void)state;
+    soma_system *system;
+    soma_ref ref;
+    soma_stats stats;
+    soma_body *body;
+    struct answer reply;
+    assert_int_equal(soma_system_open(&system, &(soma_options){.workers = 1}), 0);
+    assert_int_equal(soma_spawn(system, &scatterer, NULL, &ref), 0);
+    assert_int_equal(soma_call(system, ref, SOMA_SECOND, &reply, answer, ask), 0);
+    assert_int_equal(soma_system_stats(system, &stats), 0);
+    assert_int_equal(stats.sent, 1 + 4 + 1); // the request, what its handler sent, the answer
+    assert_int_equal(soma_send(system, ref, go), 0);
+    assert_int_equal(soma_send(system, SOMA_REF_NULL, go), SOMA_EGONE);
+    assert_int_equal(soma_body_new(&body, go), 0);
+    assert_int_equal(soma_send_body(system, ref, body), 0);
+    soma_body_close(&body);
+    assert_int_equal(soma_system_stats(system, &stats), 0);
+    assert_int_equal(stats.sent, 6 + 3);
+    assert_int_equal(soma_system_close(&system), 0);
+}
+
 static void test_open_close_many(void **state)
 {
     (void)state;
@@ -169,6 +207,7 @@ int main(void)
                                        cmocka_unit_test(test_close_gives_up),
                                        cmocka_unit_test(test_signals),
                                        cmocka_unit_test(test_memory_is_told),
+                                       cmocka_unit_test(test_sent_is_told),
                                        cmocka_unit_test(test_open_close_many),
                                        cmocka_unit_test(test_errors_have_texts)};
     return cmocka_run_group_tests(tests, NULL, NULL);
