@@ -1,8 +1,10 @@
 /* Systems: options and environment, run and stop, two at once, cancel, calls in the wrong place. */
+#include "runtime/system.h"
 #include "test_support.h"
 #include <signal.h>
 #include <soma/soma.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -53,6 +55,48 @@ static void test_environment(void **state)
     assert_int_equal(soma_system_open(&system, &(soma_options){.workers = 1}), 0); // the code's value wins
     assert_int_equal(soma_system_close(&system), 0);
     unsetenv("SOMA_WORKERS");
+}
+
+static char blamed[SOMA_LOG_TEXT_MAX];
+
+static void keep_text(void *context, const soma_log_record *record)
+{
+    (void)context;
+    snprintf(blamed, sizeof(blamed), "%s", record->text);
+}
+
+/* Each option has its variable, which counts if the code says nothing, and is named if it is wrong. */
+static void test_environment_of_each(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *text;
+        uint32_t value;
+        size_t at;
+    } variables[] = {
+        {"SOMA_WORKERS", "3", 3, offsetof(soma_options, workers)},
+        {"SOMA_BATCH", "7", 7, offsetof(soma_options, batch)},
+        {"SOMA_SLOTS", "99", 99, offsetof(soma_options, slots)},
+        {"SOMA_PIN", "1", 1, offsetof(soma_options, pin)},
+        {"SOMA_HANDLER_LIMIT_MS", "1000", 1000, offsetof(soma_options, handler_limit_ms)},
+        {"SOMA_GUARD", "1", 1, offsetof(soma_options, guard)},
+        {"SOMA_DRAIN_MS", "5", 5, offsetof(soma_options, drain_ms)},
+        {"SOMA_LOG_LEVEL", "error", SOMA_LOG_ERROR, offsetof(soma_options, log_level)},
+    };
+    for (size_t i = 0; i < sizeof(variables) / sizeof(*variables); i++) {
+        soma_system *system;
+        uint32_t value;
+        setenv(variables[i].name, variables[i].text, 1);
+        assert_int_equal(soma_system_open(&system, NULL), 0);
+        memcpy(&value, (const char *)&system->options + variables[i].at, sizeof(value));
+        assert_int_equal(value, variables[i].value);
+        assert_int_equal(soma_system_close(&system), 0);
+        setenv(variables[i].name, "1 or so", 1);
+        blamed[0] = 0;
+        assert_int_equal(soma_system_open(&system, &(soma_options){.log_sink = keep_text}), SOMA_EINVAL);
+        assert_non_null(strstr(blamed, variables[i].name));
+        unsetenv(variables[i].name);
+    }
 }
 
 static void test_run_stop_and_close_from_a_worker(void **state)
@@ -202,6 +246,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_bad_options),
                                        cmocka_unit_test(test_environment),
+                                       cmocka_unit_test(test_environment_of_each),
                                        cmocka_unit_test(test_run_stop_and_close_from_a_worker),
                                        cmocka_unit_test(test_cancel_ends_a_restless_system),
                                        cmocka_unit_test(test_close_gives_up),

@@ -7,6 +7,7 @@
 SOMA_MESSAGE(fire, (u64, deadline), (u32, n))
 SOMA_MESSAGE(beat)
 SOMA_MESSAGE(set_many, (u32, count))
+SOMA_MESSAGE(set_far, (u32, count))
 SOMA_MESSAGE(set_beat)
 SOMA_MESSAGE(misuse)
 SOMA_MESSAGE(count)
@@ -37,6 +38,15 @@ static int on_set_many(soma_agent *self, struct sleeper *my, const struct set_ma
             return SOMA_ESTATE;
     }
     return 0;
+}
+
+static int on_set_far(soma_agent *self, struct sleeper *my, const struct set_far *m)
+{
+    (void)my;
+    soma_handle timer = 1;
+    for (uint32_t i = 0; i < m->count && timer > 0; i++)
+        timer = soma_after(self, 3600 * SOMA_SECOND + i * SOMA_US, fire);
+    return timer > 0 ? (int)soma_after(self, 0, fire) : (int)timer;
 }
 
 static int on_beat(soma_agent *self, struct sleeper *my, const struct beat *m)
@@ -81,7 +91,8 @@ static const soma_behavior sleeper = {
     .name = "sleeper",
     .state_size = sizeof(struct sleeper),
     .handlers = SOMA_HANDLERS(SOMA_ON(fire, on_fire), SOMA_ON(beat, on_beat), SOMA_ON(set_many, on_set_many),
-                              SOMA_ON(set_beat, on_set_beat), SOMA_ON(misuse, on_misuse), SOMA_ON(count, on_count)),
+                              SOMA_ON(set_far, on_set_far), SOMA_ON(set_beat, on_set_beat), SOMA_ON(misuse, on_misuse),
+                              SOMA_ON(count, on_count)),
 };
 
 struct fixture {
@@ -120,6 +131,16 @@ static void test_many(void **state)
     while (counted.fired < many - (many + 2) / 3);
     assert_int_equal(counted.fired, many - (many + 2) / 3);
     assert_int_equal(counted.early, 0);
+}
+
+/* However many are pending, one that is due fires; and they end with their agent. */
+static void test_a_million_pending(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(soma_send(f->system, f->sleeper, set_far, .count = test_load(1000000)), 0);
+    while (!ask_count(f).fired)
+        ;
+    assert_int_equal(ask_count(f).fired, 1);
 }
 
 static void test_periodic(void **state)
@@ -186,6 +207,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_many, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_million_pending, setup, teardown),
         cmocka_unit_test_setup_teardown(test_periodic, setup, teardown),
         cmocka_unit_test_setup_teardown(test_misuse, setup, teardown),
         cmocka_unit_test_setup_teardown(test_end, setup, teardown),
