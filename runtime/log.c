@@ -66,8 +66,7 @@ static void *log_main(void *argument)
         pthread_mutex_unlock(&log->lock);
         entry_hand_over(log, &entry);
         pthread_mutex_lock(&log->lock);
-        log->read++; // only now: a flush waits for the sink, too
-        pthread_cond_broadcast(&log->changed);
+        log->read++;
     }
     const soma_log_record record = {log->last, SOMA_LOG_WARNING, "log", "closed", log->dropped};
     pthread_mutex_unlock(&log->lock);
@@ -117,7 +116,7 @@ void log_write(struct log *log, uint64_t time, soma_log_level level, const char 
         entry.dropped = log->dropped;
         log->dropped = 0;
         log->entries[log->written++ % LOG_RECORDS] = entry;
-        pthread_cond_broadcast(&log->changed);
+        pthread_cond_signal(&log->changed);
     }
     pthread_mutex_unlock(&log->lock);
 }
@@ -128,15 +127,6 @@ bool log_on_thread(struct log *log)
     bool here = log->started && pthread_equal(log->thread, pthread_self());
     pthread_mutex_unlock(&log->lock);
     return here;
-}
-
-void log_flush(struct log *log)
-{
-    pthread_mutex_lock(&log->lock);
-    uint64_t written = log->written;
-    while (log->read < written)
-        pthread_cond_wait(&log->changed, &log->lock);
-    pthread_mutex_unlock(&log->lock);
 }
 
 /* ---- opening and closing ---- */
@@ -153,7 +143,7 @@ void log_direct(struct log *log)
 {
     pthread_mutex_lock(&log->lock);
     log->stopping = true;
-    pthread_cond_broadcast(&log->changed);
+    pthread_cond_signal(&log->changed);
     pthread_mutex_unlock(&log->lock);
     if (log->started)
         pthread_join(log->thread, NULL);

@@ -28,7 +28,7 @@ struct log {
     soma_log_sink *sink;
     void *context;
     pthread_mutex_t lock;   /* guards all that follows */
-    pthread_cond_t changed; /* something was written, or read */
+    pthread_cond_t changed; /* something was written, or it is to end */
     struct log_entry *entries;
     uint64_t written;
     uint64_t read;
@@ -54,10 +54,8 @@ void log_write(struct log *log, uint64_t time, soma_log_level level, const char 
 /* Is the calling thread the one that runs the sink? */
 bool log_on_thread(struct log *log);
 
-/* Waits until the sink has had all that was written. */
-void log_flush(struct log *log);
-
-/* Flushes and ends the thread: from now on the sink runs in the writer's call. Only while a single thread is left. */
+/* Hands over what is left and ends the thread: from now on the sink runs in the writer's call. Only while a single
+ * thread is left. */
 void log_direct(struct log *log);
 
 /* As log_direct, and frees. */
