@@ -282,7 +282,7 @@ static inline __attribute__((always_inline)) void turn_run(struct worker *worker
             outcome = message_special(worker, agent, message, life);
         if (watched)
             lookout_end(worker, agent);
-        handled += outcome.alive;
+        handled += outcome.alive && message->kind != MESSAGE_CAUGHT_UP; // that one must not bring about the next
         bool after = outcome.error < 0 || worker->asked || worker->outbox.count || worker->pressed ||
                      u32_load(&worker->leave) || agent->dispatch->idle;
         struct message *next;
