@@ -1,6 +1,7 @@
 /* The trace's hash and text; see trace.h. */
 #include "testkit/trace.h"
 #include "runtime/send.h"
+#include "runtime/type.h"
 #include "testkit/kit.h"
 #include <soma/error.h>
 #include <string.h>
@@ -22,6 +23,17 @@ static uint64_t type_mark(const soma_type *type)
     return type ? mark ^ (uint64_t)type->size << 56 : 0;
 }
 
+/* What a plain flat message begins with: its first field, as what pads it to a word may be anything. */
+static uint64_t message_mark(const struct message *message, const soma_type *type)
+{
+    uint64_t word = 0;
+    if (message->kind != MESSAGE_PLAIN || !type || !type->flat || !type->field_count)
+        return message->kind;
+    size_t size = type_item_size(&type->fields[0]);
+    memcpy(&word, message->body, size < sizeof(word) ? size : sizeof(word));
+    return word;
+}
+
 static void event_hash(struct trace *trace, const struct node *node, const struct event *event)
 {
     const struct message *message = event->message;
@@ -30,10 +42,8 @@ static void event_hash(struct trace *trace, const struct node *node, const struc
     mix(trace, (uint64_t)event->agent.slot << 32 | event->agent.generation);
     mix(trace, ((uint64_t)event->sender.slot << 32 | event->sender.generation) ^ event->agent.node);
     mix(trace, type_mark(event->type) + (uint64_t)(int64_t)event->reason + event->delay);
-    if (message) // the words of a plain flat message are its content
-        mix(trace, message->kind == MESSAGE_PLAIN && event->type && event->type->flat && event->type->size >= 8
-                       ? message->body[0]
-                       : message->kind);
+    if (message)
+        mix(trace, message_mark(message, event->type));
 }
 
 /* ---- the text ---- */
