@@ -14,12 +14,13 @@ struct message;
 
 /* What happens in a system, told to a driver that observes it. */
 enum event_kind {
-    EVENT_SPAWN,  /* an agent begins a life; before its init */
-    EVENT_END,    /* it ends, with a reason; before its stop */
-    EVENT_SEND,   /* a message is on its way to an agent, wherever that lives */
-    EVENT_HANDLE, /* an agent is about to handle a message */
-    EVENT_DEAD,   /* a message reached nobody, for a reason */
-    EVENT_TIMER   /* an agent sets a timer, or the timeout of a request; `delay` from now */
+    EVENT_SPAWN,   /* an agent begins a life; before its init */
+    EVENT_END,     /* it ends, with a reason; before its stop */
+    EVENT_SEND,    /* a message is on its way to an agent, wherever that lives */
+    EVENT_HANDLE,  /* an agent is about to handle a message */
+    EVENT_HANDLED, /* it has; the reason is what its handler returned */
+    EVENT_DEAD,    /* a message reached nobody, for a reason */
+    EVENT_TIMER    /* an agent sets a timer, or the timeout of a request; `delay` from now */
 };
 
 struct event {

@@ -459,6 +459,8 @@ int soma_kill(soma_system *system, soma_ref agent)
         }
     } while (!u64_cas(&target->life, life, life | LIFE_KILL));
     message->generation = agent.generation; // an idle agent runs only if it gets mail
+    if (system->driver.observe)
+        message_observe(system, EVENT_SEND, agent, message);
     if (mailbox_push(&target->mailbox, message))
         worker_schedule(NULL, system, target);
     pressure_unmute(system, NULL, target);

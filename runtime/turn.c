@@ -95,6 +95,17 @@ static bool mail_leave(struct worker *worker, const soma_agent *agent, struct me
     return true;
 }
 
+/* As message_deliver(), told to the driver. */
+static int message_deliver_observed(struct worker *worker, soma_agent *agent, struct message *message)
+{
+    soma_system *system = worker->system;
+    struct event event = {.kind = EVENT_HANDLED, .agent = soma_self(agent), .message = message};
+    message_observe(system, EVENT_HANDLE, event.agent, message);
+    event.reason = message_deliver(worker, agent, message);
+    system->driver.observe(system->driver.context, system, &event);
+    return event.reason;
+}
+
 /* What became of a message: the handler's error, and whether it was for the agent, and it was there to handle it. */
 struct outcome {
     int error;
@@ -112,7 +123,7 @@ static struct outcome message_special(struct worker *worker, soma_agent *agent, 
     if (message->marks & MARK_COUNTED && mail_leave(worker, agent, message, life, alive))
         alive = false;
     if (alive && life & LIFE_OBSERVED)
-        message_observe(worker->system, EVENT_HANDLE, soma_self(agent), message);
+        return (struct outcome){message_deliver_observed(worker, agent, message), true};
     return (struct outcome){alive ? message_deliver(worker, agent, message) : 0, alive};
 }
 

@@ -40,6 +40,8 @@ static void sim_observe(void *context, soma_system *system, const struct event *
 {
     struct node *node = context;
     (void)system;
+    if (event->kind == EVENT_HANDLED) // all that came of it has its own event
+        return;
     if (event->kind == EVENT_SPAWN) {
         struct node_agent *kept = node_slot(node, event->agent.slot);
         if (!kept)
