@@ -304,9 +304,14 @@ int soma_reply_fail(soma_agent *self, soma_handle promise, int error)
     if (failed)
         return failed;
     struct worker *worker = self->worker;
+    if (promise) { // its own block becomes the answer, so that this needs no memory
+        pending_remove(self, promise);
+        request_fail(worker->system, worker_or_outside(worker), soma_self(self), asked, error);
+        return 0;
+    }
     failed =
         reply_fail(worker->system, worker_or_outside(worker), soma_self(self), asked->sender, asked->body[0], error);
-    return request_answered(self, promise, asked, failed);
+    return request_answered(self, 0, asked, failed);
 }
 
 soma_handle soma_reply_later(soma_agent *self)

@@ -92,7 +92,8 @@ SOMA_API soma_handle soma_reply_later(soma_agent *self);
  * already; a negative `promise` is returned as it is. */
 #define soma_reply_to(self, promise, ...) soma_reply_send((self), (promise), SOMA_BODY_(__VA_ARGS__))
 
-/** Breaks a promise: its requester's error handler gets `error`. As soma_reply_error(); else as soma_reply_to(). */
+/** Breaks a promise: its requester's error handler gets `error`. As soma_reply_to(), but it needs no memory, so never
+ * fails for want of it; SOMA_EINVAL for 0. */
 #define soma_reply_error_to(self, promise, error) soma_reply_fail((self), (promise), (error))
 
 /** What soma_reply() and soma_reply_to() are made of; `promise` is 0 for the request that is being handled. */
