@@ -1,5 +1,6 @@
 /* Faults within a node: kills, pauses, timers that come early, messages that overtake. See include/soma/fault.h. */
 #include "testkit/kit.h"
+#include "testkit/memory.h"
 #include <soma/error.h>
 #include <soma/fault.h>
 #include <stdlib.h>
@@ -48,7 +49,9 @@ static void kill_one(soma_test *test, soma_ref agent)
     if (!node)
         return;
     trace_note(test, "fault: %s is killed", trace_agent(test, agent, who, sizeof(who)));
+    memory_own(true); // a kill that has no memory would be none
     soma_kill(node->system, agent);
+    memory_own(false);
 }
 
 void soma_test_kill_after(soma_test *test, uint64_t steps, soma_ref agent)
@@ -146,6 +149,11 @@ void faults_strike(soma_test *test)
         trace_note(test, "fault: the machine is busy, and time goes on");
         sim_fire(test);
     }
+}
+
+bool faults_allocation(soma_test *test)
+{
+    return test->strikable && strikes(test, &test->faults.allocations);
 }
 
 /* ---- overtaking ---- */

@@ -1,5 +1,6 @@
 /* A run from the body's side: nodes, time, checks, and the way from the first node to the last. */
 #include "testkit/kit.h"
+#include "testkit/memory.h"
 #include "testkit/probe.h"
 #include "testkit/waits.h"
 #include <soma/error.h>
@@ -96,7 +97,9 @@ soma_system *soma_test_node_open(soma_test *test, const char *name, const soma_o
     if (options)
         node->options = *options;
     test->node_count++;
+    memory_own(true);
     int error = test->stage->node_open(node);
+    memory_own(false);
     if (error)
         soma_test_fail(test, "the node '%s' can't be opened: %s", name, soma_strerror(error));
     return node->system;
@@ -254,11 +257,14 @@ void run_body(struct run *run)
     test->choices.forced_count = run->forced_count;
     test->choices.exhaustive = run->sim->schedule == SOMA_SCHEDULE_EXHAUSTIVE;
     turning_points(test);
+    test->allocations = memory_count();
+    memory_watch(test);
     test->now = test->stage == &stage_real ? driver_real.now(NULL) : 0;
     run->sim->body(test);
     run_finish(test);
     run->hash = test->trace.hash;
     run->steps = test->steps;
     run_close(test);
+    memory_watch(NULL);
     free(test);
 }

@@ -81,6 +81,8 @@ struct soma_test {
     uint64_t steps;
     volatile uint64_t *progress;            /* told to who watches over this process; or NULL */
     bool inside;                            /* an agent's turn is on */
+    bool strikable;                         /* it is, and of an agent that the seed's faults may strike */
+    uint64_t allocations;                   /* what memory_count() was at the beginning */
     uint64_t turning_point[TURNING_POINTS]; /* steps at which SOMA_SCHEDULE_PCT lowers a priority */
     uint64_t lowest;                        /* the lowest priority given */
     struct kill_order *kill_orders;
@@ -139,5 +141,8 @@ void faults_strike(soma_test *test);
 
 /* Before an agent's turn: a message of another sender may come first. */
 void faults_reorder(soma_test *test, soma_agent *agent);
+
+/* At an allocation: is it to fail, as the seed wants it? */
+bool faults_allocation(soma_test *test);
 
 #endif

@@ -2,6 +2,7 @@
 #include "testkit/probe.h"
 #include "runtime/send.h"
 #include "runtime/type.h"
+#include "testkit/memory.h"
 #include <soma/error.h>
 #include <soma/fault.h>
 #include <stdlib.h>
@@ -61,6 +62,7 @@ static int probe_got(soma_agent *self, void *state, const soma_type *type, const
 {
     (void)state;
     const struct rule *rule = rule_find(ptr_load(&probe_of(self)->answers), type);
+    memory_own(true);
     bool request = self->worker->current->kind == MESSAGE_REQUEST;
     soma_handle promise = request && !rule ? soma_reply_later(self) : 0;
     probe_record(self, soma_sender(self), type, message, promise, request && rule);
@@ -68,6 +70,7 @@ static int probe_got(soma_agent *self, void *state, const soma_type *type, const
         probe_answer(self, 0, soma_sender(self), rule->reply);
     else if (rule)
         soma_reply_error(self, rule->error);
+    memory_own(false);
     return 0;
 }
 
@@ -120,9 +123,11 @@ soma_probe *soma_probe_open(soma_test *test, soma_system *system, const char *na
         soma_test_fail(test, "soma_probe_open: the system is no node of this run");
     soma_probe *probe = probe_new(test, name ? name : "probe", probe_init);
     ptr_store(&test->probes, probe);
+    memory_own(true);
     int error = soma_spawn(system, &probe->behavior, NULL, NULL);
     if (!error && name)
         error = name_take(system, probe->agent, name);
+    memory_own(false);
     if (error)
         soma_test_fail(test, "the probe '%s' can't be opened: %s", probe->name, soma_strerror(error));
     soma_test_spare(test, probe->agent);

@@ -181,11 +181,14 @@ static bool sim_step(soma_test *test)
     struct worker *worker = &next.node->system->workers[0];
     faults_reorder(test, next.agent);
     bool inside = test->inside;
+    uint32_t length = turn_length(test, next.node);
     test->inside = true;
+    test->strikable = !node_slot(next.node, (uint32_t)(next.agent - next.node->system->slots.base))->spared;
     worker_enter(worker);
-    agent_turn(worker, next.agent, turn_length(test, next.node));
+    agent_turn(worker, next.agent, length);
     worker_enter(NULL);
     test->inside = inside;
+    test->strikable = false;
     if (test->checks)
         checks_run(test, false);
     return true;

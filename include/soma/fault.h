@@ -20,4 +20,28 @@ SOMA_API void soma_test_pause(soma_test *test, soma_ref agent);
 /** Ends a pause; nothing if there is none. */
 SOMA_API void soma_test_resume(soma_test *test, soma_ref agent);
 
+/**
+ * The n-th allocation from now fails, once: malloc, calloc, realloc, aligned_alloc, strdup or strndup, called by Soma,
+ * by an agent or by the body; not what the test kit or another library (libc's fopen(), say) allocates for itself. In a
+ * simulation each message and each state is one.
+ * @param test the run
+ * @param n 1 for the next; 0: none fails any more
+ */
+SOMA_API void soma_test_fail_allocation(soma_test *test, uint64_t n);
+
+/**
+ * How many such allocations the run has made so far. So that each one in turn can fail:
+ *
+ *     for (uint64_t n = 1, before; ; n++) {
+ *         before = soma_test_allocations(test);
+ *         soma_test_fail_allocation(test, n);
+ *         int error = deliver(test); // what is tested
+ *         soma_test_fail_allocation(test, 0);
+ *         if (soma_test_allocations(test) - before < n)
+ *             break; // it needs no more than that, and none has failed
+ *         assert_int_equal(error, SOMA_ENOMEM);
+ *     }
+ */
+SOMA_API uint64_t soma_test_allocations(const soma_test *test);
+
 #endif

@@ -64,7 +64,7 @@ typedef struct soma_sim {
     uint32_t pauses;        /**< up to so many times an agent stands still while others go on */
     uint32_t late;          /**< up to so many times a timer fires while messages still wait, as on a busy machine */
     uint32_t reorders;      /**< up to so many times a message overtakes those of other senders in its mailbox */
-    uint32_t allocations;   /**< up to so many allocations fail */
+    uint32_t allocations;   /**< up to so many allocations fail, of those that agents make in their turns */
     bool fails;             /**< the body has a bug, to be found: the test passes if a run fails */
     bool waits;             /**< requests may be without an answer at the end: no deadlock */
     uint32_t lines;         /**< with `fails`: the trace, once shrunk, must have fewer lines; 0: any number */
