@@ -110,28 +110,34 @@ static void place_clear(struct supervisor *my, struct child *child)
     my->empty += is_pool(my);
 }
 
-static int child_start(soma_agent *self, struct supervisor *my, const soma_child *spec, void *arg, soma_ref *ref)
+/* One that should not have been started. */
+static void child_undo(soma_agent *self, struct supervisor *my, struct child *child)
+{
+    soma_release(self, child->kept);
+    soma_kill(soma_agent_system(self), child->ref);
+    place_clear(my, child);
+}
+
+static int child_start(soma_agent *self, struct supervisor *my, const soma_child *spec, void *arg,
+                       struct child **started)
 {
     struct child *child = place_new(my);
     if (!child) {
         free(arg);
         return SOMA_ENOMEM;
     }
+    *started = child;
     *child = (struct child){.spec = spec, .arg = arg, .started = soma_now(self)};
     uint32_t index = (uint32_t)(child - my->children);
     child->kept = soma_spawn_kept(self, spec->behavior, arg ? arg : spec->arg, spec->mail, index, &child->ref);
-    int error = child->kept < 0 ? (int)child->kept : 0;
-    if (!error) {
-        child->state = LIVES;
-        error = spec->name ? soma_name_set(soma_agent_system(self), child->ref, spec->name) : 0;
-    }
-    if (error && child->state == LIVES) {
-        soma_release(self, child->kept);
-        soma_kill(soma_agent_system(self), child->ref);
-    }
-    if (error)
+    if (child->kept < 0) {
         place_clear(my, child);
-    *ref = child->ref;
+        return (int)child->kept;
+    }
+    child->state = LIVES;
+    int error = spec->name ? soma_name_set(soma_agent_system(self), child->ref, spec->name) : 0;
+    if (error)
+        child_undo(self, my, child);
     return error;
 }
 
@@ -164,8 +170,8 @@ static int supervisor_init(soma_agent *self, void *state, const void *arg)
         error = soma_shutdown_on_close(self); // before its children, so that the tree is told from the top
     for (uint32_t i = 0; i < my->spec->count && !error; i++) {
         const soma_child *child = &my->spec->children[is_pool(my) ? 0 : i];
-        soma_ref ref;
-        error = child_start(self, my, child, NULL, &ref);
+        struct child *started;
+        error = child_start(self, my, child, NULL, &started);
         if (error)
             return soma_fail(self, error, "'%s' can't be started: %s",
                              child->name ? child->name : child->behavior->name, soma_strerror(error));
@@ -367,8 +373,8 @@ static int child_stopped(soma_agent *self, struct supervisor *my, struct child *
         soma_timer_cancel(self, child->late);
     child->late = 0;
     if (child->promise || my->phase == ENDS) {
-        if (child->promise)
-            soma_reply_to(self, child->promise, soma_stopped);
+        if (child->promise && soma_reply_to(self, child->promise, soma_stopped) == SOMA_ENOMEM)
+            soma_reply_error_to(self, child->promise, SOMA_ENOMEM);
         child->promise = 0;
         child_forget(self, my, child);
     }
@@ -416,18 +422,20 @@ static int refuse(soma_agent *self, int error)
 static int on_start_child(soma_agent *self, struct supervisor *my, const struct soma_start_child *m)
 {
     void *arg = NULL;
-    soma_ref ref;
+    struct child *child;
     if (!is_pool(my) || my->phase != WATCHES)
         return refuse(self, SOMA_ESTATE);
     if (m->arg.size && !(arg = malloc(m->arg.size)))
         return refuse(self, SOMA_ENOMEM);
     if (arg)
         memcpy(arg, m->arg.data, m->arg.size);
-    int error = child_start(self, my, my->spec->children, arg, &ref);
+    int error = child_start(self, my, my->spec->children, arg, &child);
     if (error)
         return refuse(self, error);
-    soma_reply(self, soma_started, .child = ref);
-    return 0;
+    if (soma_reply(self, soma_started, .child = child->ref) != SOMA_ENOMEM)
+        return 0;
+    child_undo(self, my, child); // nobody would know of it
+    return refuse(self, SOMA_ENOMEM);
 }
 
 static int on_stop_child(soma_agent *self, struct supervisor *my, const struct soma_stop_child *m)
@@ -448,10 +456,11 @@ static int on_stop_child(soma_agent *self, struct supervisor *my, const struct s
         my->first = i; // who waits for it does so no longer
         return start_again(self, my);
     }
-    child->promise = soma_reply_later(self);
-    if (child->promise < 0)
-        child->promise = 0; // who asked is told that
-    else if (child->state == LIVES)
+    soma_handle promise = soma_reply_later(self);
+    if (promise < 0)
+        return refuse(self, (int)promise);
+    child->promise = promise;
+    if (child->state == LIVES)
         child_stop(self, my, child);
     return 0;
 }
