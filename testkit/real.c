@@ -15,12 +15,27 @@ static int real_node_open(struct node *node)
     return system_open_driven(&node->system, &node->options, &driver);
 }
 
-static bool all_rest(const soma_test *test)
+static bool all_asleep(const soma_test *test)
 {
     for (uint32_t i = 0; i < test->node_count; i++)
-        if (test->nodes[i].system && !closing_rests(test->nodes[i].system))
+        if (!closing_rests(test->nodes[i].system))
             return false;
     return true;
+}
+
+static uint64_t all_wakes(const soma_test *test)
+{
+    uint64_t wakes = 0;
+    for (uint32_t i = 0; i < test->node_count; i++)
+        wakes += u64_load(&test->nodes[i].system->wakes);
+    return wakes;
+}
+
+/* Nodes wake each other, so each is seen asleep twice; as none rose in between, all slept at once. */
+static bool all_rest(const soma_test *test)
+{
+    uint64_t wakes = all_wakes(test);
+    return all_asleep(test) && all_asleep(test) && all_wakes(test) == wakes;
 }
 
 static void nap(void)
@@ -29,10 +44,10 @@ static void nap(void)
     nanosleep(&moment, NULL);
 }
 
-/* Looked at again and again, as nobody tells: a system at rest is asleep. Twice, as nodes may wake each other. */
+/* Looked at again and again, as nobody tells. */
 static void real_settle(soma_test *test)
 {
-    while (!all_rest(test) || !all_rest(test))
+    while (!all_rest(test))
         nap();
 }
 
