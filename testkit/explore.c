@@ -94,7 +94,7 @@ static uint64_t seeds_of(const soma_sim *sim)
     if (text && (!seeds || *end))
         soma_test_fail(NULL, "SOMA_SEEDS is no number above 0: %s", text);
     if (sim->schedule == SOMA_SCHEDULE_ROUND_ROBIN && !sim->kills && !sim->pauses && !sim->late && !sim->reorders &&
-        !sim->allocations && !text)
+        !sim->allocations && !sim->cuts && !sim->partitions && !text)
         return 1; // they would all be the same but for what agents draw
     return seeds ? seeds : sim->seeds;
 }

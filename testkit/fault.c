@@ -92,7 +92,7 @@ static bool pause_until(soma_test *test, soma_ref agent, uint64_t step)
         if (ready_at(&test->ready, i)->agent != alive)
             continue;
         struct ready_agent taken = ready_take(&test->ready, i);
-        if (!ready_push(&test->asleep, taken.node, taken.agent))
+        if (!ready_push(&test->asleep, taken))
             soma_test_fail(test, "out of memory");
         break;
     }
@@ -126,7 +126,7 @@ void soma_test_spare(soma_test *test, soma_ref agent)
 
 /* ---- what the seed wants ---- */
 
-static bool strikes(soma_test *test, uint32_t *left)
+bool fault_strikes(soma_test *test, uint32_t *left)
 {
     if (!*left || !choose(&test->choices, 2, wish_rarely(&test->choices, RARELY)))
         return false;
@@ -139,12 +139,13 @@ void faults_strike(soma_test *test)
     soma_ref victim;
     if (test->kill_orders)
         kill_orders_run(test);
-    if (strikes(test, &test->faults.kills) && victim_choose(test, &victim))
+    if (fault_strikes(test, &test->faults.kills) && victim_choose(test, &victim))
         kill_one(test, victim);
-    if (strikes(test, &test->faults.pauses) && victim_choose(test, &victim))
+    if (fault_strikes(test, &test->faults.pauses) && victim_choose(test, &victim))
         pause_until(test, victim, test->steps + 2 + choose(&test->choices, 64, wish_any(&test->choices, 64)));
+    outages_strike(test);
     uint64_t next = test->faults.late ? sim_next(test) : UINT64_MAX;
-    if (next <= test->limit && next != UINT64_MAX && strikes(test, &test->faults.late)) {
+    if (next <= test->limit && next != UINT64_MAX && fault_strikes(test, &test->faults.late)) {
         test->now = next > test->now ? next : test->now;
         trace_note(test, "fault: the machine is busy, and time goes on");
         sim_fire(test);
@@ -153,7 +154,7 @@ void faults_strike(soma_test *test)
 
 bool faults_allocation(soma_test *test)
 {
-    return test->strikable && strikes(test, &test->faults.allocations);
+    return test->strikable && fault_strikes(test, &test->faults.allocations);
 }
 
 /* ---- overtaking ---- */
@@ -183,7 +184,7 @@ void faults_reorder(soma_test *test, soma_agent *agent)
     if (!test->faults.reorders || !first || first->kind == MESSAGE_READY)
         return;
     uint32_t count = overtakers(first, before);
-    if (!count || !strikes(test, &test->faults.reorders))
+    if (!count || !fault_strikes(test, &test->faults.reorders))
         return;
     struct message *last = before[choose(&test->choices, count, wish_any(&test->choices, count))];
     struct message *moved = ptr_load(&last->next), *after = ptr_load(&moved->next);

@@ -81,6 +81,17 @@ void from_body(soma_test *test, const char *function)
         soma_test_fail(test, "%s: only the body may call it, not a handler or check", function);
 }
 
+void node_start(struct node *node)
+{
+    memory_own(true);
+    int error = node->test->stage->node_open(node);
+    if (!error)
+        remote_open(node);
+    memory_own(false);
+    if (error)
+        soma_test_fail(node->test, "the node '%s' can't be opened: %s", node->name, soma_strerror(error));
+}
+
 soma_system *soma_test_node_open(soma_test *test, const char *name, const soma_options *options)
 {
     from_body(test, __func__);
@@ -97,19 +108,19 @@ soma_system *soma_test_node_open(soma_test *test, const char *name, const soma_o
     if (options)
         node->options = *options;
     test->node_count++;
-    memory_own(true);
-    int error = test->stage->node_open(node);
-    memory_own(false);
-    if (error)
-        soma_test_fail(test, "the node '%s' can't be opened: %s", name, soma_strerror(error));
+    node_start(node);
     return node->system;
 }
 
 soma_system *soma_test_node(soma_test *test, const char *name)
 {
-    for (uint32_t i = 0; test && name && i < test->node_count; i++)
-        if (!strcmp(test->nodes[i].name, name))
-            return test->nodes[i].system;
+    for (uint32_t i = 0; test && name && i < test->node_count; i++) {
+        if (strcmp(test->nodes[i].name, name))
+            continue;
+        if (!test->nodes[i].system)
+            soma_test_fail(test, "the node '%s' is down", name);
+        return test->nodes[i].system;
+    }
     return soma_test_node_open(test, name, NULL);
 }
 
@@ -212,6 +223,9 @@ void soma_test_at_rest(soma_test *test, soma_test_check *check, void *arg)
 
 static void run_close(soma_test *test)
 {
+    network_close(test);
+    for (uint32_t i = 0; i < test->node_count; i++)
+        remote_end(&test->nodes[i]);
     for (uint32_t i = 0; i < test->node_count; i++) {
         if (test->nodes[i].system)
             soma_system_cancel(&test->nodes[i].system);
@@ -228,6 +242,8 @@ static void run_close(soma_test *test)
     probes_free(test);
     ready_free(&test->ready);
     ready_free(&test->asleep);
+    network_free(test);
+    free(test->identities.all);
 }
 
 /* Everything that a body left must come to rest, and nobody may wait for what can't come. */
@@ -257,6 +273,7 @@ void run_body(struct run *run)
     test->choices.forced_count = run->forced_count;
     test->choices.exhaustive = run->sim->schedule == SOMA_SCHEDULE_EXHAUSTIVE;
     turning_points(test);
+    network_open(test);
     test->allocations = memory_count();
     memory_watch(test);
     test->now = test->stage == &stage_real ? driver_real.now(NULL) : 0;

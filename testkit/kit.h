@@ -8,12 +8,12 @@
 #include "runtime/agent.h"
 #include "runtime/driver.h"
 #include "testkit/choice.h"
+#include "testkit/network.h"
 #include "testkit/ready.h"
+#include "testkit/remote.h"
 #include "testkit/trace.h"
 #include <soma/test.h>
 
-#define NODES_MAX 64
-#define NODE_NAME_MAX 32
 #define TURNING_POINTS 8
 
 /* A node of the run. Its number is its place; a restart gives it another system. */
@@ -26,6 +26,7 @@ struct node {
     soma_options options;      /* as it is opened again */
     struct node_agent *agents; /* by slot: what the kit keeps of its agents */
     uint32_t agent_count;
+    struct remote remote;
 };
 
 /* What the kit keeps of a slot's agent, also after its end. */
@@ -76,6 +77,8 @@ struct soma_test {
     struct ready asleep; /* who could run, but is paused */
     struct node nodes[NODES_MAX];
     uint32_t node_count;
+    struct identities identities;
+    struct network network;
     struct check *checks;
     shared_ptr probes; /* soma_probe, the latest first; any thread follows it */
     uint64_t steps;
@@ -108,6 +111,9 @@ void run_body(struct run *run);
 /* Fails the test if it is NULL, or if somebody else than the body calls: a handler, a check. */
 void from_body(soma_test *test, const char *function);
 
+/* Opens a node's system and connects it with the others; fails the test if it can't. */
+void node_start(struct node *node);
+
 /* The node of a system or of a ref; NULL for one that is not of this run. */
 struct node *node_of_system(soma_test *test, const soma_system *system);
 struct node *node_of_ref(soma_test *test, soma_ref ref);
@@ -138,6 +144,9 @@ void sim_fire(soma_test *test);
 
 /* Before a step: what the seed wants to go wrong. */
 void faults_strike(soma_test *test);
+
+/* Does a fault of which so many are left strike now? It is one less, then. */
+bool fault_strikes(soma_test *test, uint32_t *left);
 
 /* Before an agent's turn: a message of another sender may come first. */
 void faults_reorder(soma_test *test, soma_agent *agent);

@@ -20,11 +20,11 @@ static bool ready_grow(struct ready *ready)
     return true;
 }
 
-bool ready_push(struct ready *ready, struct node *node, soma_agent *agent)
+bool ready_push(struct ready *ready, struct ready_agent agent)
 {
     if (ready->count == ready->capacity && !ready_grow(ready))
         return false;
-    *place(ready, ready->count++) = (struct ready_agent){node, agent};
+    *place(ready, ready->count++) = agent;
     return true;
 }
 
@@ -52,6 +52,15 @@ void ready_forget(struct ready *ready, const struct node *node)
             *place(ready, kept++) = agent;
     }
     ready->count = kept;
+}
+
+void ready_drop(struct ready *ready, const struct line *line)
+{
+    uint32_t index = 0;
+    while (index < ready->count && ready_at(ready, index)->line != line)
+        index++;
+    if (index < ready->count)
+        ready_take(ready, index);
 }
 
 void ready_free(struct ready *ready)

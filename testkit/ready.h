@@ -1,17 +1,19 @@
 /*
- * Who can run: agents in the order in which they became runnable. Taking the oldest is cheap, taking another one costs
- * the distance to the nearer end.
+ * Who can run: agents, and lines of the network with a frame that is due, in the order in which they became so. Taking
+ * the oldest is cheap, taking another one costs the distance to the nearer end.
  */
 #ifndef TESTKIT_READY_H
 #define TESTKIT_READY_H
 
 #include <soma/agent.h>
 
+struct line;
 struct node;
 
 struct ready_agent {
     struct node *node;
     soma_agent *agent;
+    struct line *line; /* else NULL, and then there is neither node nor agent */
 };
 
 /* A ring. */
@@ -23,7 +25,7 @@ struct ready {
 };
 
 /* False when memory is out. */
-bool ready_push(struct ready *ready, struct node *node, soma_agent *agent);
+bool ready_push(struct ready *ready, struct ready_agent agent);
 
 static inline const struct ready_agent *ready_at(const struct ready *ready, uint32_t index)
 {
@@ -32,8 +34,9 @@ static inline const struct ready_agent *ready_at(const struct ready *ready, uint
 
 struct ready_agent ready_take(struct ready *ready, uint32_t index);
 
-/* Forgets all agents of a node. */
+/* Forgets all agents of a node; or a line. */
 void ready_forget(struct ready *ready, const struct node *node);
+void ready_drop(struct ready *ready, const struct line *line);
 
 void ready_free(struct ready *ready);
 

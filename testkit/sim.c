@@ -31,8 +31,8 @@ void sim_runnable(void *context, soma_system *system, soma_agent *agent)
     struct node *node = context;
     soma_test *test = node->test;
     struct node_agent *kept = node_slot(node, (uint32_t)(agent - system->slots.base));
-    struct ready *queue = kept && kept->paused_until > test->steps ? &test->asleep : &test->ready;
-    if (!kept || !ready_push(queue, node, agent))
+    bool sleeps = kept && (kept->paused_until > test->steps || node->stopped);
+    if (!kept || !ready_push(sleeps ? &test->asleep : &test->ready, (struct ready_agent){.node = node, .agent = agent}))
         soma_test_fail(test, "out of memory");
 }
 
@@ -103,11 +103,12 @@ void turning_points(soma_test *test)
 
 static uint64_t *priority_of(soma_test *test, const struct ready_agent *ready)
 {
-    struct node_agent *kept =
-        node_slot(ready->node, (uint32_t)(ready->agent - ready->node->system->slots.base)); // sim_runnable made it
-    if (!kept->priority)
-        kept->priority = random_next(&test->choices.random) | UINT64_C(1) << 63;
-    return &kept->priority;
+    const struct node *node = ready->node;
+    uint64_t *priority = ready->line ? &ready->line->priority // else it is among its node's, as it has been runnable
+                                     : &node->agents[ready->agent - node->system->slots.base].priority;
+    if (!*priority)
+        *priority = random_next(&test->choices.random) | UINT64_C(1) << 63;
+    return priority;
 }
 
 static uint32_t wish_priority(soma_test *test)
@@ -152,21 +153,35 @@ static void pauses_end(soma_test *test, bool rests)
     for (uint32_t i = 0; i < test->asleep.count;) {
         const struct ready_agent *at = ready_at(&test->asleep, i);
         struct node_agent *kept = node_slot(at->node, (uint32_t)(at->agent - at->node->system->slots.base));
-        if (kept->paused_until > test->steps && (!rests || kept->paused_until == UINT64_MAX || at->node->stopped)) {
+        bool paused = kept->paused_until > test->steps && (!rests || kept->paused_until == UINT64_MAX);
+        if (paused || at->node->stopped) {
             i++;
             continue;
         }
         kept->paused_until = 0;
-        struct ready_agent awake = ready_take(&test->asleep, i);
-        if (!ready_push(&test->ready, awake.node, awake.agent))
+        if (!ready_push(&test->ready, ready_take(&test->asleep, i)))
             soma_test_fail(test, "out of memory");
     }
+}
+
+static void agent_step(soma_test *test, const struct ready_agent *next)
+{
+    struct worker *worker = &next->node->system->workers[0];
+    faults_reorder(test, next->agent);
+    uint32_t length = turn_length(test, next->node);
+    test->strikable = !node_slot(next->node, (uint32_t)(next->agent - next->node->system->slots.base))->spared;
+    worker_enter(worker);
+    agent_turn(worker, next->agent, length);
+    worker_enter(NULL);
+    test->strikable = false;
 }
 
 static bool sim_step(soma_test *test)
 {
     if (test->asleep.count)
         pauses_end(test, !test->ready.count);
+    if (test->network.outages)
+        outages_end(test, false);
     if (!test->ready.count)
         return false;
     if (test->steps++ >= test->sim->steps && test->sim->steps)
@@ -178,17 +193,13 @@ static bool sim_step(soma_test *test)
         return true;
     uint32_t count = test->ready.count;
     struct ready_agent next = ready_take(&test->ready, count > 1 ? choose(&test->choices, count, wish_agent(test)) : 0);
-    struct worker *worker = &next.node->system->workers[0];
-    faults_reorder(test, next.agent);
     bool inside = test->inside;
-    uint32_t length = turn_length(test, next.node);
     test->inside = true;
-    test->strikable = !node_slot(next.node, (uint32_t)(next.agent - next.node->system->slots.base))->spared;
-    worker_enter(worker);
-    agent_turn(worker, next.agent, length);
-    worker_enter(NULL);
+    if (next.line)
+        network_turn(test, next.line);
+    else
+        agent_step(test, &next);
     test->inside = inside;
-    test->strikable = false;
     if (test->checks)
         checks_run(test, false);
     return true;
@@ -198,7 +209,8 @@ static bool sim_step(soma_test *test)
 
 uint64_t sim_next(soma_test *test)
 {
-    uint64_t next = UINT64_MAX;
+    uint64_t next = network_next(test), heals = outages_next(test);
+    next = heals < next ? heals : next;
     for (uint32_t i = 0; i < test->node_count; i++) {
         const struct node *node = &test->nodes[i];
         if (!node->system || node->stopped)
@@ -215,6 +227,7 @@ void sim_fire(soma_test *test)
     for (uint32_t i = 0; i < test->node_count; i++)
         if (test->nodes[i].system && !test->nodes[i].stopped)
             clock_fire(test->nodes[i].system, test->now);
+    network_fire(test);
 }
 
 static void sim_settle(soma_test *test)
@@ -222,7 +235,7 @@ static void sim_settle(soma_test *test)
     uint64_t limit = test->limit;
     test->limit = test->now;
     sim_fire(test); // what is due by now
-    while (sim_step(test))
+    while (sim_step(test) || outages_end(test, true))
         ;
     test->limit = limit;
 }
@@ -237,8 +250,11 @@ static bool sim_until(soma_test *test, uint64_t nanoseconds, bool (*done)(const 
             continue;
         checks_run(test, true);
         uint64_t next = sim_next(test);
-        if (next > limit || next == UINT64_MAX)
+        if (next > limit || next == UINT64_MAX) {
+            if (outages_end(test, true))
+                continue;
             break;
+        }
         test->now = next > test->now ? next : test->now;
         sim_fire(test);
     }

@@ -57,6 +57,8 @@ const char *trace_agent(soma_test *test, soma_ref agent, char *buf, size_t size)
         snprintf(buf, size, "outside");
         return buf;
     }
+    if (!node)
+        node = remote_node(test, agent.node); // it was of an earlier incarnation
     if (node && test->node_count > 1)
         snprintf(place, sizeof(place), "%s/", node->name);
     if (agent.generation > 1)

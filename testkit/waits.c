@@ -15,15 +15,24 @@ struct picture {
     size_t length;
 };
 
+static void text_print(struct picture *picture, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void text_print(struct picture *picture, const char *format, ...)
+{
+    size_t room = picture->length < picture->size ? picture->size - picture->length : 0;
+    va_list arguments;
+    va_start(arguments, format);
+    int written = vsnprintf(room ? picture->buf + picture->length : NULL, room, format, arguments);
+    va_end(arguments);
+    picture->length += (size_t)written;
+}
+
 static void picture_line(struct picture *picture, soma_ref who, const char *waits, soma_ref whom, const char *why)
 {
     char from[96], to[96];
-    size_t room = picture->length < picture->size ? picture->size - picture->length : 0;
     trace_agent(picture->test, who, from, sizeof(from));
     trace_agent(picture->test, whom, to, sizeof(to));
-    int written = snprintf(room ? picture->buf + picture->length : NULL, room, "    %s %s%s%s\n", from, waits,
-                           soma_ref_is_null(whom) ? "" : to, why);
-    picture->length += (size_t)written;
+    text_print(picture, "    %s %s%s%s\n", from, waits, soma_ref_is_null(whom) ? "" : to, why);
 }
 
 static void pending_print(struct picture *picture, soma_ref self, const struct extension *extension)
@@ -76,6 +85,19 @@ static void node_print(struct picture *picture, const struct node *node)
     }
 }
 
+static void network_print(struct picture *picture)
+{
+    const struct node *nodes = picture->test->nodes;
+    char why[64];
+    for (uint32_t i = 0; i < picture->test->node_count; i++)
+        if (nodes[i].stopped)
+            text_print(picture, "    %s is stopped\n", nodes[i].name);
+    for (const struct line *line = picture->test->network.busy; line; line = line->busy_next)
+        text_print(picture, "    %s -> %s: %llu frame%s: %s\n", nodes[line->from].name, nodes[line->to].name,
+                   (unsigned long long)line->count, line->count == 1 ? "" : "s",
+                   network_why(picture->test, line, why, sizeof(why)));
+}
+
 size_t waits_print(soma_test *test, bool stuck, char *buf, size_t size)
 {
     struct picture picture = {test, stuck, buf, size, 0};
@@ -83,6 +105,8 @@ size_t waits_print(soma_test *test, bool stuck, char *buf, size_t size)
         *buf = '\0';
     for (uint32_t i = 0; i < test->node_count; i++)
         node_print(&picture, &test->nodes[i]);
+    if (!stuck || picture.length) // stopped nodes and frames alone mean no harm: nobody may need them
+        network_print(&picture);
     return picture.length;
 }
 

@@ -44,4 +44,60 @@ SOMA_API void soma_test_fail_allocation(soma_test *test, uint64_t n);
  */
 SOMA_API uint64_t soma_test_allocations(const soma_test *test);
 
+/*
+ * Faults between nodes, in a simulation only. Nodes go by their names. Whatever is done to the connection between two
+ * nodes, what arrives arrives in the order in which it was sent, and once.
+ */
+
+/**
+ * From now on each message between two nodes takes a time, both ways: chosen by the seed, one of sixteen from `least`
+ * to `most`. At first it takes none, and arrives some steps later.
+ * @param test the run
+ * @param a a node
+ * @param b another
+ * @param least nanoseconds
+ * @param most nanoseconds
+ */
+SOMA_API void soma_test_net_delay(soma_test *test, const char *a, const char *b, uint64_t least, uint64_t most);
+
+/** From now on a message between two nodes takes, besides the delay, the time that its bytes need, and that of those
+ *  before it: each way so many bytes a second; 0: any number. A message has some 64 bytes more than it has packed. */
+SOMA_API void soma_test_net_speed(soma_test *test, const char *a, const char *b, uint64_t bytes_per_second);
+
+/** What two nodes send each other waits, until soma_test_net_heal(). */
+SOMA_API void soma_test_net_partition(soma_test *test, const char *a, const char *b);
+
+/** What one node sends another one waits, until soma_test_net_heal(); the other way is free. */
+SOMA_API void soma_test_net_partition_way(soma_test *test, const char *from, const char *to);
+
+/**
+ * Two nodes lose their connection: what is on the way between them is lost, and becomes dead letters at its senders;
+ * requests between them that have no answer yet fail with SOMA_ENOROUTE. So does what is sent until
+ * soma_test_net_heal().
+ */
+SOMA_API void soma_test_net_cut(soma_test *test, const char *a, const char *b);
+
+/** Ends partitions and a cut between two nodes. */
+SOMA_API void soma_test_net_heal(soma_test *test, const char *a, const char *b);
+
+/** A node stands still, as a stopped process does: its agents do not run, its timers do not fire, and what is sent to
+ *  it waits. */
+SOMA_API void soma_test_node_stop(soma_test *test, const char *name);
+
+/** It goes on; timers that were due meanwhile fire. */
+SOMA_API void soma_test_node_continue(soma_test *test, const char *name);
+
+/**
+ * A node goes down: its agents end, what is on the way from and to it is lost, and at the other nodes requests to it
+ * that have no answer yet, and whatever is sent to it from then on, fail with SOMA_ENODEDOWN.
+ */
+SOMA_API void soma_test_node_down(soma_test *test, const char *name);
+
+/**
+ * A node goes down, if it is up, and comes up again, with the same options and without agents. It is a new incarnation:
+ * refs to agents of an earlier one lead nowhere.
+ * @return its system
+ */
+SOMA_API soma_system *soma_test_node_restart(soma_test *test, const char *name);
+
 #endif

@@ -65,6 +65,9 @@ typedef struct soma_sim {
     uint32_t late;          /**< up to so many times a timer fires while messages still wait, as on a busy machine */
     uint32_t reorders;      /**< up to so many times a message overtakes those of other senders in its mailbox */
     uint32_t allocations;   /**< up to so many allocations fail, of those that agents make in their turns */
+    uint32_t cuts;          /**< up to so many times two nodes lose their connection; see soma_test_net_cut() */
+    uint32_t partitions;    /**< up to so many times frames between two nodes wait, both ways or one; this and a cut
+                                 end by themselves, after a while or when nothing else can go on */
     bool fails;             /**< the body has a bug, to be found: the test passes if a run fails */
     bool waits;             /**< requests may be without an answer at the end: no deadlock */
     uint32_t lines;         /**< with `fails`: the trace, once shrunk, must have fewer lines; 0: any number */
@@ -155,8 +158,8 @@ SOMA_API void soma_test_always(soma_test *test, soma_test_check *check, void *ar
 SOMA_API void soma_test_at_rest(soma_test *test, soma_test_check *check, void *arg);
 
 /**
- * Prints who waits for whom: requests without an answer, agents that are muted, paused or down with mail. Empty if
- * nobody does.
+ * Prints who waits for whom: requests without an answer, agents that are muted, paused or down with mail; nodes that
+ * are stopped, and what is on its way between nodes, and why. Empty if there is nothing.
  * @param test the run
  * @param buf gets the text, cut to fit
  * @param size bytes of buf

@@ -1,0 +1,239 @@
+/* Lines and frames; see network.h. */
+#include "testkit/network.h"
+#include "testkit/kit.h"
+#include <soma/error.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct frame {
+    struct frame *next;
+    uint64_t due;
+    size_t size;
+    unsigned char bytes[];
+};
+
+/* ---- lines ---- */
+
+struct line *network_line(soma_test *test, uint32_t from, uint32_t to)
+{
+    struct line **lines = &test->network.lines[from];
+    if (!*lines) {
+        *lines = calloc(NODES_MAX, sizeof(**lines));
+        if (!*lines)
+            soma_test_fail(test, "out of memory");
+        for (uint32_t i = 0; i < NODES_MAX; i++)
+            (*lines)[i] = (struct line){.from = from, .to = i};
+    }
+    return &(*lines)[to];
+}
+
+/* Frames wait, whatever the time. */
+static bool line_held(const soma_test *test, const struct line *line)
+{
+    return line->held.on || test->nodes[line->to].stopped;
+}
+
+void network_line_changed(soma_test *test, struct line *line)
+{
+    bool ready = line->first && line->first->due <= test->now && !line_held(test, line);
+    if (ready && !line->ready && !ready_push(&test->ready, (struct ready_agent){.line = line}))
+        soma_test_fail(test, "out of memory");
+    if (!ready && line->ready)
+        ready_drop(&test->ready, line);
+    line->ready = ready;
+}
+
+/* Puts a frame at a line's end. */
+static void line_append(soma_test *test, struct line *line, struct frame *frame)
+{
+    struct network *network = &test->network;
+    if (line->last) {
+        line->last->next = frame;
+    } else {
+        line->first = frame;
+        line->busy_before = NULL;
+        line->busy_next = network->busy;
+        if (line->busy_next)
+            line->busy_next->busy_before = line;
+        network->busy = line;
+    }
+    line->last = frame;
+    line->count++;
+    network_line_changed(test, line);
+}
+
+/* Takes the first frame out. */
+static struct frame *line_take(soma_test *test, struct line *line)
+{
+    struct network *network = &test->network;
+    struct frame *frame = line->first;
+    line->first = frame->next;
+    line->count--;
+    if (line->first)
+        return frame;
+    line->last = NULL;
+    if (line->busy_before)
+        line->busy_before->busy_next = line->busy_next;
+    else
+        network->busy = line->busy_next;
+    if (line->busy_next)
+        line->busy_next->busy_before = line->busy_before;
+    return frame;
+}
+
+static void line_lose(soma_test *test, struct line *line)
+{
+    if (line->count)
+        trace_note(test, "%s -> %s: %llu frame%s lost", test->nodes[line->from].name, test->nodes[line->to].name,
+                   (unsigned long long)line->count, line->count == 1 ? "" : "s");
+    while (line->first)
+        free(line_take(test, line));
+    line->free_at = 0;
+    network_line_changed(test, line);
+}
+
+/* ---- sending ---- */
+
+#define DELAYS 16u /* so many times, from the least to the most, a frame may take */
+
+/* When a frame that leaves now arrives, unless one before it is later. */
+static uint64_t line_due(soma_test *test, struct line *line, size_t size)
+{
+    uint64_t delay = line->least, range = line->most - line->least;
+    if (range)
+        delay += range / (DELAYS - 1) * choose(&test->choices, DELAYS, wish_any(&test->choices, DELAYS));
+    if (line->free_at < test->now)
+        line->free_at = test->now;
+    if (line->speed)
+        line->free_at += (uint64_t)((double)size * (double)SOMA_SECOND / (double)line->speed);
+    return line->free_at + delay;
+}
+
+static int frame_send(soma_test *test, struct line *line, const void *bytes, size_t size)
+{
+    struct frame *frame = malloc(sizeof(*frame) + size);
+    if (!frame)
+        return SOMA_ENOMEM;
+    *frame = (struct frame){.due = line_due(test, line, size), .size = size};
+    memcpy(frame->bytes, bytes, size);
+    line_append(test, line, frame);
+    return 0;
+}
+
+int network_send(soma_test *test, uint32_t from, uint32_t to, const void *bytes, size_t size)
+{
+    struct network *network = &test->network;
+    int error = 0;
+    pthread_mutex_lock(&network->lock);
+    const struct port *port = &network->ports[to];
+    if (!port->deliver)
+        error = SOMA_ENODEDOWN;
+    else if (!network->ports[from].deliver)
+        error = SOMA_ENOROUTE;
+    else if (test->stage != &stage_simulated)
+        port->deliver(port->context, from, bytes, size);
+    else if (network_line(test, from, to)->refused.on)
+        error = SOMA_ENOROUTE;
+    else
+        error = frame_send(test, network_line(test, from, to), bytes, size);
+    pthread_mutex_unlock(&network->lock);
+    return error;
+}
+
+/* ---- arriving ---- */
+
+void network_turn(soma_test *test, struct line *line)
+{
+    const struct port *port = &test->network.ports[line->to];
+    struct frame *frame = line_take(test, line);
+    line->ready = false; // it was taken out of where it was chosen from, and goes to the end if there is more
+    network_line_changed(test, line);
+    port->deliver(port->context, line->from, frame->bytes, frame->size);
+    free(frame);
+}
+
+uint64_t network_next(const soma_test *test)
+{
+    uint64_t next = UINT64_MAX;
+    for (const struct line *line = test->network.busy; line; line = line->busy_next)
+        if (!line_held(test, line) && line->first->due < next)
+            next = line->first->due;
+    return next;
+}
+
+void network_fire(soma_test *test)
+{
+    for (struct line *line = test->network.busy; line; line = line->busy_next)
+        network_line_changed(test, line);
+}
+
+const char *network_why(const soma_test *test, const struct line *line, char *buf, size_t size)
+{
+    if (test->nodes[line->to].stopped)
+        snprintf(buf, size, "it is stopped");
+    else if (line->held.on)
+        snprintf(buf, size, "a partition");
+    else if (line->first->due > test->now)
+        snprintf(buf, size, "the next arrives in %.6f s", (double)(line->first->due - test->now) / (double)SOMA_SECOND);
+    else
+        snprintf(buf, size, "about to arrive");
+    return buf;
+}
+
+/* ---- connections ---- */
+
+void network_break(soma_test *test, uint32_t a, uint32_t b, int reason)
+{
+    const struct port *ports = test->network.ports;
+    if (test->network.lines[a])
+        line_lose(test, network_line(test, a, b));
+    if (test->network.lines[b])
+        line_lose(test, network_line(test, b, a));
+    if (ports[a].deliver)
+        ports[a].broken(ports[a].context, b, reason);
+    if (ports[b].deliver)
+        ports[b].broken(ports[b].context, a, reason);
+}
+
+void network_port_open(soma_test *test, uint32_t number, const struct port *port)
+{
+    pthread_mutex_lock(&test->network.lock);
+    test->network.ports[number] = *port;
+    pthread_mutex_unlock(&test->network.lock);
+}
+
+void network_port_close(soma_test *test, uint32_t number, int reason)
+{
+    pthread_mutex_lock(&test->network.lock);
+    test->network.ports[number] = (struct port){0};
+    for (uint32_t i = 0; i < test->node_count; i++)
+        if (i != number)
+            network_break(test, number, i, reason);
+    pthread_mutex_unlock(&test->network.lock);
+}
+
+void network_open(soma_test *test)
+{
+    pthread_mutexattr_t recursive;
+    pthread_mutexattr_init(&recursive);
+    pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
+    pthread_mutex_init(&test->network.lock, &recursive);
+    pthread_mutexattr_destroy(&recursive);
+}
+
+void network_close(soma_test *test)
+{
+    struct network *network = &test->network;
+    pthread_mutex_lock(&network->lock);
+    memset(network->ports, 0, sizeof(network->ports));
+    while (network->busy)
+        free(line_take(test, network->busy));
+    pthread_mutex_unlock(&network->lock);
+}
+
+void network_free(soma_test *test)
+{
+    for (uint32_t i = 0; i < NODES_MAX; i++)
+        free(test->network.lines[i]);
+    pthread_mutex_destroy(&test->network.lock);
+}
