@@ -26,7 +26,8 @@ static void gate_press(struct peer *peer, struct worker *worker, const struct me
 {
     if (peer->out.bytes > OUT_HIGH)
         u32_store(&peer->gate->pressure, PRESSURE_OVERLOADED); // release: senders look after their push
-    if (!u32_load(&peer->gate->pressure) || !worker || !message->sender.node || message->kind > MESSAGE_REQUEST)
+    if (!u32_load(&peer->gate->pressure) || !worker || !(message->sender.node || message->marks & MARK_PASSED) ||
+        message->kind > MESSAGE_REQUEST)
         return;
     worker->pressed = (uint32_t)(peer->gate - peer->bridge->system->slots.base) + 1;
 }

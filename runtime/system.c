@@ -25,23 +25,39 @@ static uint64_t node_identity(const struct driver *driver)
     return node;
 }
 
-/* Says each second which handler a closing system waits for. */
-static void worker_join(struct worker *worker)
+/* Says each second which handler a closing system waits for. False if they were too many. */
+static bool worker_join(struct worker *worker, uint32_t seconds)
 {
     soma_system *system = worker->system;
-    for (uint32_t seconds = 1;; seconds++) {
+    for (uint32_t passed = 1; !worker->joined; passed++) {
         struct timespec until;
         clock_gettime(CLOCK_REALTIME, &until); // what pthread_timedjoin_np counts by; no agent sees it
         until.tv_sec++;
-        if (pthread_timedjoin_np(worker->thread, NULL, &until) != ETIMEDOUT)
-            return;
+        worker->joined = pthread_timedjoin_np(worker->thread, NULL, &until) != ETIMEDOUT;
+        if (worker->joined)
+            break;
         const struct dispatch *running = ptr_load(&worker->running);
-        soma_system_log(system, SOMA_LOG_WARNING, "closing: since %u s a handler of '%s' has not returned", seconds,
+        soma_system_log(system, SOMA_LOG_WARNING, "closing: since %u s a handler of '%s' has not returned", passed,
                         running ? running->behavior->name : "?");
+        if (passed >= seconds)
+            return false;
     }
+    return true;
 }
 
-static void workers_join(soma_system *system, uint32_t count)
+/* Joins all threads that run agents, which have been told to leave. False if one of them has not in time. */
+static bool workers_join(soma_system *system, uint32_t count, uint32_t seconds)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (!worker_join(&system->workers[i], seconds))
+            return false;
+    for (struct worker *own = system->blocking; own; own = own->own_next) // blocking_stop has been: it is complete
+        if (!worker_join(own, seconds))
+            return false;
+    return true;
+}
+
+static void workers_stop(soma_system *system)
 {
     u32_store(&system->stopping, 1);
     fence_full(); // pairs with worker_sleep: who doesn't see it is asleep, and roused
@@ -49,10 +65,6 @@ static void workers_join(soma_system *system, uint32_t count)
         u32_store(&system->workers[i].leave, 1);
     worker_wake_all(system);
     blocking_stop(system);
-    for (uint32_t i = 0; i < count; i++)
-        worker_join(&system->workers[i]);
-    for (struct worker *own = system->blocking; own; own = own->own_next) // blocking_stop has been: it is complete
-        worker_join(own);
 }
 
 /* One core each, in their order; where that is not allowed they run anywhere. */
@@ -88,15 +100,18 @@ static int workers_start(soma_system *system)
     for (uint32_t i = 0; i < count; i++) {
         int error = thread_start(&system->workers[i].thread, worker_main, &system->workers[i]);
         if (error) {
-            workers_join(system, i);
+            workers_stop(system);
+            workers_join(system, i, UINT32_MAX);
             return error;
         }
         if (system->options.pin)
             worker_pin(&system->workers[i]);
     }
     int error = watcher_start(system);
-    if (error)
-        workers_join(system, count);
+    if (error) {
+        workers_stop(system);
+        workers_join(system, count, UINT32_MAX);
+    }
     return error;
 }
 
@@ -235,6 +250,51 @@ int soma_system_stop(soma_system *system)
 
 /* ---- closing ---- */
 
+static uint32_t threads_of(const soma_system *system)
+{
+    return system->driver.runnable ? 0 : system->options.workers;
+}
+
+/* All threads are joined. */
+static void system_finish(soma_system *system, bool late)
+{
+    log_direct(&system->log); // a sink may use the system: from now on only in this thread
+    closing_end(system, late);
+    system_free(system);
+}
+
+static void *system_reap(void *argument)
+{
+    soma_system *system = argument;
+    workers_join(system, threads_of(system), UINT32_MAX);
+    system_finish(system, true);
+    return NULL;
+}
+
+#define GRACE_SECONDS 2u /* at least, for a handler to return */
+
+/*
+ * Ends the agents and frees the system once all handlers have returned. One that does not can't be ended in C without
+ * danger to all else in the process, and may still use the system: then a thread waits for it in the closer's place.
+ * False if it has come to that.
+ */
+static bool system_leave(soma_system *system, bool late)
+{
+    uint32_t grace = system->options.drain_ms / 1000;
+    pthread_t reaper;
+    workers_stop(system);
+    if (!workers_join(system, threads_of(system), grace > GRACE_SECONDS ? grace : GRACE_SECONDS)) {
+        soma_log_error(system, "closing: given up; what is left of the system goes when that handler returns");
+        if (!thread_start(&reaper, system_reap, system)) {
+            pthread_detach(reaper);
+            return false;
+        }
+        workers_join(system, threads_of(system), UINT32_MAX);
+    }
+    system_finish(system, late);
+    return true;
+}
+
 static int system_end(soma_system **pointer, bool drain)
 {
     if (!pointer || !*pointer)
@@ -257,12 +317,9 @@ static int system_end(soma_system **pointer, bool drain)
     signals_close(system);
     clock_stop(&system->clock);
     watcher_stop(system);
-    workers_join(system, driven ? 0 : system->options.workers);
-    log_direct(&system->log); // a sink may use the system: from now on only in this thread
-    closing_end(system, !drained);
-    system_free(system);
+    bool left = system_leave(system, !drained);
     *pointer = NULL;
-    return drained ? 0 : SOMA_ETIMEOUT;
+    return drained && left ? 0 : SOMA_ETIMEOUT;
 }
 
 int soma_system_close(soma_system **system)

@@ -79,6 +79,7 @@ struct worker {
     const struct dispatch *spawned; /* of the last spawn: the next is often the same */
     struct counters counters;
     pthread_t thread;
+    bool joined;
     struct run_ring ring;
     shared_u32 awake; /* the futex: 0 while asleep */
     /* The worker of a blocking agent, see blocking.h. */

@@ -65,8 +65,10 @@ SOMA_API int soma_system_open(soma_system **system, const soma_options *options)
  * Closes a system and frees it: waits until every message is handled (also what is kept for an agent that is down),
  * then shuts supervisors down in their order (see soma_shutdown_on_close()), all that no longer than the option
  * drain_ms; then ends each agent that is left (its stop runs; pending timers and requests are forgotten), joins the
- * threads, flushes the log and sets `*system` to NULL. A handler that runs is always waited for; a log line says which
- * one it is.
+ * threads, flushes the log and sets `*system` to NULL. A handler that runs is waited for as long again, 2 seconds at
+ * least; log lines say which one it is. If it has not returned by then, nothing can end it safely: the function returns
+ * SOMA_ETIMEOUT, and agents are ended and memory is freed when it does return, if ever. Until then behaviors, the log's
+ * sink and what else they use must stay.
  * @param system NULL or a pointer to NULL is fine: 0
  * @return 0; SOMA_ETIMEOUT if the time was over before all was handled and shut down: the system is closed all the
  *         same, the rest became dead letters, and the log says who did not come to an end, in which state, with how
@@ -75,7 +77,7 @@ SOMA_API int soma_system_open(soma_system **system, const soma_options *options)
  */
 SOMA_API int soma_system_close(soma_system **system);
 
-/** As soma_system_close(), but without waiting: messages not yet handled become dead letters. */
+/** As soma_system_close(), but messages are not waited for: those not yet handled become dead letters. */
 SOMA_API int soma_system_cancel(soma_system **system);
 
 /** Waits until soma_system_stop() is called. Any thread outside the system; SOMA_ESTATE from a worker. */
