@@ -43,6 +43,9 @@ static struct magazine *magazine_new(struct pool_depot *depot)
     if (magazine || !(magazine = malloc(sizeof(*magazine))))
         return magazine;
     magazine->count = 0;
+    for (size_t i = 0; i < POOL_AHEAD; i++)
+        magazine->blocks[i] =
+            magazine; // what is fetched in vain is at hand: for NULL the page tables would be searched
     spin_lock(&depot->busy);
     magazine->next_all = depot->all;
     depot->all = magazine;
@@ -102,7 +105,7 @@ static void slab_carve(struct pool *pool, uint8_t class, struct magazine *magazi
             if (!filling) // the rest of the slab stays unused: memory is out
                 return;
         }
-        filling->blocks[filling->count++] = (char *)slab + end - size;
+        filling->blocks[POOL_AHEAD + filling->count++] = (char *)slab + end - size;
     }
     if (filling != magazine)
         magazine_share(depot, class, filling);
@@ -110,21 +113,41 @@ static void slab_carve(struct pool *pool, uint8_t class, struct magazine *magazi
 
 /* ---- taking and giving ---- */
 
+/* The loaded magazine taken out, with its count; NULL if there is none. */
+static struct magazine *list_unload(struct pool_list *list)
+{
+    if (!list->bottom)
+        return NULL;
+    struct magazine *magazine =
+        (struct magazine *)((char *)list->bottom - offsetof(struct magazine, blocks) - POOL_AHEAD * sizeof(void *));
+    magazine->count = (uint32_t)(list->top - list->bottom);
+    list->top = list->bottom = list->end = NULL;
+    return magazine;
+}
+
+static void list_load(struct pool_list *list, struct magazine *magazine)
+{
+    list->bottom = magazine->blocks + POOL_AHEAD;
+    list->top = list->bottom + magazine->count;
+    list->end = list->bottom + POOL_MAGAZINE;
+}
+
 static void list_swap(struct pool_list *list)
 {
-    struct magazine *loaded = list->loaded;
-    list->loaded = list->spare;
+    struct magazine *loaded = list_unload(list);
+    list_load(list, list->spare);
     list->spare = loaded;
 }
 
 /* Makes the list's two magazines at the first use; false when memory is out. */
 static bool list_ready(struct pool *pool, struct pool_list *list)
 {
-    if (!list->loaded)
-        list->loaded = magazine_new(pool->depot);
+    struct magazine *magazine;
+    if (!list->bottom && (magazine = magazine_new(pool->depot)))
+        list_load(list, magazine);
     if (!list->spare)
         list->spare = magazine_new(pool->depot);
-    return list->loaded && list->spare;
+    return list->bottom && list->spare;
 }
 
 void *pool_refill(struct pool *pool, uint8_t class)
@@ -134,13 +157,15 @@ void *pool_refill(struct pool *pool, uint8_t class)
     struct pool_list *list = &pool->lists[class];
     if (!list_ready(pool, list))
         return NULL;
-    if (!list->loaded->count)
+    if (list->spare->count) {
         list_swap(list);
-    if (!list->loaded->count)
-        list->loaded = magazine_swap(pool->depot, class, list->loaded);
-    if (!list->loaded->count)
-        slab_carve(pool, class, list->loaded);
-    return list->loaded->count ? list->loaded->blocks[--list->loaded->count] : NULL;
+        return *--list->top;
+    }
+    struct magazine *magazine = magazine_swap(pool->depot, class, list_unload(list));
+    if (!magazine->count)
+        slab_carve(pool, class, magazine);
+    list_load(list, magazine);
+    return pool_has(pool, class) ? *--list->top : NULL;
 }
 
 void pool_spill(struct pool *pool, uint8_t class, void *block)
@@ -152,27 +177,28 @@ void pool_spill(struct pool *pool, uint8_t class, void *block)
     struct pool_list *list = &pool->lists[class];
     if (!list_ready(pool, list))
         return; // memory is out: the block rests in its slab until the system closes
-    if (list->loaded->count == POOL_MAGAZINE)
+    if (list->top == list->end)
         list_swap(list);
-    if (list->loaded->count == POOL_MAGAZINE) {
+    if (list->top == list->end) {
         struct magazine *empty = magazine_new(pool->depot);
         if (!empty)
             return;
-        magazine_share(pool->depot, class, list->loaded);
-        list->loaded = empty;
+        magazine_share(pool->depot, class, list_unload(list));
+        list_load(list, empty);
     }
-    list->loaded->blocks[list->loaded->count++] = block;
+    *list->top++ = block;
 }
 
 void pool_flush(struct pool *pool)
 {
     for (uint8_t class = 0; class < POOL_CLASSES; class ++) {
         struct pool_list *list = &pool->lists[class];
-        if (list->loaded)
-            magazine_share(pool->depot, class, list->loaded);
+        struct magazine *loaded = list_unload(list);
+        if (loaded)
+            magazine_share(pool->depot, class, loaded);
         if (list->spare)
             magazine_share(pool->depot, class, list->spare);
-        *list = (struct pool_list){NULL, NULL};
+        list->spare = NULL;
     }
 }
 

@@ -16,15 +16,15 @@
 #define POOL_CLASSES SOMA_CLASSES /* 32, 64, 96, 128, then doubling: 256, … 4096 bytes */
 #define POOL_STEP ((size_t)32)    /* the least, and the distance between the first four */
 #define POOL_MOST ((size_t)4096)
-#define POOL_MAGAZINE 124 /* blocks: a magazine is 1 KiB less what malloc needs */
 #define POOL_AHEAD 16     /* how many blocks ahead are fetched into the cache */
+#define POOL_MAGAZINE 108 /* blocks: a magazine is 1 KiB less what malloc needs */
 #define POOL_HEAP 0xff    /* the class of a block that came from malloc */
 
 struct magazine {
-    struct magazine *next;     /* in the depot */
-    struct magazine *next_all; /* of all there are */
-    uint32_t count;
-    void *blocks[POOL_MAGAZINE];
+    struct magazine *next;                    /* in the depot */
+    struct magazine *next_all;                /* of all there are */
+    uint32_t count;                           /* in the depot */
+    void *blocks[POOL_AHEAD + POOL_MAGAZINE]; /* the first POOL_AHEAD are none, so that fetching ahead needs no test */
 };
 
 /* What the pools of one system share; `busy` guards the lists, for a few instructions a magazine. */
@@ -38,9 +38,14 @@ struct pool_depot {
     shared_u64 memory[POOL_CLASSES]; /* bytes in slabs */
 };
 
-/* Two magazines, so that a pool at the edge of one does not go to the depot at each block. */
+/*
+ * Two magazines, so that a pool at the edge of one does not go to the depot at each block. The loaded one is three
+ * pointers into its blocks; all are NULL before the first block, and so both empty and full.
+ */
 struct pool_list {
-    struct magazine *loaded; /* NULL before the first block */
+    void **top; /* behind the block to be taken next */
+    void **bottom;
+    void **end;
     struct magazine *spare;
 };
 
@@ -86,26 +91,34 @@ static inline void pool_outgrow(struct pool *pool, size_t size)
 void *pool_refill(struct pool *pool, uint8_t class);
 void pool_spill(struct pool *pool, uint8_t class, void *block);
 
+/* Is there a block of a class at hand? */
+static inline bool pool_has(const struct pool *pool, uint8_t class)
+{
+    return pool->lists[class].top != pool->lists[class].bottom;
+}
+
+/* The block at hand. */
+static inline void *pool_pop(struct pool *pool, uint8_t class)
+{
+    void **top = --pool->lists[class].top;
+    __builtin_prefetch(*(top - POOL_AHEAD), 1);
+    return *top;
+}
+
 /* A block of a class, NULL when memory is out. */
 static inline void *pool_take(struct pool *pool, uint8_t class)
 {
-    struct magazine *loaded = pool->lists[class].loaded;
-    if (__builtin_expect(!loaded || !loaded->count, 0))
-        return pool_refill(pool, class);
-    uint32_t at = --loaded->count;
-    if (at >= POOL_AHEAD)
-        __builtin_prefetch(loaded->blocks[at - POOL_AHEAD], 1);
-    return loaded->blocks[at];
+    return __builtin_expect(pool_has(pool, class), 1) ? pool_pop(pool, class) : pool_refill(pool, class);
 }
 
 /* Gives a block back, to whichever pool the caller owns. */
-static inline void pool_give(struct pool *pool, uint8_t class, void *block)
+static inline void pool_give(struct pool *pool, size_t class, void *block)
 {
-    struct magazine *loaded = pool->lists[class].loaded;
-    if (__builtin_expect(!loaded || loaded->count == POOL_MAGAZINE, 0))
-        pool_spill(pool, class, block);
+    struct pool_list *list = &pool->lists[class];
+    if (__builtin_expect(list->top == list->end, 0))
+        pool_spill(pool, (uint8_t) class, block);
     else
-        loaded->blocks[loaded->count++] = block;
+        *list->top++ = block;
 }
 
 /* The pool of all outside threads together. */
