@@ -28,17 +28,41 @@ static int rows_count(const soma_behavior *behavior, uint32_t *count)
     return 0;
 }
 
-static void row_add(struct dispatch *dispatch, const soma_handler *handler)
+/* Adds a handler unless its type has one; false if the row is not where it is looked for first. */
+static bool row_add(struct dispatch *dispatch, const soma_handler *handler)
 {
-    for (uint32_t i = dispatch_hash(handler->type);; i++) {
-        struct dispatch_row *row = &dispatch->rows[i & dispatch->mask];
+    for (size_t place = dispatch_place(handler->type);; place += sizeof(struct dispatch_row)) {
+        struct dispatch_row *row = (struct dispatch_row *)(uintptr_t)dispatch_row(dispatch, place);
         if (row->type == handler->type)
-            return; // the extending behavior came first
+            return true; // the extending behavior came first
         if (!row->type) {
             *row = (struct dispatch_row){handler->type, handler->fn};
-            return;
+            return row == dispatch_home(dispatch, handler->type);
         }
     }
+}
+
+/* NULL when memory is out. `*at_home` if each row is where it is looked for first. */
+static struct dispatch *dispatch_new(const soma_behavior *behavior, size_t size, bool *at_home)
+{
+    struct dispatch *dispatch = calloc(1, sizeof(*dispatch) + size * sizeof(struct dispatch_row));
+    if (!dispatch)
+        return NULL;
+    dispatch->behavior = behavior;
+    dispatch->size = size;
+    dispatch->mask = (size - 1) * sizeof(struct dispatch_row);
+    *at_home = true;
+    for (const soma_behavior *b = behavior; b; b = b->base) {
+        dispatch->fallback = dispatch->fallback ? dispatch->fallback : b->fallback;
+        dispatch->ready = dispatch->ready ? dispatch->ready : b->ready;
+        dispatch->idle = dispatch->idle ? dispatch->idle : b->idle;
+        for (const soma_handler *h = b->handlers; h && h->type; h++)
+            *at_home &= row_add(dispatch, h);
+    }
+    for (const soma_behavior *b = behavior; b; b = b->base)
+        if (b->methods) // behind all handlers: one of the user's own for soma_invoke comes first
+            *at_home &= row_add(dispatch, &method_row);
+    return dispatch;
 }
 
 static int dispatch_build(const soma_behavior *behavior, struct dispatch **result)
@@ -47,26 +71,18 @@ static int dispatch_build(const soma_behavior *behavior, struct dispatch **resul
     int error = rows_count(behavior, &count);
     if (error)
         return error;
-    uint32_t size = 2;
+    size_t size = 2;
     while (size < 2 * count + 2)
         size *= 2;
-    struct dispatch *dispatch = calloc(1, sizeof(*dispatch) + size * sizeof(struct dispatch_row));
-    if (!dispatch)
-        return SOMA_ENOMEM;
-    dispatch->behavior = behavior;
-    dispatch->mask = size - 1;
-    for (const soma_behavior *b = behavior; b; b = b->base) {
-        dispatch->fallback = dispatch->fallback ? dispatch->fallback : b->fallback;
-        dispatch->ready = dispatch->ready ? dispatch->ready : b->ready;
-        dispatch->idle = dispatch->idle ? dispatch->idle : b->idle;
-        for (const soma_handler *h = b->handlers; h && h->type; h++)
-            row_add(dispatch, h);
+    bool at_home;
+    struct dispatch *dispatch = dispatch_new(behavior, size, &at_home);
+    for (size_t most = 8 * size; dispatch && !at_home && size < most;) {
+        size *= 2; // a handler that is not at home costs more at each message than this
+        free(dispatch);
+        dispatch = dispatch_new(behavior, size, &at_home);
     }
-    for (const soma_behavior *b = behavior; b; b = b->base)
-        if (b->methods) // behind all handlers: one of the user's own for soma_invoke comes first
-            row_add(dispatch, &method_row);
     *result = dispatch;
-    return 0;
+    return dispatch ? 0 : SOMA_ENOMEM;
 }
 
 int dispatch_get(struct dispatch_table *table, const soma_behavior *behavior, const struct dispatch **result)
@@ -103,7 +119,7 @@ void dispatch_table_destroy(struct dispatch_table *table)
 
 soma_handler_fn *dispatch_find_equal(const struct dispatch *dispatch, const soma_type *type)
 {
-    for (uint32_t i = 0; i <= dispatch->mask; i++) {
+    for (size_t i = 0; i < dispatch->size; i++) {
         const struct dispatch_row *row = &dispatch->rows[i];
         if (row->type && type_same(row->type, type))
             return row->fn;

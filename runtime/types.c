@@ -127,7 +127,7 @@ const soma_type *types_find(soma_system *system, const char *name, size_t name_s
     pthread_mutex_unlock(&system->types.lock);
     pthread_mutex_lock(&system->dispatches.lock);
     for (const struct dispatch *d = system->dispatches.first; d && !search.exact; d = d->next)
-        for (uint32_t i = 0; i <= d->mask && !search.exact; i++)
+        for (size_t i = 0; i < d->size && !search.exact; i++)
             if (d->rows[i].type)
                 search_look(&search, d->rows[i].type);
     pthread_mutex_unlock(&system->dispatches.lock);
