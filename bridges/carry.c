@@ -29,7 +29,7 @@ static void gate_press(struct peer *peer, struct worker *worker, const struct me
     if (!u32_load(&peer->gate->pressure) || !worker || !(message->sender.node || message->marks & MARK_PASSED) ||
         message->kind > MESSAGE_REQUEST)
         return;
-    worker->pressed = (uint32_t)(peer->gate - peer->bridge->system->slots.base) + 1;
+    worker_press(worker, (uint32_t)(peer->gate - peer->bridge->system->slots.base));
 }
 
 void gate_look(struct peer *peer)

@@ -29,12 +29,8 @@ static void options_fill(soma_bridge_options *options)
 static struct worker *worker_new(soma_system *system)
 {
     struct worker *worker = aligned_alloc(64, sizeof(*worker));
-    if (!worker)
-        return NULL;
-    memset(worker, 0, sizeof(*worker));
-    worker->system = system;
-    worker->index = WORKER_OWN;
-    pool_init(&worker->pool, &system->depot);
+    if (worker)
+        worker_init(worker, system, WORKER_OWN, false);
     return worker;
 }
 

@@ -80,10 +80,10 @@ void agent_unhold(struct worker *worker, soma_agent *agent)
     uint64_t life = u64_load(&agent->life);
     bool free_now = !life_alive(life);
     if (free_now)
-        u64_store(&agent->life, life_of(life_generation(life)));
+        u64_store(&agent->life, life & ~(uint64_t)LIFE_RELEASE);
     if (mailbox_unhold(&agent->mailbox)) {
         if (free_now) // its first mail releases it
-            u64_store(&agent->life, life_of(life_generation(life)) | LIFE_RELEASE);
+            u64_store(&agent->life, life | LIFE_RELEASE);
         worker_schedule(worker_or_outside(worker), system, agent);
     } else if (free_now) {
         slots_give(&system->slots, slot_cache_of(worker), agent);
@@ -217,7 +217,7 @@ static int agent_alloc(struct spawner *from, const soma_behavior *behavior, void
 /* After its init: the agent runs from here on, is gone, or went down in it. */
 static void agent_let_go(struct worker *worker, soma_agent *agent)
 {
-    if (worker->outbox.count)
+    if (worker->sending)
         outbox_flush(worker); // what the init has sent is before what the agent sends now
     if (life_down(u64_load(&agent->life)))
         keep_hand_over(worker, agent);
@@ -362,7 +362,7 @@ void agent_finish(struct worker *worker, soma_agent *agent)
     else
         u64_add(&worker->system->outside.ended, 1);
     // A store, not a cas: a kill that comes between falls on this agent, which is ending anyway, and is lost with it.
-    u64_store(&agent->life, life_of(life_generation(u64_load(&agent->life)) + 1) | LIFE_RELEASE);
+    u64_store(&agent->life, life_of(life_generation(u64_load(&agent->life)) + 1) | LIFE_FREE | LIFE_RELEASE);
     if (awaited)
         closer_tell(worker->system);
 }

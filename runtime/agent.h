@@ -8,6 +8,9 @@
 /* Runs a scheduled agent until its mailbox is empty or `batch` messages are handled; at least one is. */
 void agent_turn(struct worker *worker, soma_agent *agent, uint32_t batch);
 
+/* A worker's turns, one after another, for as long as each wakes the next and it is not time to look at the others. */
+void agent_turns(struct worker *worker, soma_agent *agent);
+
 /* The ref of an agent in its own turn. */
 static inline soma_ref agent_ref(const soma_agent *agent)
 {
@@ -23,7 +26,7 @@ static inline struct slot_cache *slot_cache_of(struct worker *worker)
 {
     const soma_options *options = &worker->system->options;
     bool caches = worker->index < options->workers && options->slots >= SLOTS_FOR_CACHES;
-    return caches ? &worker->slots : NULL;
+    return caches ? &worker->slot_cache : NULL;
 }
 
 /* A message, or what it carries, to the handler for its type; without one it is a dead letter. The handler's result. */

@@ -64,8 +64,8 @@ int blocking_start(soma_system *system, soma_agent *agent)
     struct worker *own = aligned_alloc(64, sizeof(*own));
     if (!own)
         return SOMA_ENOMEM;
-    *own = (struct worker){.system = system, .index = WORKER_OWN, .own_agent = agent};
-    pool_init(&own->pool, &system->depot);
+    worker_init(own, system, WORKER_OWN, false);
+    own->own_agent = agent;
     if (lookout_open(own)) {
         free(own);
         return SOMA_ENOMEM;

@@ -254,6 +254,7 @@ void closing_end(soma_system *system, bool late)
     uint32_t used = u32_load(&system->slots.used);
     worker_enter(worker); // its thread is gone: this one is it now
     worker->queues = false;
+    worker->lifo = LIFO_NEVER;
     for (uint32_t i = 0; i < used; i++)
         mailbox_hold(&system->slots.base[i].mailbox);
     if (late)

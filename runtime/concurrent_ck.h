@@ -37,9 +37,12 @@ static inline void *ptr_exchange(shared_ptr *p, void *v)
 static inline bool ptr_cas(shared_ptr *p, void *expected, void *v)
 {
     ck_pr_fence_release();
-    bool done = ck_pr_cas_ptr(&p->value, expected, v);
+    if (ck_pr_cas_ptr(&p->value, expected, v)) { // a fence a branch, so that the caller's branch is on the flag itself
+        ck_pr_fence_acquire();
+        return true;
+    }
     ck_pr_fence_acquire();
-    return done;
+    return false;
 }
 
 static inline void fence_full(void)

@@ -8,6 +8,7 @@
 #include "runtime/concurrent.h"
 #include <soma/ref.h>
 #include <soma/type.h>
+#include <string.h>
 
 enum message_kind {
     MESSAGE_PLAIN,     /* the message */
@@ -42,14 +43,44 @@ enum message_kind {
 struct message {
     shared_ptr next;
     const soma_type *type;
-    uint32_t generation; /* of the agent that it is for */
-    uint8_t class;       /* of its block, see pool.h */
-    uint8_t kind;        /* enum message_kind */
-    uint8_t marks;       /* as follows */
-    bool settled;        /* a request: somebody answers it. A callback: it ran. An error: see request_refuse(). A
-                            down message: of a kept agent, which the receiver owns now */
+    union {
+        struct {
+            uint8_t class; /* of its block, see pool.h */
+            uint8_t kind;  /* enum message_kind */
+            uint8_t marks; /* as follows */
+            bool settled;  /* a request: somebody answers it. A callback: it ran. An error: see request_refuse(). A
+                              down message: of a kept agent, which the receiver owns now */
+            uint32_t generation; /* of the agent that it is for */
+        };
+        uint64_t head; /* all of these: a plain message's is its receiver's life and its class, see message_unlike() */
+    };
     soma_ref sender;
     uint64_t body[];
 };
+
+#define CLASS_SMALL 1u /* of the block of a message that is small, as its type says */
+
+/* The class of the block of a plain message for an agent of that life, which is undisturbed; else something greater. */
+static inline uint64_t message_unlike(const struct message *message, uint64_t life)
+{
+    return message->head ^ life;
+}
+
+/* A local ref's slot and generation as one word, so that both are written at once. */
+static inline uint64_t ref_place(soma_ref ref)
+{
+    uint64_t place;
+    memcpy(&place, &ref.slot, sizeof(place));
+    return place;
+}
+
+/* Addresses a message to an agent of a generation. */
+static inline void message_address(struct message *message, uint32_t generation)
+{
+    message->head = (uint32_t)message->head | (uint64_t)generation << 32;
+}
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "the head's class is its lowest byte, the generation its upper half");
 
 #endif

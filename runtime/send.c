@@ -17,24 +17,37 @@
 
 /* ---- blocks ---- */
 
-/* The sizes that most bodies have are copied in place: a call to memcpy of unknown size costs more than the copy. */
-static inline void body_copy(uint64_t *to, const void *body, size_t size)
+/* A small body that is not whole words: by words that overlap. */
+static inline void bytes_copy(char *to, const char *body, size_t size)
 {
-    switch (size) {
-    case 1: // a message without fields
-        memcpy(to, body, 1);
-        return;
-    case 8:
+    if (size > 8) {
         memcpy(to, body, 8);
-        return;
-    case 16:
-        memcpy(to, body, 16);
-        return;
-    case 24:
-        memcpy(to, body, 24);
-        return;
-    default:
-        memcpy(to, body, size);
+        memcpy(to + (size - 8) / 2, body + (size - 8) / 2, 8);
+        memcpy(to + size - 8, body + size - 8, 8);
+    } else if (size >= 4) {
+        memcpy(to, body, 4);
+        memcpy(to + size - 4, body + size - 4, 4);
+    } else {
+        to[0] = body[0];
+        to[size / 2] = body[size / 2];
+        to[size - 1] = body[size - 1];
+    }
+}
+
+/* A small body. Word by word, as a wider load would wait for the stores that have just made it. */
+static inline void small_copy(uint64_t *to, const void *body, const soma_type *type)
+{
+    const char *from = body;
+    uint8_t small = type->small;
+    if (__builtin_expect(small == SOMA_SMALL_WORDS, 1)) {
+        memcpy(to, from, 8);
+    } else if (small == SOMA_SMALL_BYTES) {
+        bytes_copy((char *)to, from, type->size);
+    } else if (small != SOMA_SMALL_NONE) {
+        memcpy(to, from, 8);
+        memcpy(to + 1, from + 8, 8);
+        if (small > SOMA_SMALL_WORDS + 1)
+            memcpy(to + 2, from + 16, 8);
     }
 }
 
@@ -52,10 +65,9 @@ static inline struct message *block_new(struct worker *worker, enum message_kind
     uint8_t class = !worker ? POOL_HEAP : __builtin_expect(total <= 64, 1) ? 1 : pool_class(total);
     struct message *message = class == POOL_HEAP ? heap_take(worker, total) : pool_take(&worker->pool, class);
     if (__builtin_expect(message != NULL, 1)) {
+        message->head = 0;
         message->class = class;
         message->kind = (uint8_t)kind;
-        message->settled = false;
-        message->marks = 0;
     }
     return message;
 }
@@ -84,8 +96,10 @@ static inline int block_build(struct worker *worker, enum message_kind kind, uin
     message->type = type;
     if (words)
         message->body[0] = word;
-    if (type->flat)
-        body_copy(message->body + words, body, size);
+    if (type->small)
+        small_copy(message->body + words, body, type);
+    else if (type->flat)
+        memcpy(message->body + words, body, size);
     else
         type_flatten(type, message->body + words, body);
     *result = message;
@@ -195,8 +209,9 @@ void message_dead(soma_system *system, struct worker *worker, soma_ref to, struc
  */
 static inline void pressure_note(struct worker *worker, const soma_agent *target, uint32_t slot, uint32_t sender)
 {
-    if (__builtin_expect(u32_load(&target->pressure), 0) && worker && slot != sender)
-        worker->pressed = slot + 1;
+    if (__builtin_expect(!u32_load(&target->pressure), 1) || !worker || slot == sender)
+        return;
+    worker_press(worker, slot);
 }
 
 /* Counts a message against its receiver's limit. An error, and it is gone; 0 with *pushed false, and it is, too. */
@@ -231,7 +246,7 @@ static bool kind_presses(uint8_t kind)
 static void outbox_flush_here(const soma_system *system)
 {
     struct worker *worker = worker_here();
-    if (worker && worker->system == system && worker->outbox.count)
+    if (worker && worker->system == system && worker->sending)
         outbox_flush(worker);
 }
 
@@ -251,7 +266,7 @@ int message_push(soma_system *system, struct worker *worker, soma_ref to, struct
         count_outside_or(system, worker, offsetof(struct counters, sent));
     if (!worker)
         outbox_flush_here(system);
-    else if (worker->outbox.count)
+    else if (worker->sending)
         outbox_flush(worker); // what was sent before arrives before
     if (to.node && to.node != system->node) {
         const struct route *route = ptr_load(&system->route); // acquire: sees the route whole
@@ -279,7 +294,7 @@ int message_push(soma_system *system, struct worker *worker, soma_ref to, struct
         if (to.slot != sender)
             pressure_mark(worker, target); // just before the push: see pressure.h
     }
-    message->generation = to.generation;
+    message_address(message, to.generation);
     if (!worker)
         outside_mark(system, target, message);
     else if (from_agent)
@@ -324,77 +339,123 @@ static int send_astray(soma_system *system, struct worker *worker, soma_ref send
     return send_slowly(system, worker, sender, to, type, body);
 }
 
-/* False if the message must go by itself: a worker is idle that might handle it at once, or this one has no queue. */
-static inline bool outbox_add(struct worker *worker, struct message *message)
-{
-    const soma_system *system = worker->system;
-    if (!worker->queues || u32_load(&system->searching) || u64_load(&system->asleep))
-        return false;
-    struct outbox *outbox = &worker->outbox;
-    if (outbox->count)
-        ptr_store(&outbox->last->next, message);
-    else
-        outbox->first = message;
-    outbox->last = message;
-    if (++outbox->count >= OUTBOX_MAX)
-        outbox_flush(worker);
-    return true;
-}
-
 void outbox_flush(struct worker *worker)
 {
     struct outbox *outbox = &worker->outbox;
     soma_agent *target = outbox->target;
     uint32_t sender = outbox->last->sender.slot;
     outbox->count = 0;
+    worker->sending = false;
     if (mailbox_push_chain(&target->mailbox, outbox->first, outbox->last))
         worker_schedule(worker, worker->system, target);
     else
         pressure_note(worker, target, (uint32_t)(target - worker->system->slots.base), sender);
 }
 
-static inline int send_from(soma_system *system, struct worker *worker, soma_ref sender, soma_ref to,
-                            const soma_type *type, const void *body)
+/* The last step of a send by an agent: into the mailbox. */
+static inline void message_go(struct worker *worker, const soma_agent *self, soma_agent *target,
+                              struct message *message)
 {
-    bool plainly;
-    soma_agent *target = to.node == system->node ? target_look(system, to, &plainly) : NULL;
-    if (__builtin_expect(!target, 0))
-        return send_astray(system, worker, sender, to, type, body);
-    if (__builtin_expect(!worker || !plainly, 0)) // outside, or its mail is counted, or it is about to be killed
-        return send_slowly(system, worker, sender, to, type, body);
-    struct message *message;
-    int error = block_build(worker, MESSAGE_PLAIN, 0, type, body, &message);
-    if (__builtin_expect(error, 0))
-        return error;
-    message->generation = to.generation;
-    message->sender = sender;
-    worker->budget--;
-    counter_add(&worker->counters.sent, 1);
-    if (__builtin_expect(worker->pool.grown, 0)) {
-        worker->pool.grown = false;
-        if (to.slot != sender.slot)
-            pressure_mark(worker, target); // before the push: see pressure.h
-    }
-    if (worker->outbox.target == target && outbox_add(worker, message))
-        return 0;
-    if (worker->outbox.count)
-        outbox_flush(worker);
     worker->outbox.target = target;
-    if (!mailbox_push(&target->mailbox, message))
-        pressure_note(worker, target, to.slot, sender.slot);
-    else if (worker->queues && !worker->lifo && !target->extension)
+    if (__builtin_expect(!mailbox_put(&target->mailbox, message, message), 0)) // from here on it isn't ours
+        pressure_note(worker, target, (uint32_t)(target - worker->slots), (uint32_t)(self - worker->slots));
+    else if (__builtin_expect(!worker->lifo && !target->extension, 1))
         worker->lifo = target; // what worker_schedule would do
     else
-        worker_schedule(worker, system, target);
+        worker_schedule(worker, worker->system, target);
+}
+
+/* The same behind what waits in the outbox. */
+static __attribute__((noinline)) int message_follow(struct worker *worker, const soma_agent *self, soma_agent *target,
+                                                    struct message *message)
+{
+    if (worker->sending)
+        outbox_flush(worker);
+    message_go(worker, self, target, message);
     return 0;
 }
 
-int soma_agent_send(soma_agent *self, soma_ref to, const soma_type *type, const void *body)
+/*
+ * The same for a message that is not the first of its handler. If it is for the same agent as the last one, it waits in
+ * the outbox, unless a worker is idle that might handle it at once, or this one has no queue.
+ */
+static __attribute__((noinline)) int message_more(struct worker *worker, const soma_agent *self, soma_agent *target,
+                                                  struct message *message)
+{
+    const soma_system *system = worker->system;
+    struct outbox *outbox = &worker->outbox;
+    if (outbox->target != target || outbox->count == OUTBOX_MAX || !worker->queues || u32_load(&system->searching) ||
+        u64_load(&system->asleep))
+        return message_follow(worker, self, target, message);
+    if (outbox->count++)
+        ptr_store(&outbox->last->next, message); // nobody looks before the push, which publishes it
+    else
+        outbox->first = message;
+    outbox->last = message;
+    worker->sending = true;
+    return 0;
+}
+
+/* A send by an agent, by the way that has no shortcuts. */
+static __attribute__((noinline)) int agent_send(soma_agent *self, soma_ref to, const soma_type *type, const void *body)
 {
     if (!self || !type || !body)
         return SOMA_EINVAL;
     struct worker *worker = self->worker;
-    return send_from(worker->system, worker_or_outside(worker), agent_ref(self), to, type, body);
+    soma_system *system = worker->system;
+    bool plainly;
+    soma_agent *target = to.node == system->node ? target_look(system, to, &plainly) : NULL;
+    if (__builtin_expect(!target, 0))
+        return send_astray(system, worker_or_outside(worker), agent_ref(self), to, type, body);
+    if (__builtin_expect(!worker_or_outside(worker) || !plainly, 0))
+        return send_slowly(system, worker_or_outside(worker), agent_ref(self), to, type, body);
+    worker->reach = u32_load(&system->slots.used); // acquire: see slots_find
+    struct message *message;
+    int error = block_build(worker, MESSAGE_PLAIN, 0, type, body, &message);
+    if (__builtin_expect(error, 0))
+        return error;
+    ptr_store(&message->next, NULL);
+    message_address(message, to.generation);
+    message->sender = agent_ref(self);
+    worker->budget--;
+    counter_add(&worker->counters.sent, 1);
+    if (__builtin_expect(worker->pool.grown, 0)) {
+        worker->pool.grown = false;
+        if (target != self)
+            pressure_mark(worker, target); // before the push: see pressure.h
+    }
+    return message_more(worker, self, target, message);
+}
+
+_Static_assert(sizeof(struct message) + 24 <= (CLASS_SMALL + 1) * POOL_STEP, "a small message fits its block");
+
+/* The fast path: a small message to an agent with nothing special about it. All that it can't do is left to others. */
+int soma_agent_send(soma_agent *self, soma_ref to, const soma_type *type, const void *body)
+{
+    if (__builtin_expect(!self, 0) || __builtin_expect(!type, 0))
+        return agent_send(self, to, type, body);
+    struct worker *worker = self->worker;
+    uint64_t place = ref_place(to), slot = (uint32_t)place, life = place - slot;
+    if (__builtin_expect(to.node != worker->node || (uint32_t)place >= worker->reach, 0))
+        return agent_send(self, to, type, body);
+    soma_agent *target = worker->slots + slot;
+    if (__builtin_expect(
+            u64_load(&target->life) != life || !body || !type->small || !pool_has(&worker->pool, CLASS_SMALL), 0))
+        return agent_send(self, to, type, body);
+    struct message *message = pool_pop(&worker->pool, CLASS_SMALL);
+    message->head = life | CLASS_SMALL;
+    message->type = type;
+    ptr_store(&message->next, NULL);
+    message->sender.node = worker->node;
+    message->sender.slot = (uint32_t)(self - worker->slots);
+    message->sender.generation = life_generation(u64_load(&self->life));
+    small_copy(message->body, body, type);
+    worker->budget--;
+    counter_add(&worker->counters.sent, 1);
+    if (__builtin_expect(worker->outbox.target != NULL, 0))
+        return message_more(worker, self, target, message);
+    message_go(worker, self, target, message);
+    return 0;
 }
 
 static int outside_send(soma_system *system, soma_ref to, const soma_type *type, const void *body, bool waits)
@@ -402,7 +463,10 @@ static int outside_send(soma_system *system, soma_ref to, const soma_type *type,
     if (!system || !type || !body)
         return SOMA_EINVAL;
     int error = outside_enter(system, to, waits);
-    return error ? error : send_from(system, NULL, SOMA_REF_NULL, to, type, body);
+    if (error)
+        return error;
+    soma_agent *target = to.node == system->node ? target_find(system, to) : NULL;
+    return (target ? send_slowly : send_astray)(system, NULL, SOMA_REF_NULL, to, type, body);
 }
 
 int soma_system_send(soma_system *system, soma_ref to, const soma_type *type, const void *body)

@@ -55,6 +55,7 @@ static soma_agent *slot_fresh(struct slots *slots, int *error)
     }
     soma_agent *slot = &slots->base[index];
     ptr_store(&slot->mailbox.head, MAIL_IDLE);
+    u64_store(&slot->life, LIFE_FREE);
     u32_store(&slots->used, index + 1); // release: senders that find the slot find its mailbox ready
     return slot;
 }

@@ -16,13 +16,15 @@ struct worker;
 struct dispatch;
 struct extension;
 
-#define LIFE_KILL 1u      /* alive: end as soon as you run */
-#define LIFE_DOWN 2u      /* alive in name only: it has ended, and its keeper decides what comes next; see keep.h */
-#define LIFE_DEAF 4u      /* it is down, and takes no mail */
-#define LIFE_COUNTED 8u   /* its mail is counted, see tally.h */
-#define LIFE_LOOSE 16u    /* its keeper has let go of it, which it has not heard yet */
-#define LIFE_OBSERVED 32u /* its driver is told of all its messages */
-#define LIFE_RELEASE 1u   /* free: nobody has put the slot on the free list yet; its last turn will */
+/* Bits that no message's head has, so that message_unlike() and all that compares a life sees each of them. */
+#define LIFE_KILL (1u << 25)     /* alive: end as soon as you run */
+#define LIFE_DOWN (1u << 26)     /* alive in name only: its keeper decides what comes next; see keep.h */
+#define LIFE_DEAF (1u << 27)     /* it is down, and takes no mail */
+#define LIFE_COUNTED (1u << 28)  /* its mail is counted, see tally.h */
+#define LIFE_LOOSE (1u << 29)    /* its keeper has let go of it, which it has not heard yet */
+#define LIFE_OBSERVED (1u << 30) /* its driver is told of all its messages */
+#define LIFE_RELEASE (1u << 25)  /* free: nobody has put the slot on the free list yet; its last turn will */
+#define LIFE_FREE (1u << 26)     /* free: so that no ref, not even a forged one, has the slot's life */
 
 struct soma_agent {
     struct mailbox mailbox;

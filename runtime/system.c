@@ -88,10 +88,7 @@ static int workers_start(soma_system *system)
 {
     uint32_t count = system->options.workers;
     for (uint32_t i = 0; i < count; i++) {
-        system->workers[i].system = system;
-        system->workers[i].index = i;
-        system->workers[i].queues = !system->driver.runnable;
-        pool_init(&system->workers[i].pool, &system->depot);
+        worker_init(&system->workers[i], system, i, !system->driver.runnable);
         if (lookout_open(&system->workers[i]))
             return SOMA_ENOMEM;
     }

@@ -1,6 +1,7 @@
 /*
  * A turn: a worker runs an agent until its mailbox is empty or its batch is used up. The loop's fast path is a plain
- * message to a living agent; all else leaves it.
+ * message to a living agent, with its handler where it is looked for first; all else leaves it, and so does whatever is
+ * due after a message.
  */
 #include "runtime/agent.h"
 #include "runtime/extension.h"
@@ -148,14 +149,13 @@ static void message_finish(struct worker *worker, const soma_agent *agent, struc
  */
 static bool turn_mute(struct worker *worker, soma_agent *agent, struct message *last)
 {
-    uint32_t target = worker->pressed - 1;
-    worker->pressed = 0;
+    worker->pressing = false;
     if (u32_load(&agent->pressure) || !life_runs(u64_load(&agent->life)))
         return false;
     struct message *next = mailbox_next_or_hold(&agent->mailbox, last);
     if (next)
         ptr_store(&agent->mailbox.tail, next);
-    pressure_mute(worker, agent, target);
+    pressure_mute(worker, agent, worker->pressed);
     return true;
 }
 
@@ -166,11 +166,13 @@ static bool turn_mute(struct worker *worker, soma_agent *agent, struct message *
 static struct message *turn_next(struct worker *worker, soma_agent *agent, struct message *last)
 {
     uint64_t life = u64_load(&agent->life);
-    if (life_alive(life) || !(life & LIFE_RELEASE))
+    if (life_alive(life))
         return mailbox_next(&agent->mailbox, last);
+    if (!(life & LIFE_RELEASE))
+        return mailbox_next_to_hold(&agent->mailbox, last);
     // Once idle the slot is no longer ours to write, so the mark goes first and comes back if there is mail.
     u64_store(&agent->life, life & ~(uint64_t)LIFE_RELEASE);
-    struct message *next = mailbox_next(&agent->mailbox, last);
+    struct message *next = mailbox_next_to_hold(&agent->mailbox, last);
     if (next)
         u64_store(&agent->life, life);
     else
@@ -232,7 +234,7 @@ static struct message *turn_down(struct worker *worker, soma_agent *agent, struc
 {
     bool keeps = mail_stays(u64_load(&agent->life)), stays = keeps && !handled;
     struct message *next = stays ? message : mailbox_next_or_hold(&agent->mailbox, message);
-    worker->pressed = 0;
+    worker->pressing = false;
     if (!stays)
         message_finish(worker, agent, message, handled);
     if (next && !keeps)
@@ -252,78 +254,146 @@ static struct message *turn_after(struct worker *worker, soma_agent *agent, stru
     else if (worker->failing)
         failure_forget(agent); // it thought better of it
     worker->failing = false;
-    if (u32_load(&worker->leave))
-        worker->budget = 0;
-    else if (agent->dispatch->idle)
+    if (agent->dispatch->idle && !u32_load(&worker->leave))
         turn_idle(worker, agent, message);
-    if (worker->outbox.count)
+    if (worker->sending)
         outbox_flush(worker);
     worker->outbox.target = NULL;
     if (life_down(u64_load(&agent->life)))
         return turn_down(worker, agent, message, alive);
-    bool muted = worker->pressed && turn_mute(worker, agent, message);
+    bool muted = worker->pressing && turn_mute(worker, agent, message);
     struct message *next = muted ? NULL : turn_next(worker, agent, message);
     message_finish(worker, agent, message, alive);
     return next;
 }
 
-/* `watched` is a constant in each of the two calls below, so that the one that isn't pays nothing. */
-static inline __attribute__((always_inline)) void turn_run(struct worker *worker, soma_agent *agent, uint32_t batch,
-                                                           const bool watched)
+/* The agent has used up its batch, or the system stops: the others come first, and then it begins with `message`. */
+static void turn_over(struct worker *worker, soma_agent *agent, struct message *message, uint32_t handled)
 {
-    agent->worker = worker;
-    ptr_store(&worker->running, (void *)(uintptr_t)agent->dispatch);
-    struct message *message = mailbox_first(&agent->mailbox);
-    uint32_t handled = 0;
-    worker->budget = (int32_t)batch;
-    for (;;) {
-        uint64_t life = u64_load(&agent->life);
-        const struct message *following = ptr_load(&message->next);
+    ptr_store(&agent->mailbox.tail, message);
+    bool whole = handled >= worker->system->options.batch;
+    if ((whole || u32_load(&agent->pressure)) && life_runs(u64_load(&agent->life)))
+        pressure_begin(worker, agent);
+    worker_schedule_last(worker, agent);
+}
+
+/* Before a message is handled: is another one behind it? */
+static inline void turn_look(struct worker *worker, soma_agent *agent, const struct message *message)
+{
+    const struct message *following = ptr_load(&message->next);
+    if (following)
         __builtin_prefetch(following); // it may come from another core: fetch it while we handle this
-        if (!following && __builtin_expect(u32_load(&agent->pressure), 0))
-            pressure_end(worker, agent); // it has caught up
-        bool plain = life == life_of(message->generation) && message->kind == MESSAGE_PLAIN;
+    else if (__builtin_expect(u32_load(&agent->pressure), 0))
+        pressure_end(worker, agent); // it has caught up
+}
+
+/* A turn from a message of it on, behind `handled` others; how many it was in the end. */
+static __attribute__((noinline)) uint32_t turn_run(struct worker *worker, soma_agent *agent, struct message *message,
+                                                   uint32_t handled)
+{
+    const bool watched = worker->lookout;
+    for (;;) {
+        turn_look(worker, agent, message);
+        uint64_t life = u64_load(&agent->life), unlike = message_unlike(message, life);
+        const struct dispatch *dispatch = agent->dispatch;
+        const soma_type *type = message->type;
+        const struct dispatch_row *row = dispatch_home(dispatch, type);
+        struct outcome outcome = {0, true};
         worker->current = message;
         if (watched)
             lookout_begin(worker, agent, message_name(message));
-        struct outcome outcome = {0, true};
+        bool plain = unlike < POOL_HEAP && row->type == type && !dispatch->idle;
         if (__builtin_expect(plain, 1))
-            outcome.error = plain_handle(worker, agent, message, message->body);
+            outcome.error = row->fn(agent, agent->state, message->body);
         else
             outcome = message_special(worker, agent, message, life);
         if (watched)
             lookout_end(worker, agent);
         handled += outcome.alive && message->kind != MESSAGE_CAUGHT_UP; // that one must not bring about the next
-        bool after = outcome.error < 0 || worker->asked || worker->outbox.count || worker->pressed ||
-                     u32_load(&worker->leave) || agent->dispatch->idle;
         struct message *next;
-        if (__builtin_expect(plain && !after, 1)) {
+        if (__builtin_expect(plain && outcome.error >= 0 && !worker->due, 1)) {
             worker->outbox.target = NULL;
             next = mailbox_next(&agent->mailbox, message);
-            message_free(worker, message);
+            pool_give(&worker->pool, unlike, message);
         } else {
             next = turn_after(worker, agent, message, outcome.error, outcome.alive);
         }
         if (!next)
-            break;
+            return handled;
         message = next;
-        if (--worker->budget <= 0) {
-            ptr_store(&agent->mailbox.tail, message);
-            bool whole = handled >= worker->system->options.batch;
-            if ((whole || u32_load(&agent->pressure)) && life_runs(u64_load(&agent->life)))
-                pressure_begin(worker, agent);
-            worker_schedule_last(worker, agent);
-            break;
+        if (__builtin_expect(--worker->budget <= 0 || u32_load(&worker->leave), 0)) {
+            turn_over(worker, agent, message, handled);
+            return handled;
         }
     }
-    worker->current = NULL;
-    counter_add(&worker->counters.processed, handled);
+}
+
+static inline struct message *turn_begin(struct worker *worker, soma_agent *agent, const struct dispatch *dispatch)
+{
+    agent->worker = worker;
+    ptr_store(&worker->running, (void *)(uintptr_t)dispatch);
+    worker->budget = worker->batch;
+    return mailbox_first(&agent->mailbox);
 }
 
 void agent_turn(struct worker *worker, soma_agent *agent, uint32_t batch)
 {
-    if (__builtin_expect(worker->lookout != NULL, 0))
-        turn_run(worker, agent, batch, true);
-    else
-        turn_run(worker, agent, batch, false);
+    worker->batch = (int32_t)batch;
+    uint32_t handled = turn_run(worker, agent, turn_begin(worker, agent, agent->dispatch), 0);
+    worker->current = NULL;
+    counter_add(&worker->counters.processed, handled);
+}
+
+/* What follows the first message of a turn, if anything does. */
+static __attribute__((noinline)) uint32_t turn_go_on(struct worker *worker, soma_agent *agent, struct message *next)
+{
+    if (next && --worker->budget > 0 && !u32_load(&worker->leave))
+        return turn_run(worker, agent, next, 1);
+    if (next)
+        turn_over(worker, agent, next, 1);
+    return 1;
+}
+
+/*
+ * A turn as most are: one small message to an agent that is idle after it. All that a turn may be else is left to the
+ * functions above as soon as it is seen, so that this one is short and keeps what it needs in registers.
+ */
+static inline uint32_t turn_short(struct worker *worker, soma_agent *agent)
+{
+    const struct dispatch *dispatch = agent->dispatch;
+    struct message *message = turn_begin(worker, agent, dispatch);
+    uint64_t life = u64_load(&agent->life);
+    const soma_type *type = message->type;
+    const struct dispatch_row *row = dispatch_home(dispatch, type);
+    bool plain = message->head == (life | CLASS_SMALL) && row->type == type && !dispatch->idle;
+    if (__builtin_expect(!plain || u32_load(&agent->pressure), 0))
+        return turn_run(worker, agent, message, 0);
+    worker->current = message;
+    int error = row->fn(agent, agent->state, message->body);
+    if (__builtin_expect(error < 0 || worker->due, 0))
+        return turn_go_on(worker, agent, turn_after(worker, agent, message, error, true));
+    worker->outbox.target = NULL;
+    if (__builtin_expect(!mailbox_rest(&agent->mailbox, message), 0)) {
+        struct message *next = mailbox_await(&message->next);
+        pool_give(&worker->pool, CLASS_SMALL, message);
+        return turn_go_on(worker, agent, next);
+    }
+    pool_give(&worker->pool, CLASS_SMALL, message);
+    return 1;
+}
+
+void agent_turns(struct worker *worker, soma_agent *agent)
+{
+    uint64_t handled = 0;
+    uint32_t left = worker->others_in;
+    for (;;) {
+        handled += turn_short(worker, agent);
+        agent = worker->lifo;
+        if (!--left || !agent || u32_load(&worker->leave))
+            break;
+        worker->lifo = NULL;
+    }
+    worker->others_in = left;
+    worker->current = NULL;
+    counter_add(&worker->counters.processed, handled);
 }

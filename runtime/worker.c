@@ -8,8 +8,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-#define LIFO_MAX 64       /* turns in a row from the LIFO slot while the ring has agents */
-#define INBOX_EVERY 61    /* turns between a busy worker's looks at the inbox; prime: no resonance with batches */
+#define OTHERS_EVERY 61   /* turns between a busy worker's looks at the inbox; prime: no resonance with batches */
 #define CHUNK_EVERY 8     /* such looks between those at the overflow, where one chunk is many agents */
 #define INBOX_TAKE 64     /* agents moved from the inbox to the ring at a time */
 #define SEARCH_ROUNDS 200 /* looks around before sleeping: some 10 microseconds, half of what a wake costs */
@@ -24,6 +23,18 @@ void worker_enter(struct worker *worker)
 struct worker *worker_here(void)
 {
     return here;
+}
+
+void worker_init(struct worker *worker, soma_system *system, uint32_t index, bool queues)
+{
+    *worker = (struct worker){.system = system,
+                              .node = system->node,
+                              .slots = system->slots.base,
+                              .batch = (int32_t)system->options.batch,
+                              .lifo = queues ? NULL : LIFO_NEVER,
+                              .index = index,
+                              .queues = queues};
+    pool_init(&worker->pool, &system->depot);
 }
 
 void counters_merge(struct counters *sum, const struct counters *counters)
@@ -192,27 +203,40 @@ static soma_agent *steal(struct worker *worker, uint32_t least)
     return NULL;
 }
 
+/*
+ * It is time for whom others have made runnable; NULL if it is the ring's turn. That comes next after one of them in
+ * any case, so that both go on, however many wait here and there.
+ */
+static soma_agent *next_others(struct worker *worker)
+{
+    soma_agent *woken = worker->lifo, *agent = NULL;
+    worker->others_in = OTHERS_EVERY;
+    worker->lifo = NULL;
+    if (woken)
+        ring_put(worker, woken); // it waits its turn once
+    if (!worker->ring_first)
+        agent = inbox_take(worker);
+    if (!worker->ring_first && !agent && worker->chunk_in-- == 0) {
+        worker->chunk_in = CHUNK_EVERY;
+        agent = overflow_take(worker);
+    }
+    worker->ring_first = agent;
+    if (agent && woken)
+        wake_one(worker->system);
+    return agent;
+}
+
 /* The next agent from this worker's own places and the inbox. */
 static inline soma_agent *next_own(struct worker *worker)
 {
-    if (__builtin_expect(worker->inbox_in-- == 0, 0)) {
-        worker->inbox_in = INBOX_EVERY;
-        soma_agent *agent = inbox_take(worker);
-        if (!agent && worker->chunk_in-- == 0) {
-            worker->chunk_in = CHUNK_EVERY;
-            agent = overflow_take(worker);
-        }
-        if (agent)
-            return agent;
-    }
-    soma_agent *agent = worker->lifo;
+    soma_agent *agent = worker->others_in ? NULL : next_others(worker);
+    if (agent)
+        return agent;
+    agent = worker->lifo;
     if (agent) {
         worker->lifo = NULL;
-        if (__builtin_expect(++worker->lifo_streak < LIFO_MAX, 1))
-            return agent;
-        ring_put(worker, agent); // it waits its turn once
+        return agent;
     }
-    worker->lifo_streak = 0;
     agent = run_ring_pop(&worker->ring);
     if (agent)
         return agent;
@@ -307,8 +331,14 @@ void *worker_main(void *argument)
         soma_agent *agent = next_own(worker);
         if (!agent)
             agent = search(worker);
-        if (agent)
-            agent_turn(worker, agent, worker->system->options.batch);
+        if (!agent)
+            continue;
+        if (worker->lookout) { // what it notes isn't for the fast path
+            agent_turn(worker, agent, (uint32_t)worker->batch);
+            worker->others_in--;
+        } else {
+            agent_turns(worker, agent);
+        }
     }
     guard_thread_end(stack);
     return NULL;

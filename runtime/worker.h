@@ -1,9 +1,10 @@
 /*
  * Workers: the threads that run agents, and the scheduler's choice of the next one.
  *
- * A worker takes, in this order: the agent just woken (the LIFO slot: its messages are still in the cache; at most
- * LIFO_MAX times in a row, so that nobody starves), its own ring, the inbox, another worker's ring. Every INBOX_EVERY
- * turns the inbox comes first. With nothing to do it searches for a while, then sleeps.
+ * A worker takes, in this order: the agent just woken (the LIFO slot: its messages are still in the cache), its own
+ * ring, the inbox, another worker's ring. Every OTHERS_EVERY turns, so that nobody starves, the one just woken comes
+ * last, and the inbox first, or the ring if it was the inbox the last time. With nothing to do it searches for a while,
+ * then sleeps.
  *
  * Waking: work that another worker could take (a ring's or the inbox's, never the LIFO slot's) wakes one sleeper, but
  * only if no worker is searching already; a searcher that finds work wakes the next. The proof that no wake is lost is
@@ -49,32 +50,42 @@ struct outbox {
 
 #define OUTBOX_MAX 64
 
+#define LIFO_NEVER ((soma_agent *)1)
+
 struct worker {
-    _Alignas(64) soma_system *system;
-    soma_agent *lifo;        /* the agent just woken */
-    struct message *current; /* the message being handled */
-    uint64_t tag;            /* of the request whose answer is being handled */
-    uint64_t random;         /* soma_random's state; 0 before the first */
+    /* What each message needs, in one cache line. */
+    _Alignas(64) shared_ptr running; /* whose turn it is, or was last: its dispatch, for a closer that waits */
+    soma_system *system;
+    uint64_t node;     /* the system's, as what follows, so that a send doesn't look there */
+    soma_agent *slots; /* the first of all */
+    uint32_t reach;    /* how many there were when this was last looked up; 0: a guest's sends go the long way */
     union {
         struct {
-            bool exiting; /* the agent asked to end */
-            bool failing; /* it said why it will, with soma_fail() */
+            bool exiting;  /* the agent asked to end */
+            bool failing;  /* it said why it will, with soma_fail() */
+            bool pressing; /* it has sent to `pressed` */
+            bool sending;  /* there is something in the outbox */
         };
-        uint16_t asked; /* either of them: one look after each message */
+        uint32_t due; /* any of them: one look after each message */
     };
-    int exit_reason;
-    shared_u32 leave; /* the system stops: no more messages after the one being handled */
-    uint32_t pressed; /* slot + 1 of an agent under pressure that the running one has sent to */
-    int32_t budget;   /* what is left of the turn: messages handled and sent */
+    soma_agent *lifo;        /* the agent just woken; LIFO_NEVER for a worker that has no queue */
+    struct message *current; /* the message being handled */
+    int32_t batch;           /* how many a turn may have */
+    int32_t budget;          /* what is left of the turn: messages handled and sent */
+    shared_u32 leave;        /* the system stops: no more messages after the one being handled */
+
     struct outbox outbox;
-    shared_ptr running; /* the dispatch of the agent whose turn it is, or was last; for a closer that waits */
-    uint32_t lifo_streak;
-    uint32_t inbox_in; /* turns until the next look at the inbox */
-    uint32_t chunk_in; /* such looks until the next at the overflow */
+    uint64_t tag;    /* of the request whose answer is being handled */
+    uint64_t random; /* soma_random's state; 0 before the first */
+    int exit_reason;
+    uint32_t pressed;   /* the slot of an agent under pressure that the running one has sent to */
+    uint32_t others_in; /* turns until it must look at whom others have made runnable */
+    uint32_t chunk_in;  /* such looks until the next at the overflow */
+    bool ring_first;    /* at the next one, as the last one found somebody */
     uint32_t index;
     bool queues; /* it takes agents into its queue; not for the worker of a blocking agent, or without threads */
     struct pool pool;
-    struct slot_cache slots;
+    struct slot_cache slot_cache;
     struct lookout *lookout;        /* what it notes of its handlers; NULL if it is not watched */
     const struct dispatch *spawned; /* of the last spawn: the next is often the same */
     struct counters counters;
@@ -106,15 +117,23 @@ static inline void worker_guest(struct worker *guest, soma_system *system)
 {
     guest->system = system;
     guest->index = WORKER_GUEST;
-    guest->lifo = NULL;
     guest->current = NULL;
-    guest->asked = 0;
+    guest->due = 0;
+    guest->node = 0;
+    guest->slots = NULL;
+    guest->reach = 0;
     guest->exit_reason = 0;
     guest->tag = 0;
-    guest->pressed = 0;
     guest->outbox = (struct outbox){NULL, NULL, NULL, 0};
     guest->spawned = NULL;
     guest->random = 0;
+}
+
+/* The running agent has sent to one under pressure: it is muted for that at the end of its turn. */
+static inline void worker_press(struct worker *worker, uint32_t slot)
+{
+    worker->pressing = true;
+    worker->pressed = slot;
 }
 
 /* NULL for a guest, which is how the functions below call a thread outside. */
@@ -122,6 +141,9 @@ static inline struct worker *worker_or_outside(struct worker *worker)
 {
     return worker->index == WORKER_GUEST ? NULL : worker;
 }
+
+/* A worker with a pool of its own, of which nothing else is set yet. Only one that `queues` may run worker_main(). */
+void worker_init(struct worker *worker, soma_system *system, uint32_t index, bool queues);
 
 /* The thread's body. */
 void *worker_main(void *worker);

@@ -63,7 +63,7 @@
 #define SOMA_MESSAGE_NONE_(T) \
     struct T { uint8_t soma_empty_; }; \
     extern const soma_type T##_type; \
-    const soma_type T##_type __attribute__((weak)) = { #T, (uint32_t)sizeof(struct T), 0, NULL, true }; \
+    const soma_type T##_type __attribute__((weak)) = { #T, (uint32_t)sizeof(struct T), 0, NULL, true, SOMA_SMALL_NONE }; \
     SOMA_MESSAGE_FUNCTIONS_(T)
 
 #define SOMA_MESSAGE_SOME_(T, ...) \
@@ -72,7 +72,8 @@
     static const soma_field T##_fields_[] = { SOMA_EACH_(SOMA_FIELD_, T, __VA_ARGS__) }; \
     const soma_type T##_type __attribute__((weak)) = { \
         #T, (uint32_t)sizeof(struct T), (uint32_t)(sizeof(T##_fields_) / sizeof(T##_fields_[0])), T##_fields_, \
-        true SOMA_EACH_(SOMA_FLAT_, T, __VA_ARGS__) \
+        true SOMA_EACH_(SOMA_FLAT_, T, __VA_ARGS__), \
+        SOMA_SMALL_(sizeof(struct T), true SOMA_EACH_(SOMA_FLAT_, T, __VA_ARGS__)) \
     }; \
     SOMA_MESSAGE_FUNCTIONS_(T)
 
@@ -120,6 +121,10 @@
 #define SOMA_FLAT_FORM_(...) SOMA_PICK3_(__VA_ARGS__, SOMA_FLAT_3_, SOMA_FLAT_2_, ~)(__VA_ARGS__)
 #define SOMA_FLAT_2_(kind, name) && SOMA_KIND_OF_##kind <= SOMA_KIND_REF
 #define SOMA_FLAT_3_(form, what, name) && false
+
+// How a send copies it, see soma_type.
+#define SOMA_SMALL_(size, flat) \
+    (uint8_t)(!(flat) || (size) > 24 ? 0 : (size) % 8 ? SOMA_SMALL_BYTES : SOMA_SMALL_WORDS - 1 + (size) / 8)
 
 // Kinds. With stdbool.h `bool` reaches these macros as `_Bool`, so both are here.
 #define SOMA_CTYPE_u8 uint8_t

@@ -50,6 +50,13 @@ typedef struct soma_value {
     uint32_t size;    /**< its bytes; 0: the empty value, which counts as nil everywhere */
 } soma_value;
 
+/** How a send copies a small message. */
+enum soma_small {
+    SOMA_SMALL_NONE = 1, /**< it has no fields */
+    SOMA_SMALL_BYTES,    /**< by its size */
+    SOMA_SMALL_WORDS     /**< by one word of 8 bytes; the next two numbers: by two, by three */
+};
+
 struct soma_type;
 
 /** One field of a message type; made by #SOMA_MESSAGE. An array is a struct of a pointer `items` and a uint32_t
@@ -69,6 +76,7 @@ typedef struct soma_type {
     uint32_t field_count;     /**< length of fields */
     const soma_field *fields; /**< in the order of declaration; NULL for none */
     bool flat;                /**< no pointers: memcpy copies it. False for every type with nested messages */
+    uint8_t small;            /**< flat and of at most 24 bytes: an enum soma_small; else 0 */
 } soma_type;
 
 /**

@@ -172,7 +172,7 @@ static void test_dead_letters_slow_nobody(void **state)
     soma_send(system, victim, go);
     soma_send(system, victim, go); // one more, of the victim's turn
     agent_turn(&system->workers[0], runnable_now[2], 100);
-    assert_int_equal(system->workers[0].pressed, 0);
+    assert_false(system->workers[0].pressing);
     assert_int_equal(soma_system_close(&system), 0);
 }
 

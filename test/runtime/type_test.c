@@ -238,17 +238,17 @@ static void test_hash(void **state)
     static const soma_field other_kind[] = {{"a", SOMA_KIND_I8, false, 0, NULL}};
     static const soma_field other_form[] = {{"a", SOMA_KIND_U8, true, 0, NULL}};
     static const soma_field other_offset[] = {{"a", SOMA_KIND_U8, false, 8, NULL}};
-    uint64_t hash = soma_type_hash(&(soma_type){"t", 1, 1, one, true});
-    assert_true(hash == soma_type_hash(&(soma_type){"t", 16, 1, other_offset, true}));
-    assert_true(hash != soma_type_hash(&(soma_type){"u", 1, 1, one, true}));
-    assert_true(hash != soma_type_hash(&(soma_type){"t", 1, 1, other_name, true}));
-    assert_true(hash != soma_type_hash(&(soma_type){"t", 1, 1, other_kind, true}));
-    assert_true(hash != soma_type_hash(&(soma_type){"t", 1, 1, other_form, true}));
-    assert_true(hash != soma_type_hash(&(soma_type){"t", 1, 0, NULL, true}));
-    soma_field outer[] = {{"f", SOMA_KIND_MESSAGE, false, 0, &(const soma_type){"t", 1, 1, one, true}}};
-    soma_type type = {"o", 1, 1, outer, false};
+    uint64_t hash = soma_type_hash(&(soma_type){"t", 1, 1, one, true, 0});
+    assert_true(hash == soma_type_hash(&(soma_type){"t", 16, 1, other_offset, true, 0}));
+    assert_true(hash != soma_type_hash(&(soma_type){"u", 1, 1, one, true, 0}));
+    assert_true(hash != soma_type_hash(&(soma_type){"t", 1, 1, other_name, true, 0}));
+    assert_true(hash != soma_type_hash(&(soma_type){"t", 1, 1, other_kind, true, 0}));
+    assert_true(hash != soma_type_hash(&(soma_type){"t", 1, 1, other_form, true, 0}));
+    assert_true(hash != soma_type_hash(&(soma_type){"t", 1, 0, NULL, true, 0}));
+    soma_field outer[] = {{"f", SOMA_KIND_MESSAGE, false, 0, &(const soma_type){"t", 1, 1, one, true, 0}}};
+    soma_type type = {"o", 1, 1, outer, false, 0};
     hash = soma_type_hash(&type);
-    outer[0].nested = &(const soma_type){"t", 1, 1, other_kind, true};
+    outer[0].nested = &(const soma_type){"t", 1, 1, other_kind, true, 0};
     assert_true(hash != soma_type_hash(&type));   // nested fields count
     assert_true(soma_type_hash(&tree_type) != 0); // and a recursive type comes to an end
 }
