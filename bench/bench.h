@@ -54,9 +54,8 @@ void run_tree(struct bench *bench);
 void run_remote_throughput(struct bench *bench);
 void run_remote_throughput_1k(struct bench *bench);
 
-/* Messages of 64 bytes, or 1 KiB, from one process to another. */
-void run_remote_throughput(struct bench *bench);
-void run_remote_throughput_1k(struct bench *bench);
+/* Runs of the test kit. */
+void run_simulate(struct bench *bench);
 
 /* The machine's limit, without a runtime; a line each for ring, pingpong and fanin. */
 void run_floor(uint64_t ops, bool json);

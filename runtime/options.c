@@ -73,7 +73,7 @@ int options_resolve(const soma_options *given, const struct driver *driver, soma
 {
     *result = given ? *given : (soma_options){0};
     const struct option options[] = {
-        {&result->workers, "SOMA_WORKERS", cores(), SOMA_WORKERS_MAX},
+        {&result->workers, "SOMA_WORKERS", result->workers ? 0 : cores(), SOMA_WORKERS_MAX}, // it is slow to ask
         {&result->batch, "SOMA_BATCH", 100, 1000000},
         {&result->slots, "SOMA_SLOTS", 1u << 24, 1u << 28},
         {&result->pin, "SOMA_PIN", 0, 1},

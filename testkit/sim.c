@@ -72,6 +72,7 @@ static int sim_node_open(struct node *node)
     soma_options options = node->options;
     options.log_sink = sim_log;
     options.log_context = node;
+    options.workers = 1; // as it is for a driven system; and the machine need not be asked
     options.handler_limit_ms = 0;
     if (!options.slots)
         options.slots = 1u << 16;

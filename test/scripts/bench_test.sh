@@ -4,7 +4,7 @@ set -euo pipefail
 bench=$1/bench/soma_bench
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
-for workload in ring pingpong fanin spawn churn timers overload monitor down restart tree; do
+for workload in ring pingpong fanin spawn churn timers overload monitor down restart tree simulate; do
     "$bench" "$workload" --ops 10000 --json >>"$out"
 done
 "$bench" open --ops 10 --json >>"$out"
@@ -14,9 +14,9 @@ import json
 import sys
 
 lines = [json.loads(line) for line in open(sys.argv[1], encoding="utf-8")]
-assert len(lines) == 12 + 3, len(lines)
+assert len(lines) == 13 + 3, len(lines)
 for line in lines:
-    assert line["impl"] == ("floor" if lines.index(line) >= 12 else "soma"), line
+    assert line["impl"] == ("floor" if lines.index(line) >= 13 else "soma"), line
     for key in ("workload", "version"):
         assert isinstance(line[key], str), line
     for key in ("workers", "ops", "seconds", "ops_per_s", "peak_rss_bytes"):
