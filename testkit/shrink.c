@@ -21,12 +21,13 @@ struct shrinking {
     uint32_t attempts;
 };
 
-/* Steps make a trace long, choices make it hard to follow. */
+/* Steps make a trace long, choices make it hard to follow, far-fetched ones more. */
 static uint64_t cost_of(const struct shared *shared)
 {
     uint64_t cost = shared->progress * 4 + shared->tape.count;
     for (uint32_t i = 0; i < shared->tape.count; i++)
-        cost += shared->tape.taken[i] ? 8 : 0;
+        if (shared->tape.taken[i])
+            cost += 40 - (uint64_t)__builtin_clz(shared->tape.taken[i]); // 8, and one for each bit
     return cost;
 }
 
@@ -101,6 +102,20 @@ static bool tame_parts(struct shrinking *s, uint32_t size, bool remove)
     return better;
 }
 
+/* Lowers what can't be 0: whoever is nearer to his turn runs, a pause is shorter. */
+static bool lower(struct shrinking *s)
+{
+    bool better = false;
+    for (uint32_t at = 0; at < s->count; at++)
+        for (uint32_t less = 1; at < s->count && less < s->best[at] && s->attempts < ATTEMPTS; less *= 2) {
+            memcpy(s->attempt, s->best, s->count * sizeof(*s->best));
+            s->attempt[at] = less;
+            if (attempt_run(s, s->count))
+                better = true; // and the value is less now
+        }
+    return better;
+}
+
 static bool pass(struct shrinking *s)
 {
     bool better = cut(s);
@@ -108,6 +123,7 @@ static bool pass(struct shrinking *s)
         better |= tame_parts(s, size, false);
     for (uint32_t size = 8; size; size /= 2)
         better |= tame_parts(s, size, true);
+    better |= lower(s);
     return better;
 }
 

@@ -3,8 +3,11 @@
 #include "runtime/send.h"
 #include "runtime/type.h"
 #include "testkit/kit.h"
+#include <inttypes.h>
 #include <soma/error.h>
 #include <string.h>
+
+#define BODY_WIDTH 120 /* what is shown of a message's content */
 
 /* ---- the hash ---- */
 
@@ -69,14 +72,51 @@ const char *trace_agent(soma_test *test, soma_ref agent, char *buf, size_t size)
     return buf;
 }
 
-/* What a message is, with its content where there is some. */
-static void message_text(const struct event *event, char *buf, size_t size)
+/* Puts agents' names in place of the refs in a text, as soma_type_print() has written them. */
+static void refs_name(soma_test *test, const char *text, char *buf, size_t size)
+{
+    size_t length = 0;
+    while (*text && length + 1 < size) {
+        char who[96];
+        soma_ref ref;
+        int digits = 0, end = 0;
+        if (sscanf(text, "%16" SCNx64 "%n/%" SCNu32 "/%" SCNu32 "%n", &ref.node, &digits, &ref.slot, &ref.generation,
+                   &end) < 3 ||
+            digits != 16) {
+            buf[length++] = *text++;
+            continue;
+        }
+        const char *name = soma_ref_is_null(ref) ? "nobody" : trace_agent(test, ref, who, sizeof(who));
+        int written = snprintf(buf + length, size - length, "%s", name);
+        length = (size_t)written < size - length ? length + (size_t)written : size - 1;
+        text += end;
+    }
+    buf[length] = '\0';
+}
+
+/* The content of a message; one without fields is its name. What is too long for a line is cut. */
+static void body_text(soma_test *test, const struct event *event, char *buf, size_t size)
 {
     const struct message *message = event->message;
+    const void *body =
+        message->kind == MESSAGE_TIMER ? timer_of((struct message *)(uintptr_t)message)->body : message_body(message);
+    char raw[BODY_WIDTH + 1], named[BODY_WIDTH + 1];
+    if (!event->type->field_count) {
+        snprintf(buf, size, "%s", event->type->name);
+        return;
+    }
+    int length = soma_type_print(event->type, body, raw, sizeof(raw));
+    refs_name(test, raw, named, sizeof(named));
+    snprintf(buf, size, "%s%s", named, length < 0 || (size_t)length >= sizeof(raw) ? "..." : "");
+}
+
+/* What a message is, with its content where there is some. */
+static void message_text(soma_test *test, const struct event *event, char *buf, size_t size)
+{
     static const char *const prefix[] = {[MESSAGE_REQUEST] = "request ",
                                          [MESSAGE_REPLY] = "reply ",
                                          [MESSAGE_TIMER] = "timer ",
-                                         [MESSAGE_TIMEOUT] = "the timeout of a request",
+                                         [MESSAGE_TIMEOUT] = "its request has timed out",
                                          [MESSAGE_CALLBACK] = "a posted function",
                                          [MESSAGE_READY] = "its ready hook",
                                          [MESSAGE_WAKE] = "a wake",
@@ -86,6 +126,7 @@ static void message_text(const struct event *event, char *buf, size_t size)
                                          [MESSAGE_UNLINK] = "the end of a link",
                                          [MESSAGE_SHUTDOWN] = "the order to shut down",
                                          [MESSAGE_REVIVED] = "word of a new life"};
+    const struct message *message = event->message;
     size_t kind = message->kind, length = 0;
     if (kind == MESSAGE_ERROR) {
         int error = (int)(int64_t)message->body[1];
@@ -95,17 +136,24 @@ static void message_text(const struct event *event, char *buf, size_t size)
     if (kind < sizeof(prefix) / sizeof(*prefix) && prefix[kind])
         length = (size_t)snprintf(buf, size, "%s", prefix[kind]);
     bool has_body = kind <= MESSAGE_TIMER || kind == MESSAGE_DOWN || kind == MESSAGE_EXIT;
-    if (!event->type || !has_body || length >= size)
-        return;
-    const void *body =
-        kind == MESSAGE_TIMER ? timer_of((struct message *)(uintptr_t)message)->body : message_body(message);
-    soma_type_print(event->type, body, buf + length, size - length);
+    if (event->type && has_body && length < size)
+        body_text(test, event, buf + length, size - length);
 }
 
 static void line_begin(soma_test *test)
 {
-    fprintf(test->trace.text, "%6llu  %llu.%06llu  ", (unsigned long long)test->steps,
+    fprintf(test->trace.text, "%6llu %4llu.%06llu  ", (unsigned long long)test->steps,
             (unsigned long long)(test->now / SOMA_SECOND), (unsigned long long)(test->now % SOMA_SECOND / SOMA_US));
+}
+
+/* A message that nobody handles. */
+static void dead_text(soma_test *test, const struct event *event, const char *who, const char *from)
+{
+    const char *what = event->type ? event->type->name : "a message";
+    if (event->reason == SOMA_EGONE)
+        fprintf(test->trace.text, "%s from %s is lost: %s is gone\n", what, from, who);
+    else
+        fprintf(test->trace.text, "%s from %s to %s is lost: %s\n", what, from, who, soma_strerror(event->reason));
 }
 
 static void event_text(soma_test *test, const struct event *event)
@@ -127,11 +175,10 @@ static void event_text(soma_test *test, const struct event *event)
         fputc('\n', test->trace.text);
         break;
     case EVENT_DEAD:
-        fprintf(test->trace.text, "%s from %s does not reach %s: %s\n", event->type ? event->type->name : "a message",
-                from, who, soma_strerror(event->reason));
+        dead_text(test, event, who, from);
         break;
     default:
-        message_text(event, what, sizeof(what));
+        message_text(test, event, what, sizeof(what));
         fprintf(test->trace.text, "%s <- %s: %s\n", who, soma_ref_equal(event->agent, event->sender) ? "itself" : from,
                 what);
     }

@@ -56,7 +56,7 @@ typedef enum soma_schedule {
 /** What #SOMA_SIM is told. All but the first three may be left out. */
 typedef struct soma_sim {
     soma_test_body *body;   /**< the test */
-    uint64_t seeds;         /**< how many runs; SOMA_SEEDS in the environment counts in its place */
+    uint64_t seeds;         /**< how many runs; SOMA_SEEDS in the environment counts in its place, unless `fails` */
     uint64_t steps;         /**< most turns of agents in a run: one that does not come to rest by then fails */
     soma_schedule schedule; /**< how agents take turns */
     uint32_t depth;         /**< for SOMA_SCHEDULE_PCT; 0: 3 */
