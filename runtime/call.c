@@ -69,7 +69,7 @@ static void caller_stop(soma_agent *self, void *state, int reason)
         call_done(my, reason ? reason : SOMA_ECLOSED);
 }
 
-static const soma_behavior caller = {
+const soma_behavior call_agent = {
     .name = "caller", .state_size = sizeof(struct caller), .init = caller_init, .stop = caller_stop};
 
 static bool call_is_done(const void *arg)
@@ -101,7 +101,7 @@ int soma_call_send(soma_system *system, soma_ref to, uint64_t timeout, const som
     pthread_mutex_init(&call.lock, NULL);
     pthread_cond_init(&call.changed, NULL);
     u32_add(&system->calling, 1); // a full fence: a closer sees it, or the spawn sees that the system closes
-    int error = soma_system_spawn(system, &caller, &call, NULL);
+    int error = soma_system_spawn(system, &call_agent, &call, NULL);
     u32_add(&system->calling, (uint32_t)-1); // from here on only the agent touches the system
     if (!error)
         error = call_wait(system, &call);

@@ -63,6 +63,9 @@ struct soma_system {
  * but for a driver that can wait, and enters the worker for each turn. */
 bool system_on_worker(soma_system *system);
 
+/* Who asks for a thread that waits in soma_call(). */
+extern const soma_behavior call_agent;
+
 /* Adds up the counters of all threads. */
 void system_counters(soma_system *system, struct counters *sum);
 

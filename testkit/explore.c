@@ -215,6 +215,7 @@ static void failure_report(const soma_sim *sim, struct shared *shared, struct re
     struct failure_report report = {.sim = sim, .before = shared->runs, .seed = shared->seed};
     char place[256];
     result_place(first, place, sizeof(place));
+    hash_append(sim, shared);
     report.steps = shared->progress - shared->steps;
     replay_check(sim, shared, place);
     report.forced = shrink(sim, report.seed, shared, place, &report.forced_count);

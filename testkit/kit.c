@@ -14,7 +14,7 @@ void soma_test_fail_at(soma_test *test, const char *file, int line, const char *
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    (void)test; // where there is none to be had, it fails all the same
+    (void)test;                             // where there is none to be had, it fails all the same
     for (const char *rest = text; *rest;) { // line by line, as cmocka cuts what is longer than a kilobyte
         int length = (int)strcspn(rest, "\n");
         print_error("%.*s\n", length, rest);

@@ -29,9 +29,10 @@ struct node {
     struct remote remote;
 };
 
-/* What the kit keeps of a slot's agent, also after its end. */
+/* What the kit keeps of a slot's agent, also after its end, until the slot has the next. */
 struct node_agent {
     const char *behavior;
+    uint32_t generation;
     uint64_t priority;     /* for SOMA_SCHEDULE_PCT; 0: none yet */
     uint64_t paused_until; /* the step up to which it stands still; UINT64_MAX: until it is resumed */
     bool spared;           /* no fault of the seed's choice strikes it */

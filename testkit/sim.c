@@ -46,7 +46,10 @@ static void sim_observe(void *context, soma_system *system, const struct event *
         struct node_agent *kept = node_slot(node, event->agent.slot);
         if (!kept)
             soma_test_fail(node->test, "out of memory");
+        if (kept->generation != event->agent.generation) // not just another life
+            *kept = (struct node_agent){.generation = event->agent.generation};
         kept->behavior = event->behavior->name;
+        kept->spared |= event->behavior == &call_agent; // it stands for the body
     }
     trace_event(&node->test->trace, node, event);
 }

@@ -150,7 +150,9 @@ static void line_begin(soma_test *test)
 static void dead_text(soma_test *test, const struct event *event, const char *who, const char *from)
 {
     const char *what = event->type ? event->type->name : "a message";
-    if (event->reason == SOMA_EGONE)
+    if (soma_ref_is_null(event->agent))
+        fprintf(test->trace.text, "%s from %s is lost: it is for nobody\n", what, from);
+    else if (event->reason == SOMA_EGONE)
         fprintf(test->trace.text, "%s from %s is lost: %s is gone\n", what, from, who);
     else
         fprintf(test->trace.text, "%s from %s to %s is lost: %s\n", what, from, who, soma_strerror(event->reason));
