@@ -1,0 +1,119 @@
+/*
+ * Agents that flood each other are slowed down and never stuck: all that was sent is handled, and nobody is muted when
+ * all is done; also when whom others wait for stands still for a while or is killed.
+ */
+#include "test_support.h"
+#include <soma/error.h>
+#include <soma/test.h>
+
+#define AGENTS 4u
+#define BUDGET 60u
+
+SOMA_MESSAGE(friends, (ref, first), (ref, second))
+SOMA_MESSAGE(flood)
+
+/* Of a run; agents are in one thread. */
+struct world {
+    uint32_t sent;
+    uint32_t handled;
+    uint32_t budget;
+};
+
+struct flooder {
+    struct world *world;
+    soma_ref friends[2];
+};
+
+static int flooder_init(soma_agent *self, void *state, const void *arg)
+{
+    (void)self;
+    ((struct flooder *)state)->world = (struct world *)(uintptr_t)arg;
+    return 0;
+}
+
+static int on_friends(soma_agent *self, struct flooder *my, const struct friends *m)
+{
+    (void)self;
+    my->friends[0] = m->first;
+    my->friends[1] = m->second;
+    return 0;
+}
+
+static int on_flood(soma_agent *self, struct flooder *my, const struct flood *m)
+{
+    struct world *world = my->world;
+    (void)m;
+    world->handled++;
+    for (uint64_t burst = soma_random(self) % 6; burst && world->budget; burst--, world->budget--)
+        world->sent += !soma_send(self, my->friends[soma_random(self) % 2], flood);
+    return 0;
+}
+
+static const soma_behavior flooder = {.name = "flooder",
+                                      .state_size = sizeof(struct flooder),
+                                      .init = flooder_init,
+                                      .handlers =
+                                          SOMA_HANDLERS(SOMA_ON(friends, on_friends), SOMA_ON(flood, on_flood))};
+
+static uint64_t flood_all(soma_test *test, struct world *world)
+{
+    soma_system *system =
+        soma_test_node_open(test, "node", &(soma_options){.batch = 1 + (uint32_t)soma_test_random(test, 3)});
+    soma_ref refs[AGENTS];
+    soma_stats stats;
+    for (uint32_t i = 0; i < AGENTS; i++)
+        assert_int_equal(soma_spawn(system, &flooder, world, &refs[i]), 0);
+    for (uint32_t i = 0; i < AGENTS; i++) // each its neighbour, and one across: cycles of all lengths
+        assert_int_equal(soma_send(system, refs[i], friends, .first = refs[(i + 1) % AGENTS],
+                                   .second = refs[(i + AGENTS / 2) % AGENTS]),
+                         0);
+    soma_test_settle(test);
+    for (uint32_t i = 0; i < 2 * AGENTS; i++)
+        world->sent += !soma_send(system, refs[i % AGENTS], flood); // it may have been killed
+    soma_test_settle(test);
+    assert_int_equal(soma_system_stats(system, &stats), 0);
+    assert_int_equal(stats.muted, 0);
+    return stats.dead_letters;
+}
+
+static void test_flood(soma_test *test)
+{
+    struct world world = {.budget = BUDGET};
+    assert_int_equal(flood_all(test, &world), 0);
+    assert_int_equal(world.handled, world.sent);
+    assert_true(world.sent >= 2 * AGENTS);
+}
+
+static void test_flood_with_ends(soma_test *test)
+{
+    struct world world = {.budget = BUDGET};
+    flood_all(test, &world);
+    assert_true(world.handled <= world.sent);
+}
+
+/* The floods are such that somebody is slowed down, which this is to find. */
+static void nobody_is_muted(soma_test *test, void *arg)
+{
+    soma_stats stats;
+    (void)arg;
+    assert_int_equal(soma_system_stats(soma_test_system(test), &stats), 0);
+    assert_int_equal(stats.muted, 0);
+}
+
+static void test_never_muted(soma_test *test)
+{
+    struct world world = {.budget = BUDGET};
+    soma_test_always(test, nobody_is_muted, NULL);
+    flood_all(test, &world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SOMA_SIM(test_flood, 10000, 5000, .pauses = 2, .reorders = 4),
+        SOMA_SIM(test_flood, 10000, 5000, .schedule = SOMA_SCHEDULE_PCT),
+        SOMA_SIM(test_flood_with_ends, 10000, 5000, .kills = 3),
+        SOMA_SIM(test_never_muted, 20, 5000, .fails = true),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
