@@ -143,6 +143,17 @@ uint64_t soma_test_random(soma_test *test, uint64_t limit)
     return limit ? number % limit : number;
 }
 
+void *soma_test_alloc(soma_test *test, size_t size)
+{
+    from_body(test, __func__);
+    struct block *block = size < SIZE_MAX / 2 ? calloc(1, sizeof(*block) + size) : NULL;
+    if (!block)
+        soma_test_fail(test, "soma_test_alloc: out of memory");
+    block->next = test->blocks;
+    test->blocks = block;
+    return block->memory;
+}
+
 bool soma_test_step(soma_test *test)
 {
     from_body(test, __func__);
@@ -233,6 +244,10 @@ static void run_close(soma_test *test)
     for (struct check *check = test->checks, *next; check; check = next) {
         next = check->next;
         free(check);
+    }
+    for (struct block *block = test->blocks, *next; block; block = next) {
+        next = block->next;
+        free(block);
     }
     for (struct kill_order *order = test->kill_orders, *next; order; order = next) {
         next = order->next;

@@ -46,6 +46,12 @@ struct check {
     bool always;
 };
 
+/* Memory that the user has while the run lasts. */
+struct block {
+    struct block *next;
+    max_align_t memory[];
+};
+
 /* An agent to be killed at a step. */
 struct kill_order {
     struct kill_order *next;
@@ -81,6 +87,7 @@ struct soma_test {
     struct identities identities;
     struct network network;
     struct check *checks;
+    struct block *blocks;
     shared_ptr probes; /* soma_probe, the latest first; any thread follows it */
     uint64_t steps;
     volatile uint64_t *progress;            /* told to who watches over this process; or NULL */

@@ -127,6 +127,12 @@ SOMA_API uint64_t soma_test_now(const soma_test *test);
 /** A number from the run's seed, below `limit` (0: any number): for what the body itself chooses. */
 SOMA_API uint64_t soma_test_random(soma_test *test, uint64_t limit);
 
+/**
+ * Memory for what the body, agents and checks share: zeroed, and freed when the run is over. Checks and stop hooks also
+ * run when the body has returned, and its variables are gone.
+ */
+SOMA_API void *soma_test_alloc(soma_test *test, size_t size);
+
 /** Lets one agent take a turn. False if nobody can run now; a timer may still be pending. On real threads it waits for
  *  rest. */
 SOMA_API bool soma_test_step(soma_test *test);

@@ -75,15 +75,15 @@ static void in_credit(soma_test *test, void *arg)
 static void heirs_spend(soma_test *test, bool checks)
 {
     soma_system *system = soma_test_system(test);
-    soma_ref shared, heirs[2];
-    assert_int_equal(soma_spawn(system, &account, &checks, &shared), 0);
-    soma_test_always(test, in_credit, &shared);
+    soma_ref *shared = soma_test_alloc(test, sizeof(*shared)), heirs[2];
+    assert_int_equal(soma_spawn(system, &account, &checks, shared), 0);
+    soma_test_always(test, in_credit, shared);
     for (uint32_t i = 0; i < 2; i++) {
         assert_int_equal(soma_spawn(system, &heir, NULL, &heirs[i]), 0);
-        assert_int_equal(soma_send(system, heirs[i], spend, .account = shared), 0);
+        assert_int_equal(soma_send(system, heirs[i], spend, .account = *shared), 0);
     }
     soma_test_settle(test);
-    assert_int_equal(((const struct account *)soma_test_state(test, shared))->balance, 0);
+    assert_int_equal(((const struct account *)soma_test_state(test, *shared))->balance, 0);
 }
 
 static void test_overdraft(soma_test *test)

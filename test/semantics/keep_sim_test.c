@@ -107,13 +107,15 @@ static const soma_behavior keeper = {.name = "keeper",
 static void test_kept(soma_test *test)
 {
     soma_system *system = soma_test_system(test);
-    struct world world = {.mail = soma_test_random(test, 2), .releases = soma_test_random(test, 2)};
+    struct world *world = soma_test_alloc(test, sizeof(*world));
     soma_ref top;
     soma_stats stats;
-    assert_int_equal(soma_spawn(system, &keeper, &world, &top), 0);
+    world->mail = soma_test_random(test, 2);
+    world->releases = soma_test_random(test, 2);
+    assert_int_equal(soma_spawn(system, &keeper, world, &top), 0);
     soma_test_spare(test, top);
     for (uint32_t i = 1; i <= ITEMS; i++) {
-        (void)soma_send(system, world.child, item, .number = i); // perhaps nobody is there
+        (void)soma_send(system, world->child, item, .number = i); // perhaps nobody is there
         for (uint64_t steps = soma_test_random(test, 4); steps; steps--)
             soma_test_step(test);
         if (soma_test_random(test, 4) == 0)
@@ -121,15 +123,15 @@ static void test_kept(soma_test *test)
     }
     soma_test_advance(test, SOMA_SECOND);
     assert_int_equal(soma_system_stats(system, &stats), 0);
-    assert_int_equal(world.told, world.ended);
-    assert_int_equal(world.handled + stats.dead_letters, ITEMS);
-    if (world.releases && world.told == 2) {
-        assert_int_equal(world.lives, 2);
-        assert_null(soma_test_state(test, world.child));
+    assert_int_equal(world->told, world->ended);
+    assert_int_equal(world->handled + stats.dead_letters, ITEMS);
+    if (world->releases && world->told == 2) {
+        assert_int_equal(world->lives, 2);
+        assert_null(soma_test_state(test, world->child));
     } else {
-        assert_int_equal(world.lives, world.ended + 1);
-        assert_non_null(soma_test_state(test, world.child));
-        assert_true(!world.mail || world.handled == ITEMS);
+        assert_int_equal(world->lives, world->ended + 1);
+        assert_non_null(soma_test_state(test, world->child));
+        assert_true(!world->mail || world->handled == ITEMS);
     }
 }
 

@@ -89,18 +89,19 @@ static void is_bounded(soma_test *test, void *arg)
 static void limit_holds(soma_test *test, soma_policy policy)
 {
     soma_system *system = soma_test_system(test);
-    struct watched watched = {.most = policy == SOMA_DROP_OLDEST ? 2 * LIMIT : LIMIT};
+    struct watched *watched = soma_test_alloc(test, sizeof(*watched));
     soma_ref from[SENDERS];
     uint32_t sent = 0, refused = 0;
     soma_stats stats;
-    assert_int_equal(soma_spawn(system, &limited[policy], NULL, &watched.agent), 0);
-    soma_test_always(test, is_bounded, &watched);
+    watched->most = policy == SOMA_DROP_OLDEST ? 2 * LIMIT : LIMIT;
+    assert_int_equal(soma_spawn(system, &limited[policy], NULL, &watched->agent), 0);
+    soma_test_always(test, is_bounded, watched);
     for (uint32_t i = 0; i < SENDERS; i++) {
         assert_int_equal(soma_spawn(system, &sender, &i, &from[i]), 0);
-        assert_int_equal(soma_send(system, from[i], begin, .to = watched.agent), 0);
+        assert_int_equal(soma_send(system, from[i], begin, .to = watched->agent), 0);
     }
     soma_test_settle(test);
-    const struct limited *state = soma_test_state(test, watched.agent);
+    const struct limited *state = soma_test_state(test, watched->agent);
     for (uint32_t i = 0; i < SENDERS; i++) {
         const struct sender *done = soma_test_state(test, from[i]);
         sent += done->sent;

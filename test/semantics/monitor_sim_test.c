@@ -132,16 +132,16 @@ static const soma_behavior watcher = {.name = "watcher",
 static void test_monitors(soma_test *test)
 {
     soma_system *system = soma_test_system(test);
-    struct world world = {.ended = {0}};
+    struct world *world = soma_test_alloc(test, sizeof(*world));
     soma_ref eyes;
     for (uint32_t i = 0; i + 1 < WATCHED; i++)
-        assert_int_equal(soma_spawn(system, &mayfly, (&(struct mayfly){&world, i}), NULL), 0);
-    assert_int_equal(soma_spawn(system, &watcher, &world, &eyes), 0);
+        assert_int_equal(soma_spawn(system, &mayfly, (&(struct mayfly){world, i}), NULL), 0);
+    assert_int_equal(soma_spawn(system, &watcher, world, &eyes), 0);
     soma_test_spare(test, eyes);
     assert_int_equal(soma_send(system, eyes, begin), 0);
     for (uint32_t i = 0; i + 1 < WATCHED; i++) {
         soma_test_step(test);
-        (void)soma_send(system, world.refs[i], leave, .reason = -(int32_t)i); // it may have been killed
+        (void)soma_send(system, world->refs[i], leave, .reason = -(int32_t)i); // it may have been killed
     }
     soma_test_settle(test);
     const struct watcher *state = soma_test_state(test, eyes);
@@ -205,27 +205,27 @@ static const soma_behavior linked = {.name = "linked",
 static void test_links(soma_test *test)
 {
     soma_system *system = soma_test_system(test);
-    struct world world = {.ended = {0}};
+    struct world *world = soma_test_alloc(test, sizeof(*world));
     bool trap = soma_test_random(test, 2), parts = soma_test_random(test, 2);
     int reason = soma_test_random(test, 3) ? -55 : 0;
     for (uint32_t i = 0; i < 2; i++)
-        assert_int_equal(soma_spawn(system, &linked, (&(struct mayfly){&world, i}), NULL), 0);
-    assert_int_equal(soma_send(system, world.refs[0], join, .with = world.refs[1], .trap = trap), 0);
+        assert_int_equal(soma_spawn(system, &linked, (&(struct mayfly){world, i}), NULL), 0);
+    assert_int_equal(soma_send(system, world->refs[0], join, .with = world->refs[1], .trap = trap), 0);
     for (uint64_t steps = soma_test_random(test, 3); steps; steps--)
         soma_test_step(test);
     if (parts)
-        (void)soma_send(system, world.refs[0], part, .with = world.refs[1]);
-    (void)soma_send(system, world.refs[1], leave, .reason = reason);
+        (void)soma_send(system, world->refs[0], part, .with = world->refs[1]);
+    (void)soma_send(system, world->refs[1], leave, .reason = reason);
     soma_test_settle(test);
-    assert_int_equal(world.ended[1], reason);
-    const struct linked *left = soma_test_state(test, world.refs[0]);
+    assert_int_equal(world->ended[1], reason);
+    const struct linked *left = soma_test_state(test, world->refs[0]);
     if (trap) {
         assert_non_null(left);
         assert_int_equal(left->heard, left->joined ? 1 : left->heard);
     } else if (left) { // it parted in time, or there was nothing to end for
         assert_true(parts || !reason);
     } else { // with the other's reason; or the other had gone before they were linked
-        assert_true(world.ended[0] == SOMA_EGONE || (reason && world.ended[0] == reason));
+        assert_true(world->ended[0] == SOMA_EGONE || (reason && world->ended[0] == reason));
     }
 }
 

@@ -179,7 +179,7 @@ static const soma_behavior client = {.name = "client",
 static void test_requests(soma_test *test)
 {
     soma_system *system = soma_test_system(test);
-    soma_ref servers[SERVERS], clients[CLIENTS];
+    soma_ref *servers = soma_test_alloc(test, SERVERS * sizeof(*servers)), clients[CLIENTS];
     const struct client plan = {.servers = servers};
     for (uint32_t i = 0; i < SERVERS; i++)
         assert_int_equal(soma_spawn(system, &server, NULL, &servers[i]), 0);

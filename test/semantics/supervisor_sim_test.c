@@ -79,7 +79,7 @@ static const soma_behavior worker = {.name = "worker",
                                      .stop = worker_stop,
                                      .handlers = SOMA_HANDLERS(SOMA_ON(item, on_item), SOMA_ON(handled, on_handled))};
 
-/* A supervisor of four, whose arguments must outlive it: the body's. */
+/* A supervisor of four, whose arguments must outlive it. */
 struct tree {
     struct world world;
     struct worker args[CHILDREN];
@@ -93,7 +93,7 @@ static void tree_grow(soma_test *test, struct tree *tree, soma_strategy strategy
 {
     static const char *const names[CHILDREN] = {"first", "second", "third", "fourth"};
     soma_system *system = soma_test_system(test);
-    *tree = (struct tree){.world.strategy = strategy};
+    tree->world.strategy = strategy;
     for (uint32_t i = 0; i < CHILDREN; i++) {
         tree->args[i] = (struct worker){&tree->world, i};
         tree->children[i] = (soma_child){.name = names[i], .behavior = &worker, .arg = &tree->args[i], .mail = true};
@@ -109,27 +109,27 @@ static void tree_grow(soma_test *test, struct tree *tree, soma_strategy strategy
 static void tree_works(soma_test *test, soma_strategy strategy)
 {
     soma_system *system = soma_test_system(test);
-    struct tree tree;
-    tree_grow(test, &tree, strategy);
+    struct tree *tree = soma_test_alloc(test, sizeof(*tree));
+    tree_grow(test, tree, strategy);
     for (uint32_t n = 1; n <= ITEMS; n++)
         for (uint32_t i = 0; i < CHILDREN; i++) {
-            assert_int_equal(soma_send(system, tree.refs[i], item, .number = n), 0);
+            assert_int_equal(soma_send(system, tree->refs[i], item, .number = n), 0);
             soma_test_step(test);
         }
     soma_test_settle(test);
     for (uint32_t i = 0; i < CHILDREN; i++) {
         struct handled result;
-        assert_int_equal(soma_call(system, tree.refs[i], SOMA_NEVER, &result, handled, handled), 0);
+        assert_int_equal(soma_call(system, tree->refs[i], SOMA_NEVER, &result, handled, handled), 0);
         assert_int_equal(result.number, ITEMS);
     }
     soma_test_settle(test);
     for (uint32_t i = 0; i < CHILDREN; i++)
-        assert_true(tree.world.alive[i]);
-    assert_int_equal(soma_shutdown(system, tree.top), 0);
+        assert_true(tree->world.alive[i]);
+    assert_int_equal(soma_shutdown(system, tree->top), 0);
     soma_test_settle(test);
     for (uint32_t i = 0; i < CHILDREN; i++)
-        assert_false(tree.world.alive[i]);
-    assert_null(soma_test_state(test, tree.top));
+        assert_false(tree->world.alive[i]);
+    assert_null(soma_test_state(test, tree->top));
 }
 
 static void test_one_for_one(soma_test *test)
@@ -151,17 +151,17 @@ static void test_rest_for_one(soma_test *test)
 static void test_shutdown(soma_test *test)
 {
     soma_system *system = soma_test_system(test);
-    struct tree tree;
-    tree_grow(test, &tree, (soma_strategy)soma_test_random(test, SOMA_POOL));
+    struct tree *tree = soma_test_alloc(test, sizeof(*tree));
+    tree_grow(test, tree, (soma_strategy)soma_test_random(test, SOMA_POOL));
     for (uint64_t steps = soma_test_random(test, 30); steps; steps--) {
-        (void)soma_send(system, tree.refs[steps % CHILDREN], handled);
+        (void)soma_send(system, tree->refs[steps % CHILDREN], handled);
         soma_test_step(test);
     }
-    assert_int_equal(soma_shutdown(system, tree.top), 0);
+    assert_int_equal(soma_shutdown(system, tree->top), 0);
     soma_test_advance(test, 100 * SOMA_SECOND);
-    assert_null(soma_test_state(test, tree.top));
+    assert_null(soma_test_state(test, tree->top));
     for (uint32_t i = 0; i < CHILDREN; i++)
-        assert_false(tree.world.alive[i]);
+        assert_false(tree->world.alive[i]);
 }
 
 int main(void)
