@@ -79,9 +79,9 @@ const struct stage stage_real = {real_node_open, real_step, real_settle, real_un
 void soma_real_run(void **state)
 {
     const soma_sim *sim = *state;
-    struct tape *tape = calloc(1, sizeof(*tape));
     if (getenv("SOMA_REPLAY"))
         skip();
+    struct tape *tape = calloc(1, sizeof(*tape));
     if (!tape)
         soma_test_fail(NULL, "out of memory");
     struct run run = {.sim = sim, .stage = &stage_real, .seed = 1, .tape = tape};

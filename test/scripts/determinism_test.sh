@@ -16,7 +16,10 @@ for round in 1 2; do
             exit 1
         fi
     done
-    SOMA_REPLAY=test_one_for_all:7 "$build/test/supervisor_sim_test" >"$out/text$round" 2>&1
+    if ! SOMA_REPLAY=test_one_for_all:7 "$build/test/supervisor_sim_test" >"$out/text$round" 2>&1; then
+        cat "$out/text$round"
+        exit 1
+    fi
 done
 
 diff "$out/hashes1" "$out/hashes2"
