@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HANDSHAKE (5 * SOMA_SECOND) /* within which both hellos must be said */
-#define HALF_OPEN_MAX 256u          /* connections without a hello */
+#define HANDSHAKE (5 * SOMA_SECOND) /* within which both sides must agree */
+#define HALF_OPEN_MAX 256u          /* connections that are not agreed on yet */
 #define RETRY_LEAST (50 * SOMA_MS)
 
 /* ---- frames ---- */
@@ -94,8 +94,10 @@ void connection_end(struct soma_bridge *bridge, struct connection *connection, b
     if (!connection->ready)
         bridge->half_open--;
     if (peer && peer->connection == connection->id) {
+        if (peer->joined)
+            peer->since = bridge_now(bridge);
         peer->connection = 0;
-        peer->since = bridge_now(bridge);
+        peer->joined = false;
     }
     for (struct connection **link = &bridge->connections; *link; link = &(*link)->next) {
         if (*link == connection) {
@@ -109,11 +111,8 @@ void connection_end(struct soma_bridge *bridge, struct connection *connection, b
 void bridge_connected(struct soma_bridge *bridge, uint64_t id)
 {
     struct connection *connection = connection_find(bridge, id);
-    if (!connection)
-        return;
-    const struct dial *dial = connection->dial;
-    const struct peer *peer = dial && dial->node ? peers_find(&bridge->peers, dial->node) : NULL;
-    hello_say(bridge, connection, peer ? peer->session.id : 0, peer ? peer->session.received : 0);
+    if (connection)
+        hello_say(bridge, connection);
 }
 
 void bridge_broken(struct soma_bridge *bridge, uint64_t id)
@@ -175,21 +174,28 @@ static int frame_arrive(struct soma_bridge *bridge, struct connection *connectio
     enum frame_kind kind;
     uint32_t count;
     struct hello hello;
-    struct peer *peer = connection->ready ? connection->peer : NULL;
+    struct join join;
+    struct peer *peer = connection->peer;
     int error = frame_open(reader, &kind, &count);
     if (error)
         return error;
     if (kind == FRAME_REJECT)
         return reject_arrive(bridge, reader, count);
-    if (kind == FRAME_HELLO && !connection->ready) {
+    if (kind == FRAME_HELLO && !peer) {
         error = hello_read(reader, count, &hello);
         if (!error)
             hello_arrive(bridge, connection, &hello);
         return error;
     }
-    if (!peer || peer->connection != connection->id)
-        return SOMA_EFORMAT;
+    if (!peer) // on its way while the connection was ended here
+        return SOMA_ECLOSED;
     peer->heard = bridge_now(bridge);
+    if (kind == FRAME_SESSION && !connection->ready) {
+        error = join_read(reader, count, &join);
+        return error ? error : join_arrive(bridge, connection, &join);
+    }
+    if (!connection->ready)
+        return SOMA_EFORMAT;
     if (kind == FRAME_DATA)
         return data_arrive(bridge, peer, reader, count);
     if (kind == FRAME_PING)
@@ -253,7 +259,7 @@ static bool chunk_take(struct soma_bridge *bridge, struct peer *peer)
 
 static void peer_flush(struct soma_bridge *bridge, struct peer *peer)
 {
-    while (peer->connection && chunk_take(bridge, peer))
+    while (peer->joined && chunk_take(bridge, peer))
         if (!data_send(bridge, peer, peer->session.sent))
             break;
     gate_look(peer);
@@ -262,7 +268,7 @@ static void peer_flush(struct soma_bridge *bridge, struct peer *peer)
 void peer_resume(struct soma_bridge *bridge, struct peer *peer)
 {
     uint64_t last = peer->session.sent;
-    for (uint64_t number = peer->session.acked + 1; number <= last && peer->connection; number++)
+    for (uint64_t number = peer->session.acked + 1; number <= last && peer->joined; number++)
         if (!data_send(bridge, peer, number))
             break;
     peer_flush(bridge, peer);
@@ -279,12 +285,14 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 static uint64_t peer_watch(struct soma_bridge *bridge, struct peer *peer, uint64_t now)
 {
     uint64_t beat = bridge->options.heartbeat_ms * SOMA_MS, patience = bridge->options.down_ms * SOMA_MS;
-    if (!peer->connection) {
+    if (!peer->joined) {
         if (!peer->open || !peer->since)
             return UINT64_MAX;
         if (now < peer->since + patience)
             return peer->since + patience;
         soma_log_warning(bridge->system, "bridge: node %s is down", peer->name);
+        if (peer->connection)
+            connection_end(bridge, connection_find(bridge, peer->connection), true);
         peer_end(peer, SOMA_ENODEDOWN);
         return UINT64_MAX;
     }
@@ -297,9 +305,9 @@ static uint64_t peer_watch(struct soma_bridge *bridge, struct peer *peer, uint64
         peer->since = heard; // the time without a word counts from the last one
         return now;
     }
-    if (now >= peer->spoken + beat || peer->session.told != peer->session.received)
+    if (now >= peer->spoken + peer->beat || peer->session.told != peer->session.received)
         ping_send(bridge, peer);
-    return earlier(peer->spoken + beat, silent);
+    return earlier(peer->spoken + peer->beat, silent);
 }
 
 /* Connects where it is time to. When to look again. */
@@ -353,7 +361,7 @@ static void wants_take(struct soma_bridge *bridge)
 static void peer_show(struct peer *peer)
 {
     const struct session *session = &peer->session;
-    struct shown shown = {session->sent, session->acked, session->received, session->bytes, peer->connection != 0};
+    struct shown shown = {session->sent, session->acked, session->received, session->bytes, peer->joined};
     if (shown.sent == peer->shown.sent && shown.acked == peer->shown.acked && shown.received == peer->shown.received &&
         shown.connected == peer->shown.connected)
         return; // only this thread writes it

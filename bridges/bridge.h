@@ -30,7 +30,7 @@ struct connection {
     struct dial *dial; /* NULL: the other side dialed */
     struct peer *peer; /* NULL: no hello has come yet */
     uint64_t begun;
-    bool ready; /* both hellos were said */
+    bool ready; /* both sides agree on the session */
 };
 
 struct soma_bridge {
@@ -113,6 +113,9 @@ void gate_look(struct peer *peer);
 /* The peer of a node, made if there is none; NULL when memory is out. */
 struct peer *bridge_peer(struct soma_bridge *bridge, uint64_t node);
 
+/* What is sent to the peer is taken, and waits for a session; for as long as a silent one may last. */
+void peer_open(struct peer *peer);
+
 /* Items that a frame brought, from a peer. 0, or SOMA_EFORMAT: it can't be trusted any more. */
 int items_arrive(struct peer *peer, const unsigned char *items, size_t size);
 
@@ -135,7 +138,10 @@ void connection_end(struct soma_bridge *bridge, struct connection *connection, b
 
 /* What the other side said in its hello is accepted or not; says ours if it has not been. */
 void hello_arrive(struct soma_bridge *bridge, struct connection *connection, const struct hello *hello);
-void hello_say(struct soma_bridge *bridge, struct connection *connection, uint64_t session, uint64_t received);
+void hello_say(struct soma_bridge *bridge, const struct connection *connection);
+
+/* What it said of the session. 0, or SOMA_EFORMAT: it makes no sense. */
+int join_arrive(struct soma_bridge *bridge, struct connection *connection, const struct join *join);
 
 /* Sends what was written to bridge->frame. */
 void frame_send(struct soma_bridge *bridge, uint64_t connection);

@@ -60,23 +60,30 @@ static int addresses_read(struct reader *reader, struct hello *hello)
     return error;
 }
 
-/* A later version may say more, so what follows is not looked at; its version alone decides. */
+/* A later version may say more behind what is known here, and is then spoken to in this one, if it still speaks it. */
 int hello_read(struct reader *reader, uint32_t count, struct hello *hello)
 {
     uint64_t slot = 0, generation = 0;
     *hello = (struct hello){0};
-    int error = count < 9 ? SOMA_EFORMAT : read_number(reader, UINT32_MAX, &hello->version);
-    if (error || hello->version != PROTOCOL_VERSION)
+    int error = count < 8 ? SOMA_EFORMAT : read_number(reader, UINT32_MAX, &hello->version);
+    if (error || (error = read_number(reader, UINT32_MAX, &hello->least)) || !hello_speaks(hello))
         return error;
-    if ((error = read_number(reader, UINT64_MAX, &hello->node)) ||
-        (error = read_number(reader, UINT64_MAX, &hello->session)) ||
-        (error = read_number(reader, UINT64_MAX, &hello->received)) ||
-        (error = read_number(reader, UINT32_MAX, &slot)) || (error = read_number(reader, UINT32_MAX, &generation)) ||
+    if ((error = read_number(reader, UINT64_MAX, &hello->node)) || (error = read_number(reader, UINT32_MAX, &slot)) ||
+        (error = read_number(reader, UINT32_MAX, &generation)) ||
         (error = read_span(reader, NODE_NAME_MAX, &hello->name)) || (error = addresses_read(reader, hello)) ||
-        (error = read_number(reader, UINT32_MAX, &hello->down_ms)))
+        (error = read_number(reader, UINT32_MAX, &hello->beat_ms)))
         return error;
     hello->agent = (soma_ref){hello->node, (uint32_t)slot, (uint32_t)generation};
     return hello->node ? 0 : SOMA_EFORMAT;
+}
+
+int join_read(struct reader *reader, uint32_t count, struct join *join)
+{
+    int error = count != 3 ? SOMA_EFORMAT : read_number(reader, UINT64_MAX, &join->mine);
+    if (error || (error = read_number(reader, UINT64_MAX, &join->yours)))
+        return error;
+    error = read_number(reader, UINT64_MAX, &join->received);
+    return !error && !join->mine ? SOMA_EFORMAT : error;
 }
 
 int data_read(struct reader *reader, uint32_t count, uint64_t *number, uint64_t *acked)
@@ -93,7 +100,7 @@ int ping_read(struct reader *reader, uint32_t count, uint64_t *acked)
 int reject_read(struct reader *reader, uint32_t count, int *error, struct span *text)
 {
     int64_t number;
-    int failed = count != 2 ? SOMA_EFORMAT : read_signed(reader, &number);
+    int failed = count < 2 ? SOMA_EFORMAT : read_signed(reader, &number);
     if (failed || (failed = read_span(reader, REASON_MAX, text)))
         return failed;
     *error = number < 0 && number > INT32_MIN ? (int)number : SOMA_EFORMAT;
@@ -147,19 +154,29 @@ void write_raw(struct writer *writer, const void *bytes, size_t size)
 bool hello_write(msgpack_sbuffer *buffer, const struct hello *hello)
 {
     struct writer writer = {buffer, false};
-    write_array(&writer, 10);
+    write_array(&writer, 9);
     write_number(&writer, FRAME_HELLO);
     write_number(&writer, hello->version);
+    write_number(&writer, hello->least);
     write_number(&writer, hello->node);
-    write_number(&writer, hello->session);
-    write_number(&writer, hello->received);
     write_number(&writer, hello->agent.slot);
     write_number(&writer, hello->agent.generation);
     write_text(&writer, hello->name.text, hello->name.size);
     write_array(&writer, hello->address_count);
     for (uint32_t i = 0; i < hello->address_count; i++)
         write_text(&writer, hello->addresses[i].text, hello->addresses[i].size);
-    write_number(&writer, hello->down_ms);
+    write_number(&writer, hello->beat_ms);
+    return !writer.failed;
+}
+
+bool join_write(msgpack_sbuffer *buffer, const struct join *join)
+{
+    struct writer writer = {buffer, false};
+    write_array(&writer, 4);
+    write_number(&writer, FRAME_SESSION);
+    write_number(&writer, join->mine);
+    write_number(&writer, join->yours);
+    write_number(&writer, join->received);
     return !writer.failed;
 }
 

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 
 #define PROTOCOL_VERSION 1u
+#define PROTOCOL_LEAST 1u /* the oldest that is still spoken */
 #define NODE_NAME_MAX 63u
 #define ADDRESS_MAX 255u
 #define ADDRESSES_MAX 8u
@@ -19,6 +20,7 @@
 
 enum frame_kind {
     FRAME_HELLO = 1, /* who speaks; the first of a connection, from either side */
+    FRAME_SESSION,   /* what this side knows of the session; then data may follow */
     FRAME_DATA,      /* a number, an acknowledgement, then items up to the end of the frame */
     FRAME_PING,      /* an acknowledgement: nothing else was to be said */
     FRAME_REJECT,    /* why the other side's hello is not accepted; the connection is over */
@@ -32,27 +34,41 @@ struct span {
 };
 
 struct hello {
-    uint64_t version;
+    uint64_t version; /* the newest that this side speaks */
+    uint64_t least;   /* and the oldest */
     uint64_t node;
-    uint64_t session;  /* that this side knows; 0 for none */
-    uint64_t received; /* in that session */
-    soma_ref agent;    /* the node's bridge agent */
+    soma_ref agent; /* the node's bridge agent */
     struct span name;
     struct span addresses[ADDRESSES_MAX];
     uint32_t address_count;
-    uint64_t down_ms; /* after so long without a word this side gives up */
+    uint64_t beat_ms; /* so often this side wants to hear something */
+};
+
+/* What one side says of the session; see hello.c. */
+struct join {
+    uint64_t mine;     /* the number of this side's half */
+    uint64_t yours;    /* of the other's, as this side knows it; 0: it knows none */
+    uint64_t received; /* frames of data, in that session */
 };
 
 /* The kind of a frame, whose array is thereby entered, and how many elements follow; or SOMA_EFORMAT. */
 int frame_open(struct reader *reader, enum frame_kind *kind, uint32_t *count);
 
+/* Is there a version that both sides speak? The newest such is the one that counts. */
+static inline bool hello_speaks(const struct hello *hello)
+{
+    return hello->least <= PROTOCOL_VERSION && hello->version >= PROTOCOL_LEAST;
+}
+
 int hello_read(struct reader *reader, uint32_t count, struct hello *hello);
+int join_read(struct reader *reader, uint32_t count, struct join *join);
 int data_read(struct reader *reader, uint32_t count, uint64_t *number, uint64_t *acked);
 int ping_read(struct reader *reader, uint32_t count, uint64_t *acked);
 int reject_read(struct reader *reader, uint32_t count, int *error, struct span *text);
 
 /* They append to a buffer; false when memory is out. */
 bool hello_write(msgpack_sbuffer *buffer, const struct hello *hello);
+bool join_write(msgpack_sbuffer *buffer, const struct join *join);
 bool data_write(msgpack_sbuffer *buffer, uint64_t number, uint64_t acked, const char *items, size_t size);
 bool ping_write(msgpack_sbuffer *buffer, uint64_t acked);
 bool reject_write(msgpack_sbuffer *buffer, int error, const char *text);

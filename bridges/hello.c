@@ -1,39 +1,56 @@
 /*
- * The handshake. Each side says who it is, which session it knows with the other, and what it has received in it; from
- * that both tell alike whether the session goes on, and over which of two connections.
+ * The handshake. First each side says hello, who dialed first: who it is. Then each says what it knows of the session
+ * with the other. Two nodes may dial each other at once, by several addresses, and lose any connection at any word;
+ * still they are joined by one session, that ends only if one of them gives it up.
  *
- * A session goes on if both name the same one. Else it is over on whichever side still had it, which ends it as if the
- * node had been down, and the side that was called picks the number of a new one. Two nodes that call each other at
- * once keep the connection that the one with the smaller identity has made: both know both.
+ * Which connection: of two, the later one if the same side made both, else the one that the node with the smaller
+ * identity has made: both know both.
+ *
+ * Which session: it has two halves, each a number that its side draws when it has none, and forgets with the session.
+ * The session goes on if each side names both halves alike, and begins if one does not know the other's yet. One that
+ * hears of a new half in place of the one it knew, or of an old one in place of its own, has a session that the other
+ * side gave up, and gives it up, too.
  */
 #include "bridges/bridge.h"
 #include "runtime/spin.h"
 #include <soma/error.h>
 #include <soma/log.h>
+#include <soma/timer.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define BEAT_LEAST_MS 10u /* nobody wants to hear more often */
 
 static struct span span_of(const char *text)
 {
     return (struct span){text, (uint32_t)strlen(text)};
 }
 
-void hello_say(struct soma_bridge *bridge, struct connection *connection, uint64_t session, uint64_t received)
+void hello_say(struct soma_bridge *bridge, const struct connection *connection)
 {
     struct hello hello = {.version = PROTOCOL_VERSION,
+                          .least = PROTOCOL_LEAST,
                           .node = bridge->system->node,
-                          .session = session,
-                          .received = received,
                           .agent = bridge->agent,
                           .name = span_of(bridge->name),
                           .address_count = bridge->address_count,
-                          .down_ms = bridge->options.down_ms};
+                          .beat_ms = bridge->options.heartbeat_ms};
     for (uint32_t i = 0; i < bridge->address_count; i++)
         hello.addresses[i] = span_of(bridge->addresses[i]);
     msgpack_sbuffer_clear(&bridge->frame);
     if (hello_write(&bridge->frame, &hello))
         frame_send(bridge, connection->id);
+}
+
+static void join_say(struct soma_bridge *bridge, struct peer *peer)
+{
+    while (!peer->session.mine)
+        peer->session.mine = bridge_random(bridge);
+    const struct join join = {peer->session.mine, peer->session.yours, peer->session.received};
+    msgpack_sbuffer_clear(&bridge->frame);
+    if (join_write(&bridge->frame, &join))
+        frame_send(bridge, peer->connection);
 }
 
 static void reject(struct soma_bridge *bridge, struct connection *connection, int error, const char *text)
@@ -62,7 +79,7 @@ static void dial_answered(struct soma_bridge *bridge, struct dial *dial, soma_re
     struct peer *before = dial->node && dial->node != agent.node ? peers_find(&bridge->peers, dial->node) : NULL;
     dial->node = agent.node;
     dial->wait = 0;
-    if (!before || !before->open)
+    if (!before || !before->open || before->connection)
         return;
     soma_log_warning(bridge->system, "bridge: node %s has been replaced by another at %s", before->name, dial->address);
     peer_end(before, SOMA_ENODEDOWN);
@@ -70,7 +87,7 @@ static void dial_answered(struct soma_bridge *bridge, struct dial *dial, soma_re
 
 /* ---- which connection ---- */
 
-static struct connection *ready_of(const struct soma_bridge *bridge, const struct peer *peer)
+static struct connection *connection_of(const struct soma_bridge *bridge, const struct peer *peer)
 {
     struct connection *connection = bridge->connections;
     while (connection && connection->id != peer->connection)
@@ -88,41 +105,22 @@ static bool connection_wins(const struct soma_bridge *bridge, const struct conne
     return here_dials == (new->dial != NULL);
 }
 
-/* ---- which session ---- */
-
-/* True if the session goes on, or nothing was in it yet on either side; else it is over, and a new one begins. */
-static void session_agree(struct soma_bridge *bridge, struct peer *peer, const struct connection *connection,
-                          const struct hello *hello)
+/* It is the peer's from now on. What is sent to the peer waits for the session. */
+static void connection_claim(struct soma_bridge *bridge, struct peer *peer, struct connection *connection,
+                             const struct hello *hello)
 {
-    bool called = !connection->dial;
-    uint64_t mine = peer->session.id;
-    if (mine && mine == hello->session && hello->received >= peer->session.acked &&
-        hello->received <= peer->session.sent) {
-        session_acknowledge(&peer->session, hello->received);
-        return;
-    }
-    if (mine) // one side has given it up
-        peer_end(peer, SOMA_ENODEDOWN);
-    while (called && !peer->session.id)
-        peer->session.id = bridge_random(bridge);
-    if (!called)
-        peer->session.id = hello->session;
-}
-
-static void peer_open(struct soma_bridge *bridge, struct peer *peer, struct connection *connection)
-{
-    uint64_t now = bridge_now(bridge);
-    spin_lock(&peer->busy);
-    peer->open = true;
-    spin_unlock(&peer->busy);
-    connection->peer = peer;
-    connection->ready = true;
-    bridge->half_open--;
+    struct connection *old = connection_of(bridge, peer);
+    if (old)
+        connection_end(bridge, old, true);
+    peer_learn(peer, &hello->name, hello->addresses, hello->address_count);
+    peer->agent = hello->agent;
+    peer->beat = (hello->beat_ms > BEAT_LEAST_MS ? hello->beat_ms : BEAT_LEAST_MS) * SOMA_MS;
     peer->connection = connection->id;
-    peer->dialed = connection->dial;
-    peer->heard = peer->spoken = now;
-    peer->since = 0;
+    connection->peer = peer;
+    peer_open(peer);
 }
+
+/* ---- which session ---- */
 
 /* All others hear of a new one, and it of them, ahead of any ref to them. */
 static void peer_introduce(struct soma_bridge *bridge, struct peer *peer)
@@ -140,9 +138,50 @@ static void peer_introduce(struct soma_bridge *bridge, struct peer *peer)
     }
 }
 
+/* The session goes on over a connection, or begins there. */
+static void peer_join(struct soma_bridge *bridge, struct peer *peer, struct connection *connection)
+{
+    connection->ready = peer->joined = true;
+    bridge->half_open--;
+    peer->heard = peer->spoken = bridge_now(bridge);
+    peer->since = 0;
+}
+
+int join_arrive(struct soma_bridge *bridge, struct connection *connection, const struct join *join)
+{
+    struct peer *peer = connection->peer;
+    struct session *session = &peer->session;
+    bool begins = session->yours != join->mine, over = begins && session->yours;
+    if (over) { // the other side has given it up
+        peer_end(peer, SOMA_ENODEDOWN);
+        peer_open(peer);
+    }
+    bool agreed = !join->yours || (!over && join->yours == session->mine);
+    if (agreed)
+        session->yours = join->mine;
+    if (over)
+        join_say(bridge, peer);
+    if (!agreed) // it takes this half for an older one; once it has heard of this one, it says so
+        return 0;
+    if (join->received > session->sent || join->received < session->acked) {
+        peer_end(peer, SOMA_ENODEDOWN);
+        return SOMA_EFORMAT;
+    }
+    session_acknowledge(session, join->received);
+    peer_join(bridge, peer, connection);
+    if (begins) {
+        soma_log_info(bridge->system, "bridge: node %s is there", peer->name);
+        peer_introduce(bridge, peer);
+    }
+    peer_resume(bridge, peer);
+    return 0;
+}
+
+/* ---- hello ---- */
+
 void hello_arrive(struct soma_bridge *bridge, struct connection *connection, const struct hello *hello)
 {
-    if (hello->version != PROTOCOL_VERSION) {
+    if (!hello_speaks(hello)) {
         reject(bridge, connection, SOMA_EFORMAT, "another version of the protocol");
         return;
     }
@@ -155,27 +194,19 @@ void hello_arrive(struct soma_bridge *bridge, struct connection *connection, con
         reject(bridge, connection, SOMA_ENOMEM, "out of memory");
         return;
     }
-    if (connection->dial)
+    const struct connection *old = connection_of(bridge, peer);
+    bool wins = !old || connection_wins(bridge, old, connection, hello->node);
+    const struct dial *dial = connection->dial;
+    if (dial)
         dial_answered(bridge, connection->dial, hello->agent);
-    struct connection *old = ready_of(bridge, peer);
-    if (old && !connection_wins(bridge, old, connection, hello->node)) {
+    else
+        hello_say(bridge, connection); // also if it loses: so who dialed learns who is here
+    if (wins) {
+        connection_claim(bridge, peer, connection, hello);
+        join_say(bridge, peer);
+    } else {
         connection_end(bridge, connection, true);
-        return;
     }
-    bool known = peer->session.id;
-    if (old)
-        connection_end(bridge, old, true);
-    peer_learn(peer, &hello->name, hello->addresses, hello->address_count);
-    peer->agent = hello->agent;
-    session_agree(bridge, peer, connection, hello);
-    if (!connection->dial)
-        hello_say(bridge, connection, peer->session.id, peer->session.received);
-    peer_open(bridge, peer, connection);
-    if (connection->dial)
-        want_answered(bridge, connection->dial->address, peer->agent);
-    if (!known) {
-        soma_log_info(bridge->system, "bridge: node %s is there", peer->name);
-        peer_introduce(bridge, peer);
-    }
-    peer_resume(bridge, peer);
+    if (dial)
+        want_answered(bridge, dial->address, hello->agent);
 }

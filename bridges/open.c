@@ -138,6 +138,15 @@ struct peer *bridge_peer(struct soma_bridge *bridge, uint64_t node)
     return peer;
 }
 
+void peer_open(struct peer *peer)
+{
+    spin_lock(&peer->busy);
+    if (!peer->open)
+        peer->since = bridge_now(peer->bridge);
+    peer->open = true;
+    spin_unlock(&peer->busy);
+}
+
 static void peer_free(struct peer *peer)
 {
     outbound_reset(&peer->out);
@@ -178,11 +187,7 @@ int node_arrive(struct soma_bridge *bridge, const struct item *item)
         return SOMA_ENOMEM;
     if (peer->connection)
         return 0;
-    spin_lock(&peer->busy);
-    if (!peer->open) // refs to it may come from now on
-        peer->since = bridge_now(bridge);
-    peer->open = true;
-    spin_unlock(&peer->busy);
+    peer_open(peer); // refs to it may come from now on
     snprintf(address, sizeof(address), "%.*s", (int)item->addresses[0].size, item->addresses[0].text);
     if (item->name.size)
         snprintf(peer->name, sizeof(peer->name), "%.*s", (int)item->name.size, item->name.text);
@@ -228,7 +233,7 @@ void bridge_goodbye(struct soma_bridge *bridge)
     for (uint32_t i = 0; i < bridge->peer_count; i++) {
         struct peer *peer = bridge->list[i];
         msgpack_sbuffer_clear(&bridge->frame);
-        if (peer->connection && bye_write(&bridge->frame))
+        if (peer->joined && bye_write(&bridge->frame))
             frame_send(bridge, peer->connection);
         peer_end(peer, SOMA_ENODEDOWN);
     }

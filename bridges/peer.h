@@ -64,7 +64,8 @@ struct peer {
     const soma_type **types; /* by the index that the other side gave; NULL: unknown here */
     uint32_t type_count;
     uint64_t connection; /* 0: none */
-    bool dialed;         /* by this side */
+    bool joined;         /* and the session goes on over it */
+    uint64_t beat;       /* so often the other side wants to hear something, nanoseconds */
     uint64_t heard;      /* when the other side last spoke */
     uint64_t spoken;     /* when this side did */
     uint64_t since;      /* when there was first something to say, or the connection was lost */

@@ -18,7 +18,8 @@ struct kept_frame {
 };
 
 struct session {
-    uint64_t id;             /* agreed on in the handshake; 0 before */
+    uint64_t mine;           /* the number of this side's half; 0: none was drawn yet */
+    uint64_t yours;          /* of the other side's; 0: it is not known, so nothing has come from there */
     uint64_t sent;           /* the number of the last frame that was made; the first is 1 */
     uint64_t acked;          /* the other side has all up to here */
     uint64_t received;       /* this side has all up to here */
