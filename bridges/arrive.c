@@ -209,11 +209,36 @@ static int link_come(struct peer *peer, const struct item *item)
 
 /* ---- all of them ---- */
 
+/* An answer came from a node to which the request was passed on, and word of that comes after it. */
+static void debt_settle_elsewhere(const struct soma_bridge *bridge, const struct item *item)
+{
+    struct debt debt;
+    for (uint32_t i = 0; i < bridge->peer_count; i++)
+        if (debt_settle(bridge->list[i], DEBT_REQUEST, item->to, item->from, item->handle, &debt))
+            return;
+}
+
+static int moved_arrive(struct peer *peer, const struct item *item)
+{
+    struct soma_bridge *bridge = peer->bridge;
+    struct debt debt;
+    if (!debt_settle(peer, DEBT_REQUEST, item->to, item->from, item->handle, &debt))
+        return 0; // it has been answered
+    if (item->from.node == bridge->system->node)
+        return 0; // it has come back, and an agent's end here needs no word
+    struct peer *other = peers_find(&bridge->peers, item->from.node);
+    int error = !other         ? SOMA_ENOROUTE
+                : !other->open ? SOMA_ENODEDOWN
+                               : debt_enter(other, DEBT_REQUEST, item->to, item->from, item->handle);
+    return error ? reply_fail(bridge->system, bridge->worker, item->from, item->to, item->handle, error) : 0;
+}
+
 static int answer_arrive(struct peer *peer, struct item *item)
 {
     struct soma_bridge *bridge = peer->bridge;
     struct debt debt;
-    debt_settle(peer, DEBT_REQUEST, item->to, item->from, item->handle, &debt);
+    if (!debt_settle(peer, DEBT_REQUEST, item->to, item->from, item->handle, &debt))
+        debt_settle_elsewhere(bridge, item);
     if (item->kind == ITEM_REPLY)
         return body_arrive(peer, item);
     return reply_fail(bridge->system, bridge->worker, item->from, item->to, item->handle, (int)item->reason);
@@ -236,6 +261,8 @@ static int item_arrive(struct peer *peer, struct item *item)
     case ITEM_REPLY:
     case ITEM_ERROR:
         return answer_arrive(peer, item);
+    case ITEM_MOVED:
+        return moved_arrive(peer, item);
     case ITEM_WATCH:
     case ITEM_UNWATCH:
         return watch_arrive(peer, item);

@@ -108,6 +108,22 @@ void connection_end(struct soma_bridge *bridge, struct connection *connection, b
     free(connection);
 }
 
+void dials_forget(struct soma_bridge *bridge, uint64_t node)
+{
+    for (struct dial **link = &bridge->dials; *link;) {
+        struct dial *dial = *link;
+        if (!dial->fleeting || dial->node != node) {
+            link = &dial->next;
+            continue;
+        }
+        if (dial->connection)
+            connection_end(bridge, connection_find(bridge, dial->connection), true);
+        *link = dial->next;
+        free(dial->address);
+        free(dial);
+    }
+}
+
 void bridge_connected(struct soma_bridge *bridge, uint64_t id)
 {
     struct connection *connection = connection_find(bridge, id);
@@ -156,6 +172,7 @@ static int bye_arrive(struct soma_bridge *bridge, struct peer *peer)
 {
     soma_log_info(bridge->system, "bridge: node %s has left", peer->name);
     peer_end(peer, SOMA_ENODEDOWN);
+    dials_forget(bridge, peer->node);
     return SOMA_ECLOSED;
 }
 
@@ -352,7 +369,7 @@ static void wants_take(struct soma_bridge *bridge)
 {
     pthread_mutex_lock(&bridge->lock);
     for (const struct want *want = bridge->wants; want != bridge->wants_seen; want = want->next)
-        dial_add(bridge, want->address, false);
+        dial_add(bridge, want->address, 0);
     bridge->wants_seen = bridge->wants;
     pthread_mutex_unlock(&bridge->lock);
 }

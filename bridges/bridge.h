@@ -20,7 +20,7 @@ struct dial {
     uint64_t node;       /* who answered there last; 0: nobody yet */
     uint64_t due;        /* when to try next */
     uint64_t wait;       /* what it waited before the last attempt, nanoseconds */
-    bool fleeting;       /* on demand, not by the options: it ends with its node */
+    bool fleeting;       /* for one node, of which another told: it ends when that has left */
 };
 
 /* A connection, until it is over. */
@@ -123,8 +123,18 @@ int items_arrive(struct peer *peer, const unsigned char *items, size_t size);
 struct item;
 int node_arrive(struct soma_bridge *bridge, const struct item *item);
 
-/* Connects to an address from now on, unless that is done already. 0 or SOMA_ENOMEM. */
-int dial_add(struct soma_bridge *bridge, const char *address, bool fleeting);
+/* Connects to an address from now on, unless that is done already; if it is for a `node` of which another told, until
+ * that is known to be gone, else (0) as long as the bridge lives. 0 or SOMA_ENOMEM. */
+int dial_add(struct soma_bridge *bridge, const char *address, uint64_t node);
+
+/* A node has left for good, or another is in its place: nobody needs to look for it again. */
+void dials_forget(struct soma_bridge *bridge, uint64_t node);
+
+/* What a peer says of itself, or another of it: its name and where it is. */
+void peer_learn(struct peer *peer, const struct span *name, const struct span *addresses, uint32_t count);
+
+/* All others hear of a peer, ahead of any ref to it. */
+void peer_announce(struct soma_bridge *bridge, struct peer *peer);
 
 /* After a new connection: what the other side has not got goes again, then what waits. */
 void peer_resume(struct soma_bridge *bridge, struct peer *peer);

@@ -62,6 +62,22 @@ static void message_departed(struct worker *worker, struct message *message, str
     message_dispose(worker, message);
 }
 
+/* A request from another node went on to `to`: there it is waited for from now on. True if the thread must be woken. */
+static bool request_moved(struct soma_bridge *bridge, soma_ref asker, soma_ref to, uint64_t handle)
+{
+    struct peer *peer = peers_find(&bridge->peers, asker.node);
+    bool wake = false;
+    if (!peer)
+        return false;
+    spin_lock(&peer->busy);
+    if (peer->open && !outbound_moved(peer, asker, to, handle)) {
+        wake = !peer->dirty;
+        peer->dirty = true;
+    }
+    spin_unlock(&peer->busy);
+    return wake;
+}
+
 int bridge_carry(void *context, soma_ref to, struct message *message)
 {
     struct soma_bridge *bridge = context;
@@ -79,6 +95,8 @@ int bridge_carry(void *context, soma_ref to, struct message *message)
             gate_press(peer, worker, message);
         spin_unlock(&peer->busy);
     }
+    if (!error && message->kind == MESSAGE_REQUEST && message->sender.node != bridge->system->node)
+        wake |= request_moved(bridge, message->sender, to, message->body[0]);
     if (error)
         message_dead(bridge->system, worker, to, message, error);
     else

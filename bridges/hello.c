@@ -63,10 +63,12 @@ static void reject(struct soma_bridge *bridge, struct connection *connection, in
 
 /* ---- who it is ---- */
 
-static void peer_learn(struct peer *peer, const struct span *name, const struct span *addresses, uint32_t count)
+void peer_learn(struct peer *peer, const struct span *name, const struct span *addresses, uint32_t count)
 {
+    spin_lock(&peer->busy); // who asks for peers reads the name
     if (name->size)
         snprintf(peer->name, sizeof(peer->name), "%.*s", (int)name->size, name->text);
+    spin_unlock(&peer->busy);
     for (uint32_t i = 0; i < ADDRESSES_MAX; i++) {
         free(peer->addresses[i]);
         peer->addresses[i] = i < count ? strndup(addresses[i].text, addresses[i].size) : NULL;
@@ -83,6 +85,7 @@ static void dial_answered(struct soma_bridge *bridge, struct dial *dial, soma_re
         return;
     soma_log_warning(bridge->system, "bridge: node %s has been replaced by another at %s", before->name, dial->address);
     peer_end(before, SOMA_ENODEDOWN);
+    dials_forget(bridge, before->node);
 }
 
 /* ---- which connection ---- */
@@ -122,20 +125,27 @@ static void connection_claim(struct soma_bridge *bridge, struct peer *peer, stru
 
 /* ---- which session ---- */
 
-/* All others hear of a new one, and it of them, ahead of any ref to them. */
+static void introduce(struct peer *to, const struct peer *other)
+{
+    spin_lock(&to->busy);
+    if (to->open && to != other)
+        outbound_introduce(to, other);
+    spin_unlock(&to->busy);
+}
+
+void peer_announce(struct soma_bridge *bridge, struct peer *peer)
+{
+    for (uint32_t i = 0; i < bridge->peer_count; i++)
+        introduce(bridge->list[i], peer);
+}
+
+/* A new one hears of all others, and they of it. */
 static void peer_introduce(struct soma_bridge *bridge, struct peer *peer)
 {
-    for (uint32_t i = 0; i < bridge->peer_count; i++) {
-        struct peer *other = bridge->list[i];
-        if (other == peer || !other->open)
-            continue;
-        spin_lock(&peer->busy);
-        outbound_introduce(peer, other);
-        spin_unlock(&peer->busy);
-        spin_lock(&other->busy);
-        outbound_introduce(other, peer);
-        spin_unlock(&other->busy);
-    }
+    peer_announce(bridge, peer);
+    for (uint32_t i = 0; i < bridge->peer_count; i++)
+        if (bridge->list[i]->open)
+            introduce(peer, bridge->list[i]);
 }
 
 /* The session goes on over a connection, or begins there. */

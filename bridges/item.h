@@ -16,6 +16,7 @@ enum item_kind {
     ITEM_REQUEST,  /* to, from, handle, type, body */
     ITEM_REPLY,    /* to, from, handle, type, body */
     ITEM_ERROR,    /* to, from, handle, error */
+    ITEM_MOVED,    /* to, from, handle: a request of `to` was passed on, and `from` has it now */
     ITEM_WATCH,    /* to, from, handle */
     ITEM_UNWATCH,  /* to, from, handle */
     ITEM_DOWN,     /* to, from, handle, reason, text */

@@ -67,7 +67,7 @@ int bridge_new(soma_system *system, const soma_bridge_options *options, struct s
     for (uint32_t i = 0; !error && options->advertise && options->advertise[i]; i++)
         error = bridge_bound(bridge, options->advertise[i]);
     for (uint32_t i = 0; !error && options->connect && options->connect[i]; i++)
-        error = dial_add(bridge, options->connect[i], false);
+        error = dial_add(bridge, options->connect[i], 0);
     if (error)
         bridge_free(bridge);
     else
@@ -158,11 +158,11 @@ static void peer_free(struct peer *peer)
     free(peer);
 }
 
-int dial_add(struct soma_bridge *bridge, const char *address, bool fleeting)
+int dial_add(struct soma_bridge *bridge, const char *address, uint64_t node)
 {
     for (struct dial *dial = bridge->dials; dial; dial = dial->next) {
         if (!strcmp(dial->address, address)) {
-            dial->fleeting &= fleeting;
+            dial->fleeting &= node != 0;
             return 0;
         }
     }
@@ -172,7 +172,7 @@ int dial_add(struct soma_bridge *bridge, const char *address, bool fleeting)
         free(dial);
         return SOMA_ENOMEM;
     }
-    *dial = (struct dial){.next = bridge->dials, .address = copy, .fleeting = fleeting};
+    *dial = (struct dial){.next = bridge->dials, .address = copy, .node = node, .fleeting = node != 0};
     bridge->dials = dial;
     return 0;
 }
@@ -185,13 +185,13 @@ int node_arrive(struct soma_bridge *bridge, const struct item *item)
     struct peer *peer = bridge_peer(bridge, item->node);
     if (!peer)
         return SOMA_ENOMEM;
-    if (peer->connection)
+    if (peer->open)
         return 0;
-    peer_open(peer); // refs to it may come from now on
+    peer_learn(peer, &item->name, item->addresses, item->address_count);
+    peer_open(peer); // refs to it may come from now on, and go on from here
+    peer_announce(bridge, peer);
     snprintf(address, sizeof(address), "%.*s", (int)item->addresses[0].size, item->addresses[0].text);
-    if (item->name.size)
-        snprintf(peer->name, sizeof(peer->name), "%.*s", (int)item->name.size, item->name.text);
-    return dial_add(bridge, address, true);
+    return dial_add(bridge, address, item->node);
 }
 
 void want_answered(struct soma_bridge *bridge, const char *address, soma_ref agent)

@@ -159,7 +159,8 @@ static int request_depart(struct departure *d)
     const struct debt debt = {
         .kind = DEBT_REQUEST, .here = d->message->sender, .there = d->to, .handle = d->message->body[0]};
     int error = body_depart(d, ITEM_REQUEST, true);
-    return error ? error : debts_add(&d->peer->debts, &debt);
+    // One that is passed on is its asker's node's debt, which hears of it: see request_moved().
+    return error || debt.here.node != d->here ? error : debts_add(&d->peer->debts, &debt);
 }
 
 static int watch_depart(struct departure *d)
@@ -295,6 +296,18 @@ static int item_end(struct peer *peer, struct chunk *chunk, const struct writer 
         chunk->items.size = before;
     peer->out.bytes += chunk->items.size - before;
     return writer->failed ? SOMA_ENOMEM : 0;
+}
+
+int outbound_moved(struct peer *peer, soma_ref asker, soma_ref to, uint64_t handle)
+{
+    struct chunk *chunk = chunk_for(&peer->out);
+    if (!chunk)
+        return SOMA_ENOMEM;
+    size_t before = chunk->items.size;
+    struct writer writer = {&chunk->items, false};
+    item_begin(&writer, ITEM_MOVED, 1, peer->bridge->system->node, peer->node, asker, to);
+    write_number(&writer, handle);
+    return item_end(peer, chunk, &writer, before);
 }
 
 int outbound_introduce(struct peer *peer, const struct peer *other)

@@ -90,6 +90,9 @@ void peers_free(shared_ptr *table);
  * stays, but for a watch that it carries. */
 int outbound_append(struct peer *peer, soma_ref to, struct message *message, struct message **watch);
 
+/* A request of the peer's agent, with its handle, was passed on from here to another agent. 0 or SOMA_ENOMEM. */
+int outbound_moved(struct peer *peer, soma_ref asker, soma_ref to, uint64_t handle);
+
 /* A refusal, or word of a node: from the bridge's thread. */
 int outbound_refuse(struct peer *peer, uint64_t index, const char *layout, size_t size);
 
