@@ -10,6 +10,8 @@
 #ifndef SOMA_BRIDGE_H
 #define SOMA_BRIDGE_H
 
+#include <soma/agent.h>
+#include <soma/message.h>
 #include <soma/system.h>
 
 /** How a system reaches others, and they it. Opened by soma_bridge_open(). */
@@ -88,5 +90,37 @@ SOMA_API int soma_bridge_peers(soma_bridge *bridge, soma_bridge_peer *peers, uin
  */
 SOMA_API int soma_bridge_find(soma_bridge *bridge, const char *address, const char *name, uint64_t timeout,
                               soma_ref *agent);
+
+/** @cond internal: Doxygen can't see into the macro */
+SOMA_MESSAGE(soma_bridge_spawned, (ref, agent))
+/** @endcond */
+
+/**
+ * Lets other nodes spawn agents of a behavior here, for as long as the system lives: an agent with the local name
+ * `name` spawns one for each request of the type `argument`, whose struct is init's `arg`, and answers with a
+ * `soma_bridge_spawned` (`agent`, its ref), or with the error of the spawn. Nothing else can be spawned from outside.
+ * @param bridge the bridge
+ * @param name under which it is offered; names are as for soma_name_set()
+ * @param behavior what is offered; must outlive the system
+ * @param argument the message type that comes with a request; must outlive the system
+ * @return 0; SOMA_EEXIST (an agent has that name); SOMA_EINVAL, SOMA_ENOMEM, or as soma_spawn(). Any thread.
+ */
+SOMA_API int soma_bridge_offer(soma_bridge *bridge, const char *name, const soma_behavior *behavior,
+                               const soma_type *argument);
+
+/**
+ * Spawns an agent on another node, of a behavior that is offered there:
+ * `soma_bridge_spawn(bridge, "tcp://10.0.0.2:7000", "resizer", SOMA_SECOND, &ref, resize_options, .width = 64)`.
+ * Handlers, which must not wait, find the agent `name` once, by soma_bridge_find() outside, and send it a
+ * soma_request() of the argument's type instead.
+ * @return 0; SOMA_ENOENT (nothing of this name is offered); SOMA_ETYPE (with another argument; the log says more); what
+ *         init returned there; or as soma_bridge_find()
+ */
+#define soma_bridge_spawn(bridge, address, name, timeout, agent, ...)                                                  \
+    soma_bridge_spawn_send((bridge), (address), (name), (timeout), (agent), SOMA_BODY_(__VA_ARGS__))
+
+/** soma_bridge_spawn() with the argument's type and body spelled out. */
+SOMA_API int soma_bridge_spawn_send(soma_bridge *bridge, const char *address, const char *name, uint64_t timeout,
+                                    soma_ref *agent, const soma_type *type, const void *body);
 
 #endif
