@@ -3,7 +3,8 @@
 set -euo pipefail
 
 packages=(gcc clang clang-format clang-tidy cppcheck cmake ninja-build pkg-config git
-    libck-dev libmsgpack-dev libjansson-dev libzmq3-dev libcmocka-dev doxygen valgrind shellcheck python3 libclang-rt-14-dev)
+    libck-dev libmsgpack-dev libjansson-dev libzmq3-dev libcmocka-dev doxygen valgrind shellcheck python3 python3-zmq python3-msgpack
+    libclang-rt-14-dev)
 
 missing=()
 for package in "${packages[@]}"; do
