@@ -25,7 +25,8 @@ typedef struct soma_bridge_options {
     const char *const *advertise; /**< where others should connect, in place of the bound addresses; ended by NULL */
     const char *const *connect;   /**< nodes to connect to from the start, and always again; ended by NULL */
     bool insecure;                /**< addresses other than loopback and ipc are allowed without keys */
-    uint32_t heartbeat_ms;        /**< a node that has nothing to say says so that often; 1,000 */
+    uint32_t heartbeat_ms;        /**< so often it wants to hear from others; after three times
+                                       that in silence a connection is dropped; 1,000 */
     uint32_t down_ms;             /**< a node that was not heard of for so long is down; 10,000 */
     uint32_t retry_most_ms;       /**< the longest wait between two attempts to connect; 5,000 */
     uint32_t message_most;        /**< the most bytes of one message on the wire; 16 MiB */
