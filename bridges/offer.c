@@ -26,7 +26,7 @@ static int on_any(soma_agent *self, void *state, const soma_type *type, const vo
 {
     const struct offer *my = state;
     soma_ref agent;
-    int error = type == my->argument ? soma_spawn(self, my->behavior, message, &agent) : SOMA_ETYPE;
+    int error = type == my->argument ? soma_agent_spawn(self, my->behavior, message, &agent) : SOMA_ETYPE;
     if (error)
         soma_reply_error(self, error);
     else if (soma_reply(self, soma_bridge_spawned, .agent = agent))
@@ -43,7 +43,7 @@ int soma_bridge_offer(soma_bridge *bridge, const char *name, const soma_behavior
         return SOMA_EINVAL;
     const struct offer offer = {bridge->system, name, behavior, argument};
     int error = soma_type_register(bridge->system, argument);
-    return error ? error : soma_spawn(bridge->system, &offer_behavior, &offer, NULL);
+    return error ? error : soma_system_spawn(bridge->system, &offer_behavior, &offer, NULL);
 }
 
 int soma_bridge_spawn_send(soma_bridge *bridge, const char *address, const char *name, uint64_t timeout,

@@ -121,7 +121,7 @@ struct peer *bridge_peer(struct soma_bridge *bridge, uint64_t node)
     peer->node = node;
     snprintf(peer->name, sizeof(peer->name), "%016llx", (unsigned long long)node);
     soma_ref gate;
-    if (soma_spawn(bridge->system, &gate_behavior, NULL, &gate)) {
+    if (soma_system_spawn(bridge->system, &gate_behavior, NULL, &gate)) {
         free(peer);
         return NULL;
     }
