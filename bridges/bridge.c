@@ -12,6 +12,7 @@
 
 #define HANDSHAKE (5 * SOMA_SECOND) /* within which both sides must agree */
 #define HALF_OPEN_MAX 256u          /* connections that are not agreed on yet */
+#define GRACE (200 * SOMA_MS)       /* for another connection's handshake, before this side dials, too */
 #define RETRY_LEAST (50 * SOMA_MS)
 
 /* ---- frames ---- */
@@ -333,10 +334,14 @@ static uint64_t dial_watch(struct soma_bridge *bridge, struct dial *dial, uint64
     if (dial->connection)
         return UINT64_MAX;
     const struct peer *peer = dial->node ? peers_find(&bridge->peers, dial->node) : NULL;
-    if (peer && peer->connection) // it has come by itself
+    if (peer && peer->joined) // it has come by itself
         return UINT64_MAX;
-    if (dial->due > now)
-        return dial->due;
+    uint64_t due = dial->due;
+    const struct connection *other = peer && peer->connection ? connection_find(bridge, peer->connection) : NULL;
+    if (other && due < other->begun + GRACE) // but not for long: both may have a dead one that the other side made
+        due = other->begun + GRACE;
+    if (due > now)
+        return due;
     uint64_t id;
     int error = bridge->wire.dial(bridge->wire.context, dial->address, &id);
     struct connection *connection = error ? NULL : connection_new(bridge, id, dial);
