@@ -21,7 +21,8 @@
 
 #define ACCEPTED (UINT64_C(1) << 63)
 #define RECEIVE_MOST 256 /* frames of one socket before the others get their turn */
-#define GOODBYE_MS 300   /* for what was said last to leave */
+#define NEVER_MS (24 * 60 * 60 * 1000)
+#define GOODBYE_MS 300 /* for what was said last to leave */
 
 struct dealer {
     struct dealer *next;
@@ -107,7 +108,7 @@ static int dealer_open(struct zmq_wire *wire, struct dealer *dealer, const char 
     if (!dealer->socket)
         return SOMA_ENOMEM;
     socket_prepare(dealer->socket);
-    set(dealer->socket, ZMQ_RECONNECT_IVL, -1);
+    set(dealer->socket, ZMQ_RECONNECT_IVL, NEVER_MS); // -1 would drop what has come and was not read at the end
     int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_CONNECT_RETRIED |
                  ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
                  ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
@@ -209,20 +210,21 @@ static int wire_bind(struct zmq_wire *wire, const char *address)
 
 /* ---- the thread ---- */
 
-static void frames_receive(struct zmq_wire *wire, void *socket, uint64_t connection)
+/* True if there may be more. */
+static bool frames_receive(struct zmq_wire *wire, void *socket, uint64_t connection)
 {
     zmq_msg_t frame;
     for (int i = 0; i < RECEIVE_MOST; i++) {
         unsigned char identity[256];
         int size = connection ? 0 : zmq_recv(socket, identity, sizeof(identity), ZMQ_DONTWAIT);
         if (size < 0)
-            return;
+            return false;
         uint32_t number = 0;
         if (!connection && size == 5)
             memcpy(&number, identity + 1, sizeof(number));
         zmq_msg_init(&frame);
         if (zmq_msg_recv(&frame, socket, ZMQ_DONTWAIT) < 0)
-            return;
+            return false;
         bool whole = !zmq_msg_more(&frame);
         if (whole && (connection || size == 5))
             bridge_received(wire->bridge, connection ? connection : ACCEPTED | number, zmq_msg_data(&frame),
@@ -232,6 +234,7 @@ static void frames_receive(struct zmq_wire *wire, void *socket, uint64_t connect
                 break;
         zmq_msg_close(&frame);
     }
+    return true;
 }
 
 /* What the monitor tells: an event's number and value, then an address. */
@@ -312,9 +315,9 @@ static void round_run(struct zmq_wire *wire, long timeout)
     if (wire->items[1].revents)
         frames_receive(wire, wire->router, 0);
     for (struct dealer *dealer = wire->dealers; dealer && at < count; dealer = dealer->next, at += 2) {
-        // The frames of one whose end is told, too, came before that.
-        if (wire->items[at + 1].revents && !dealer->gone)
-            frames_receive(wire, dealer->socket, dealer->id);
+        bool more = wire->items[at + 1].revents && !dealer->gone;
+        while (more) // the frames of one whose end is told, too, came before that: all of them
+            more = frames_receive(wire, dealer->socket, dealer->id) && wire->items[at].revents && !dealer->gone;
         if (wire->items[at].revents)
             monitor_receive(wire, dealer);
     }

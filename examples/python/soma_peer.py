@@ -196,7 +196,7 @@ class Peer:
 
     def dial(self, address):
         socket = self.context.socket(zmq.DEALER)
-        socket.setsockopt(zmq.RECONNECT_IVL, -1)
+        socket.setsockopt(zmq.RECONNECT_IVL, 86_400_000)  # it never connects again by itself
         socket.setsockopt(zmq.LINGER, 0)
         socket.connect(address)
         self.poller.register(socket, zmq.POLLIN)

@@ -2,6 +2,8 @@
 #include "nodes.h"
 #include <pthread.h>
 #include <soma/monitor.h>
+#include <stdio.h>
+#include <unistd.h>
 
 SOMA_MESSAGE(watch_it, (ref, agent))
 SOMA_MESSAGE(count)
@@ -135,12 +137,41 @@ static void test_at_once(void **state)
     }
 }
 
+/* Who is called comes later, and again: each time another node. */
+static void test_late(void **state)
+{
+    (void)state;
+    struct node nodes[2];
+    char address[64];
+    soma_ref found[2];
+    snprintf(address, sizeof(address), "ipc:///tmp/soma_handshake_test.%d", (int)getpid());
+    const char *const bind[] = {address, NULL};
+    node_open(&nodes[0], "first");
+    assert_int_equal(soma_bridge_find(nodes[0].bridge, address, "counter", SOMA_MS, &found[0]), SOMA_ETIMEOUT);
+    for (int i = 0; i < 2; i++) {
+        node_open_at(&nodes[1], "second", bind);
+        node_spawn(&nodes[1], &counter);
+        // The one before is answered for until the new one is there.
+        do
+            soma_bridge_find(nodes[0].bridge, address, "counter", PATIENCE, &found[i]);
+        while (!soma_ref_equal(found[i], nodes[1].agent));
+        ask(&nodes[0], &nodes[1], 1);
+        assert_int_equal(soma_system_close(&nodes[1].system), 0);
+    }
+    assert_int_not_equal(found[0].node, found[1].node);
+    struct counted answer;
+    assert_int_equal(soma_call(nodes[0].system, found[0], PATIENCE, &answer, counted, count), SOMA_ENODEDOWN);
+    nodes_close(nodes, 1);
+    unlink(address + strlen("ipc://"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_called_back),
         cmocka_unit_test(test_two_addresses),
         cmocka_unit_test(test_at_once),
+        cmocka_unit_test(test_late),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
