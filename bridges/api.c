@@ -171,14 +171,17 @@ int soma_bridge_find(soma_bridge *bridge, const char *address, const char *name,
     if (system_on_worker(bridge->system))
         return SOMA_ESTATE;
     uint64_t now = bridge_now(bridge), until = timeout < UINT64_MAX / 2 ? now + timeout : UINT64_MAX / 2;
-    soma_ref node;
-    int error = agent_at(bridge, address, until, &node);
-    if (error || (now = bridge_now(bridge)) >= until)
-        return error ? error : SOMA_ETIMEOUT;
-    struct soma_bridge_located located;
-    error =
-        soma_call(bridge->system, node, until - now, &located, soma_bridge_located, soma_bridge_whereis, .name = name);
-    if (!error)
-        *agent = located.agent;
+    int error;
+    do {
+        soma_ref node;
+        struct soma_bridge_located located;
+        if ((error = agent_at(bridge, address, until, &node)))
+            return error;
+        if ((now = bridge_now(bridge)) >= until)
+            return SOMA_ETIMEOUT;
+        error = soma_call(bridge->system, node, until - now, &located, soma_bridge_located, soma_bridge_whereis,
+                          .name = name);
+        *agent = error ? SOMA_REF_NULL : located.agent;
+    } while (error == SOMA_ENODEDOWN); // it has ended meanwhile: another may come in its place
     return error;
 }

@@ -79,6 +79,9 @@ int bridge_start(struct soma_bridge *bridge, int (*stop)(void *), void (*release
 /* Who answers at an address that somebody asked for has changed. */
 void want_answered(struct soma_bridge *bridge, const char *address, soma_ref agent);
 
+/* The same for all addresses of a node; the null ref: it is gone. */
+void wants_answered(struct soma_bridge *bridge, uint64_t node, soma_ref agent);
+
 /* Peers are forgotten, all is freed. Nobody may drive it or send by it any more. */
 void bridge_free(struct soma_bridge *bridge);
 

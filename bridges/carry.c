@@ -167,6 +167,7 @@ void peer_end(struct peer *peer, int reason)
     peer->debts = (struct debts){0};
     peer->open = peer->dirty = false;
     spin_unlock(&peer->busy);
+    wants_answered(peer->bridge, peer->node, SOMA_REF_NULL);
     uint64_t lost = letters_die(peer, &out, reason);
     if (lost)
         soma_log_warning(peer->bridge->system, "bridge: %llu messages to node %s were not acknowledged",

@@ -155,6 +155,7 @@ static void peer_join(struct soma_bridge *bridge, struct peer *peer, struct conn
     bridge->half_open--;
     peer->heard = peer->spoken = bridge_now(bridge);
     peer->since = 0;
+    wants_answered(bridge, peer->node, peer->agent);
 }
 
 int join_arrive(struct soma_bridge *bridge, struct connection *connection, const struct join *join)

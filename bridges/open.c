@@ -204,6 +204,13 @@ void want_answered(struct soma_bridge *bridge, const char *address, soma_ref age
     pthread_mutex_unlock(&bridge->lock);
 }
 
+void wants_answered(struct soma_bridge *bridge, uint64_t node, soma_ref agent)
+{
+    for (const struct dial *dial = bridge->dials; dial; dial = dial->next)
+        if (dial->node == node)
+            want_answered(bridge, dial->address, agent);
+}
+
 static void wants_free(struct soma_bridge *bridge)
 {
     for (struct want *want = bridge->wants, *next; want; want = next) {
