@@ -38,10 +38,8 @@ class Message:
         self.fields = [field.rsplit(" ", 1) for field in layout.split(",") if field]
 
     def __call__(self, **values):
-        return self, {name: values.get(name, self.zero(kind)) for kind, name in self.fields}
-
-    def zero(self, kind):
-        return [] if kind.startswith("[") else self.ZERO.get(kind, 0)
+        return self, {name: values.get(name, [] if kind[0] == "[" else self.ZERO.get(kind, 0))
+                      for kind, name in self.fields}
 
     def read(self, body):
         """From the wire: an array, which may be shorter or longer than ours, or a map."""
@@ -64,10 +62,7 @@ class Connection:
         self.link, self.begun = None, time.monotonic()
 
     def send(self, frame):
-        try:
-            self.socket.send_multipart([self.identity, frame] if self.identity else [frame], zmq.DONTWAIT)
-        except zmq.ZMQError:
-            pass  # silence will end it
+        self.socket.send_multipart([self.identity, frame] if self.identity else [frame])
 
 
 class Link:
@@ -128,20 +123,16 @@ class Peer:
                 self.put(kind, who, ref, handle, reason, text)
 
     def send(self, sender, to, message):
-        link = self.links.get(to[0])
-        if link:
-            index = self.offer(link, message[0])
-            self.put(SEND, to, sender, index, list(message[1].values()))
+        if to[0] in self.links:
+            self.put(SEND, to, sender, *self.body(to[0], message))
 
     def request(self, sender, to, message, then):
         """`then` gets the answer, (type, fields), or an error number."""
-        link = self.links.get(to[0])
-        if link is None:
+        if to[0] not in self.links:
             return then(ENODEDOWN)
         self.handles += 1
         self.pending[self.handles] = [to[0], then]
-        index = self.offer(link, message[0])
-        self.put(REQUEST, to, sender, self.handles, index, list(message[1].values()))
+        self.put(REQUEST, to, sender, self.handles, *self.body(to[0], message))
 
     def monitor(self, sender, agent, then):
         """`then(reason, text)` is called when that agent ends."""
@@ -164,26 +155,23 @@ class Peer:
     # ---- going out ----
 
     def put(self, kind, to, sender, *rest):
-        link = self.links.get(to[0])
-        if link:
-            link.put(kind, short(to, link.node), short(sender, self.node), *rest)
+        if to[0] in self.links:
+            self.links[to[0]].put(kind, short(to, to[0]), short(sender, self.node), *rest)
 
-    def offer(self, link, type_):
+    def body(self, node, message):
+        """What a message is in an item, after its type was offered if need be: its index, its fields."""
+        link, (type_, fields) = self.links[node], message
         if type_.name not in link.offered or type_.name in link.refused:
             index = link.offered.setdefault(type_.name, len(link.offered))
             link.refused.discard(type_.name)
             link.put(TYPE, index, type_.name, type_.layout)
-        return link.offered[type_.name]
+        return link.offered[type_.name], list(fields.values())
 
     def flush(self, link):
         if link.ready and link.items:
             link.sent += 1
-            link.kept[link.sent] = b"".join(link.items)
-            link.items = []
-            self.data(link, link.sent)
-
-    def data(self, link, number):
-        self.say(link, [DATA, number, link.received], link.kept[number])
+            link.kept[link.sent], link.items = b"".join(link.items), []
+            self.say(link, [DATA, link.sent, link.received], link.kept[link.sent])
 
     def say(self, link, head, items=b""):
         link.connection.send(msgpack.packb(head) + items)
@@ -197,6 +185,7 @@ class Peer:
     def dial(self, address):
         socket = self.context.socket(zmq.DEALER)
         socket.setsockopt(zmq.RECONNECT_IVL, 86_400_000)  # it never connects again by itself
+        socket.setsockopt(zmq.SNDHWM, 0)
         socket.setsockopt(zmq.LINGER, 0)
         socket.connect(address)
         self.poller.register(socket, zmq.POLLIN)
@@ -217,9 +206,8 @@ class Peer:
             self.dials[connection.address][:2] = [None, time.monotonic() + RETRY]
 
     def hello(self, connection):
-        _, slot, generation = self.whereis
-        connection.send(msgpack.packb([HELLO, VERSION, VERSION, self.node, slot, generation, self.name,
-                                       [self.address], int(BEAT * 1000)]))
+        connection.send(msgpack.packb([HELLO, VERSION, VERSION, *self.whereis, self.name, [self.address],
+                                       int(BEAT * 1000)]))
 
     def hello_came(self, connection, version, least, node, slot, generation, _name, _addresses, beat, *_later):
         if least > VERSION or version < 1 or node == self.node:
@@ -246,15 +234,14 @@ class Peer:
         if over:
             self.down(link)
         agreed = ours == 0 or (ours == link.mine and not over)
-        if agreed:
-            link.yours = theirs
+        link.yours = theirs if agreed else link.yours
         if over:
             self.join(link)
         if agreed:
             link.ready, link.heard = True, time.monotonic()
             link.acknowledge(received)
             for number in sorted(link.kept):
-                self.data(link, number)
+                self.say(link, [DATA, number, link.received], link.kept[number])
 
     def down(self, link):
         for waiting, arguments in ((self.pending, (ENODEDOWN,)), (self.watches, (ENODEDOWN, None))):
@@ -310,8 +297,8 @@ class Peer:
             handle, (index, body) = (rest[0], rest[1:]) if kind == REQUEST else (None, rest)
             type_ = link.types.get(index)
             answer = EGONE if not handler else ETYPE if type_ is None else handler(type_.read(body), sender)
-            if kind == REQUEST and isinstance(answer, tuple):
-                self.put(REPLY, sender, to, handle, self.offer(link, answer[0]), list(answer[1].values()))
+            if kind == REQUEST and isinstance(answer, tuple) and sender[0] in self.links:
+                self.put(REPLY, sender, to, handle, *self.body(sender[0], answer))
             elif kind == REQUEST:
                 self.put(ERROR, sender, to, handle, ENOREPLY if answer is None else answer)
         elif kind == MOVED and rest[0] in self.pending:
