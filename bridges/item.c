@@ -146,14 +146,12 @@ int item_read(struct reader *reader, uint64_t here, uint64_t there, struct item 
     uint32_t count;
     uint64_t kind;
     *item = (struct item){0};
-    int error = reader_array(reader, &count);
-    if (error || (error = read_number(reader, ITEM_LAST, &kind)))
+    if (reader_array(reader, &count) || read_number(reader, ITEM_LAST, &kind))
         return SOMA_EFORMAT;
     item->kind = (enum item_kind)kind;
     if (!kind || count != elements_of(item->kind))
         return SOMA_EFORMAT;
-    if (item->kind >= ITEM_SEND &&
-        ((error = ref_read(reader, here, &item->to)) || (error = ref_read(reader, there, &item->from))))
+    if (item->kind >= ITEM_SEND && (ref_read(reader, here, &item->to) || ref_read(reader, there, &item->from)))
         return SOMA_EFORMAT;
     return rest_read(reader, item) ? SOMA_EFORMAT : 0;
 }

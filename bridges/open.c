@@ -61,7 +61,7 @@ int bridge_new(soma_system *system, const soma_bridge_options *options, struct s
     if (options->name && strlen(options->name) > NODE_NAME_MAX)
         error = SOMA_ETOOBIG;
     else if (options->name)
-        strcpy(bridge->name, options->name);
+        snprintf(bridge->name, sizeof(bridge->name), "%s", options->name);
     else
         snprintf(bridge->name, sizeof(bridge->name), "%016llx", (unsigned long long)system->node);
     for (uint32_t i = 0; !error && options->advertise && options->advertise[i]; i++)
@@ -103,7 +103,7 @@ static int list_add(struct soma_bridge *bridge, struct peer *peer)
 {
     uint32_t count = bridge->peer_count;
     if (!(count & (count - 1))) { // a power of two, or none: the list is full
-        struct peer **grown = realloc(bridge->list, (count ? count * 2 : 1) * sizeof(*grown));
+        struct peer **grown = realloc(bridge->list, (count ? count * 2 : 1) * sizeof(struct peer *));
         if (!grown)
             return SOMA_ENOMEM;
         bridge->list = grown;

@@ -288,7 +288,7 @@ static uint32_t items_fill(struct zmq_wire *wire)
 {
     uint32_t count = 2 + 2 * wire->dealer_count;
     if (count > wire->item_capacity) {
-        zmq_pollitem_t *grown = realloc(wire->items, count * 2 * sizeof(*grown));
+        zmq_pollitem_t *grown = realloc(wire->items, (size_t)count * 2 * sizeof(*grown));
         if (!grown)
             return 0;
         wire->items = grown;
