@@ -230,13 +230,14 @@ static void mail_handle(const struct message *message)
     atomic_fetch_sub(&inside, 1);
 }
 
-/* Ends with the agent idle, or held as that of a muted one; then true if mail came meanwhile, so there is another. */
+/* Ends with the agent idle, and its tail clear for box_hold(), or held as that of a muted one; then true if mail came
+ * meanwhile, so there is another. */
 static bool box_turn(bool holds)
 {
     box_first = true;
     for (struct message *message = mailbox_first(&box), *next; message; message = next) {
         mail_handle(message);
-        next = holds ? mailbox_next_or_hold(&box, message) : mailbox_next(&box, message);
+        next = holds ? mailbox_next_or_hold(&box, message) : mailbox_next_to_hold(&box, message);
         free(message);
     }
     return holds && mailbox_unhold(&box);
