@@ -166,6 +166,8 @@ void child_run(const struct job *job, struct shared *shared, struct result *resu
     bool hung = child_await(child, job, shared, &status);
     if (WIFEXITED(status) && WEXITSTATUS(status) <= CODE_LEAKED)
         result->outcome = WEXITSTATUS(status) == 0 ? PASSED : WEXITSTATUS(status) == CODE_LEAKED ? LEAKED : FAILED;
+    if (result->outcome == PASSED && shared->runs < (job->forced ? 1 : job->count) && !shared->complete)
+        result->outcome = LEFT;
     if (hung)
         result->outcome = HUNG;
     result->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;

@@ -29,7 +29,7 @@ struct job {
     bool traced; /* its text is wanted */
 };
 
-enum outcome { PASSED, FAILED, CRASHED, HUNG, LEAKED };
+enum outcome { PASSED, FAILED, CRASHED, HUNG, LEAKED, LEFT /* before all runs were over, and without a word */ };
 
 /* What came of it. The texts are the caller's to free; NULL when memory is out. */
 struct result {

@@ -11,14 +11,24 @@
 
 extern char *program_invocation_name;
 
-/* A body may be listed once a schedule, so a test is its name and that; the usual one goes without saying. */
+/* A body may be listed several times, so a test is its name and what decides its runs; what is usual goes without
+ * saying. */
 static const char *label_of(const soma_sim *sim, char *buf, size_t size)
 {
     static const char *const schedules[] = {[SOMA_SCHEDULE_RANDOM] = "",
                                             [SOMA_SCHEDULE_PCT] = "/pct",
                                             [SOMA_SCHEDULE_ROUND_ROBIN] = "/round-robin",
                                             [SOMA_SCHEDULE_EXHAUSTIVE] = "/exhaustive"};
-    snprintf(buf, size, "%s%s", sim->name, schedules[sim->schedule]);
+    const struct {
+        const char *name;
+        uint32_t number;
+    } numbers[] = {{"depth", sim->depth}, {"kills", sim->kills},          {"pauses", sim->pauses},
+                   {"late", sim->late},   {"reorders", sim->reorders},    {"allocations", sim->allocations},
+                   {"cuts", sim->cuts},   {"partitions", sim->partitions}};
+    int length = snprintf(buf, size, "%s%s", sim->name, schedules[sim->schedule]);
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers) && (size_t)length < size; i++)
+        if (numbers[i].number)
+            length += snprintf(buf + length, size - (size_t)length, "/%s=%u", numbers[i].name, numbers[i].number);
     return buf;
 }
 
@@ -93,7 +103,9 @@ static void replay_run(const soma_sim *sim, struct replay *replay)
                       .tape = tape,
                       .trace = stderr};
     run_body(&run);
-    print_message("[   SIM    ] %s: this run passes, after %llu steps\n", sim->name, (unsigned long long)run.steps);
+    char label[LABEL_MAX];
+    print_message("[   SIM    ] %s: this run passes, after %llu steps\n", label_of(sim, label, sizeof(label)),
+                  (unsigned long long)run.steps);
     free(tape);
     free(replay->forced);
 }
@@ -155,8 +167,11 @@ static uint32_t lines_count(const char *text)
 
 static const char *outcome_text(const struct result *result)
 {
-    static const char *const texts[] = {
-        [PASSED] = "passed", [FAILED] = "failed", [HUNG] = "hung: no step for a minute", [LEAKED] = "leaked memory"};
+    static const char *const texts[] = {[PASSED] = "passed",
+                                        [FAILED] = "failed",
+                                        [HUNG] = "hung: no step for a minute",
+                                        [LEAKED] = "leaked memory",
+                                        [LEFT] = "was left: exit() or skip() was called in it"};
     return result->outcome == CRASHED ? (result->signal ? strsignal(result->signal) : "crashed")
                                       : texts[result->outcome];
 }
@@ -169,16 +184,22 @@ struct failure_report {
     uint64_t steps;  /* of the run that failed */
     uint32_t *forced;
     uint32_t forced_count;
+    struct result *first;
     struct result shrunk;
 };
 
 static void report_print(const struct failure_report *report, const struct shared *shared)
 {
     char label[LABEL_MAX];
+    bool again = report->shrunk.outcome != PASSED; // else there is only what it said the first time
     print_message("[   SIM    ] %s: seed %llu %s, after %llu that passed\n",
                   label_of(report->sim, label, sizeof(label)), (unsigned long long)report->seed,
-                  outcome_text(&report->shrunk), (unsigned long long)report->before);
+                  outcome_text(again ? &report->shrunk : report->first), (unsigned long long)report->before);
     fflush(stdout);
+    if (!again) {
+        output_print(report->first->output, stderr);
+        return;
+    }
     fprintf(stderr, "    the trace, of %llu steps; %llu before it was shrunk:\n", (unsigned long long)shared->progress,
             (unsigned long long)report->steps);
     fputs(report->shrunk.trace ? report->shrunk.trace : "", stderr);
@@ -212,7 +233,7 @@ static void replay_check(const soma_sim *sim, struct shared *shared, const char 
 
 static void failure_report(const soma_sim *sim, struct shared *shared, struct result *first)
 {
-    struct failure_report report = {.sim = sim, .before = shared->runs, .seed = shared->seed};
+    struct failure_report report = {.sim = sim, .before = shared->runs, .seed = shared->seed, .first = first};
     char place[256];
     result_place(first, place, sizeof(place));
     hash_append(sim, shared);
@@ -258,7 +279,7 @@ static void explore(const soma_sim *sim)
     char label[LABEL_MAX];
     print_message("[   SIM    ] %s: %llu %s, %llu steps, trace %016llx\n", label_of(sim, label, sizeof(label)),
                   (unsigned long long)shared->runs,
-                  sim->schedule != SOMA_SCHEDULE_EXHAUSTIVE ? "seeds"
+                  sim->schedule != SOMA_SCHEDULE_EXHAUSTIVE ? shared->runs == 1 ? "seed" : "seeds"
                   : shared->complete                        ? "schedules, which are all"
                                                             : "schedules of more",
                   (unsigned long long)shared->progress, (unsigned long long)shared->hash);
@@ -274,6 +295,8 @@ void soma_sim_run(void **state)
     const soma_sim *sim = *state;
     const char *replay_text = getenv("SOMA_REPLAY");
     struct replay replay = {0};
+    if (!sim->body || !sim->seeds || (uint32_t)sim->schedule > SOMA_SCHEDULE_EXHAUSTIVE)
+        soma_test_fail(NULL, "%s: a SOMA_SIM wants a body, one seed at least, and a schedule that there is", sim->name);
     if (!replay_text)
         explore(sim);
     else if (replay_parse(sim, replay_text, &replay))

@@ -16,7 +16,7 @@ for round in 1 2; do
             exit 1
         fi
     done
-    if ! SOMA_REPLAY=test_one_for_all:7 "$build/test/supervisor_sim_test" >"$out/text$round" 2>&1; then
+    if ! SOMA_REPLAY=test_one_for_all/kills=3:7 "$build/test/supervisor_sim_test" >"$out/text$round" 2>&1; then
         cat "$out/text$round"
         exit 1
     fi

@@ -1,0 +1,152 @@
+/* What a table of tests prints, and whether it fails: each is run in a process of its own, and its words are read. */
+#include <soma/test.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Runs a table; returns its exit code, 256 if it crashed, and what it printed. */
+static int table_run_at(const struct CMUnitTest *tests, size_t count, char *text, size_t size)
+{
+    int file = memfd_create("report", MFD_CLOEXEC), status = 0;
+    fflush(NULL);
+    pid_t child = fork();
+    assert_true(file >= 0 && child >= 0);
+    if (!child) {
+        dup2(file, STDOUT_FILENO);
+        dup2(file, STDERR_FILENO);
+        int failed = _cmocka_run_group_tests("table", tests, count, NULL, NULL);
+        fflush(NULL);
+        _exit(failed);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    ssize_t got = pread(file, text, size - 1, 0);
+    text[got < 0 ? 0 : got] = '\0';
+    close(file);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 256;
+}
+
+#define table_run(tests, text) table_run_at((tests), sizeof(tests) / sizeof(*(tests)), (text), sizeof(text))
+
+static void expect_text(const char *text, const char *part)
+{
+    if (!strstr(text, part))
+        fail_msg("this is not there:\n%s\nin:\n%s", part, text);
+}
+
+/* ---- bodies ---- */
+
+SOMA_MESSAGE(ping)
+SOMA_MESSAGE(leave)
+
+static int on_ping(soma_agent *self, void *my, const struct ping *m)
+{
+    (void)self;
+    (void)my;
+    (void)m;
+    return 0;
+}
+
+static int on_leave(soma_agent *self, void *my, const struct leave *m)
+{
+    (void)self;
+    (void)my;
+    (void)m;
+    exit(0);
+}
+
+static const soma_behavior pinged = {.name = "pinged",
+                                     .handlers = SOMA_HANDLERS(SOMA_ON(ping, on_ping), SOMA_ON(leave, on_leave))};
+
+/* Passes unless the agent is killed. */
+static void alive(soma_test *test)
+{
+    soma_ref ref;
+    assert_int_equal(soma_spawn(soma_test_system(test), &pinged, NULL, &ref), 0);
+    soma_send(soma_test_system(test), ref, ping);
+    soma_test_settle(test);
+    assert_int_equal(soma_send(soma_test_system(test), ref, ping), 0);
+}
+
+static void left(soma_test *test)
+{
+    soma_ref ref;
+    assert_int_equal(soma_spawn(soma_test_system(test), &pinged, NULL, &ref), 0);
+    soma_send(soma_test_system(test), ref, leave);
+    soma_test_settle(test);
+}
+
+static void skipped(soma_test *test)
+{
+    (void)test;
+    skip();
+}
+
+static void forgetful(soma_test *test)
+{
+    static int runs; // left behind for the next seed
+    (void)test;
+    assert_true(++runs < 3);
+}
+
+/* ---- what is said of them ---- */
+
+/* The command of a report is for the test that failed, and not for others of the same body. */
+static void test_replay(void **state)
+{
+    const struct CMUnitTest tests[] = {SOMA_SIM(alive, 100, 100), SOMA_SIM(alive, 100, 100, .kills = 1)};
+    char text[32768], command[256];
+    (void)state;
+    assert_int_equal(table_run(tests, text), 1);
+    const char *begin = strstr(text, "SOMA_REPLAY='alive/kills=1:");
+    assert_non_null(begin);
+    begin += strlen("SOMA_REPLAY='");
+    snprintf(command, sizeof(command), "%.*s", (int)strcspn(begin, "'"), begin);
+    setenv("SOMA_REPLAY", command, 1);
+    int failed = table_run(tests, text);
+    unsetenv("SOMA_REPLAY");
+    assert_int_equal(failed, 1);
+    expect_text(text, "[  SKIPPED ] 1 test(s)");
+    expect_text(text, "report_test.c");
+}
+
+static void test_left(void **state)
+{
+    const struct CMUnitTest tests[] = {SOMA_SIM(left, 10, 100), SOMA_SIM(skipped, 10, 100),
+                                       SOMA_SIM(left, 10, 100, .schedule = SOMA_SCHEDULE_EXHAUSTIVE)};
+    char text[32768];
+    (void)state;
+    assert_int_equal(table_run(tests, text), 3);
+    expect_text(text, "left: seed 1 was left: exit() or skip() was called in it");
+    expect_text(text, "skipped: seed 1 was left: exit() or skip() was called in it");
+}
+
+/* A failure that does not come again is shown all the same. */
+static void test_once(void **state)
+{
+    const struct CMUnitTest tests[] = {SOMA_SIM(forgetful, 10, 100)};
+    char text[32768];
+    (void)state;
+    assert_int_equal(table_run(tests, text), 1);
+    expect_text(text, "seed 3 does not do the same again");
+    expect_text(text, "seed 3 failed, after 2 that passed");
+    expect_text(text, "++runs < 3");
+}
+
+static void test_wrong_table(void **state)
+{
+    const struct CMUnitTest tests[] = {SOMA_SIM(NULL, 10, 100), SOMA_SIM(alive, 0, 100),
+                                       SOMA_SIM(alive, 10, 100, .schedule = (soma_schedule)9)};
+    char text[32768];
+    (void)state;
+    assert_int_equal(table_run(tests, text), 3);
+    expect_text(text, "NULL: a SOMA_SIM wants a body, one seed at least, and a schedule that there is");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_replay), cmocka_unit_test(test_left),
+                                       cmocka_unit_test(test_once), cmocka_unit_test(test_wrong_table)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
