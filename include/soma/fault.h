@@ -23,7 +23,7 @@ SOMA_API void soma_test_resume(soma_test *test, soma_ref agent);
 /**
  * The n-th allocation from now fails, once: malloc, calloc, realloc, aligned_alloc, strdup or strndup, called by Soma,
  * by an agent or by the body; not what the test kit or another library (libc's fopen(), say) allocates for itself. In a
- * simulation each message and each state is one.
+ * simulation each message and each state is one. On real threads it may be that of any agent that runs meanwhile.
  * @param test the run
  * @param n 1 for the next; 0: none fails any more
  */

@@ -79,8 +79,8 @@ typedef struct soma_sim {
  * 10000, .kills = 2)`. Each seed is a run of its own; all runs are in a child process, so that also a crash in one of
  * them is found, shrunk and replayed.
  *
- * The test fails if a run does: an assert in the body, a handler or an invariant; a crash; a run that does not come to
- * rest; requests that nobody can answer any more (a deadlock). Then it prints what failed, the trace, and
+ * The test fails if a run does: an assert in the body, a handler or an invariant; a crash, exit() or skip(); a run that
+ * does not come to rest; requests that nobody can answer any more (a deadlock). Then it prints what failed, the trace, and
  * `SOMA_REPLAY=… program`: that command runs this one test in that one way, in the process itself, for a debugger.
  */
 #define SOMA_SIM(body_, seeds_, ...)                                                                                   \
@@ -114,7 +114,7 @@ SOMA_API soma_system *soma_test_system(soma_test *test);
  * agents by their refs, over a simulated network (soma/fault.h).
  * @param test the run
  * @param name up to 31 bytes; at most 64 nodes
- * @return its system, which the test kit closes
+ * @return its system, which the test kit runs and closes: soma_system_run() and soma_system_close() are not for it
  */
 SOMA_API soma_system *soma_test_node(soma_test *test, const char *name);
 
