@@ -76,7 +76,7 @@ void from_body(soma_test *test, const char *function)
 {
     if (!test)
         soma_test_fail_at(NULL, __FILE__, __LINE__, "%s: the test is NULL", function);
-    if (test->inside)
+    if (test->inside || !pthread_equal(test->thread, pthread_self()))
         soma_test_fail(test, "%s: only the body may call it, not a handler or check", function);
 }
 
@@ -278,6 +278,7 @@ void run_body(struct run *run)
         soma_test_fail(NULL, "out of memory");
     test->sim = run->sim;
     test->stage = run->stage;
+    test->thread = pthread_self();
     test->entropy = run->seed ^ UINT64_C(0xda3e39cb94b95bdb);
     test->trace = (struct trace){UINT64_C(0xcbf29ce484222325), run->trace};
     test->faults = *run->sim;

@@ -12,6 +12,7 @@
 #include "testkit/ready.h"
 #include "testkit/remote.h"
 #include "testkit/trace.h"
+#include <pthread.h>
 #include <soma/test.h>
 
 #define TURNING_POINTS 8
@@ -74,6 +75,7 @@ extern const struct stage stage_real;
 struct soma_test {
     const soma_sim *sim;
     const struct stage *stage;
+    pthread_t thread; /* the body's */
     struct choices choices;
     uint64_t
         entropy; /* what nodes and agents draw from: apart from the choices, so that a tamer tape leaves it alone */

@@ -76,14 +76,35 @@ static bool real_until(soma_test *test, uint64_t nanoseconds, bool (*done)(const
 
 const struct stage stage_real = {real_node_open, real_step, real_settle, real_until, real_time};
 
+/* ---- failures on other threads ---- */
+
+static pthread_t body_thread;
+
+/*
+ * cmocka jumps out of a test in the thread that runs it. Where an assert fails in another one, a handler's, it ends the
+ * process instead, and keeps what it had to say to itself. This runs then, in that thread, and has it say that.
+ */
+static void exit_explain(void)
+{
+    if (pthread_equal(pthread_self(), body_thread))
+        return;
+    print_error("a handler, on a thread of its system, has failed or called exit(); that ends all tests:\n");
+    setenv("CMOCKA_TEST_ABORT", "1", 1);
+    _fail(__FILE__, __LINE__);
+}
+
 void soma_real_run(void **state)
 {
+    static bool explains;
     const soma_sim *sim = *state;
     if (getenv("SOMA_REPLAY"))
         skip();
     struct tape *tape = calloc(1, sizeof(*tape));
     if (!tape)
         soma_test_fail(NULL, "out of memory");
+    body_thread = pthread_self();
+    if (!explains)
+        explains = !atexit(exit_explain);
     struct run run = {.sim = sim, .stage = &stage_real, .seed = 1, .tape = tape};
     run_body(&run);
     free(tape);

@@ -41,7 +41,8 @@
 /** One run of a body. */
 typedef struct soma_test soma_test;
 
-/** A test body: asserts by cmocka, in itself or in handlers, end the run as failed. */
+/** A test body: asserts by cmocka, in itself or in handlers, end the run as failed. On real threads one that fails in a
+ *  handler ends the whole program, when it has said so. */
 typedef void soma_test_body(soma_test *test);
 
 /** How the next agent is chosen. */

@@ -69,6 +69,49 @@ static void alive(soma_test *test)
     assert_int_equal(soma_send(soma_test_system(test), ref, ping), 0);
 }
 
+/* ---- what handlers may not do ---- */
+
+static soma_test *the_test;
+
+static int on_settle(soma_agent *self, void *my, const struct ping *m)
+{
+    (void)self;
+    (void)my;
+    (void)m;
+    soma_test_settle(the_test);
+    return 0;
+}
+
+static int on_assert(soma_agent *self, void *my, const struct ping *m)
+{
+    (void)self;
+    (void)my;
+    assert_null(m);
+    return 0;
+}
+
+static const soma_behavior settler = {.name = "settler", .handlers = SOMA_HANDLERS(SOMA_ON(ping, on_settle))};
+static const soma_behavior asserter = {.name = "asserter", .handlers = SOMA_HANDLERS(SOMA_ON(ping, on_assert))};
+
+static void pinged_with(soma_test *test, const soma_behavior *behavior)
+{
+    soma_ref ref;
+    the_test = test;
+    assert_int_equal(soma_spawn(soma_test_system(test), behavior, NULL, &ref), 0);
+    soma_send(soma_test_system(test), ref, ping);
+    soma_test_settle(test);
+}
+
+static void settles(soma_test *test)
+{
+    pinged_with(test, &settler);
+}
+
+static void asserts(soma_test *test)
+{
+    pinged_with(test, &asserter);
+}
+
 static void left(soma_test *test)
 {
     soma_ref ref;
@@ -144,9 +187,24 @@ static void test_wrong_table(void **state)
     expect_text(text, "NULL: a SOMA_SIM wants a body, one seed at least, and a schedule that there is");
 }
 
+/* On real threads cmocka can't end the test alone, but the process ends, and says why. */
+static void test_real_threads(void **state)
+{
+    const struct CMUnitTest one[] = {SOMA_REAL(settles)}, two[] = {SOMA_REAL(asserts)}, three[] = {SOMA_REAL(left)};
+    char text[32768];
+    (void)state;
+    assert_int_equal(table_run(one, text), 256);
+    expect_text(text, "soma_test_settle: only the body may call it, not a handler or check");
+    assert_int_equal(table_run(two, text), 256);
+    expect_text(text, "report_test.c:");
+    assert_int_equal(table_run(three, text), 256);
+    expect_text(text, "a handler, on a thread of its system, has failed or called exit()");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_replay), cmocka_unit_test(test_left),
-                                       cmocka_unit_test(test_once), cmocka_unit_test(test_wrong_table)};
+                                       cmocka_unit_test(test_once), cmocka_unit_test(test_wrong_table),
+                                       cmocka_unit_test(test_real_threads)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
