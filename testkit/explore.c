@@ -165,6 +165,38 @@ static uint32_t lines_count(const char *text)
     return lines;
 }
 
+/* What happened, of a line of the trace: without its step and time. */
+static const char *line_event(const char *line)
+{
+    return line + strspn(line, " 0123456789.");
+}
+
+static size_t event_length(const char *line)
+{
+    return strcspn(line_event(line), "\n");
+}
+
+/* The trace as it is read: of what happens over and over, a timer's beat, the first time and the last. */
+static void trace_print(const char *trace, FILE *to)
+{
+    for (const char *line = trace; *line;) {
+        const char *event = line_event(line), *last = line, *next = event + event_length(line);
+        unsigned long long more = 0;
+        for (; *next && event_length(next + 1) == event_length(line) &&
+               !strncmp(line_event(next + 1), event, event_length(line));
+             more++) {
+            last = next + 1;
+            next = line_event(last) + event_length(last);
+        }
+        fprintf(to, "%.*s\n", (int)(event - line + (ptrdiff_t)event_length(line)), line);
+        if (more == 1)
+            fprintf(to, "%.*s\n", (int)(next - last), last);
+        else if (more)
+            fprintf(to, "%.*sthe same, after %llu more between\n", (int)(line_event(last) - last), last, more - 1);
+        line = *next ? next + 1 : next;
+    }
+}
+
 static const char *outcome_text(const struct result *result)
 {
     static const char *const texts[] = {[PASSED] = "passed",
@@ -202,7 +234,7 @@ static void report_print(const struct failure_report *report, const struct share
     }
     fprintf(stderr, "    the trace, of %llu steps; %llu before it was shrunk:\n", (unsigned long long)shared->progress,
             (unsigned long long)report->steps);
-    fputs(report->shrunk.trace ? report->shrunk.trace : "", stderr);
+    trace_print(report->shrunk.trace ? report->shrunk.trace : "", stderr);
     fputs("    and then:\n", stderr);
     output_print(report->shrunk.output, stderr);
     fputs("    to run it so again:     ", stderr);

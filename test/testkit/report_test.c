@@ -112,6 +112,20 @@ static void asserts(soma_test *test)
     pinged_with(test, &asserter);
 }
 
+static int on_again(soma_agent *self, void *my, const struct ping *m)
+{
+    (void)my;
+    (void)m;
+    return soma_send(self, soma_self(self), ping);
+}
+
+static const soma_behavior restless = {.name = "restless", .handlers = SOMA_HANDLERS(SOMA_ON(ping, on_again))};
+
+static void rests_never(soma_test *test)
+{
+    pinged_with(test, &restless);
+}
+
 static void left(soma_test *test)
 {
     soma_ref ref;
@@ -152,6 +166,17 @@ static void test_replay(void **state)
     assert_int_equal(failed, 1);
     expect_text(text, "[  SKIPPED ] 1 test(s)");
     expect_text(text, "report_test.c");
+}
+
+static void test_repeated(void **state)
+{
+    const struct CMUnitTest tests[] = {SOMA_SIM(rests_never, 10, 100)};
+    char text[32768];
+    (void)state;
+    assert_int_equal(table_run(tests, text), 1);
+    expect_text(text, "     1    0.000000  restless 0 <- outside: ping\n"
+                      "     2    0.000000  restless 0 <- itself: ping\n"
+                      "   100    0.000000  the same, after 97 more between\n");
 }
 
 static void test_left(void **state)
@@ -203,8 +228,8 @@ static void test_real_threads(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_replay), cmocka_unit_test(test_left),
-                                       cmocka_unit_test(test_once), cmocka_unit_test(test_wrong_table),
-                                       cmocka_unit_test(test_real_threads)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_replay),      cmocka_unit_test(test_repeated),
+                                       cmocka_unit_test(test_left),        cmocka_unit_test(test_once),
+                                       cmocka_unit_test(test_wrong_table), cmocka_unit_test(test_real_threads)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
