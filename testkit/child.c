@@ -10,7 +10,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PATIENCE 60 /* seconds without a step, after which a child is taken to hang */
 #define CODE_FAILED 1
 #define CODE_LEAKED 2
 
@@ -110,6 +109,14 @@ static void progress_show(const struct job *job, const struct shared *shared)
                 (unsigned long long)job->count);
 }
 
+/* How many seconds may pass without a step, before a child is taken to hang. */
+static double patience(void)
+{
+    const char *text = getenv("SOMA_PATIENCE");
+    double seconds = text ? strtod(text, NULL) : 0;
+    return seconds > 0 ? seconds : 60;
+}
+
 /* Waits for the child, which must make progress. True if it hung, and was killed. */
 static bool child_await(pid_t child, const struct job *job, const struct shared *shared, int *status)
 {
@@ -128,7 +135,7 @@ static bool child_await(pid_t child, const struct job *job, const struct shared 
             progress_show(job, shared);
             shown = now;
         }
-        if (now - since > PATIENCE) {
+        if (now - since > patience()) {
             kill(child, SIGKILL);
             waitpid(child, status, 0);
             return true;

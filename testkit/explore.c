@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define LABEL_MAX 256
+#define ATTEMPTS 1200 /* at shrinking */
 
 extern char *program_invocation_name;
 
@@ -201,7 +202,7 @@ static const char *outcome_text(const struct result *result)
 {
     static const char *const texts[] = {[PASSED] = "passed",
                                         [FAILED] = "failed",
-                                        [HUNG] = "hung: no step for a minute",
+                                        [HUNG] = "hung: no step for a minute, or SOMA_PATIENCE seconds",
                                         [LEAKED] = "leaked memory",
                                         [LEFT] = "was left: exit() or skip() was called in it"};
     return result->outcome == CRASHED ? (result->signal ? strsignal(result->signal) : "crashed")
@@ -270,8 +271,10 @@ static void failure_report(const soma_sim *sim, struct shared *shared, struct re
     result_place(first, place, sizeof(place));
     hash_append(sim, shared);
     report.steps = shared->progress - shared->steps;
-    replay_check(sim, shared, place);
-    report.forced = shrink(sim, report.seed, shared, place, &report.forced_count);
+    bool hung = first->outcome == HUNG; // and so would each attempt at it, for a minute
+    if (!hung)
+        replay_check(sim, shared, place);
+    report.forced = shrink(sim, report.seed, shared, place, hung ? 0 : ATTEMPTS, &report.forced_count);
     const struct job job = {.sim = sim,
                             .seed = report.seed,
                             .count = 1,

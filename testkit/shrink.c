@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ATTEMPTS 1200
-
 struct shrinking {
     const soma_sim *sim;
     uint64_t seed;
@@ -16,9 +14,9 @@ struct shrinking {
     const char *place;
     uint32_t *best;
     uint32_t *attempt;
-    uint32_t count; /* of best */
-    uint64_t cost;  /* of best */
-    uint32_t attempts;
+    uint32_t count;    /* of best */
+    uint64_t cost;     /* of best */
+    uint32_t attempts; /* that are left */
 };
 
 /* Steps make a trace long, choices make it hard to follow, far-fetched ones more. */
@@ -45,8 +43,9 @@ static void best_take(struct shrinking *s)
 /* Runs `attempt`; if it fails in the same place and costs less, it is the best from now on. */
 static bool attempt_run(struct shrinking *s, uint32_t count)
 {
-    if (s->attempts++ >= ATTEMPTS)
+    if (!s->attempts)
         return false;
+    s->attempts--;
     const struct job job = {.sim = s->sim, .seed = s->seed, .forced = s->attempt, .forced_count = count};
     struct result result;
     char place[256];
@@ -68,7 +67,7 @@ static bool cut(struct shrinking *s)
             better = true; // and shorter than it was: the same length may do again
         else
             keep += (s->count - keep + 1) / 2;
-        if (s->attempts >= ATTEMPTS)
+        if (!s->attempts)
             break;
     }
     return better;
@@ -86,7 +85,7 @@ static bool is_tame(const uint32_t *choices, uint32_t count)
 static bool tame_parts(struct shrinking *s, uint32_t size, bool remove)
 {
     bool better = false;
-    for (uint32_t at = 0; at < s->count && s->attempts < ATTEMPTS; at += size) {
+    for (uint32_t at = 0; at < s->count && s->attempts; at += size) {
         uint32_t part = size < s->count - at ? size : s->count - at, count = s->count;
         if (!remove && is_tame(s->best + at, part))
             continue;
@@ -107,7 +106,7 @@ static bool lower(struct shrinking *s)
 {
     bool better = false;
     for (uint32_t at = 0; at < s->count; at++)
-        for (uint32_t less = 1; at < s->count && less < s->best[at] && s->attempts < ATTEMPTS; less *= 2) {
+        for (uint32_t less = 1; at < s->count && less < s->best[at] && s->attempts; less *= 2) {
             memcpy(s->attempt, s->best, s->count * sizeof(*s->best));
             s->attempt[at] = less;
             if (attempt_run(s, s->count))
@@ -127,9 +126,10 @@ static bool pass(struct shrinking *s)
     return better;
 }
 
-uint32_t *shrink(const soma_sim *sim, uint64_t seed, struct shared *shared, const char *place, uint32_t *count)
+uint32_t *shrink(const soma_sim *sim, uint64_t seed, struct shared *shared, const char *place, uint32_t attempts,
+                 uint32_t *count)
 {
-    struct shrinking s = {.sim = sim, .seed = seed, .shared = shared, .place = place};
+    struct shrinking s = {.sim = sim, .seed = seed, .shared = shared, .place = place, .attempts = attempts};
     size_t bytes = (shared->tape.count + 1) * sizeof(uint32_t);
     s.best = malloc(bytes);
     s.attempt = malloc(bytes);
@@ -140,7 +140,7 @@ uint32_t *shrink(const soma_sim *sim, uint64_t seed, struct shared *shared, cons
     }
     shared->progress -= shared->steps; // of the run that failed alone
     best_take(&s);
-    while (s.attempts < ATTEMPTS && pass(&s))
+    while (s.attempts && pass(&s))
         ;
     free(s.attempt);
     *count = s.count;

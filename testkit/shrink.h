@@ -5,9 +5,10 @@
 #include "testkit/child.h"
 
 /*
- * The run of a seed has failed, its tape is in `shared`, and `place` says where. Returns the tamest tape found that
- * fails in the same place, to be ended with free(), and its length; NULL when memory is out.
+ * The run of a seed has failed, its tape is in `shared`, and `place` says where. Returns the tamest tape found by so
+ * many attempts that fails in the same place, to be ended with free(), and its length; NULL when memory is out.
  */
-uint32_t *shrink(const soma_sim *sim, uint64_t seed, struct shared *shared, const char *place, uint32_t *count);
+uint32_t *shrink(const soma_sim *sim, uint64_t seed, struct shared *shared, const char *place, uint32_t attempts,
+                 uint32_t *count);
 
 #endif

@@ -126,6 +126,22 @@ static void rests_never(soma_test *test)
     pinged_with(test, &restless);
 }
 
+static int on_spin(soma_agent *self, void *my, const struct ping *m)
+{
+    (void)self;
+    (void)my;
+    while (m)
+        pause();
+    return 0;
+}
+
+static const soma_behavior spinner = {.name = "spinner", .handlers = SOMA_HANDLERS(SOMA_ON(ping, on_spin))};
+
+static void hangs(soma_test *test)
+{
+    pinged_with(test, &spinner);
+}
+
 static void left(soma_test *test)
 {
     soma_ref ref;
@@ -179,6 +195,20 @@ static void test_repeated(void **state)
                       "   100    0.000000  the same, after 97 more between\n");
 }
 
+/* It is not shrunk: each attempt would take as long. */
+static void test_hangs(void **state)
+{
+    const struct CMUnitTest tests[] = {SOMA_SIM(hangs, 10, 100)};
+    char text[32768];
+    (void)state;
+    setenv("SOMA_PATIENCE", "1", 1);
+    int failed = table_run(tests, text);
+    unsetenv("SOMA_PATIENCE");
+    assert_int_equal(failed, 1);
+    expect_text(text, "hangs: seed 1 hung: no step for a minute");
+    expect_text(text, "SOMA_REPLAY='hangs:1");
+}
+
 static void test_left(void **state)
 {
     const struct CMUnitTest tests[] = {SOMA_SIM(left, 10, 100), SOMA_SIM(skipped, 10, 100),
@@ -229,7 +259,8 @@ static void test_real_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_replay),      cmocka_unit_test(test_repeated),
-                                       cmocka_unit_test(test_left),        cmocka_unit_test(test_once),
-                                       cmocka_unit_test(test_wrong_table), cmocka_unit_test(test_real_threads)};
+                                       cmocka_unit_test(test_left),        cmocka_unit_test(test_hangs),
+                                       cmocka_unit_test(test_once),        cmocka_unit_test(test_wrong_table),
+                                       cmocka_unit_test(test_real_threads)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
