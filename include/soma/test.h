@@ -81,8 +81,8 @@ typedef struct soma_sim {
  * them is found, shrunk and replayed.
  *
  * The test fails if a run does: an assert in the body, a handler or an invariant; a crash, exit() or skip(); a run that
- * does not come to rest; requests that nobody can answer any more (a deadlock). Then it prints what failed, the trace, and
- * `SOMA_REPLAY=… program`: that command runs this one test in that one way, in the process itself, for a debugger.
+ * does not come to rest; requests that nobody can answer any more (a deadlock). Then it prints what failed, the trace,
+ * and `SOMA_REPLAY=… program`: that command runs this one test in that one way, in the process itself, for a debugger.
  */
 #define SOMA_SIM(body_, seeds_, ...)                                                                                   \
     {                                                                                                                  \
