@@ -1,4 +1,5 @@
 /* The public functions of bridges; see include/soma/bridge.h. */
+#include "bridges/address.h"
 #include "bridges/agent.h"
 #include "bridges/bridge.h"
 #include "bridges/zmq_wire.h"
@@ -27,7 +28,9 @@ static void bridge_release(void *context)
 static int bridge_stop(void *context)
 {
     struct soma_bridge *bridge = context;
-    return zmq_wire_stop(bridge->zmq) ? 0 : SOMA_ETIMEOUT;
+    int error = zmq_wire_stop(bridge->zmq) ? 0 : SOMA_ETIMEOUT;
+    explicit_bzero(bridge->keys.secret_key, KEY_SIZE); // the rest stays until the system ends
+    return error;
 }
 
 int soma_bridge_open(soma_system *system, const soma_bridge_options *options, soma_bridge **result)
@@ -100,6 +103,38 @@ int soma_bridge_peers(soma_bridge *bridge, soma_bridge_peer *peers, uint32_t mos
     return (int)count;
 }
 
+int soma_bridge_count(soma_bridge *bridge, soma_bridge_counts *counts)
+{
+    if (!bridge || !counts)
+        return SOMA_EINVAL;
+    pthread_mutex_lock(&bridge->lock);
+    *counts = bridge->counts;
+    pthread_mutex_unlock(&bridge->lock);
+    return 0;
+}
+
+/* ---- keys ---- */
+
+int soma_bridge_keys_reload(soma_bridge *bridge, const char *allowed)
+{
+    struct key_list list;
+    if (!bridge)
+        return SOMA_EINVAL;
+    if (!bridge->keys.on || (!allowed && !bridge->keys.file))
+        return SOMA_ESTATE;
+    int error = keys_load(bridge->system, allowed, bridge->keys.file, &list);
+    if (error)
+        return error;
+    pthread_mutex_lock(&bridge->lock);
+    struct key_list before = bridge->keys.allowed;
+    bridge->keys.allowed = list;
+    bridge->reloaded = true;
+    pthread_mutex_unlock(&bridge->lock);
+    free(before.keys);
+    bridge->wire.wake(bridge->wire.context);
+    return 0;
+}
+
 /* ---- finding ---- */
 
 /* Under the lock. */
@@ -170,6 +205,9 @@ int soma_bridge_find(soma_bridge *bridge, const char *address, const char *name,
         return SOMA_EINVAL;
     if (system_on_worker(bridge->system))
         return SOMA_ESTATE;
+    struct address parts;
+    if (bridge->zmq && address_check(bridge, address, &parts)) // a simulation has addresses of its own
+        return SOMA_EINVAL;
     uint64_t now = bridge_now(bridge), until = timeout < UINT64_MAX / 2 ? now + timeout : UINT64_MAX / 2;
     int error;
     do {

@@ -6,13 +6,11 @@
 #include "runtime/spin.h"
 #include <soma/error.h>
 #include <soma/log.h>
-#include <soma/timer.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define HANDSHAKE (5 * SOMA_SECOND) /* within which both sides must agree */
-#define HALF_OPEN_MAX 256u          /* connections that are not agreed on yet */
-#define GRACE (200 * SOMA_MS)       /* for another connection's handshake, before this side dials, too */
+#define HALF_OPEN_MAX 256u    /* connections of others that are not agreed on yet */
+#define GRACE (200 * SOMA_MS) /* for another connection's handshake, before this side dials, too */
 #define RETRY_LEAST (50 * SOMA_MS)
 
 /* ---- frames ---- */
@@ -66,7 +64,7 @@ static struct connection *connection_new(struct soma_bridge *bridge, uint64_t id
     connection->begun = bridge_now(bridge);
     connection->next = bridge->connections;
     bridge->connections = connection;
-    bridge->half_open++;
+    bridge->half_open += !dial;
     return connection;
 }
 
@@ -92,8 +90,8 @@ void connection_end(struct soma_bridge *bridge, struct connection *connection, b
         bridge->wire.hang_up(bridge->wire.context, connection->id);
     if (connection->dial)
         dial_later(bridge, connection->dial);
-    if (!connection->ready)
-        bridge->half_open--;
+    if (!connection->dial)
+        --*(connection->ready ? &bridge->accepted : &bridge->half_open);
     if (peer && peer->connection == connection->id) {
         if (peer->joined)
             peer->since = bridge_now(bridge);
@@ -183,7 +181,9 @@ static int reject_arrive(struct soma_bridge *bridge, struct reader *reader, uint
     int reason, error = reject_read(reader, count, &reason, &text);
     if (error)
         return error;
-    soma_log_warning(bridge->system, "bridge: a node rejects this one: %.*s (%d)", (int)text.size, text.text, reason);
+    if (trust_may_log(bridge))
+        soma_log_warning(bridge->system, "bridge: a node rejects this one: %.*s (%d)", (int)text.size, text.text,
+                         reason);
     return SOMA_ECLOSED;
 }
 
@@ -237,9 +237,13 @@ void bridge_received(struct soma_bridge *bridge, uint64_t id, const void *frame,
     if (!error)
         return;
     connection = connection_find(bridge, id); // it may have ended meanwhile
-    if (error != SOMA_ECLOSED)
-        soma_log_warning(bridge->system, "bridge: a frame of %zu bytes from %s makes no sense: the connection is ended",
-                         size, connection && connection->peer ? connection->peer->name : "a stranger");
+    if (error != SOMA_ECLOSED) {
+        trust_count(bridge, &bridge->counts.bad_frames);
+        if (trust_may_log(bridge))
+            soma_log_warning(bridge->system,
+                             "bridge: a frame of %zu bytes from %s makes no sense: the connection is ended", size,
+                             connection && connection->peer ? connection->peer->name : "a stranger");
+    }
     if (connection)
         connection_end(bridge, connection, true);
 }
@@ -344,6 +348,8 @@ static uint64_t dial_watch(struct soma_bridge *bridge, struct dial *dial, uint64
         return due;
     uint64_t id;
     int error = bridge->wire.dial(bridge->wire.context, dial->address, &id);
+    if (error == SOMA_EINVAL) // not before other keys are allowed
+        return dial->due = UINT64_MAX;
     struct connection *connection = error ? NULL : connection_new(bridge, id, dial);
     if (!connection) {
         dial_later(bridge, dial);
@@ -369,14 +375,18 @@ static uint64_t connections_watch(struct soma_bridge *bridge, uint64_t now)
     return next;
 }
 
-/* Addresses that were asked for since the last look. */
+/* What others have asked for since the last look: addresses, and a review of keys. */
 static void wants_take(struct soma_bridge *bridge)
 {
     pthread_mutex_lock(&bridge->lock);
     for (const struct want *want = bridge->wants; want != bridge->wants_seen; want = want->next)
         dial_add(bridge, want->address, 0);
     bridge->wants_seen = bridge->wants;
+    bool reloaded = bridge->reloaded;
+    bridge->reloaded = false;
     pthread_mutex_unlock(&bridge->lock);
+    if (reloaded)
+        trust_review(bridge);
 }
 
 /* For who asks, by way of the lock. */

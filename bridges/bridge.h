@@ -11,6 +11,9 @@
 #include "runtime/driver.h"
 #include "runtime/system.h"
 #include <soma/bridge.h>
+#include <soma/timer.h>
+
+#define HANDSHAKE (5 * SOMA_SECOND) /* within which both hellos must be said */
 
 /* A node that this one connects to, and connects to again. */
 struct dial {
@@ -30,7 +33,8 @@ struct connection {
     struct dial *dial; /* NULL: the other side dialed */
     struct peer *peer; /* NULL: no hello has come yet */
     uint64_t begun;
-    bool ready; /* both sides agree on the session */
+    char key[KEY_SIZE]; /* that the other side has proven to have; empty for none */
+    bool ready;         /* both sides agree on the session */
 };
 
 struct soma_bridge {
@@ -49,12 +53,18 @@ struct soma_bridge {
     struct peer **list;
     uint32_t peer_count;
     struct want *wants; /* addresses that somebody asked for */
+    struct keys keys;
+    soma_bridge_counts counts; /* under the lock, as the next three */
+    uint64_t log_begun;        /* lines about strangers are few in a while, and this is its begin */
+    uint64_t log_lines;        /* in it, also those that were left out */
+    bool reloaded;             /* the allowed keys have changed */
     shared_u32 closing;
     struct zmq_wire *zmq;      /* its thread and sockets; NULL in a simulation */
     struct soma_bridge *older; /* the one before, closed: senders may still be in it */
     /* ---- the thread's own ---- */
     struct connection *connections;
-    uint32_t half_open; /* without a hello */
+    uint32_t half_open; /* connections that others have made, and are not ready */
+    uint32_t accepted;  /* and those that are */
     const struct want *wants_seen;
     struct dial *dials;
     msgpack_sbuffer frame; /* being written */
@@ -113,7 +123,7 @@ soma_agent *bridge_gate(void *context, soma_ref to);
 /* Lets senders go on, if enough has left. */
 void gate_look(struct peer *peer);
 
-/* The peer of a node, made if there is none; NULL when memory is out. */
+/* The peer of a node, made if there is none; NULL when memory is out, or it would be too many. */
 struct peer *bridge_peer(struct soma_bridge *bridge, uint64_t node);
 
 /* What is sent to the peer is taken, and waits for a session; for as long as a silent one may last. */
@@ -155,6 +165,26 @@ void hello_say(struct soma_bridge *bridge, const struct connection *connection);
 
 /* What it said of the session. 0, or SOMA_EFORMAT: it makes no sense. */
 int join_arrive(struct soma_bridge *bridge, struct connection *connection, const struct join *join);
+
+/* ---- strangers and keys, trust.c ---- */
+
+/* May a line about a stranger be logged now? Few are, whatever strangers do. Any thread. */
+bool trust_may_log(struct soma_bridge *bridge);
+
+/* Counts up one of bridge->counts. */
+void trust_count(struct soma_bridge *bridge, uint64_t *counter);
+
+/* Is a key allowed? */
+bool trust_key(struct soma_bridge *bridge, const char *key);
+
+/* May the other side of a connection, which has said a hello, be talked to? */
+bool trust_connection(struct soma_bridge *bridge, struct connection *connection);
+
+/* Is it the node that it says it is, as far as can be known? */
+bool trust_peer(struct peer *peer, const struct connection *connection);
+
+/* The allowed keys have changed. */
+void trust_review(struct soma_bridge *bridge);
 
 /* Sends what was written to bridge->frame. */
 void frame_send(struct soma_bridge *bridge, uint64_t connection);

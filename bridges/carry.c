@@ -152,7 +152,8 @@ static uint64_t letters_die(struct peer *peer, const struct outbound *out, int r
         const struct kept_frame *kept = session_kept(session, number);
         count += items_die(peer, kept->items, kept->size, out, reason);
     }
-    for (const struct chunk *chunk = out->first; chunk; chunk = chunk->next)
+    for (const struct chunk *chunk = out->first; chunk && chunk->items.size;
+         chunk = chunk->next) // only the last is empty
         count += items_die(peer, chunk->items.data, chunk->items.size, out, reason);
     return count;
 }

@@ -55,6 +55,9 @@ static void join_say(struct soma_bridge *bridge, struct peer *peer)
 
 static void reject(struct soma_bridge *bridge, struct connection *connection, int error, const char *text)
 {
+    trust_count(bridge, &bridge->counts.bad_hellos);
+    if (trust_may_log(bridge))
+        soma_log_warning(bridge->system, "bridge: a hello is not accepted: %s", text);
     msgpack_sbuffer_clear(&bridge->frame);
     if (reject_write(&bridge->frame, error, text))
         frame_send(bridge, connection->id);
@@ -75,7 +78,7 @@ void peer_learn(struct peer *peer, const struct span *name, const struct span *a
     }
 }
 
-/* At this address there was another node before: that one is no more. */
+/* At this address there was another node before: that one is no more, unless it has a connection by another way. */
 static void dial_answered(struct soma_bridge *bridge, struct dial *dial, soma_ref agent)
 {
     struct peer *before = dial->node && dial->node != agent.node ? peers_find(&bridge->peers, dial->node) : NULL;
@@ -152,7 +155,8 @@ static void peer_introduce(struct soma_bridge *bridge, struct peer *peer)
 static void peer_join(struct soma_bridge *bridge, struct peer *peer, struct connection *connection)
 {
     connection->ready = peer->joined = true;
-    bridge->half_open--;
+    bridge->half_open -= !connection->dial;
+    bridge->accepted += !connection->dial;
     peer->heard = peer->spoken = bridge_now(bridge);
     peer->since = 0;
     wants_answered(bridge, peer->node, peer->agent);
@@ -200,9 +204,21 @@ void hello_arrive(struct soma_bridge *bridge, struct connection *connection, con
         reject(bridge, connection, SOMA_EEXIST, "that is the node itself");
         return;
     }
+    if (!trust_connection(bridge, connection)) {
+        reject(bridge, connection, SOMA_EINVAL, "its key is not allowed");
+        return;
+    }
+    if (!connection->dial && bridge->accepted >= bridge->options.links_most) {
+        reject(bridge, connection, SOMA_EFULL, "there are too many links");
+        return;
+    }
     struct peer *peer = bridge_peer(bridge, hello->node);
     if (!peer) {
-        reject(bridge, connection, SOMA_ENOMEM, "out of memory");
+        reject(bridge, connection, SOMA_ENOMEM, "there is no room for another node");
+        return;
+    }
+    if (!trust_peer(peer, connection)) {
+        reject(bridge, connection, SOMA_EINVAL, "its key is another node's");
         return;
     }
     const struct connection *old = connection_of(bridge, peer);

@@ -153,5 +153,7 @@ int item_read(struct reader *reader, uint64_t here, uint64_t there, struct item 
         return SOMA_EFORMAT;
     if (item->kind >= ITEM_SEND && (ref_read(reader, here, &item->to) || ref_read(reader, there, &item->from)))
         return SOMA_EFORMAT;
+    if (item->kind >= ITEM_SEND && item->to.node != here) // what is for others is not taken along
+        return SOMA_EFORMAT;
     return rest_read(reader, item) ? SOMA_EFORMAT : 0;
 }

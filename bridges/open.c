@@ -22,6 +22,7 @@ static void options_fill(soma_bridge_options *options)
     options->retry_most_ms = or_default(options->retry_most_ms, 5000);
     options->message_most = or_default(options->message_most, 16u << 20);
     options->window = options->window ? options->window : 8u << 20;
+    options->links_most = or_default(options->links_most, 1024);
     options->close_ms = or_default(options->close_ms, 5000);
 }
 
@@ -36,9 +37,11 @@ static struct worker *worker_new(soma_system *system)
 
 int bridge_bound(struct soma_bridge *bridge, const char *address)
 {
-    if (bridge->address_count == ADDRESSES_MAX || strlen(address) > ADDRESS_MAX)
+    char whole[ADDRESS_MAX + 1];
+    int size = snprintf(whole, sizeof(whole), bridge->keys.on ? "%s %s" : "%s", address, bridge->keys.public_key);
+    if (bridge->address_count == ADDRESSES_MAX || size > (int)ADDRESS_MAX)
         return SOMA_ETOOBIG;
-    char *copy = strdup(address);
+    char *copy = strdup(whole);
     if (!copy)
         return SOMA_ENOMEM;
     bridge->addresses[bridge->address_count++] = copy;
@@ -57,7 +60,9 @@ int bridge_new(soma_system *system, const soma_bridge_options *options, struct s
     pthread_mutex_init(&bridge->lock, NULL);
     condition_init(&bridge->changed);
     bridge->worker = worker_new(system);
-    int error = bridge->worker ? 0 : SOMA_ENOMEM;
+    int error = bridge->worker ? keys_open(system, options, &bridge->keys) : SOMA_ENOMEM;
+    bridge->options.secret_key = bridge->options.secret_file = NULL; // the caller's
+    bridge->options.allowed = bridge->options.allowed_file = NULL;
     if (options->name && strlen(options->name) > NODE_NAME_MAX)
         error = SOMA_ETOOBIG;
     else if (options->name)
@@ -97,6 +102,8 @@ int bridge_start(struct soma_bridge *bridge, int (*stop)(void *), void (*release
 
 /* ---- peers ---- */
 
+#define PEERS_MOST 65536u /* that are ever known: without keys anybody can make some up */
+
 static const soma_behavior gate_behavior = {.name = "link"};
 
 static int list_add(struct soma_bridge *bridge, struct peer *peer)
@@ -115,7 +122,7 @@ static int list_add(struct soma_bridge *bridge, struct peer *peer)
 struct peer *bridge_peer(struct soma_bridge *bridge, uint64_t node)
 {
     struct peer *peer = peers_find(&bridge->peers, node);
-    if (peer || !(peer = calloc(1, sizeof(*peer))))
+    if (peer || bridge->peer_count >= PEERS_MOST || !(peer = calloc(1, sizeof(*peer))))
         return peer;
     peer->bridge = bridge;
     peer->node = node;
@@ -262,6 +269,7 @@ void bridge_free(struct soma_bridge *bridge)
     wants_free(bridge);
     for (uint32_t i = 0; i < bridge->address_count; i++)
         free(bridge->addresses[i]);
+    keys_close(&bridge->keys);
     msgpack_sbuffer_destroy(&bridge->frame);
     pthread_cond_destroy(&bridge->changed);
     pthread_mutex_destroy(&bridge->lock);

@@ -8,6 +8,7 @@
 
 #include "bridges/debt.h"
 #include "bridges/frame.h"
+#include "bridges/keys.h"
 #include "bridges/session.h"
 #include "runtime/concurrent.h"
 #include <soma/system.h>
@@ -47,6 +48,7 @@ struct peer {
     uint64_t node;
     char name[NODE_NAME_MAX + 1];
     soma_ref agent;                 /* its bridge agent */
+    char key[KEY_SIZE];             /* that it has proven to have; empty for none. The thread's */
     char *addresses[ADDRESSES_MAX]; /* where it says it can be reached */
     shared_u32 busy;                /* guards what follows */
     struct outbound out;

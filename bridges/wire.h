@@ -20,6 +20,9 @@ struct wire {
     /* There is something to be done: bridge_turn() is wanted soon. Any thread. */
     void (*wake)(void *context);
     void *context;
+    /* A connection that the other side has made has said a hello. The key that it has proven to have, in Z85, which
+     * lives during the call; NULL: none. The member itself may be NULL: this wire knows no keys. */
+    const char *(*greeted)(void *context, uint64_t connection);
 };
 
 #endif

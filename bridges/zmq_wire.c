@@ -7,6 +7,8 @@
  * connection's number is those four with the highest bit set, and those of DEALERs are counted without it.
  */
 #include "bridges/zmq_wire.h"
+#include "bridges/address.h"
+#include "bridges/door.h"
 #include "runtime/thread.h"
 #include <errno.h>
 #include <soma/error.h>
@@ -23,6 +25,7 @@
 #define RECEIVE_MOST 256 /* frames of one socket before the others get their turn */
 #define NEVER_MS (24 * 60 * 60 * 1000)
 #define GOODBYE_MS 300 /* for what was said last to leave */
+#define BACKLOG 1024
 
 struct dealer {
     struct dealer *next;
@@ -38,6 +41,9 @@ struct zmq_wire {
     void *context;
     void *router;
     int bell; /* an eventfd */
+    struct door door;
+    zmq_msg_t *current; /* the frame of an accepted connection that the bridge has just been given */
+    uint64_t current_id;
     struct dealer *dealers;
     uint32_t dealer_count;
     uint64_t next_id;
@@ -58,8 +64,12 @@ static void set(void *socket, int option, int value)
     zmq_setsockopt(socket, option, &value, sizeof(value));
 }
 
-static void socket_prepare(void *socket)
+static void socket_prepare(const struct zmq_wire *wire, void *socket)
 {
+    const int64_t most = (int64_t)wire->bridge->options.message_most + (1 << 20);
+    zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &most, sizeof(most));
+    set(socket, ZMQ_HANDSHAKE_IVL, (int)(HANDSHAKE / SOMA_MS));
+    set(socket, ZMQ_BACKLOG, BACKLOG);
     set(socket, ZMQ_LINGER, 0);
     set(socket, ZMQ_SNDHWM, 0); // the session's window bounds what is under way, and nothing may be dropped
     set(socket, ZMQ_RCVHWM, 1000);
@@ -100,14 +110,24 @@ static void dealer_free(struct dealer *dealer, int linger)
 
 /* ---- the wire ---- */
 
-static int dealer_open(struct zmq_wire *wire, struct dealer *dealer, const char *address)
+static bool curve_dial(const struct zmq_wire *wire, void *socket, const struct address *address)
+{
+    const struct keys *keys = &wire->bridge->keys;
+    return !zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, address->key, KEY_SIZE) &&
+           !zmq_setsockopt(socket, ZMQ_CURVE_PUBLICKEY, keys->public_key, KEY_SIZE) &&
+           !zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, keys->secret_key, KEY_SIZE);
+}
+
+static int dealer_open(struct zmq_wire *wire, struct dealer *dealer, const struct address *address)
 {
     char monitor[64];
     snprintf(monitor, sizeof(monitor), "inproc://monitor-%llu", (unsigned long long)dealer->id);
     dealer->socket = zmq_socket(wire->context, ZMQ_DEALER);
     if (!dealer->socket)
         return SOMA_ENOMEM;
-    socket_prepare(dealer->socket);
+    socket_prepare(wire, dealer->socket);
+    if (address->key[0] && !curve_dial(wire, dealer->socket, address))
+        return SOMA_ENOMEM;
     set(dealer->socket, ZMQ_RECONNECT_IVL, NEVER_MS); // -1 would drop what has come and was not read at the end
     int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_CONNECT_RETRIED |
                  ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
@@ -118,17 +138,25 @@ static int dealer_open(struct zmq_wire *wire, struct dealer *dealer, const char 
     if (!dealer->monitor || zmq_connect(dealer->monitor, monitor))
         return SOMA_ENOMEM;
     set(dealer->monitor, ZMQ_LINGER, 0);
-    return zmq_connect(dealer->socket, address) ? SOMA_EINVAL : 0;
+    return zmq_connect(dealer->socket, address->place) ? SOMA_EINVAL : 0;
 }
 
 static int wire_dial(void *context, const char *address, uint64_t *connection)
 {
     struct zmq_wire *wire = context;
+    struct address parts;
+    if (address_check(wire->bridge, address, &parts))
+        return SOMA_EINVAL;
+    if (parts.key[0] && !trust_key(wire->bridge, parts.key)) {
+        if (trust_may_log(wire->bridge))
+            soma_log_warning(wire->bridge->system, "bridge: the key of '%s' is not allowed", address);
+        return SOMA_EINVAL;
+    }
     struct dealer *dealer = calloc(1, sizeof(*dealer));
     if (!dealer)
         return SOMA_ENOMEM;
     dealer->id = ++wire->next_id;
-    int error = dealer_open(wire, dealer, address);
+    int error = dealer_open(wire, dealer, &parts);
     if (error) {
         dealer_free(dealer, 0);
         return error;
@@ -159,12 +187,30 @@ static void wire_send(void *context, uint64_t connection, const void *frame, siz
         broken_note(wire, connection);
 }
 
+/* The socket that a frame came through. */
+static int frame_socket(zmq_msg_t *frame)
+{
+    return zmq_msg_get(frame, ZMQ_SRCFD);
+}
+
 static void wire_hang_up(void *context, uint64_t connection)
 {
     struct zmq_wire *wire = context;
     struct dealer *dealer = connection & ACCEPTED ? NULL : dealer_find(wire, connection);
     if (dealer)
-        dealer->gone = true; // what a ROUTER has accepted ends from the other side, or by silence
+        dealer->gone = true;
+    if (connection & ACCEPTED)
+        door_dismiss(&wire->door, wire->current && wire->current_id == connection ? frame_socket(wire->current) : -1,
+                     connection);
+}
+
+static const char *wire_greeted(void *context, uint64_t connection)
+{
+    struct zmq_wire *wire = context;
+    if (!wire->current || wire->current_id != connection)
+        return NULL;
+    door_admit(&wire->door, frame_socket(wire->current), connection);
+    return zmq_msg_gets(wire->current, "User-Id"); // as zap_answer() has said
 }
 
 static void wire_wake(void *context)
@@ -176,12 +222,6 @@ static void wire_wake(void *context)
 
 /* ---- addresses ---- */
 
-static bool is_loopback(const char *address)
-{
-    return !strncmp(address, "ipc://", 6) || !strncmp(address, "tcp://127.", 10) ||
-           !strncmp(address, "tcp://localhost", 15) || !strncmp(address, "tcp://[::1]", 11);
-}
-
 static int wire_bind(struct zmq_wire *wire, const char *address)
 {
     struct soma_bridge *bridge = wire->bridge;
@@ -192,9 +232,10 @@ static int wire_bind(struct zmq_wire *wire, const char *address)
         soma_log_error(bridge->system, "bridge: '%s' is no address: tcp://IP, tcp://IP:PORT or ipc://PATH", address);
         return SOMA_EINVAL;
     }
-    if (!is_loopback(address) && !bridge->options.insecure) {
+    if (!address_is_local(address) && !bridge->keys.on && !bridge->options.insecure) {
         soma_log_error(bridge->system,
-                       "bridge: '%s' can be reached from other machines: that wants the option `insecure`", address);
+                       "bridge: '%s' can be reached from other machines: that wants keys, or the option `insecure`",
+                       address);
         return SOMA_EINVAL;
     }
     snprintf(bound, sizeof(bound), "%s%s", address, tcp && !strchr(address + 6, ':') ? ":*" : "");
@@ -209,6 +250,17 @@ static int wire_bind(struct zmq_wire *wire, const char *address)
 }
 
 /* ---- the thread ---- */
+
+/* A frame of an accepted connection. */
+static void frame_accepted(struct zmq_wire *wire, uint64_t connection, zmq_msg_t *frame)
+{
+    if (wire->door.leaving && door_ignores(&wire->door, frame_socket(frame)))
+        return;
+    wire->current = frame;
+    wire->current_id = connection;
+    bridge_received(wire->bridge, connection, zmq_msg_data(frame), zmq_msg_size(frame));
+    wire->current = NULL;
+}
 
 /* True if there may be more. */
 static bool frames_receive(struct zmq_wire *wire, void *socket, uint64_t connection)
@@ -226,9 +278,10 @@ static bool frames_receive(struct zmq_wire *wire, void *socket, uint64_t connect
         if (zmq_msg_recv(&frame, socket, ZMQ_DONTWAIT) < 0)
             return false;
         bool whole = !zmq_msg_more(&frame);
-        if (whole && (connection || size == 5))
-            bridge_received(wire->bridge, connection ? connection : ACCEPTED | number, zmq_msg_data(&frame),
-                            zmq_msg_size(&frame));
+        if (whole && connection)
+            bridge_received(wire->bridge, connection, zmq_msg_data(&frame), zmq_msg_size(&frame));
+        else if (whole && size == 5)
+            frame_accepted(wire, ACCEPTED | number, &frame);
         while (zmq_msg_more(&frame)) // no node of ours sends parts
             if (zmq_msg_recv(&frame, socket, ZMQ_DONTWAIT) < 0)
                 break;
@@ -283,10 +336,12 @@ static void dealers_sweep(struct zmq_wire *wire)
     }
 }
 
-/* The bell, the router, then two sockets a dealer. How many; 0 when memory is out. */
+#define ITEMS_OWN 4u /* poll items before those of the dealers */
+
+/* The bell, the router, the door's, then two sockets a dealer. How many; 0 when memory is out. */
 static uint32_t items_fill(struct zmq_wire *wire)
 {
-    uint32_t count = 2 + 2 * wire->dealer_count;
+    uint32_t count = ITEMS_OWN + 2 * wire->dealer_count;
     if (count > wire->item_capacity) {
         zmq_pollitem_t *grown = realloc(wire->items, (size_t)count * 2 * sizeof(*grown));
         if (!grown)
@@ -296,7 +351,9 @@ static uint32_t items_fill(struct zmq_wire *wire)
     }
     wire->items[0] = (zmq_pollitem_t){NULL, wire->bell, ZMQ_POLLIN, 0};
     wire->items[1] = (zmq_pollitem_t){wire->router, 0, ZMQ_POLLIN, 0};
-    uint32_t at = 2;
+    wire->items[2] = (zmq_pollitem_t){wire->door.monitor, 0, ZMQ_POLLIN, 0};
+    wire->items[3] = (zmq_pollitem_t){wire->door.zap, wire->bell, wire->door.zap ? ZMQ_POLLIN : 0, 0};
+    uint32_t at = ITEMS_OWN;
     for (const struct dealer *dealer = wire->dealers; dealer; dealer = dealer->next) {
         wire->items[at++] = (zmq_pollitem_t){dealer->monitor, 0, ZMQ_POLLIN, 0};
         wire->items[at++] = (zmq_pollitem_t){dealer->socket, 0, ZMQ_POLLIN, 0};
@@ -307,11 +364,13 @@ static uint32_t items_fill(struct zmq_wire *wire)
 static void round_run(struct zmq_wire *wire, long timeout)
 {
     uint64_t rings;
-    uint32_t count = items_fill(wire), at = 2;
+    uint32_t count = items_fill(wire), at = ITEMS_OWN;
     if (!count || zmq_poll(wire->items, (int)count, timeout) <= 0)
         return;
     if (wire->items[0].revents && read(wire->bell, &rings, sizeof(rings)) < 0)
         return;
+    if (wire->items[1].revents || wire->items[2].revents || wire->items[3].revents)
+        door_look(&wire->door); // who comes is known before what he says
     if (wire->items[1].revents)
         frames_receive(wire, wire->router, 0);
     for (struct dealer *dealer = wire->dealers; dealer && at < count; dealer = dealer->next, at += 2) {
@@ -339,7 +398,8 @@ static void *wire_main(void *argument)
     uint64_t deadline = UINT64_MAX; // of closing
     worker_enter(bridge->worker);
     for (;;) {
-        uint64_t next = bridge_turn(bridge);
+        uint64_t next = bridge_turn(bridge), due = door_watch(&wire->door);
+        next = next < due ? next : due;
         broken_tell(wire);
         dealers_sweep(wire);
         if (u32_load(&bridge->closing)) {
@@ -366,13 +426,18 @@ int zmq_wire_open(struct soma_bridge *bridge, struct zmq_wire **result)
     wire->bridge = bridge;
     wire->bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     wire->context = zmq_ctx_new();
+    if (wire->context) // three a connection that this side makes
+        zmq_ctx_set(wire->context, ZMQ_MAX_SOCKETS, zmq_ctx_get(wire->context, ZMQ_SOCKET_LIMIT));
     wire->router = wire->context ? zmq_socket(wire->context, ZMQ_ROUTER) : NULL;
     int error = wire->bell < 0 || !wire->router ? SOMA_ENOMEM : 0;
     if (!error) {
-        socket_prepare(wire->router);
+        socket_prepare(wire, wire->router);
         set(wire->router, ZMQ_ROUTER_MANDATORY, 1);
-        const int64_t most = (int64_t)bridge->options.message_most + (1 << 20);
-        zmq_setsockopt(wire->router, ZMQ_MAXMSGSIZE, &most, sizeof(most));
+        error = door_open(&wire->door, bridge, wire->context, wire->router);
+    }
+    for (const struct dial *dial = bridge->dials; !error && dial; dial = dial->next) {
+        struct address parts;
+        error = address_check(bridge, dial->address, &parts);
     }
     for (uint32_t i = 0; !error && bridge->options.bind && bridge->options.bind[i]; i++)
         error = wire_bind(wire, bridge->options.bind[i]);
@@ -380,7 +445,7 @@ int zmq_wire_open(struct soma_bridge *bridge, struct zmq_wire **result)
         zmq_wire_free(wire);
         return error;
     }
-    bridge->wire = (struct wire){wire_dial, wire_send, wire_hang_up, wire_wake, wire};
+    bridge->wire = (struct wire){wire_dial, wire_send, wire_hang_up, wire_wake, wire, wire_greeted};
     *result = wire;
     return 0;
 }
@@ -413,6 +478,7 @@ void zmq_wire_free(struct zmq_wire *wire)
 {
     if (wire->router)
         zmq_close(wire->router);
+    door_close(&wire->door);
     if (wire->context)
         zmq_ctx_term(wire->context);
     if (wire->bell >= 0)

@@ -17,21 +17,37 @@
 /** How a system reaches others, and they it. Opened by soma_bridge_open(). */
 typedef struct soma_bridge soma_bridge;
 
-/** What a bridge is opened with; zero means the default. All strings are copied. */
+/** Room for a key in Z85, the text form of ZeroMQ: 40 characters and a NUL. */
+#define SOMA_BRIDGE_KEY_SIZE 41
+
+/**
+ * What a bridge is opened with; zero means the default. All strings are copied.
+ *
+ * A bridge with a secret key speaks CURVE, and nothing else: all it says is encrypted, and it talks to those nodes
+ * alone whose public keys it allows, whoever of the two connects. Its addresses then are of the form `tcp://IP:PORT
+ * KEY`, with its public key, and so must be those that it is given. docs/bridge_security.md has it all.
+ */
 typedef struct soma_bridge_options {
     const char *name;             /**< the node's name, for logs; up to 63 bytes; else its number */
     const char *const *bind;      /**< where to listen, ended by NULL: `tcp://IP:PORT`, `tcp://IP` (any free port),
                                        `ipc://PATH`; NULL: nowhere */
-    const char *const *advertise; /**< where others should connect, in place of the bound addresses; ended by NULL */
+    const char *const *advertise; /**< where others should connect, in place of the bound addresses (the public key is
+                                       added); ended by NULL */
     const char *const *connect;   /**< nodes to connect to from the start, and always again; ended by NULL */
     bool insecure;                /**< addresses other than loopback and ipc are allowed without keys */
-    uint32_t heartbeat_ms;        /**< so often it wants to hear from others; after three times
-                                       that in silence a connection is dropped; 1,000 */
-    uint32_t down_ms;             /**< a node that was not heard of for so long is down; 10,000 */
-    uint32_t retry_most_ms;       /**< the longest wait between two attempts to connect; 5,000 */
-    uint32_t message_most;        /**< the most bytes of one message on the wire; 16 MiB */
-    uint64_t window;              /**< the most bytes that a link keeps unacknowledged; 8 MiB */
-    uint32_t close_ms;            /**< how long closing waits for what is on its way; 5,000 */
+    const char *secret_key;       /**< the node's secret key, see soma_bridge_keygen() */
+    const char *secret_file;      /**< or a file with it, which nobody else may read or write */
+    const char *allowed;      /**< public keys of other nodes: one a line, on which a name may follow behind a space;
+                                   lines that begin with `# ` do not count. None: nobody is allowed */
+    const char *allowed_file; /**< or a file with them */
+    uint32_t links_most;      /**< the most connections that others may have to this node; 1,024 */
+    uint32_t heartbeat_ms;    /**< so often it wants to hear from others; after three times
+                                   that in silence a connection is dropped; 1,000 */
+    uint32_t down_ms;         /**< a node that was not heard of for so long is down; 10,000 */
+    uint32_t retry_most_ms;   /**< the longest wait between two attempts to connect; 5,000 */
+    uint32_t message_most;    /**< the most bytes of one message on the wire; 16 MiB */
+    uint64_t window;          /**< the most bytes that a link keeps unacknowledged; 8 MiB */
+    uint32_t close_ms;        /**< how long closing waits for what is on its way; 5,000 */
 } soma_bridge_options;
 
 /** One node that a bridge knows; see soma_bridge_peers(). */
@@ -46,14 +62,26 @@ typedef struct soma_bridge_peer {
     uint64_t received;       /**< frames of data that came, in this session */
 } soma_bridge_peer;
 
+/** What came to a bridge from outside, since it was opened; see soma_bridge_count(). */
+typedef struct soma_bridge_counts {
+    uint64_t accepted;   /**< connections */
+    uint64_t failed;     /**< of them ended before they had said who they are: silent, garbage, a key not allowed */
+    uint64_t refused;    /**< keys that were not allowed */
+    uint64_t bad_frames; /**< frames that made no sense */
+    uint64_t bad_hellos; /**< nodes that were not let in: another version, a wrong key, too many */
+    uint64_t cut_off;    /**< connections that this side has ended */
+} soma_bridge_counts;
+
 /**
  * Opens a bridge: on return it listens at all addresses of `bind`, and connects in the background. A system has one at
  * most. Agents that live already are reachable, too.
  * @param system the system
  * @param options what it is to do
  * @param bridge gets it; NULL on error
- * @return 0; SOMA_EINVAL (NULL, a malformed address, or one that is neither loopback nor ipc without `insecure`; the
- *         log says which); SOMA_EEXIST (the system has a bridge, or the address is in use); SOMA_ENOMEM, SOMA_ETHREAD,
+ * @return 0; SOMA_EINVAL (NULL, a malformed address, one that is neither loopback nor ipc without keys or `insecure`,
+ *         one without a key for a node with keys, or a secret file that others may read; the log says which);
+ *         SOMA_EFORMAT (a key is none); SOMA_ENOENT (a file can't be read); SOMA_EEXIST (the system has a bridge, or
+ * the address is in use); SOMA_ESTATE (no CURVE in libzmq, or a thread of the system); SOMA_ENOMEM, SOMA_ETHREAD,
  *         SOMA_ETOOBIG. Any thread outside the system.
  */
 SOMA_API int soma_bridge_open(soma_system *system, const soma_bridge_options *options, soma_bridge **bridge);
@@ -78,6 +106,27 @@ SOMA_API const char *soma_bridge_address(const soma_bridge *bridge, uint32_t ind
  */
 SOMA_API int soma_bridge_peers(soma_bridge *bridge, soma_bridge_peer *peers, uint32_t most);
 
+/** Tells what came from outside. 0, or SOMA_EINVAL (NULL). Any thread. */
+SOMA_API int soma_bridge_count(soma_bridge *bridge, soma_bridge_counts *counts);
+
+/**
+ * Makes a new pair of keys, in Z85.
+ * @param public_key gets the one that others are told
+ * @param secret_key gets the other, which nobody is told
+ * @return 0, SOMA_EINVAL (NULL), SOMA_ESTATE (libzmq was built without CURVE). Any thread.
+ */
+SOMA_API int soma_bridge_keygen(char public_key[SOMA_BRIDGE_KEY_SIZE], char secret_key[SOMA_BRIDGE_KEY_SIZE]);
+
+/**
+ * Changes whose keys are allowed, while the bridge runs. Nodes whose key is not any more are cut off at once: they are
+ * down, with all that follows. Links to others are not touched.
+ * @param bridge the bridge, opened with a secret key
+ * @param allowed the keys as in the options; NULL: the file of the options is read again
+ * @return 0; SOMA_EINVAL (no bridge), SOMA_ESTATE (it has no secret key, or no file), SOMA_EFORMAT, SOMA_ENOENT,
+ *         SOMA_ETOOBIG, SOMA_ENOMEM: all is as before, and the log says what is wrong. Any thread.
+ */
+SOMA_API int soma_bridge_keys_reload(soma_bridge *bridge, const char *allowed);
+
 /**
  * Finds an agent on the node at an address by its local name (soma_name_set()), connecting if need be, and waits for
  * both until the time is over.
@@ -86,8 +135,9 @@ SOMA_API int soma_bridge_peers(soma_bridge *bridge, soma_bridge_peer *peers, uin
  * @param name the agent's
  * @param timeout nanoseconds
  * @param agent gets its ref; the null ref on error
- * @return 0; SOMA_ENOENT (the node has no agent of this name); SOMA_ETIMEOUT (the node can't be reached); SOMA_EINVAL,
- *         SOMA_ENOMEM; SOMA_ESTATE from one of the system's threads
+ * @return 0; SOMA_ENOENT (the node has no agent of this name); SOMA_ETIMEOUT (the node can't be reached); SOMA_EINVAL
+ *         (also: a node that may not be connected to, see soma_bridge_options), SOMA_ENOMEM; SOMA_ESTATE from one of
+ * the system's threads
  */
 SOMA_API int soma_bridge_find(soma_bridge *bridge, const char *address, const char *name, uint64_t timeout,
                               soma_ref *agent);

@@ -1,0 +1,24 @@
+/*
+ * Addresses, as people write them and nodes tell them: `tcp://HOST:PORT` or `ipc://PATH`, and, for a node with keys,
+ * a space and its public key. So whoever knows the address knows the key.
+ */
+#ifndef BRIDGES_ADDRESS_H
+#define BRIDGES_ADDRESS_H
+
+#include "bridges/bridge.h"
+
+struct address {
+    char place[ADDRESS_MAX + 1]; /* for ZeroMQ */
+    char key[KEY_SIZE];          /* empty: none */
+};
+
+/* Takes an address apart. False if it is malformed. */
+bool address_read(const char *text, struct address *address);
+
+/* Can it be reached from this machine alone? */
+bool address_is_local(const char *place);
+
+/* May this node connect there? 0; else SOMA_EINVAL, and why is in the log. */
+int address_check(struct soma_bridge *bridge, const char *text, struct address *address);
+
+#endif

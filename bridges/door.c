@@ -1,0 +1,298 @@
+/* ZAP, and the list of who has come; see door.h. */
+#include "bridges/door.h"
+#include <fcntl.h>
+#include <soma/error.h>
+#include <soma/log.h>
+#include <soma/timer.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#define WAITING_MOST 256u        /* who have not said who they are; the oldest goes */
+#define FAREWELL (300 * SOMA_MS) /* for what was said last to leave */
+#define ZAP_ADDRESS "inproc://zeromq.zap.01"
+#define ZAP_PARTS 7 /* version, id, domain, address, identity, mechanism, key */
+#define ZAP_PART_MOST 256
+
+/* A connection that was accepted. */
+struct guest {
+    struct guest *next;
+    int socket;
+    uint64_t cookie;
+    uint64_t id;    /* 0: it has not said who it is */
+    uint64_t until; /* when it ends if nothing happens */
+    bool leaves;
+};
+
+/* ---- sockets below ---- */
+
+static uint64_t cookie_of(int socket)
+{
+    uint64_t cookie = 0;
+    socklen_t size = sizeof(cookie);
+    return getsockopt(socket, SOL_SOCKET, SO_COOKIE, &cookie, &size) ? 0 : cookie;
+}
+
+/* The copy is sure to stay the same socket while it is looked at. */
+static void socket_shut(int socket, uint64_t cookie)
+{
+    int copy = fcntl(socket, F_DUPFD_CLOEXEC, 0);
+    if (copy < 0)
+        return;
+    if (cookie && cookie_of(copy) == cookie)
+        shutdown(copy, SHUT_RDWR);
+    close(copy);
+}
+
+/* ---- guests ---- */
+
+static struct guest *guest_find(const struct door *door, int socket, uint64_t id)
+{
+    struct guest *guest = door->first;
+    while (guest && guest->socket != socket && !(id && guest->id == id))
+        guest = guest->next;
+    return guest;
+}
+
+static void guest_remove(struct door *door, struct guest *guest)
+{
+    struct guest *before = NULL;
+    for (struct guest *other = door->first; other != guest; other = other->next)
+        before = other;
+    *(before ? &before->next : &door->first) = guest->next;
+    if (door->last == guest)
+        door->last = before;
+    door->waiting -= !guest->id;
+    door->leaving -= guest->leaves;
+    free(guest);
+}
+
+/* It has ended, from whichever side. */
+static void guest_gone(struct door *door, struct guest *guest)
+{
+    struct soma_bridge *bridge = door->bridge;
+    bool stranger = !guest->id;
+    guest_remove(door, guest);
+    if (!stranger)
+        return;
+    trust_count(bridge, &bridge->counts.failed);
+    if (trust_may_log(bridge))
+        soma_log_warning(bridge->system, "bridge: a connection has ended before it said who it is");
+}
+
+static void guest_cut(struct door *door, struct guest *guest)
+{
+    trust_count(door->bridge, &door->bridge->counts.cut_off);
+    socket_shut(guest->socket, guest->cookie);
+    guest_gone(door, guest);
+}
+
+/* One that can't be noted can't be cut off either; ZeroMQ's own time for handshakes is left. */
+static void guest_arrive(struct door *door, int socket)
+{
+    struct guest *guest = guest_find(door, socket, 0);
+    if (guest) // its end was not told
+        guest_remove(door, guest);
+    guest = calloc(1, sizeof(*guest));
+    if (!guest)
+        return;
+    *guest =
+        (struct guest){.socket = socket, .cookie = cookie_of(socket), .until = bridge_now(door->bridge) + HANDSHAKE};
+    if (door->last)
+        door->last->next = guest;
+    else
+        door->first = guest;
+    door->last = guest;
+    door->waiting++;
+    door->due = door->due < guest->until ? door->due : guest->until;
+}
+
+bool door_ignores(const struct door *door, int socket)
+{
+    const struct guest *guest = door->leaving ? guest_find(door, socket, 0) : NULL;
+    return guest && guest->leaves;
+}
+
+/* The cookies are sure by now: had a socket gone before its cookie was read, that would have been told. */
+uint64_t door_watch(struct door *door)
+{
+    uint64_t now = bridge_now(door->bridge), due = UINT64_MAX;
+    for (struct guest *guest = door->first, *after; guest && door->waiting > WAITING_MOST; guest = after) {
+        after = guest->next;
+        if (!guest->id)
+            guest_cut(door, guest);
+    }
+    if (now < door->due)
+        return door->due;
+    for (struct guest *guest = door->first, *after; guest; guest = after) {
+        after = guest->next;
+        if (now >= guest->until)
+            guest_cut(door, guest);
+        else
+            due = due < guest->until ? due : guest->until;
+    }
+    door->due = due;
+    return due;
+}
+
+/* ---- what ZeroMQ tells ---- */
+
+static void events_receive(struct door *door)
+{
+    struct {
+        uint16_t kind;
+        unsigned char value[4];
+    } event;
+    char address[256];
+    while (zmq_recv(door->monitor, &event, sizeof(event), ZMQ_DONTWAIT) == sizeof(event)) {
+        int socket;
+        memcpy(&socket, event.value, sizeof(socket));
+        zmq_recv(door->monitor, address, sizeof(address), ZMQ_DONTWAIT);
+        struct guest *guest;
+        switch (event.kind) {
+        case ZMQ_EVENT_ACCEPTED:
+            trust_count(door->bridge, &door->bridge->counts.accepted);
+            guest_arrive(door, socket);
+            break;
+        case ZMQ_EVENT_DISCONNECTED:
+            guest = guest_find(door, socket, 0);
+            if (guest)
+                guest_gone(door, guest);
+            break;
+        default:
+            break;
+        }
+    }
+}
+
+/* One that has just come may have spoken before its coming was read. */
+static struct guest *guest_meet(struct door *door, int socket, uint64_t id)
+{
+    struct guest *guest = guest_find(door, socket, id);
+    if (!guest)
+        events_receive(door);
+    return guest ? guest : guest_find(door, socket, id);
+}
+
+void door_admit(struct door *door, int socket, uint64_t id)
+{
+    struct guest *guest = guest_meet(door, socket, 0);
+    if (!guest || guest->id)
+        return;
+    guest->id = id;
+    guest->until = UINT64_MAX;
+    door->waiting--;
+}
+
+void door_dismiss(struct door *door, int socket, uint64_t id)
+{
+    struct guest *guest = guest_meet(door, socket, id);
+    if (!guest || guest->leaves)
+        return;
+    guest->leaves = true;
+    guest->until = bridge_now(door->bridge) + FAREWELL;
+    door->leaving++;
+    door->due = door->due < guest->until ? door->due : guest->until;
+}
+
+/* ---- ZAP ---- */
+
+/* A request's parts. How many; what is longer than it may be counts as empty. */
+static int zap_receive(void *zap, unsigned char parts[][ZAP_PART_MOST], size_t sizes[])
+{
+    int count = 0;
+    for (int more = 1; more; count++) {
+        unsigned char rest[1];
+        bool wanted = count < ZAP_PARTS;
+        size_t length = sizeof(more), most = wanted ? ZAP_PART_MOST : sizeof(rest);
+        int size = zmq_recv(zap, wanted ? parts[count] : rest, most, ZMQ_DONTWAIT);
+        if (size < 0)
+            return 0;
+        if (wanted)
+            sizes[count] = size <= ZAP_PART_MOST ? (size_t)size : 0;
+        if (zmq_getsockopt(zap, ZMQ_RCVMORE, &more, &length))
+            return 0;
+    }
+    return count;
+}
+
+static void zap_say(void *zap, const void *part, size_t size, int flags)
+{
+    zmq_send(zap, part, size, ZMQ_DONTWAIT | flags);
+}
+
+/* One who asks to come in with CURVE has proven to have the key. True if there may be more who ask. */
+static bool zap_answer(struct door *door)
+{
+    unsigned char parts[ZAP_PARTS][ZAP_PART_MOST];
+    size_t sizes[ZAP_PARTS];
+    char key[KEY_SIZE] = "";
+    int count = zap_receive(door->zap, parts, sizes);
+    if (!count)
+        return false;
+    bool curve = count == ZAP_PARTS && sizes[5] == 5 && !memcmp(parts[5], "CURVE", 5) && sizes[6] == 32;
+    bool allowed = curve && zmq_z85_encode(key, parts[6], 32) && trust_key(door->bridge, key);
+    if (!allowed)
+        trust_count(door->bridge, &door->bridge->counts.refused);
+    if (!allowed && trust_may_log(door->bridge))
+        soma_log_warning(door->bridge->system, "bridge: the key '%s' is not allowed", key);
+    zap_say(door->zap, "1.0", 3, ZMQ_SNDMORE);
+    zap_say(door->zap, parts[1], count > 1 ? sizes[1] : 0, ZMQ_SNDMORE);
+    zap_say(door->zap, allowed ? "200" : "400", 3, ZMQ_SNDMORE);
+    zap_say(door->zap, "", 0, ZMQ_SNDMORE);
+    zap_say(door->zap, key, allowed ? strlen(key) : 0, ZMQ_SNDMORE); // becomes each message's User-Id
+    zap_say(door->zap, "", 0, 0);
+    return true;
+}
+
+void door_look(struct door *door)
+{
+    events_receive(door);
+    while (door->zap && zap_answer(door))
+        ;
+}
+
+/* ---- opening and closing ---- */
+
+static int curve_serve(struct door *door, void *context, void *router)
+{
+    const struct keys *keys = &door->bridge->keys;
+    const int on = 1;
+    door->zap = zmq_socket(context, ZMQ_REP);
+    if (!door->zap || zmq_bind(door->zap, ZAP_ADDRESS)) // without it all keys would do
+        return SOMA_ENOMEM;
+    if (zmq_setsockopt(router, ZMQ_CURVE_SERVER, &on, sizeof(on)) ||
+        zmq_setsockopt(router, ZMQ_CURVE_SECRETKEY, keys->secret_key, KEY_SIZE) ||
+        zmq_setsockopt(router, ZMQ_ZAP_DOMAIN, "soma", 4))
+        return SOMA_ENOMEM;
+    return 0;
+}
+
+int door_open(struct door *door, struct soma_bridge *bridge, void *context, void *router)
+{
+    const int all = 0, none = 0;
+    *door = (struct door){.bridge = bridge, .due = UINT64_MAX};
+    if (zmq_socket_monitor(router, "inproc://door", ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED))
+        return SOMA_ENOMEM;
+    door->monitor = zmq_socket(context, ZMQ_PAIR);
+    if (!door->monitor)
+        return SOMA_ENOMEM;
+    zmq_setsockopt(door->monitor, ZMQ_RCVHWM, &all, sizeof(all)); // ZeroMQ's thread must never wait for room
+    zmq_setsockopt(door->monitor, ZMQ_LINGER, &none, sizeof(none));
+    if (zmq_connect(door->monitor, "inproc://door"))
+        return SOMA_ENOMEM;
+    return bridge->keys.on ? curve_serve(door, context, router) : 0;
+}
+
+void door_close(struct door *door)
+{
+    while (door->first)
+        guest_remove(door, door->first);
+    if (door->monitor)
+        zmq_close(door->monitor);
+    if (door->zap)
+        zmq_close(door->zap);
+    door->monitor = door->zap = NULL;
+}

@@ -1,0 +1,92 @@
+/* Who is trusted with what: keys of connections, what is counted of strangers, and how much of it is logged. */
+#include "bridges/address.h"
+#include "bridges/bridge.h"
+#include <soma/error.h>
+#include <soma/log.h>
+#include <string.h>
+
+#define LOG_LINES 10u
+#define LOG_SPAN (10 * SOMA_SECOND)
+
+/* ---- strangers ---- */
+
+bool trust_may_log(struct soma_bridge *bridge)
+{
+    uint64_t now = bridge_now(bridge);
+    pthread_mutex_lock(&bridge->lock);
+    uint64_t left_out = 0;
+    if (now >= bridge->log_begun + LOG_SPAN) {
+        left_out = bridge->log_lines > LOG_LINES ? bridge->log_lines - LOG_LINES : 0;
+        bridge->log_lines = 0;
+        bridge->log_begun = now;
+    }
+    bool may = bridge->log_lines++ < LOG_LINES;
+    pthread_mutex_unlock(&bridge->lock);
+    if (left_out)
+        soma_log_warning(bridge->system, "bridge: %llu more lines about strangers were left out",
+                         (unsigned long long)left_out);
+    return may;
+}
+
+void trust_count(struct soma_bridge *bridge, uint64_t *counter)
+{
+    pthread_mutex_lock(&bridge->lock);
+    ++*counter;
+    pthread_mutex_unlock(&bridge->lock);
+}
+
+/* ---- keys ---- */
+
+bool trust_key(struct soma_bridge *bridge, const char *key)
+{
+    pthread_mutex_lock(&bridge->lock);
+    bool has = keys_have(&bridge->keys.allowed, key);
+    pthread_mutex_unlock(&bridge->lock);
+    return has;
+}
+
+/* The key that the other side has proven to have. */
+static void key_learn(const struct soma_bridge *bridge, struct connection *connection)
+{
+    struct address address;
+    const char *key = NULL;
+    if (connection->dial && address_read(connection->dial->address, &address))
+        key = address.key;
+    else if (!connection->dial && bridge->wire.greeted)
+        key = bridge->wire.greeted(bridge->wire.context, connection->id);
+    if (key && strlen(key) == KEY_SIZE - 1)
+        memcpy(connection->key, key, KEY_SIZE);
+}
+
+bool trust_connection(struct soma_bridge *bridge, struct connection *connection)
+{
+    key_learn(bridge, connection);
+    return !bridge->keys.on || (connection->key[0] && trust_key(bridge, connection->key));
+}
+
+bool trust_peer(struct peer *peer, const struct connection *connection)
+{
+    if (peer->key[0] && strcmp(peer->key, connection->key) != 0)
+        return false;
+    memcpy(peer->key, connection->key, KEY_SIZE);
+    return true;
+}
+
+/* Keys have been taken away: what goes on with them ends now. Others have been added: dials that could not be can. */
+void trust_review(struct soma_bridge *bridge)
+{
+    for (struct connection *connection = bridge->connections, *after; connection; connection = after) {
+        after = connection->next;
+        if (!connection->key[0] || trust_key(bridge, connection->key))
+            continue;
+        if (connection->peer) {
+            soma_log_warning(bridge->system, "bridge: the key of node %s is not allowed any more",
+                             connection->peer->name);
+            peer_end(connection->peer, SOMA_ENODEDOWN);
+        }
+        connection_end(bridge, connection, true);
+    }
+    for (struct dial *dial = bridge->dials; dial; dial = dial->next)
+        if (!dial->connection)
+            dial->due = dial->wait = 0;
+}

@@ -1,0 +1,72 @@
+/* Whom a bridge believes: keys that connections have proven, and how many links there may be. */
+#include "test/bridges/lone_node.h"
+#include "test_support.h"
+
+#define FAR 100u
+
+static const struct peer *far_peer(const struct lone *lone)
+{
+    return peers_find(&lone->bridge->peers, FAR);
+}
+
+/* A hello, and, if it is accepted, a word of a new session. */
+static void comes(struct lone *lone, uint64_t connection, uint64_t node)
+{
+    const struct hello hello = lone_hello(node);
+    const struct join join = {.mine = node};
+    uint64_t ended = lone->hung_up;
+    lone_receive_hello(lone, connection, &hello);
+    if (lone->hung_up == ended || lone->last_ended != connection)
+        lone_receive_join(lone, connection, &join);
+}
+
+/* The key that a node came with first is its own: another's does not do, even if it is allowed. */
+static void test_key_of_node(void **state)
+{
+    (void)state;
+    char mine[SOMA_BRIDGE_KEY_SIZE], keys[3][SOMA_BRIDGE_KEY_SIZE], secret[SOMA_BRIDGE_KEY_SIZE], allowed[200];
+    assert_int_equal(soma_bridge_keygen(mine, secret), 0);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(soma_bridge_keygen(keys[i], mine), 0);
+    snprintf(allowed, sizeof(allowed), "# two of three\n%s the first\n\n\t%s\n", keys[0], keys[1]);
+    const soma_bridge_options options = {.name = "here", .secret_key = secret, .allowed = allowed};
+    struct lone lone;
+    lone_open(&lone, &options);
+    comes(&lone, 1, FAR); // it has no key
+    assert_null(far_peer(&lone));
+    lone.key = keys[2];
+    comes(&lone, 2, FAR);
+    assert_null(far_peer(&lone));
+    lone.key = keys[0];
+    comes(&lone, 3, FAR);
+    assert_true(far_peer(&lone)->connection == 3);
+    lone.key = keys[1];
+    comes(&lone, 4, FAR);
+    assert_true(lone.last_ended == 4 && far_peer(&lone)->connection == 3);
+    assert_int_equal(soma_bridge_keys_reload(lone.bridge, keys[1]), 0);
+    lone_pass(&lone, 0);
+    assert_true(lone.last_ended == 3 && !far_peer(&lone)->connection && !far_peer(&lone)->open);
+    lone_close(&lone);
+}
+
+static void test_links_most(void **state)
+{
+    (void)state;
+    const soma_bridge_options options = {.name = "here", .links_most = 2};
+    struct lone lone;
+    lone_open(&lone, &options);
+    for (uint64_t i = 1; i <= 3; i++) {
+        comes(&lone, i, FAR + i);
+    }
+    assert_true(lone.last_ended == 3 && lone.kind == FRAME_REJECT);
+    bridge_broken(lone.bridge, 1);
+    comes(&lone, 4, FAR + 3);
+    assert_int_equal(lone.hung_up, 1);
+    lone_close(&lone);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_key_of_node), cmocka_unit_test(test_links_most)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
