@@ -214,14 +214,14 @@ static soma_agent *next_others(struct worker *worker)
     worker->lifo = NULL;
     if (woken)
         ring_put(worker, woken); // it waits its turn once
-    if (!worker->ring_first)
-        agent = inbox_take(worker);
-    if (!worker->ring_first && !agent && worker->chunk_in-- == 0) {
+    if (!worker->ring_first && worker->chunk_in-- == 0) {
         worker->chunk_in = CHUNK_EVERY;
-        agent = overflow_take(worker);
+        agent = overflow_take(worker); // first, as the inbox may never be empty
     }
+    if (!worker->ring_first && !agent)
+        agent = inbox_take(worker);
     worker->ring_first = agent;
-    if (agent && woken)
+    if (agent && run_ring_count(&worker->ring)) // who has waited for this turn doesn't get it
         wake_one(worker->system);
     return agent;
 }

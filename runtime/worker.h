@@ -2,9 +2,9 @@
  * Workers: the threads that run agents, and the scheduler's choice of the next one.
  *
  * A worker takes, in this order: the agent just woken (the LIFO slot: its messages are still in the cache), its own
- * ring, the inbox, another worker's ring. Every OTHERS_EVERY turns, so that nobody starves, the one just woken comes
- * last, and the inbox first, or the ring if it was the inbox the last time. With nothing to do it searches for a while,
- * then sleeps.
+ * ring, the inbox, the overflow of full rings, another worker's ring. Every OTHERS_EVERY turns, so that nobody starves,
+ * the one just woken comes last, and the inbox first (now and then the overflow before it), or the ring if it was one
+ * of those the last time. With nothing to do it searches for a while, then sleeps.
  *
  * Waking: work that another worker could take (a ring's or the inbox's, never the LIFO slot's) wakes one sleeper, but
  * only if no worker is searching already; a searcher that finds work wakes the next. The proof that no wake is lost is
