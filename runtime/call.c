@@ -100,7 +100,8 @@ int soma_call_send(soma_system *system, soma_ref to, uint64_t timeout, const som
     struct call call = {.to = to, .timeout = timeout, .reply = reply, .result = result, .type = type, .body = body};
     pthread_mutex_init(&call.lock, NULL);
     pthread_cond_init(&call.changed, NULL);
-    u32_add(&system->calling, 1); // a full fence: a closer sees it, or the spawn sees that the system closes
+    u32_add(&system->calling, 1);
+    fence_full(); // pairs with system_end: a closer sees it, or the spawn sees that the system closes
     int error = soma_system_spawn(system, &call_agent, &call, NULL);
     u32_add(&system->calling, (uint32_t)-1); // from here on only the agent touches the system
     if (!error)

@@ -81,7 +81,8 @@ void keep_hand_over(struct worker *worker, soma_agent *agent)
 {
     struct message *watch = agent->extension->keeper;
     soma_ref keeper = watch->sender;
-    pressure_end(worker, agent); // its keeper may not be muted for it, see pressure_mark
+    fence_full();                // it is down before we look for marks; pairs with pressure_mark
+    pressure_end(worker, agent); // its keeper may not be muted for it
     agent->extension->keeper = NULL;
     watch->sender = agent_ref(agent);
     watch->settled = true;

@@ -29,7 +29,8 @@ static void outside_wait(soma_system *system, const soma_agent *target)
         system->driver.wait(system->driver.context, is_relieved, target);
         return;
     }
-    u32_add(&system->outside_waiters, 1); // a fence: either we see that the pressure has ended, or its end sees us
+    u32_add(&system->outside_waiters, 1);
+    fence_full(); // pairs with pressure_release: either we see that the pressure has ended, or its end sees us
     for (;;) {
         uint32_t relief = u32_load(&system->relief);
         if (!u32_load(&target->pressure) || u32_load(&system->closing))

@@ -74,6 +74,7 @@ static bool waiter_take(struct pressure_list *list, const soma_agent *agent)
 void pressure_unmute(soma_system *system, struct worker *worker, soma_agent *agent)
 {
     struct worker guest;
+    fence_full(); // the life is marked before we look; pairs with pressure_mute, which looks at it once it has entered
     uint32_t pressure = u32_load(&agent->pressure);
     if (!(pressure & PRESSURE_MUTED) || !waiter_take(list_of(system, pressure & ~PRESSURE_MUTED), agent))
         return;
@@ -110,8 +111,10 @@ void pressure_mute(struct worker *worker, soma_agent *agent, uint32_t target)
 
 void pressure_mark(struct worker *worker, soma_agent *target)
 {
-    // The cas is a fence between the mark and the look, as there is one between going down and the look at the mark.
-    if (u32_cas(&target->pressure, 0, PRESSURE_OVERLOADED) && life_down(u64_load(&target->life)))
+    if (!u32_cas(&target->pressure, 0, PRESSURE_OVERLOADED))
+        return;
+    fence_full(); // between the mark and the look, as there is one between going down and the look at the mark
+    if (life_down(u64_load(&target->life)))
         pressure_end(worker, target);
 }
 

@@ -300,7 +300,7 @@ static int system_end(soma_system **pointer, bool drain)
     bool driven = system->driver.runnable;
     if ((!driven && system_on_worker(system)) || !u32_cas(&system->closing, 0, 1))
         return SOMA_ESTATE; // the second: a stop hook of a driven system
-    fence_full();           // pairs with the fence in worker_sleep: either it sees closing, or we see its bit
+    fence_full();           // pairs with worker_sleep: either it sees closing, or we see its bit; and with call.c
     outside_release(system);
     while (u32_load(&system->calling))
         sched_yield(); // it is about to wait, or to see that the system closes
