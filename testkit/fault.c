@@ -10,7 +10,7 @@
 /* ---- kills ---- */
 
 /* Agents that a fault may strike: how many, or the one of a number. */
-static uint32_t victims(const soma_test *test, uint32_t number, struct node *node, soma_ref *victim)
+static uint32_t victims(const struct node *node, uint32_t number, soma_ref *victim)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; node->system && i < node->agent_count; i++) {
@@ -21,7 +21,6 @@ static uint32_t victims(const soma_test *test, uint32_t number, struct node *nod
         if (count++ == number)
             *victim = (soma_ref){node->system->node, i, life_generation(life)};
     }
-    (void)test;
     return count;
 }
 
@@ -29,12 +28,12 @@ static bool victim_choose(soma_test *test, soma_ref *victim)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < test->node_count; i++)
-        count += victims(test, UINT32_MAX, &test->nodes[i], victim);
+        count += victims(&test->nodes[i], UINT32_MAX, victim);
     if (!count)
         return false;
     uint32_t number = choose(&test->choices, count, wish_any(&test->choices, count));
     for (uint32_t i = 0; i < test->node_count; i++) {
-        uint32_t here = victims(test, number, &test->nodes[i], victim);
+        uint32_t here = victims(&test->nodes[i], number, victim);
         if (number < here)
             return true;
         number -= here;
@@ -56,9 +55,11 @@ static void kill_one(soma_test *test, soma_ref agent)
 
 void soma_test_kill_after(soma_test *test, uint64_t steps, soma_ref agent)
 {
-    struct kill_order *order = test ? malloc(sizeof(*order)) : NULL;
+    if (!test || test->stage != &stage_simulated)
+        soma_test_fail(test, "soma_test_kill_after: only in a simulation");
+    struct kill_order *order = malloc(sizeof(*order));
     if (!order)
-        soma_test_fail(test, "soma_test_kill_after: %s", test ? "out of memory" : "the test is NULL");
+        soma_test_fail(test, "soma_test_kill_after: out of memory");
     *order = (struct kill_order){test->kill_orders, test->steps + steps, agent};
     test->kill_orders = order;
 }
@@ -87,7 +88,8 @@ static bool pause_until(soma_test *test, soma_ref agent, uint64_t step)
     if (!kept || !alive)
         return false;
     trace_note(test, "fault: %s stands still", trace_agent(test, agent, who, sizeof(who)));
-    kept->paused_until = step;
+    if (kept->paused_until < step) // else a longer one is on, the body's own
+        kept->paused_until = step;
     for (uint32_t i = 0; i < test->ready.count; i++) {
         if (ready_at(&test->ready, i)->agent != alive)
             continue;

@@ -103,7 +103,7 @@ soma_system *soma_test_node_open(soma_test *test, const char *name, const soma_o
         soma_test_fail(test, "a test has at most %d nodes", NODES_MAX);
     struct node *node = &test->nodes[test->node_count];
     *node = (struct node){.test = test, .number = test->node_count};
-    strcpy(node->name, name);
+    memcpy(node->name, name, strlen(name) + 1);
     if (options)
         node->options = *options;
     test->node_count++;
@@ -114,7 +114,7 @@ soma_system *soma_test_node_open(soma_test *test, const char *name, const soma_o
 soma_system *soma_test_node(soma_test *test, const char *name)
 {
     for (uint32_t i = 0; test && name && i < test->node_count; i++) {
-        if (strcmp(test->nodes[i].name, name))
+        if (strcmp(test->nodes[i].name, name) != 0)
             continue;
         if (!test->nodes[i].system)
             soma_test_fail(test, "the node '%s' is down", name);

@@ -171,9 +171,11 @@ static void pauses_end(soma_test *test, bool rests)
 static void agent_step(soma_test *test, const struct ready_agent *next)
 {
     struct worker *worker = &next->node->system->workers[0];
-    faults_reorder(test, next->agent);
+    bool strikable = !node_slot(next->node, (uint32_t)(next->agent - next->node->system->slots.base))->spared;
+    if (strikable)
+        faults_reorder(test, next->agent);
     uint32_t length = turn_length(test, next->node);
-    test->strikable = !node_slot(next->node, (uint32_t)(next->agent - next->node->system->slots.base))->spared;
+    test->strikable = strikable;
     worker_enter(worker);
     agent_turn(worker, next->agent, length);
     worker_enter(NULL);

@@ -11,10 +11,10 @@
 /** No fault of the seed's choice strikes this agent: for those that a test needs in order to see. */
 SOMA_API void soma_test_spare(soma_test *test, soma_ref agent);
 
-/** Kills an agent, as soma_kill() does, when the run has taken that many steps from now. */
+/** Kills an agent, as soma_kill() does, at the step that is the `steps`-th from now. In a simulation only. */
 SOMA_API void soma_test_kill_after(soma_test *test, uint64_t steps, soma_ref agent);
 
-/** An agent does not run any more, whatever it is sent, until soma_test_resume(). */
+/** An agent does not run any more, whatever it is sent, until soma_test_resume(). In a simulation only. */
 SOMA_API void soma_test_pause(soma_test *test, soma_ref agent);
 
 /** Ends a pause; nothing if there is none. */
