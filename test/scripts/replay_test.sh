@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# A failure's report says how to run it again: each of its commands, in a process of its own, fails in the same place.
+set -euo pipefail
+tests=$(dirname "$0")/..
+build=$1
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+replays=0
+
+for source in "$tests"/planted/*_test.c "$tests"/testkit/{explore,network}_test.c; do
+    if ! SOMA_SEEDS=1 "$build/test/$(basename "$source" .c)" >"$out/log" 2>&1; then
+        cat "$out/log"
+        exit 1
+    fi
+    place=
+    while IFS= read -r line; do
+        case $line in
+        *'[   LINE   ] --- '*) place=${line##*--- } ;;
+        *' SOMA_REPLAY='*)
+            if bash -c "${line#*:  }" >"$out/again" 2>&1 || ! grep -qF -- "--- $place" "$out/again"; then
+                printf '%s\nshould have failed at %s but said:\n' "$line" "$place"
+                cat "$out/again"
+                exit 1
+            fi
+            replays=$((replays + 1))
+            ;;
+        esac
+    done <"$out/log"
+done
+
+if [ "$replays" -lt 20 ]; then
+    echo "only $replays replays: that proves nothing"
+    exit 1
+fi
+echo "$replays replays fail where the run failed"
