@@ -151,6 +151,15 @@ static uint32_t turn_length(soma_test *test, const struct node *node)
     return lengths[choose(&test->choices, 3, wish_any(&test->choices, 3))];
 }
 
+/* Who comes next is also asked when there is but one, who may reach a turning point. */
+static struct ready_agent agent_choose(soma_test *test)
+{
+    uint32_t count = test->ready.count;
+    bool asks = count > 1 || test->sim->schedule == SOMA_SCHEDULE_PCT;
+    uint32_t wish = asks ? wish_agent(test) : 0;
+    return ready_take(&test->ready, count > 1 ? choose(&test->choices, count, wish) : 0);
+}
+
 /* Those whose pause is over; at rest all that the seed has paused. */
 static void pauses_end(soma_test *test, bool rests)
 {
@@ -197,8 +206,7 @@ static bool sim_step(soma_test *test)
     faults_strike(test);
     if (!test->ready.count) // it was paused
         return true;
-    uint32_t count = test->ready.count;
-    struct ready_agent next = ready_take(&test->ready, count > 1 ? choose(&test->choices, count, wish_agent(test)) : 0);
+    struct ready_agent next = agent_choose(test);
     bool inside = test->inside;
     test->inside = true;
     if (next.line)
