@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A failure's report says how to run it again: each of its commands, in a process of its own, fails in the same place.
+# A failure's report says how to run it again: each of its commands, in a process of its own, fails in the same place,
+# once.
 set -euo pipefail
 tests=$(dirname "$0")/..
 build=$1
@@ -17,8 +18,9 @@ for source in "$tests"/planted/*_test.c "$tests"/testkit/{explore,network}_test.
         case $line in
         *'[   LINE   ] --- '*) place=${line##*--- } ;;
         *' SOMA_REPLAY='*)
-            if bash -c "${line#*:  }" >"$out/again" 2>&1 || ! grep -qF -- "--- $place" "$out/again"; then
-                printf '%s\nshould have failed at %s but said:\n' "$line" "$place"
+            if bash -c "${line#*:  }" >"$out/again" 2>&1 ||
+                [ "$(grep -cF -- "--- $place" "$out/again")" != 1 ]; then
+                printf '%s\nshould have failed once, at %s but said:\n' "$line" "$place"
                 cat "$out/again"
                 exit 1
             fi

@@ -103,6 +103,7 @@ int main(void)
         SOMA_SIM(test_counts, 10000, 1000),
         SOMA_REAL(test_counts),
         SOMA_SIM(test_lost_update, 100, 1000, .fails = true, .lines = 30),
+        SOMA_SIM(test_lost_update, 100, 1000, .fails = true, .lines = 30, .pauses = 1, .late = 1), // another test
         SOMA_SIM(test_lost_update, 100, 1000, .fails = true, .lines = 30, .schedule = SOMA_SCHEDULE_PCT),
         SOMA_SIM(test_lost_update, 1000, 1000, .fails = true, .lines = 30, .schedule = SOMA_SCHEDULE_EXHAUSTIVE),
     };
