@@ -54,14 +54,19 @@ static void sim_observe(void *context, soma_system *system, const struct event *
     trace_event(&node->test->trace, node, event);
 }
 
+/* What is wrong, and who waits for whom. */
+static void waits_fail(soma_test *test, const char *what)
+{
+    char text[4096];
+    waits_print(test, false, text, sizeof(text));
+    soma_test_fail(test, "%s\n%s", what, text);
+}
+
 static void sim_wait(void *context, bool (*done)(const void *arg), const void *arg)
 {
     soma_test *test = ((struct node *)context)->test;
-    char text[4096];
-    if (test->stage->until(test, UINT64_MAX - test->now, done, arg))
-        return;
-    waits_print(test, false, text, sizeof(text));
-    soma_test_fail(test, "a deadlock: the body waits, and nobody can run any more\n%s", text);
+    if (!test->stage->until(test, UINT64_MAX - test->now, done, arg))
+        waits_fail(test, "a deadlock: the body waits, and nobody can run any more");
 }
 
 static void sim_log(void *context, const soma_log_record *record)
@@ -199,8 +204,11 @@ static bool sim_step(soma_test *test)
         outages_end(test, false);
     if (!test->ready.count)
         return false;
-    if (test->steps++ >= test->sim->steps && test->sim->steps)
-        soma_test_fail(test, "it did not come to rest within %llu steps", (unsigned long long)test->sim->steps);
+    if (test->steps++ >= test->sim->steps && test->sim->steps) {
+        char what[80];
+        snprintf(what, sizeof(what), "it did not come to rest within %llu steps", (unsigned long long)test->sim->steps);
+        waits_fail(test, what);
+    }
     if (test->progress)
         ++*test->progress;
     faults_strike(test);

@@ -208,6 +208,13 @@ static void body_restless(soma_test *test)
     assert_int_equal(soma_send(soma_test_system(test), counter_spawn(test, true), count), 0);
 }
 
+/* Somebody goes on for ever beside two that wait. */
+static void body_deadlock_aside(soma_test *test)
+{
+    body_deadlock(test);
+    body_restless(test);
+}
+
 static void test_says(void **state)
 {
     (void)state;
@@ -216,6 +223,8 @@ static void test_says(void **state)
     says(body_deadlock, "a deadlock: nobody can run any more, but\n");
     says(body_deadlock, "counter 0 waits for an answer from counter 1");
     says(body_restless, "it did not come to rest within 1000 steps");
+    says(body_deadlock_aside,
+         "it did not come to rest within 1000 steps\n    counter 0 waits for an answer from counter 1");
 }
 
 /* ---- on real threads ---- */
