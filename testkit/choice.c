@@ -11,8 +11,10 @@ void choices_begin(struct choices *choices, uint64_t seed, struct tape *tape)
 uint32_t choose(struct choices *choices, uint32_t options, uint32_t wish)
 {
     struct tape *tape = choices->tape;
-    if (choices->forced || choices->exhaustive)
-        wish = tape->count < choices->forced_count ? choices->forced[tape->count] : 0;
+    if (tape->count < choices->forced_count)
+        wish = choices->forced[tape->count];
+    else if (choices->forced || choices->exhaustive)
+        wish = 0;
     uint32_t taken = wish < options ? wish : 0;
     if (tape->count < TAPE_MAX) { // what is beyond can't be shrunk any more, but still replays from the seed
         tape->options[tape->count] = options;

@@ -81,7 +81,7 @@ static bool replay_parse(const soma_sim *sim, const char *text, struct replay *r
 {
     char label[LABEL_MAX], *end;
     size_t length = strlen(label_of(sim, label, sizeof(label)));
-    if (strncmp(text, label, length) || text[length] != ':')
+    if (strncmp(text, label, length) != 0 || text[length] != ':')
         return false;
     errno = 0;
     replay->seed = strtoull(text + length + 1, &end, 10);

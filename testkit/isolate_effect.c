@@ -55,8 +55,9 @@ void isolated_log(void *context, const soma_log_record *record)
     if (iso->quiet)
         return;
     const soma_effect effect = {.kind = SOMA_EFFECT_LOGGED, .level = record->level};
-    struct effect_entry *entry = entry_add(iso, &effect, strlen(record->text) + 1);
-    entry->effect.text = strcpy((char *)entry->body, record->text);
+    size_t size = strlen(record->text) + 1;
+    struct effect_entry *entry = entry_add(iso, &effect, size);
+    entry->effect.text = memcpy(entry->body, record->text, size);
 }
 
 static void spawn_note(soma_isolated *iso, const struct event *event)
