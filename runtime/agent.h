@@ -5,7 +5,8 @@
 #include "runtime/message.h"
 #include "runtime/system.h"
 
-/* Runs a scheduled agent until its mailbox is empty or `batch` messages are handled; at least one is. */
+/* Runs a scheduled agent until its mailbox is empty or `batch` messages are handled or sent; at least one is handled.
+ */
 void agent_turn(struct worker *worker, soma_agent *agent, uint32_t batch);
 
 /* A worker's turns, one after another, for as long as each wakes the next and it is not time to look at the others. */

@@ -1,7 +1,7 @@
 /*
- * Backpressure between agents. An agent that has used up its batch and still has mail is *overloaded* until it has
- * caught up, which is when it takes a message that no other follows, or has handled what waited at the end of the turn
- * (it may send to itself for ever): a message that it then sends itself tells when. An agent that sends to an
+ * Backpressure between agents. An agent that has handled a batch in a turn and still has mail is *overloaded* until it
+ * has caught up, which is when it takes a message that no other follows, or has handled what waited at the end of the
+ * turn (it may send to itself for ever): a message that it then sends itself tells when. An agent that sends to an
  * overloaded or muted one is *muted*: it does not run again until that one is neither. So a hundred fast senders can't
  * bury a slow receiver. (Pony's idea; the rules differ, for the proof below.)
  *

@@ -19,7 +19,8 @@
  */
 typedef struct soma_options {
     uint32_t workers; /**< threads that run agents: SOMA_WORKERS, else one a core; at most #SOMA_WORKERS_MAX */
-    uint32_t batch;   /**< messages an agent may handle a turn: SOMA_BATCH, else 100; at most 1,000,000 */
+    uint32_t batch;   /**< messages an agent may handle or send a turn: SOMA_BATCH, else 100; at most
+                         1,000,000 */
     uint32_t slots;   /**< most agents alive at once: SOMA_SLOTS, else 16,777,216; at most 268,435,456. From
                           65,536 on each worker may keep up to 129 of them for itself */
     uint32_t pin;     /**< 1: each worker keeps to one core: SOMA_PIN, else not. Helps if nothing else runs there */
