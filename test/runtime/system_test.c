@@ -80,7 +80,7 @@ static void test_environment_of_each(void **state)
         {"SOMA_PIN", "1", 1, offsetof(soma_options, pin)},
         {"SOMA_HANDLER_LIMIT_MS", "1000", 1000, offsetof(soma_options, handler_limit_ms)},
         {"SOMA_GUARD", "1", 1, offsetof(soma_options, guard)},
-        {"SOMA_DRAIN_MS", "5", 5, offsetof(soma_options, drain_ms)},
+        {"SOMA_DRAIN_MS", "50000", 50000, offsetof(soma_options, drain_ms)},
         {"SOMA_LOG_LEVEL", "error", SOMA_LOG_ERROR, offsetof(soma_options, log_level)},
     };
     for (size_t i = 0; i < sizeof(variables) / sizeof(*variables); i++) {
