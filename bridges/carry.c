@@ -78,6 +78,19 @@ static bool request_moved(struct soma_bridge *bridge, soma_ref asker, soma_ref t
     return wake;
 }
 
+/* What could not be sent. Takes it. */
+static int message_refused(struct soma_bridge *bridge, struct worker *worker, soma_ref to, struct message *message,
+                           int error)
+{
+    if (message->kind != MESSAGE_REPLY || error == SOMA_ENODEDOWN || error == SOMA_ENOROUTE) {
+        message_dead(bridge->system, worker, to, message, error);
+        return error;
+    }
+    error = reply_fail(bridge->system, worker, message->sender, to, message->body[0], error); // who asked must know
+    message_dispose(worker, message);
+    return error;
+}
+
 int bridge_carry(void *context, soma_ref to, struct message *message)
 {
     struct soma_bridge *bridge = context;
@@ -98,12 +111,11 @@ int bridge_carry(void *context, soma_ref to, struct message *message)
     if (!error && message->kind == MESSAGE_REQUEST && message->sender.node != bridge->system->node)
         wake |= request_moved(bridge, message->sender, to, message->body[0]);
     if (error)
-        message_dead(bridge->system, worker, to, message, error);
-    else
-        message_departed(worker, message, watch);
+        return message_refused(bridge, worker, to, message, error);
+    message_departed(worker, message, watch);
     if (wake)
         bridge->wire.wake(bridge->wire.context);
-    return error;
+    return 0;
 }
 
 /* ---- the end of a session ---- */
