@@ -156,6 +156,10 @@ void peer_open(struct peer *peer)
 
 static void peer_free(struct peer *peer)
 {
+    struct debt debt;
+    while (debts_pop(&peer->debts, &debt))
+        if (debt.watch)
+            message_free(peer->bridge->worker, debt.watch);
     outbound_reset(&peer->out);
     debts_free(&peer->debts);
     session_reset(&peer->session);
@@ -265,6 +269,10 @@ void bridge_free(struct soma_bridge *bridge)
         next = dial->next;
         free(dial->address);
         free(dial);
+    }
+    for (struct connection *connection = bridge->connections, *next; connection; connection = next) {
+        next = connection->next;
+        free(connection);
     }
     wants_free(bridge);
     for (uint32_t i = 0; i < bridge->address_count; i++)
