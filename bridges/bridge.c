@@ -308,7 +308,7 @@ static uint64_t peer_watch(struct soma_bridge *bridge, struct peer *peer, uint64
 {
     uint64_t beat = bridge->options.heartbeat_ms * SOMA_MS, patience = bridge->options.down_ms * SOMA_MS;
     if (!peer->joined) {
-        if (!peer->open || !peer->since)
+        if (!peer->open || peer->since == UINT64_MAX)
             return UINT64_MAX;
         if (now < peer->since + patience)
             return peer->since + patience;
@@ -330,6 +330,12 @@ static uint64_t peer_watch(struct soma_bridge *bridge, struct peer *peer, uint64
     if (now >= peer->spoken + peer->beat || peer->session.told != peer->session.received)
         ping_send(bridge, peer);
     return earlier(peer->spoken + peer->beat, silent);
+}
+
+/* Within which both sides must agree: so that there is time for some attempts before the node is down. */
+static uint64_t handshake_limit(const struct soma_bridge *bridge)
+{
+    return earlier(bridge->options.down_ms * SOMA_MS / 4, HANDSHAKE);
 }
 
 /* Connects where it is time to. When to look again. */
@@ -356,21 +362,21 @@ static uint64_t dial_watch(struct soma_bridge *bridge, struct dial *dial, uint64
         return dial->due;
     }
     dial->connection = id;
-    return now + HANDSHAKE;
+    return now + handshake_limit(bridge);
 }
 
 /* Those without both hellos for too long. When to look again. */
 static uint64_t connections_watch(struct soma_bridge *bridge, uint64_t now)
 {
-    uint64_t next = UINT64_MAX;
+    uint64_t next = UINT64_MAX, limit = handshake_limit(bridge);
     for (struct connection *connection = bridge->connections, *after; connection; connection = after) {
         after = connection->next;
         if (connection->ready)
             continue;
-        if (now >= connection->begun + HANDSHAKE)
+        if (now >= connection->begun + limit)
             connection_end(bridge, connection, true);
         else
-            next = earlier(next, connection->begun + HANDSHAKE);
+            next = earlier(next, connection->begun + limit);
     }
     return next;
 }
@@ -404,8 +410,9 @@ static void peer_show(struct peer *peer)
 
 uint64_t bridge_turn(struct soma_bridge *bridge)
 {
-    uint64_t now = bridge_now(bridge), next = UINT64_MAX;
+    uint64_t now = bridge_now(bridge), next;
     wants_take(bridge);
+    next = connections_watch(bridge, now); // before dials, which it may free
     for (uint32_t i = 0; i < bridge->peer_count; i++) {
         peer_flush(bridge, bridge->list[i]);
         next = earlier(next, peer_watch(bridge, bridge->list[i], now));
@@ -413,5 +420,5 @@ uint64_t bridge_turn(struct soma_bridge *bridge)
     }
     for (struct dial *dial = bridge->dials; dial && !u32_load(&bridge->closing); dial = dial->next)
         next = earlier(next, dial_watch(bridge, dial, now));
-    return earlier(next, connections_watch(bridge, now));
+    return next;
 }

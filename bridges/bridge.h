@@ -13,7 +13,7 @@
 #include <soma/bridge.h>
 #include <soma/timer.h>
 
-#define HANDSHAKE (5 * SOMA_SECOND) /* within which both hellos must be said */
+#define HANDSHAKE (5 * SOMA_SECOND) /* the longest that a handshake may take */
 
 /* A node that this one connects to, and connects to again. */
 struct dial {

@@ -194,5 +194,5 @@ void peer_end(struct peer *peer, int reason)
     free(peer->types);
     peer->types = NULL;
     peer->type_count = 0;
-    peer->since = 0;
+    peer->since = UINT64_MAX;
 }

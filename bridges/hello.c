@@ -158,7 +158,7 @@ static void peer_join(struct soma_bridge *bridge, struct peer *peer, struct conn
     bridge->half_open -= !connection->dial;
     bridge->accepted += !connection->dial;
     peer->heard = peer->spoken = bridge_now(bridge);
-    peer->since = 0;
+    peer->since = UINT64_MAX;
     wants_answered(bridge, peer->node, peer->agent);
 }
 

@@ -126,6 +126,7 @@ struct peer *bridge_peer(struct soma_bridge *bridge, uint64_t node)
         return peer;
     peer->bridge = bridge;
     peer->node = node;
+    peer->since = UINT64_MAX;
     snprintf(peer->name, sizeof(peer->name), "%016llx", (unsigned long long)node);
     soma_ref gate;
     if (soma_system_spawn(bridge->system, &gate_behavior, NULL, &gate)) {

@@ -70,7 +70,7 @@ struct peer {
     uint64_t beat;       /* so often the other side wants to hear something, nanoseconds */
     uint64_t heard;      /* when the other side last spoke */
     uint64_t spoken;     /* when this side did */
-    uint64_t since;      /* when there was first something to say, or the connection was lost */
+    uint64_t since;      /* when there was first something to say, or the connection was lost; UINT64_MAX: neither */
 };
 
 /* Peers by node: open addressing in a table that only grows and is read without a lock. */
