@@ -37,7 +37,7 @@ static bool data_send(struct soma_bridge *bridge, struct peer *peer, uint64_t nu
 static void ping_send(struct soma_bridge *bridge, struct peer *peer)
 {
     msgpack_sbuffer_clear(&bridge->frame);
-    if (!ping_write(&bridge->frame, peer->session.received))
+    if (!ping_write(&bridge->frame, peer->session.received, peer->session.sent))
         return;
     frame_send(bridge, peer->connection);
     peer->session.told = peer->session.received;
@@ -139,6 +139,13 @@ void bridge_broken(struct soma_bridge *bridge, uint64_t id)
 
 /* ---- what arrives ---- */
 
+/* Something on the way has lost a frame: a new connection brings it again. */
+static int frame_missing(struct soma_bridge *bridge, const struct peer *peer)
+{
+    soma_log_warning(bridge->system, "bridge: node %s: a frame is missing", peer->name);
+    return SOMA_EFORMAT;
+}
+
 static int data_arrive(struct soma_bridge *bridge, struct peer *peer, struct reader *reader, uint32_t count)
 {
     uint64_t number, acked;
@@ -150,21 +157,20 @@ static int data_arrive(struct soma_bridge *bridge, struct peer *peer, struct rea
     switch (session_arrive(&peer->session, number)) {
     case ARRIVAL_REPEATED:
         return 0;
-    case ARRIVAL_MISSING: // something on the way has lost a frame: a new connection brings it again
-        soma_log_warning(bridge->system, "bridge: node %s: a frame is missing", peer->name);
-        return SOMA_EFORMAT;
+    case ARRIVAL_MISSING:
+        return frame_missing(bridge, peer);
     default:
         return items_arrive(peer, reader->at, reader_left(reader));
     }
 }
 
-static int ping_arrive(struct peer *peer, struct reader *reader, uint32_t count)
+static int ping_arrive(struct soma_bridge *bridge, struct peer *peer, struct reader *reader, uint32_t count)
 {
-    uint64_t acked;
-    int error = ping_read(reader, count, &acked);
+    uint64_t acked, sent;
+    int error = ping_read(reader, count, &acked, &sent);
     if (!error && !session_acknowledge(&peer->session, acked) && acked > peer->session.sent)
         error = SOMA_EFORMAT;
-    return error;
+    return error || sent <= peer->session.received ? error : frame_missing(bridge, peer);
 }
 
 static int bye_arrive(struct soma_bridge *bridge, struct peer *peer)
@@ -217,7 +223,7 @@ static int frame_arrive(struct soma_bridge *bridge, struct connection *connectio
     if (kind == FRAME_DATA)
         return data_arrive(bridge, peer, reader, count);
     if (kind == FRAME_PING)
-        return ping_arrive(peer, reader, count);
+        return ping_arrive(bridge, peer, reader, count);
     return kind == FRAME_BYE ? bye_arrive(bridge, peer) : SOMA_EFORMAT;
 }
 

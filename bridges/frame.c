@@ -92,9 +92,10 @@ int data_read(struct reader *reader, uint32_t count, uint64_t *number, uint64_t 
     return error ? error : read_number(reader, UINT64_MAX, acked);
 }
 
-int ping_read(struct reader *reader, uint32_t count, uint64_t *acked)
+int ping_read(struct reader *reader, uint32_t count, uint64_t *acked, uint64_t *sent)
 {
-    return count != 1 ? SOMA_EFORMAT : read_number(reader, UINT64_MAX, acked);
+    int error = count != 2 ? SOMA_EFORMAT : read_number(reader, UINT64_MAX, acked);
+    return error ? error : read_number(reader, UINT64_MAX, sent);
 }
 
 int reject_read(struct reader *reader, uint32_t count, int *error, struct span *text)
@@ -191,12 +192,13 @@ bool data_write(msgpack_sbuffer *buffer, uint64_t number, uint64_t acked, const 
     return !writer.failed;
 }
 
-bool ping_write(msgpack_sbuffer *buffer, uint64_t acked)
+bool ping_write(msgpack_sbuffer *buffer, uint64_t acked, uint64_t sent)
 {
     struct writer writer = {buffer, false};
-    write_array(&writer, 2);
+    write_array(&writer, 3);
     write_number(&writer, FRAME_PING);
     write_number(&writer, acked);
+    write_number(&writer, sent);
     return !writer.failed;
 }
 

@@ -22,7 +22,7 @@ enum frame_kind {
     FRAME_HELLO = 1, /* who speaks; the first of a connection, from either side */
     FRAME_SESSION,   /* what this side knows of the session; then data may follow */
     FRAME_DATA,      /* a number, an acknowledgement, then items up to the end of the frame */
-    FRAME_PING,      /* an acknowledgement: nothing else was to be said */
+    FRAME_PING,      /* an acknowledgement, and how much was sent: nothing else was to be said */
     FRAME_REJECT,    /* why the other side's hello is not accepted; the connection is over */
     FRAME_BYE        /* this node leaves for good */
 };
@@ -63,14 +63,14 @@ static inline bool hello_speaks(const struct hello *hello)
 int hello_read(struct reader *reader, uint32_t count, struct hello *hello);
 int join_read(struct reader *reader, uint32_t count, struct join *join);
 int data_read(struct reader *reader, uint32_t count, uint64_t *number, uint64_t *acked);
-int ping_read(struct reader *reader, uint32_t count, uint64_t *acked);
+int ping_read(struct reader *reader, uint32_t count, uint64_t *acked, uint64_t *sent);
 int reject_read(struct reader *reader, uint32_t count, int *error, struct span *text);
 
 /* They append to a buffer; false when memory is out. */
 bool hello_write(msgpack_sbuffer *buffer, const struct hello *hello);
 bool join_write(msgpack_sbuffer *buffer, const struct join *join);
 bool data_write(msgpack_sbuffer *buffer, uint64_t number, uint64_t acked, const char *items, size_t size);
-bool ping_write(msgpack_sbuffer *buffer, uint64_t acked);
+bool ping_write(msgpack_sbuffer *buffer, uint64_t acked, uint64_t sent);
 bool reject_write(msgpack_sbuffer *buffer, int error, const char *text);
 bool bye_write(msgpack_sbuffer *buffer);
 

@@ -348,7 +348,7 @@ class Peer:
             if link.ready and now > link.heard + 3 * BEAT:
                 self.hang_up(link.connection)
             elif link.ready and (now >= link.spoken + link.beat or link.told != link.received):
-                self.say(link, [PING, link.received])
+                self.say(link, [PING, link.received, link.sent])
             elif not link.ready and now > link.since + PATIENCE:
                 self.down(link)
                 link.since = now

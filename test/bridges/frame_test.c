@@ -50,7 +50,7 @@ static int frame_read(struct reader *reader, struct hello *hello, uint64_t numbe
     case FRAME_SESSION:
         return join_read(reader, count, &join);
     case FRAME_PING:
-        return ping_read(reader, count, &numbers[0]);
+        return ping_read(reader, count, &numbers[0], &numbers[1]);
     case FRAME_REJECT:
         error = reject_read(reader, count, &reason, &text);
         return error ? error : reason == SOMA_EINVAL && text.size == 3 ? 0 : 1;
@@ -104,7 +104,7 @@ static void test_truncation(void **state)
         bool written = kind == FRAME_HELLO     ? hello_write(&buffer, &hello)
                        : kind == FRAME_DATA    ? data_write(&buffer, 70000, UINT64_MAX, NULL, 0)
                        : kind == FRAME_SESSION ? join_write(&buffer, &(struct join){1, 2, UINT64_MAX})
-                       : kind == FRAME_PING    ? ping_write(&buffer, 300)
+                       : kind == FRAME_PING    ? ping_write(&buffer, 300, UINT64_MAX)
                        : kind == FRAME_REJECT  ? reject_write(&buffer, SOMA_EINVAL, "why")
                                                : bye_write(&buffer);
         assert_true(written);
@@ -131,13 +131,13 @@ static int read_bytes(const char *bytes, size_t size)
 static void test_malformed_frames(void **state)
 {
     (void)state;
-    assert_int_equal(READ("\x90"), SOMA_EFORMAT);             // nothing in it
-    assert_int_equal(READ("\x91\x07"), SOMA_EFORMAT);         // no such kind
-    assert_int_equal(READ("\x91\x00"), SOMA_EFORMAT);         // nor this
-    assert_int_equal(READ("\x91\xff"), SOMA_EFORMAT);         // nor a negative one
-    assert_int_equal(READ("\x92\x04\xff"), SOMA_EFORMAT);     // a negative acknowledgement
-    assert_int_equal(READ("\x93\x04\x01\x01"), SOMA_EFORMAT); // one too many
-    assert_int_equal(READ("\x93\x05\x05\xa0"), 1);            // a reason that is none becomes one: not SOMA_EINVAL
+    assert_int_equal(READ("\x90"), SOMA_EFORMAT);                 // nothing in it
+    assert_int_equal(READ("\x91\x07"), SOMA_EFORMAT);             // no such kind
+    assert_int_equal(READ("\x91\x00"), SOMA_EFORMAT);             // nor this
+    assert_int_equal(READ("\x91\xff"), SOMA_EFORMAT);             // nor a negative one
+    assert_int_equal(READ("\x93\x04\xff\x01"), SOMA_EFORMAT);     // a negative acknowledgement
+    assert_int_equal(READ("\x94\x04\x01\x01\x01"), SOMA_EFORMAT); // one too many
+    assert_int_equal(READ("\x93\x05\x05\xa0"), 1);                // a reason that is none becomes one: not SOMA_EINVAL
     assert_int_equal(READ("\xdd\xff\xff\xff\xff\x01"), SOMA_EFORMAT);
     assert_int_equal(READ("\x99\x01\x02\x02"), 0); // another version: the rest is not looked at
 }

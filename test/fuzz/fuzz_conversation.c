@@ -167,7 +167,8 @@ static void step(struct lone *lone, soma_ref here, struct script *script)
         break;
     case STEP_PING:
         msgpack_sbuffer_init(&frame);
-        REQUIRE(ping_write(&frame, next_byte(script)));
+        what = next_byte(script);
+        REQUIRE(ping_write(&frame, what, what >> 6));
         lone_receive(lone, connection, frame.data, frame.size);
         msgpack_sbuffer_destroy(&frame);
         break;

@@ -65,7 +65,7 @@ static void try_frame(const uint8_t *data, size_t size)
         data_read(&reader, count, &number, &acked);
         break;
     case FRAME_PING:
-        ping_read(&reader, count, &acked);
+        ping_read(&reader, count, &acked, &number);
         break;
     case FRAME_REJECT:
         if (!reject_read(&reader, count, &error, &text))
