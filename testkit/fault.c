@@ -148,7 +148,7 @@ void faults_strike(soma_test *test)
     outages_strike(test);
     uint64_t next = test->faults.late ? sim_next(test) : UINT64_MAX;
     if (next <= test->limit && next != UINT64_MAX && fault_strikes(test, &test->faults.late)) {
-        test->now = next > test->now ? next : test->now;
+        sim_time_set(test, next);
         trace_note(test, "fault: the machine is busy, and time goes on");
         sim_fire(test);
     }

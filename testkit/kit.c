@@ -85,7 +85,7 @@ void node_start(struct node *node)
     memory_own(true);
     int error = node->test->stage->node_open(node);
     if (!error)
-        remote_open(node);
+        carrier_open(node);
     memory_own(false);
     if (error)
         soma_test_fail(node->test, "the node '%s' can't be opened: %s", node->name, soma_strerror(error));
@@ -94,19 +94,21 @@ void node_start(struct node *node)
 soma_system *soma_test_node_open(soma_test *test, const char *name, const soma_options *options)
 {
     from_body(test, __func__);
-    if (!name || !*name || strlen(name) >= NODE_NAME_MAX)
-        soma_test_fail(test, "a node's name has 1 to %d bytes", NODE_NAME_MAX - 1);
+    if (!name || !*name || strlen(name) >= NODE_NAME_SIZE)
+        soma_test_fail(test, "a node's name has 1 to %d bytes", NODE_NAME_SIZE - 1);
     for (uint32_t i = 0; i < test->node_count; i++)
         if (!strcmp(test->nodes[i].name, name))
             soma_test_fail(test, "the node '%s' is open already", name);
     if (test->node_count == NODES_MAX)
         soma_test_fail(test, "a test has at most %d nodes", NODES_MAX);
+    pthread_mutex_lock(&test->network.lock); // on real threads that of the bridges looks at all nodes
     struct node *node = &test->nodes[test->node_count];
-    *node = (struct node){.test = test, .number = test->node_count};
+    *node = (struct node){.test = test, .number = test->node_count, .carrier = {.due = UINT64_MAX}};
     memcpy(node->name, name, strlen(name) + 1);
     if (options)
         node->options = *options;
     test->node_count++;
+    pthread_mutex_unlock(&test->network.lock);
     node_start(node);
     return node->system;
 }
@@ -234,8 +236,10 @@ void soma_test_at_rest(soma_test *test, soma_test_check *check, void *arg)
 static void run_close(soma_test *test)
 {
     network_close(test);
+    if (test->carried)
+        pthread_join(test->carrier, NULL);
     for (uint32_t i = 0; i < test->node_count; i++)
-        remote_end(&test->nodes[i]);
+        carrier_close(&test->nodes[i]);
     for (uint32_t i = 0; i < test->node_count; i++) {
         if (test->nodes[i].system)
             soma_system_cancel(&test->nodes[i].system);
@@ -263,10 +267,12 @@ static void run_close(soma_test *test)
 /* Everything that a body left must come to rest, and nobody may wait for what can't come. */
 static void run_finish(soma_test *test)
 {
-    soma_test_settle(test);
-    if (test->sim->waits || test->stage != &stage_simulated || sim_next(test) != UINT64_MAX)
-        return;
     char text[4096];
+    soma_test_settle(test);
+    if (test->sim->waits || test->stage != &stage_simulated || sim_timers(test) != UINT64_MAX ||
+        !waits_print(test, true, text, sizeof(text)))
+        return;
+    test->stage->until(test, UINT64_MAX - test->now, never, NULL); // a bridge may yet give a node up
     if (waits_print(test, true, text, sizeof(text)))
         soma_test_fail(test, "a deadlock: nobody can run any more, but\n%s", text);
 }

@@ -7,10 +7,10 @@
 
 #include "runtime/agent.h"
 #include "runtime/driver.h"
+#include "testkit/carrier.h"
 #include "testkit/choice.h"
 #include "testkit/network.h"
 #include "testkit/ready.h"
-#include "testkit/remote.h"
 #include "testkit/trace.h"
 #include <pthread.h>
 #include <soma/test.h>
@@ -23,11 +23,11 @@ struct node {
     soma_system *system; /* NULL: it is down */
     uint32_t number;
     bool stopped; /* nobody runs there, and its time stands still */
-    char name[NODE_NAME_MAX];
+    char name[NODE_NAME_SIZE];
     soma_options options;      /* as it is opened again */
     struct node_agent *agents; /* by slot: what the kit keeps of its agents */
     uint32_t agent_count;
-    struct remote remote;
+    struct carrier carrier;
 };
 
 /* What the kit keeps of a slot's agent, also after its end, until the slot has the next. */
@@ -37,6 +37,7 @@ struct node_agent {
     uint64_t priority;     /* for SOMA_SCHEDULE_PCT; 0: none yet */
     uint64_t paused_until; /* the step up to which it stands still; UINT64_MAX: until it is resumed */
     bool spared;           /* no fault of the seed's choice strikes it */
+    bool internal;         /* a bridge's own */
 };
 
 /* A check of the user's. */
@@ -88,10 +89,17 @@ struct soma_test {
     uint32_t node_count;
     struct identities identities;
     struct network network;
+    uint64_t connections; /* how many were made */
+    pthread_t carrier;    /* on real threads: takes the bridges' turns, with two nodes */
+    bool carried;         /* it runs */
+    bool carrying;        /* a bridge does something */
     struct check *checks;
     struct block *blocks;
     shared_ptr probes; /* soma_probe, the latest first; any thread follows it */
     uint64_t steps;
+    uint64_t turns;                         /* of agents */
+    uint64_t still;                         /* steps since the time moved last */
+    uint64_t acted;                         /* when an agent had its last turn */
     volatile uint64_t *progress;            /* told to who watches over this process; or NULL */
     bool inside;                            /* an agent's turn is on */
     bool strikable;                         /* it is, and of an agent that the seed's faults may strike */
@@ -121,7 +129,7 @@ void run_body(struct run *run);
 /* Fails the test if it is NULL, or if somebody else than the body calls: a handler, a check. */
 void from_body(soma_test *test, const char *function);
 
-/* Opens a node's system and connects it with the others; fails the test if it can't. */
+/* Opens a node's system, within reach of the others; fails the test if it can't. */
 void node_start(struct node *node);
 
 /* The node of a system or of a ref; NULL for one that is not of this run. */
@@ -146,9 +154,14 @@ void sim_runnable(void *context, soma_system *system, soma_agent *agent);
 /* The steps at which SOMA_SCHEDULE_PCT turns. */
 void turning_points(soma_test *test);
 
-/* When the next timer fires or the network delivers, UINT64_MAX if never; and all of that up to now. */
-uint64_t sim_next(soma_test *test);
+/* When the next timer fires, the network delivers or a bridge wants a turn, UINT64_MAX if never; of that, only timers;
+ * and all of that up to now. */
+uint64_t sim_next(const soma_test *test);
+uint64_t sim_timers(const soma_test *test);
 void sim_fire(soma_test *test);
+
+/* Time passes. */
+void sim_time_set(soma_test *test, uint64_t now);
 
 /* ---- faults, fault.c ---- */
 

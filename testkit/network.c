@@ -1,5 +1,6 @@
 /* Lines and frames; see network.h. */
 #include "testkit/network.h"
+#include "runtime/thread.h"
 #include "testkit/kit.h"
 #include <soma/error.h>
 #include <stdlib.h>
@@ -33,11 +34,18 @@ static bool line_held(const soma_test *test, const struct line *line)
     return line->held.on || test->nodes[line->to].stopped;
 }
 
+void network_ready(soma_test *test, struct ready_agent what, bool asleep)
+{
+    if (!ready_push(asleep ? &test->asleep : &test->ready, what))
+        soma_test_fail(test, "out of memory");
+    pthread_cond_signal(&test->network.changed);
+}
+
 void network_line_changed(soma_test *test, struct line *line)
 {
     bool ready = line->first && line->first->due <= test->now && !line_held(test, line);
-    if (ready && !line->ready && !ready_push(&test->ready, (struct ready_agent){.line = line}))
-        soma_test_fail(test, "out of memory");
+    if (ready && !line->ready)
+        network_ready(test, (struct ready_agent){.line = line}, false);
     if (!ready && line->ready)
         ready_drop(&test->ready, line);
     line->ready = ready;
@@ -81,6 +89,22 @@ static struct frame *line_take(soma_test *test, struct line *line)
     return frame;
 }
 
+static void line_drop_last(soma_test *test, struct line *line)
+{
+    struct frame **link = &line->first, *last = line->last;
+    if (line->count == 1) {
+        free(line_take(test, line));
+    } else {
+        while ((*link)->next != last)
+            link = &(*link)->next;
+        line->last = *link;
+        line->last->next = NULL;
+        line->count--;
+        free(last);
+    }
+    network_line_changed(test, line);
+}
+
 static void line_lose(soma_test *test, struct line *line)
 {
     if (line->count)
@@ -109,46 +133,77 @@ static uint64_t line_due(soma_test *test, struct line *line, size_t size)
     return line->free_at + delay;
 }
 
-static int frame_send(soma_test *test, struct line *line, const void *bytes, size_t size)
+static struct frame *frame_new(soma_test *test, struct line *line, size_t size)
 {
     struct frame *frame = malloc(sizeof(*frame) + size);
     if (!frame)
-        return SOMA_ENOMEM;
-    *frame = (struct frame){.due = line_due(test, line, size), .size = size};
-    memcpy(frame->bytes, bytes, size);
-    line_append(test, line, frame);
-    return 0;
+        soma_test_fail(test, "out of memory");
+    frame->next = NULL;
+    frame->due = line_due(test, line, size);
+    frame->size = size;
+    return frame;
 }
 
-int network_send(soma_test *test, uint32_t from, uint32_t to, const void *bytes, size_t size)
+/* The line's last frame goes before the one that is before it, if they are of one connection. */
+static bool frames_swap(struct line *line)
 {
-    struct network *network = &test->network;
-    int error = 0;
-    pthread_mutex_lock(&network->lock);
-    const struct port *port = &network->ports[to];
-    if (!port->deliver)
-        error = SOMA_ENODEDOWN;
-    else if (!network->ports[from].deliver)
-        error = SOMA_ENOROUTE;
-    else if (test->stage != &stage_simulated)
-        port->deliver(port->context, from, bytes, size);
-    else if (network_line(test, from, to)->refused.on)
-        error = SOMA_ENOROUTE;
-    else
-        error = frame_send(test, network_line(test, from, to), bytes, size);
-    pthread_mutex_unlock(&network->lock);
-    return error;
+    struct frame **link = &line->first, *last = line->last, *before;
+    if (line->count < 2)
+        return false;
+    while ((*link)->next != last)
+        link = &(*link)->next;
+    before = *link;
+    if (memcmp(before->bytes, last->bytes, sizeof(uint64_t)) != 0)
+        return false;
+    *link = last;
+    last->next = before;
+    before->next = NULL;
+    line->last = before;
+    return true;
+}
+
+/* A frame that has just been sent is lost, comes twice, or overtakes the one before it. */
+static void frame_strike(soma_test *test, struct line *line)
+{
+    static const char *const what[] = {"lost", "doubled", "swapped with the one before"};
+    uint32_t kind = choose(&test->choices, 3, wish_any(&test->choices, 3));
+    if (kind == 2 && !frames_swap(line))
+        kind = 0;
+    trace_note(test, "fault: a frame from %s to %s is %s", test->nodes[line->from].name, test->nodes[line->to].name,
+               what[kind]);
+    if (kind == 1) {
+        struct frame *twin = frame_new(test, line, line->last->size);
+        memcpy(twin->bytes, line->last->bytes, twin->size);
+        line_append(test, line, twin);
+    } else if (kind == 0) {
+        line_drop_last(test, line);
+    }
+}
+
+bool network_send(soma_test *test, uint32_t from, uint32_t to, const void *head, size_t head_size, const void *bytes,
+                  size_t size)
+{
+    struct line *line = network_line(test, from, to);
+    if (test->network.closed || !test->nodes[to].carrier.bridge || line->refused.on)
+        return false;
+    struct frame *frame = frame_new(test, line, head_size + size);
+    memcpy(frame->bytes, head, head_size);
+    if (size)
+        memcpy(frame->bytes + head_size, bytes, size);
+    line_append(test, line, frame);
+    if (fault_strikes(test, &test->faults.frames))
+        frame_strike(test, line);
+    return true;
 }
 
 /* ---- arriving ---- */
 
 void network_turn(soma_test *test, struct line *line)
 {
-    const struct port *port = &test->network.ports[line->to];
     struct frame *frame = line_take(test, line);
     line->ready = false; // it was taken out of where it was chosen from, and goes to the end if there is more
     network_line_changed(test, line);
-    port->deliver(port->context, line->from, frame->bytes, frame->size);
+    carrier_arrive(&test->nodes[line->to], line->from, frame->bytes, frame->size);
     free(frame);
 }
 
@@ -182,34 +237,14 @@ const char *network_why(const soma_test *test, const struct line *line, char *bu
 
 /* ---- connections ---- */
 
-void network_break(soma_test *test, uint32_t a, uint32_t b, int reason)
+void network_break(soma_test *test, uint32_t a, uint32_t b)
 {
-    const struct port *ports = test->network.ports;
     if (test->network.lines[a])
         line_lose(test, network_line(test, a, b));
     if (test->network.lines[b])
         line_lose(test, network_line(test, b, a));
-    if (ports[a].deliver)
-        ports[a].broken(ports[a].context, b, reason);
-    if (ports[b].deliver)
-        ports[b].broken(ports[b].context, a, reason);
-}
-
-void network_port_open(soma_test *test, uint32_t number, const struct port *port)
-{
-    pthread_mutex_lock(&test->network.lock);
-    test->network.ports[number] = *port;
-    pthread_mutex_unlock(&test->network.lock);
-}
-
-void network_port_close(soma_test *test, uint32_t number, int reason)
-{
-    pthread_mutex_lock(&test->network.lock);
-    test->network.ports[number] = (struct port){0};
-    for (uint32_t i = 0; i < test->node_count; i++)
-        if (i != number)
-            network_break(test, number, i, reason);
-    pthread_mutex_unlock(&test->network.lock);
+    carrier_break(&test->nodes[a], b);
+    carrier_break(&test->nodes[b], a);
 }
 
 void network_open(soma_test *test)
@@ -219,13 +254,15 @@ void network_open(soma_test *test)
     pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
     pthread_mutex_init(&test->network.lock, &recursive);
     pthread_mutexattr_destroy(&recursive);
+    condition_init(&test->network.changed);
 }
 
 void network_close(soma_test *test)
 {
     struct network *network = &test->network;
     pthread_mutex_lock(&network->lock);
-    memset(network->ports, 0, sizeof(network->ports));
+    network->closed = true;
+    pthread_cond_signal(&network->changed);
     while (network->busy)
         free(line_take(test, network->busy));
     pthread_mutex_unlock(&network->lock);
@@ -235,5 +272,6 @@ void network_free(soma_test *test)
 {
     for (uint32_t i = 0; i < NODES_MAX; i++)
         free(test->network.lines[i]);
+    pthread_cond_destroy(&test->network.changed);
     pthread_mutex_destroy(&test->network.lock);
 }

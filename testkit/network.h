@@ -1,28 +1,20 @@
 /*
  * The network between the nodes of a run: frames of bytes, in virtual time. A line leads from each node to each other
- * one. Whatever its delay, its speed and its faults, the frames on a line keep their order, as on one TCP connection.
+ * one. Whatever its delay, its speed and its outages, the frames on a line keep their order, as on one TCP connection.
  *
- * What carries messages for a node (remote.c, as long as there are no bridges) has a port on it: it sends frames, is
- * given those that arrive, and is told of a connection that is lost. In a simulation a frame that is due is one more
- * thing that may come next, chosen like an agent's turn; on real threads it arrives within network_send().
+ * The nodes' carriers (carrier.c) send frames, are given those that arrive, and are told of connections that are lost.
+ * A frame that is due is one more thing that may come next, chosen like an agent's turn; on real threads there are no
+ * faults, and all is due at once.
  */
 #ifndef TESTKIT_NETWORK_H
 #define TESTKIT_NETWORK_H
 
+#include "testkit/ready.h"
 #include <pthread.h>
 #include <soma/test.h>
 
 #define NODES_MAX 64
-#define NODE_NAME_MAX 32
-
-/* A node's side of the network, by its number. */
-struct port {
-    /* A frame has arrived. */
-    void (*deliver)(void *context, uint32_t from, const void *bytes, size_t size);
-    /* The connection with a node is lost, and with it what was sent either way and has not arrived. */
-    void (*broken)(void *context, uint32_t peer, int reason);
-    void *context;
-};
+#define NODE_NAME_SIZE 32
 
 struct frame;
 
@@ -50,12 +42,13 @@ struct line {
 };
 
 struct network {
-    pthread_mutex_t lock; /* recursive, as what arrives may at once be answered. For real threads: guards all here, and
-                             what has ports */
-    struct port ports[NODES_MAX];  /* without `deliver`: the node is down */
+    pthread_mutex_t lock;   /* recursive. For real threads: guards all here, what is ready, and what the bridges' thread
+                               has while it runs */
+    pthread_cond_t changed; /* there is something to be done for that thread */
     struct line *lines[NODES_MAX]; /* by sender: one to each node; NULL before its first */
     struct line *busy;             /* those that have frames */
     uint32_t outages;              /* of the seed's, that are on */
+    bool closed;
 };
 
 void network_open(soma_test *test);
@@ -66,15 +59,15 @@ void network_close(soma_test *test);
 /* Once no node is left. */
 void network_free(soma_test *test);
 
-/* A node comes up, or goes down: then its connections are lost, for a reason. */
-void network_port_open(soma_test *test, uint32_t number, const struct port *port);
-void network_port_close(soma_test *test, uint32_t number, int reason);
-
 /*
- * Sends a copy of a frame. 0: it will arrive, or the port be told that the connection is lost. SOMA_ENOROUTE,
- * SOMA_ENODEDOWN or SOMA_ENOMEM: it is not on its way.
+ * Sends a copy of a frame, with what leads it. True: it will arrive, or both nodes be told that their connections are
+ * lost. False: it can't leave.
  */
-int network_send(soma_test *test, uint32_t from, uint32_t to, const void *bytes, size_t size);
+bool network_send(soma_test *test, uint32_t from, uint32_t to, const void *head, size_t head_size, const void *bytes,
+                  size_t size);
+
+/* Something can be chosen for the next step; unless its node is stopped, and it sleeps. */
+void network_ready(soma_test *test, struct ready_agent what, bool asleep);
 
 /* A step: the first frame of a ready line arrives. */
 void network_turn(soma_test *test, struct line *line);
@@ -89,8 +82,8 @@ struct line *network_line(soma_test *test, uint32_t from, uint32_t to);
 /* Whether the line is held up, or not, has changed. */
 void network_line_changed(soma_test *test, struct line *line);
 
-/* The connection between two nodes is lost, for a reason. */
-void network_break(soma_test *test, uint32_t a, uint32_t b, int reason);
+/* Two nodes lose their connections, and what is on its way between them. */
+void network_break(soma_test *test, uint32_t a, uint32_t b);
 
 /* What a busy line's frames wait for, as text. Returns buf. */
 const char *network_why(const soma_test *test, const struct line *line, char *buf, size_t size);

@@ -49,8 +49,13 @@ static void outage_set(soma_test *test, struct line *line, struct outage *outage
 {
     test->network.outages -= outage->on && outage->heals;
     test->network.outages += now.on && now.heals;
+    bool ends = outage->on && !now.on;
     *outage = now;
     network_line_changed(test, line);
+    if (!ends)
+        return;
+    carrier_heal(&test->nodes[line->from], line->to);
+    carrier_heal(&test->nodes[line->to], line->from);
 }
 
 static const struct outage lasting = {.on = true}, over = {.on = false};
@@ -77,7 +82,7 @@ static void cut(soma_test *test, struct line *way, struct line *back, struct out
                test->nodes[way->to].name);
     outage_set(test, way, &way->refused, how);
     outage_set(test, back, &back->refused, how);
-    network_break(test, way->from, way->to, SOMA_ENOROUTE);
+    network_break(test, way->from, way->to);
 }
 
 void soma_test_net_cut(soma_test *test, const char *a, const char *b)
@@ -236,7 +241,7 @@ void soma_test_node_continue(soma_test *test, const char *name)
 static void node_end(soma_test *test, struct node *node)
 {
     trace_note(test, "fault: %s goes down", node->name);
-    remote_close(node);
+    carrier_close(node);
     ready_forget(&test->ready, node);
     ready_forget(&test->asleep, node);
     soma_system_cancel(&node->system);

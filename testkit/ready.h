@@ -1,6 +1,6 @@
 /*
- * Who can run: agents, and lines of the network with a frame that is due, in the order in which they became so. Taking
- * the oldest is cheap, taking another one costs the distance to the nearer end.
+ * Who can run: agents, bridges, and lines of the network with a frame that is due, in the order in which they became
+ * so. Taking the oldest is cheap, taking another one costs the distance to the nearer end.
  */
 #ifndef TESTKIT_READY_H
 #define TESTKIT_READY_H
@@ -12,7 +12,7 @@ struct node;
 
 struct ready_agent {
     struct node *node;
-    soma_agent *agent;
+    soma_agent *agent; /* NULL: the node's bridge */
     struct line *line; /* else NULL, and then there is neither node nor agent */
 };
 

@@ -1,18 +1,54 @@
 /* The real stage: the same body over systems with threads, in real time. */
 #include "runtime/closing.h"
 #include "runtime/system.h"
+#include "runtime/thread.h"
 #include "testkit/kit.h"
 #include "testkit/probe.h"
 #include <soma/error.h>
 #include <stdlib.h>
 #include <time.h>
 
+/* ---- the bridges' thread ---- */
+
+/* A turn of each bridge, and all frames, as they become ready. */
+static void *carriers_main(void *argument)
+{
+    soma_test *test = argument;
+    struct network *network = &test->network;
+    pthread_mutex_lock(&network->lock);
+    while (!network->closed) {
+        uint64_t next = carriers_next(test);
+        const struct timespec until = {(time_t)(next / SOMA_SECOND), (long)(next % SOMA_SECOND)};
+        if (!test->ready.count && next == UINT64_MAX)
+            pthread_cond_wait(&network->changed, &network->lock);
+        else if (!test->ready.count)
+            pthread_cond_timedwait(&network->changed, &network->lock, &until);
+        carriers_fire(test);
+        if (network->closed || !test->ready.count)
+            continue;
+        struct ready_agent ready = ready_take(&test->ready, 0);
+        if (ready.line)
+            network_turn(test, ready.line);
+        else
+            carrier_turn(ready.node);
+    }
+    pthread_mutex_unlock(&network->lock);
+    return NULL;
+}
+
+/* ---- nodes ---- */
+
 static int real_node_open(struct node *node)
 {
     struct driver driver = driver_real;
     driver.replace = mock_replace;
     driver.context = node;
-    return system_open_driven(&node->system, &node->options, &driver);
+    int error = system_open_driven(&node->system, &node->options, &driver);
+    if (!error && node->test->node_count == 2 && !node->test->carried) {
+        error = thread_start(&node->test->carrier, carriers_main, node->test);
+        node->test->carried = !error;
+    }
+    return error;
 }
 
 static bool all_asleep(const soma_test *test)
@@ -31,11 +67,18 @@ static uint64_t all_wakes(const soma_test *test)
     return wakes;
 }
 
-/* Nodes wake each other, so each is seen asleep twice; as none rose in between, all slept at once. */
-static bool all_rest(const soma_test *test)
+/* Nodes wake each other, so each is seen asleep twice; as none rose in between, all slept at once, and nothing was on
+ * its way. */
+static bool all_rest(soma_test *test)
 {
+    struct network *network = &test->network;
     uint64_t wakes = all_wakes(test);
-    return all_asleep(test) && all_asleep(test) && all_wakes(test) == wakes;
+    if (!all_asleep(test))
+        return false;
+    pthread_mutex_lock(&network->lock);
+    bool rest = !test->ready.count && carriers_rest(test);
+    pthread_mutex_unlock(&network->lock);
+    return rest && all_asleep(test) && all_wakes(test) == wakes;
 }
 
 static void nap(void)

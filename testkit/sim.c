@@ -42,15 +42,18 @@ static void sim_observe(void *context, soma_system *system, const struct event *
     (void)system;
     if (event->kind == EVENT_HANDLED) // all that came of it has its own event
         return;
+    struct node_agent *kept = node_slot(node, event->agent.slot);
     if (event->kind == EVENT_SPAWN) {
-        struct node_agent *kept = node_slot(node, event->agent.slot);
         if (!kept)
             soma_test_fail(node->test, "out of memory");
         if (kept->generation != event->agent.generation) // not just another life
             *kept = (struct node_agent){.generation = event->agent.generation};
         kept->behavior = event->behavior->name;
-        kept->spared |= event->behavior == &call_agent; // it stands for the body
+        kept->internal |= node->test->carrying;
+        kept->spared |= node->test->carrying || event->behavior == &call_agent; // that stands for the body
     }
+    if ((event->kind == EVENT_SPAWN || event->kind == EVENT_END) && kept && kept->internal)
+        return;
     trace_event(&node->test->trace, node, event);
 }
 
@@ -71,8 +74,10 @@ static void sim_wait(void *context, bool (*done)(const void *arg), const void *a
 
 static void sim_log(void *context, const soma_log_record *record)
 {
-    trace_note(((struct node *)context)->test, "%s: %s: %s", record->origin, soma_log_level_name(record->level),
-               record->text);
+    const struct node *node = context;
+    bool many = node->test->node_count > 1;
+    trace_note(node->test, "%s%s%s: %s: %s", many ? node->name : "", many ? "/" : "", record->origin,
+               soma_log_level_name(record->level), record->text);
 }
 
 static int sim_node_open(struct node *node)
@@ -112,9 +117,10 @@ void turning_points(soma_test *test)
 
 static uint64_t *priority_of(soma_test *test, const struct ready_agent *ready)
 {
-    const struct node *node = ready->node;
-    uint64_t *priority = ready->line ? &ready->line->priority // else it is among its node's, as it has been runnable
-                                     : &node->agents[ready->agent - node->system->slots.base].priority;
+    struct node *node = ready->node;
+    uint64_t *priority = ready->line    ? &ready->line->priority
+                         : ready->agent ? &node->agents[ready->agent - node->system->slots.base].priority
+                                        : &node->carrier.priority; // an agent that was runnable is among its node's
     if (!*priority)
         *priority = random_next(&test->choices.random) | UINT64_C(1) << 63;
     return priority;
@@ -170,13 +176,16 @@ static void pauses_end(soma_test *test, bool rests)
 {
     for (uint32_t i = 0; i < test->asleep.count;) {
         const struct ready_agent *at = ready_at(&test->asleep, i);
-        struct node_agent *kept = node_slot(at->node, (uint32_t)(at->agent - at->node->system->slots.base));
-        bool paused = kept->paused_until > test->steps && (!rests || kept->paused_until == UINT64_MAX);
+        struct node_agent *kept =
+            at->agent ? node_slot(at->node, (uint32_t)(at->agent - at->node->system->slots.base)) : NULL;
+        uint64_t until = kept ? kept->paused_until : 0;
+        bool paused = until > test->steps && (!rests || until == UINT64_MAX);
         if (paused || at->node->stopped) {
             i++;
             continue;
         }
-        kept->paused_until = 0;
+        if (kept)
+            kept->paused_until = 0;
         if (!ready_push(&test->ready, ready_take(&test->asleep, i)))
             soma_test_fail(test, "out of memory");
     }
@@ -185,6 +194,8 @@ static void pauses_end(soma_test *test, bool rests)
 static void agent_step(soma_test *test, const struct ready_agent *next)
 {
     struct worker *worker = &next->node->system->workers[0];
+    test->turns++;
+    test->acted = test->now;
     bool strikable = !node_slot(next->node, (uint32_t)(next->agent - next->node->system->slots.base))->spared;
     if (strikable)
         faults_reorder(test, next->agent);
@@ -204,7 +215,9 @@ static bool sim_step(soma_test *test)
         outages_end(test, false);
     if (!test->ready.count)
         return false;
-    if (test->steps++ >= test->sim->steps && test->sim->steps) {
+    test->steps++;
+    test->still++;
+    if (test->sim->steps && (test->turns >= test->sim->steps || test->still > test->sim->steps)) {
         char what[80];
         snprintf(what, sizeof(what), "it did not come to rest within %llu steps", (unsigned long long)test->sim->steps);
         waits_fail(test, what);
@@ -219,6 +232,8 @@ static bool sim_step(soma_test *test)
     test->inside = true;
     if (next.line)
         network_turn(test, next.line);
+    else if (!next.agent)
+        carrier_turn(next.node);
     else
         agent_step(test, &next);
     test->inside = inside;
@@ -229,19 +244,28 @@ static bool sim_step(soma_test *test)
 
 /* ---- time ---- */
 
-uint64_t sim_next(soma_test *test)
+static uint64_t earlier(uint64_t a, uint64_t b)
 {
-    uint64_t next = network_next(test), heals = outages_next(test);
-    next = heals < next ? heals : next;
+    return a < b ? a : b;
+}
+
+uint64_t sim_timers(const soma_test *test)
+{
+    uint64_t next = outages_next(test);
     for (uint32_t i = 0; i < test->node_count; i++) {
         const struct node *node = &test->nodes[i];
         if (!node->system || node->stopped)
             continue;
         uint64_t here = clock_next(&node->system->clock);
-        if (here != WHEEL_NEVER && here < next)
-            next = here;
+        if (here != WHEEL_NEVER)
+            next = earlier(next, here);
     }
     return next;
+}
+
+uint64_t sim_next(const soma_test *test)
+{
+    return earlier(sim_timers(test), earlier(network_next(test), carriers_next(test)));
 }
 
 void sim_fire(soma_test *test)
@@ -250,6 +274,24 @@ void sim_fire(soma_test *test)
         if (test->nodes[i].system && !test->nodes[i].stopped)
             clock_fire(test->nodes[i].system, test->now);
     network_fire(test);
+    carriers_fire(test);
+}
+
+void sim_time_set(soma_test *test, uint64_t now)
+{
+    if (now <= test->now)
+        return;
+    test->now = now;
+    test->still = 0;
+}
+
+/* Bridges have told of all that has gone wrong by then, and from there on only tell each other that they are there. */
+#define CALM (60 * SOMA_SECOND)
+
+/* Will nothing happen any more, however much time passes? */
+static bool sim_is_calm(const soma_test *test)
+{
+    return test->now - test->acted > CALM && sim_timers(test) == UINT64_MAX;
 }
 
 static void sim_settle(soma_test *test)
@@ -272,16 +314,16 @@ static bool sim_until(soma_test *test, uint64_t nanoseconds, bool (*done)(const 
             continue;
         checks_run(test, true);
         uint64_t next = sim_next(test);
-        if (next > limit || next == UINT64_MAX) {
+        if (next > limit || next == UINT64_MAX || (limit == UINT64_MAX && sim_is_calm(test))) {
             if (outages_end(test, true))
                 continue;
             break;
         }
-        test->now = next > test->now ? next : test->now;
+        sim_time_set(test, next);
         sim_fire(test);
     }
     if (!is_done && limit != UINT64_MAX)
-        test->now = limit;
+        sim_time_set(test, limit);
     test->limit = outer;
     return is_done;
 }

@@ -55,13 +55,13 @@ const char *trace_agent(soma_test *test, soma_ref agent, char *buf, size_t size)
 {
     struct node *node = node_of_ref(test, agent);
     const struct node_agent *kept = agent_kept(test, agent);
-    char place[NODE_NAME_MAX + 2] = "";
+    char place[NODE_NAME_SIZE + 2] = "";
     if (soma_ref_is_null(agent)) {
         snprintf(buf, size, "outside");
         return buf;
     }
     if (!node)
-        node = remote_node(test, agent.node); // it was of an earlier incarnation
+        node = carrier_node(test, agent.node); // it was of an earlier incarnation
     if (node && test->node_count > 1)
         snprintf(place, sizeof(place), "%s/", node->name);
     if (agent.generation > 1)

@@ -45,8 +45,9 @@ SOMA_API void soma_test_fail_allocation(soma_test *test, uint64_t n);
 SOMA_API uint64_t soma_test_allocations(const soma_test *test);
 
 /*
- * Faults between nodes, in a simulation only. Nodes go by their names. Whatever is done to the connection between two
- * nodes, what arrives arrives in the order in which it was sent, and once.
+ * Faults between nodes, in a simulation only. Nodes go by their names, and are joined by bridges with the default
+ * options (soma/bridge.h). Whatever is done to the connection between two nodes, what arrives arrives in the order in
+ * which it was sent, and once; and nothing is lost by an outage that is shorter than a bridge's `down_ms`, 10 s.
  */
 
 /**
@@ -61,19 +62,19 @@ SOMA_API uint64_t soma_test_allocations(const soma_test *test);
 SOMA_API void soma_test_net_delay(soma_test *test, const char *a, const char *b, uint64_t least, uint64_t most);
 
 /** From now on a message between two nodes takes, besides the delay, the time that its bytes need, and that of those
- *  before it: each way so many bytes a second; 0: any number. A message has some 64 bytes more than it has packed. */
+ *  before it: each way so many bytes a second; 0: any number. */
 SOMA_API void soma_test_net_speed(soma_test *test, const char *a, const char *b, uint64_t bytes_per_second);
 
-/** What two nodes send each other waits, until soma_test_net_heal(). */
+/** What two nodes send each other waits, until soma_test_net_heal(); if that is long, either is down to the other. */
 SOMA_API void soma_test_net_partition(soma_test *test, const char *a, const char *b);
 
 /** What one node sends another one waits, until soma_test_net_heal(); the other way is free. */
 SOMA_API void soma_test_net_partition_way(soma_test *test, const char *from, const char *to);
 
 /**
- * Two nodes lose their connection: what is on the way between them is lost, and becomes dead letters at its senders;
- * requests between them that have no answer yet fail with SOMA_ENOROUTE. So does what is sent until
- * soma_test_net_heal().
+ * Two nodes lose their connection, and what is on the way between them, and get no other until soma_test_net_heal().
+ * Their bridges send all of it again then; if that is long, either is down to the other: requests between them that
+ * have no answer yet fail with SOMA_ENODEDOWN, and what was not acknowledged becomes dead letters at its senders.
  */
 SOMA_API void soma_test_net_cut(soma_test *test, const char *a, const char *b);
 
@@ -81,15 +82,16 @@ SOMA_API void soma_test_net_cut(soma_test *test, const char *a, const char *b);
 SOMA_API void soma_test_net_heal(soma_test *test, const char *a, const char *b);
 
 /** A node stands still, as a stopped process does: its agents do not run, its timers do not fire, and what is sent to
- *  it waits. */
+ *  it waits; if that is long, it is down to the others. */
 SOMA_API void soma_test_node_stop(soma_test *test, const char *name);
 
 /** It goes on; timers that were due meanwhile fire. */
 SOMA_API void soma_test_node_continue(soma_test *test, const char *name);
 
 /**
- * A node goes down: its agents end, what is on the way from and to it is lost, and at the other nodes requests to it
- * that have no answer yet, and whatever is sent to it from then on, fail with SOMA_ENODEDOWN.
+ * A node goes down without a word, as a process that is killed: its agents end, and what is on the way from and to it
+ * is lost. The other nodes find out within `down_ms`, or as soon as they reach its next incarnation: then their
+ * requests to it fail with SOMA_ENODEDOWN, and so does whatever is sent to it.
  */
 SOMA_API void soma_test_node_down(soma_test *test, const char *name);
 

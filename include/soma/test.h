@@ -69,6 +69,7 @@ typedef struct soma_sim {
     uint32_t cuts;          /**< up to so many times two nodes lose their connection; see soma_test_net_cut() */
     uint32_t partitions;    /**< up to so many times frames between two nodes wait, both ways or one; this and a cut
                                  end by themselves, after a while or when nothing else can go on */
+    uint32_t frames;        /**< up to so many frames between nodes are lost, come twice or overtake another one */
     bool fails;             /**< the body has a bug, to be found: the test passes if a run fails */
     bool waits;             /**< requests may be without an answer at the end: no deadlock */
     uint32_t lines;         /**< with `fails`: the trace, once shrunk, must have fewer lines; 0: any number */
@@ -112,7 +113,7 @@ SOMA_API soma_system *soma_test_system(soma_test *test);
 
 /**
  * A node of a name, opened when it is first asked for; soma_test_system() is the node "node". Nodes reach each other's
- * agents by their refs, over a simulated network (soma/fault.h).
+ * agents by their refs, over bridges (soma/bridge.h) and a simulated network (soma/fault.h).
  * @param test the run
  * @param name up to 31 bytes; at most 64 nodes
  * @return its system, which the test kit runs and closes: soma_system_run() and soma_system_close() are not for it
