@@ -350,7 +350,7 @@ static uint64_t dial_watch(struct soma_bridge *bridge, struct dial *dial, uint64
     if (dial->connection)
         return UINT64_MAX;
     const struct peer *peer = dial->node ? peers_find(&bridge->peers, dial->node) : NULL;
-    if (peer && peer->joined) // it has come by itself
+    if (peer && peer->joined && !dial->asked) // it has come by itself
         return UINT64_MAX;
     uint64_t due = dial->due;
     const struct connection *other = peer && peer->connection ? connection_find(bridge, peer->connection) : NULL;
@@ -387,12 +387,26 @@ static uint64_t connections_watch(struct soma_bridge *bridge, uint64_t now)
     return next;
 }
 
+/* The one that this side has made to an address. */
+static const struct connection *connection_to(const struct soma_bridge *bridge, const char *address)
+{
+    const struct connection *connection = bridge->connections;
+    while (connection && !(connection->dial && !strcmp(connection->dial->address, address)))
+        connection = connection->next;
+    return connection;
+}
+
 /* What others have asked for since the last look: addresses, and a review of keys. */
 static void wants_take(struct soma_bridge *bridge)
 {
     pthread_mutex_lock(&bridge->lock);
-    for (const struct want *want = bridge->wants; want != bridge->wants_seen; want = want->next)
+    for (struct want *want = bridge->wants; want != bridge->wants_seen; want = want->next) {
         dial_add(bridge, want->address, 0);
+        const struct connection *connection = connection_to(bridge, want->address);
+        if (connection && connection->peer)
+            want->agent = connection->peer->agent;
+    }
+    pthread_cond_broadcast(&bridge->changed);
     bridge->wants_seen = bridge->wants;
     bool reloaded = bridge->reloaded;
     bridge->reloaded = false;

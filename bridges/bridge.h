@@ -23,6 +23,7 @@ struct dial {
     uint64_t node;       /* who answered there last; 0: nobody yet */
     uint64_t due;        /* when to try next */
     uint64_t wait;       /* what it waited before the last attempt, nanoseconds */
+    bool asked;          /* somebody wants to know who answers there: connect, even if its node has come by itself */
     bool fleeting;       /* for one node, of which another told: it ends when that has left */
 };
 

@@ -83,6 +83,7 @@ static void dial_answered(struct soma_bridge *bridge, struct dial *dial, soma_re
 {
     struct peer *before = dial->node && dial->node != agent.node ? peers_find(&bridge->peers, dial->node) : NULL;
     dial->node = agent.node;
+    dial->asked = false;
     dial->wait = 0;
     if (!before || !before->open || before->connection)
         return;

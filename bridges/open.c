@@ -175,6 +175,7 @@ int dial_add(struct soma_bridge *bridge, const char *address, uint64_t node)
     for (struct dial *dial = bridge->dials; dial; dial = dial->next) {
         if (!strcmp(dial->address, address)) {
             dial->fleeting &= node != 0;
+            dial->asked |= !node;
             return 0;
         }
     }

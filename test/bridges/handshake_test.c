@@ -1,6 +1,7 @@
 /* Who connects to whom, when and how often must not matter: two nodes are joined by one session. */
 #include "nodes.h"
 #include <pthread.h>
+#include <sched.h>
 #include <soma/monitor.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -97,6 +98,23 @@ static void test_two_addresses(void **state)
     nodes_close(nodes, 2);
 }
 
+/* Two that know each other from a third one, and are linked. Each finds the other by its address, too. */
+static void test_hearsay(void **state)
+{
+    (void)state;
+    struct node nodes[3];
+    nodes_begin(nodes, 3);
+    node_find(&nodes[1], &nodes[0], "counter");
+    node_find(&nodes[2], &nodes[0], "counter");
+    soma_bridge_peer peers[2] = {0};
+    while (soma_bridge_peers(nodes[1].bridge, peers, 2) < 2 || !peers[0].connected || !peers[1].connected)
+        sched_yield();
+    for (int i = 1; i < 3; i++)
+        assert_true(soma_ref_equal(node_find(&nodes[i], &nodes[3 - i], "counter"), nodes[3 - i].agent));
+    assert_int_equal(atomic_load(&ends), 0);
+    nodes_close(nodes, 3);
+}
+
 struct caller {
     const struct node *from;
     const struct node *at;
@@ -166,10 +184,8 @@ static void test_late(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_called_back),
-        cmocka_unit_test(test_two_addresses),
-        cmocka_unit_test(test_at_once),
-        cmocka_unit_test(test_late),
+        cmocka_unit_test(test_called_back), cmocka_unit_test(test_two_addresses), cmocka_unit_test(test_hearsay),
+        cmocka_unit_test(test_at_once),     cmocka_unit_test(test_late),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
