@@ -17,7 +17,8 @@
 
 void frame_send(struct soma_bridge *bridge, uint64_t connection)
 {
-    bridge->wire.send(bridge->wire.context, connection, bridge->frame.data, bridge->frame.size);
+    if (frame_seal(&bridge->frame)) // else it will be missed
+        bridge->wire.send(bridge->wire.context, connection, bridge->frame.data, bridge->frame.size);
     msgpack_sbuffer_clear(&bridge->frame);
 }
 
@@ -239,7 +240,7 @@ void bridge_received(struct soma_bridge *bridge, uint64_t id, const void *frame,
             return;
         }
     }
-    int error = frame_arrive(bridge, connection, &reader);
+    int error = frame_unseal(&reader) ? frame_arrive(bridge, connection, &reader) : SOMA_EFORMAT;
     if (!error)
         return;
     connection = connection_find(bridge, id); // it may have ended meanwhile

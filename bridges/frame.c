@@ -1,5 +1,6 @@
 /* Reading and writing frames; see frame.h. */
 #include "bridges/frame.h"
+#include "bridges/checksum.h"
 #include <msgpack/pack.h>
 #include <soma/error.h>
 #include <string.h>
@@ -34,6 +35,24 @@ int read_span(struct reader *reader, uint32_t most, struct span *span)
         return error;
     span->text = data;
     return span->size > most || memchr(data, 0, span->size) ? SOMA_EFORMAT : 0;
+}
+
+bool frame_seal(msgpack_sbuffer *frame)
+{
+    uint32_t sum = checksum_of(frame->data, frame->size);
+    const unsigned char bytes[CHECKSUM_SIZE] = {(unsigned char)sum, (unsigned char)(sum >> 8),
+                                                (unsigned char)(sum >> 16), (unsigned char)(sum >> 24)};
+    return !msgpack_sbuffer_write(frame, (const char *)bytes, sizeof(bytes));
+}
+
+bool frame_unseal(struct reader *reader)
+{
+    if (reader_left(reader) < CHECKSUM_SIZE)
+        return false;
+    reader->end -= CHECKSUM_SIZE;
+    const unsigned char *said = reader->end;
+    return checksum_of(reader->at, reader_left(reader)) ==
+           ((uint32_t)said[0] | (uint32_t)said[1] << 8 | (uint32_t)said[2] << 16 | (uint32_t)said[3] << 24);
 }
 
 int frame_open(struct reader *reader, enum frame_kind *kind, uint32_t *count)

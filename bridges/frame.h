@@ -51,6 +51,12 @@ struct join {
     uint64_t received; /* frames of data, in that session */
 };
 
+/* Ends a whole frame with its checksum; false when memory is out. */
+bool frame_seal(msgpack_sbuffer *frame);
+
+/* Takes the checksum off again; false if it is not that of the frame. */
+bool frame_unseal(struct reader *reader);
+
 /* The kind of a frame, whose array is thereby entered, and how many elements follow; or SOMA_EFORMAT. */
 int frame_open(struct reader *reader, enum frame_kind *kind, uint32_t *count);
 

@@ -56,12 +56,31 @@ WHEREIS = Message("soma_bridge_whereis", "string name")
 LOCATED = Message("soma_bridge_located", "ref agent")
 
 
+def checksum_table():
+    for value in range(256):
+        for _ in range(8):
+            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
+        yield value
+
+
+CHECKSUM = list(checksum_table())
+
+
+def checksum(frame):
+    """CRC-32C, as it is at the end of a frame."""
+    value = 0xFFFFFFFF
+    for byte in frame:
+        value = value >> 8 ^ CHECKSUM[(value ^ byte) & 0xFF]
+    return (value ^ 0xFFFFFFFF).to_bytes(4, "little")
+
+
 class Connection:
     def __init__(self, socket, address=None, identity=None):
         self.socket, self.address, self.identity = socket, address, identity
         self.link, self.begun = None, time.monotonic()
 
     def send(self, frame):
+        frame += checksum(frame)
         self.socket.send_multipart([self.identity, frame] if self.identity else [frame])
 
 
@@ -252,7 +271,9 @@ class Peer:
     # ---- what comes in ----
 
     def frame_came(self, connection, frame):
-        head, *items = msgpack.Unpacker(io.BytesIO(frame))
+        if checksum(frame[:-4]) != frame[-4:]:
+            return self.hang_up(connection)
+        head, *items = msgpack.Unpacker(io.BytesIO(frame[:-4]))
         kind, link = head[0], connection.link
         if link is None:
             if kind == HELLO:

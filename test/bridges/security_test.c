@@ -401,6 +401,7 @@ static void test_bad_frames(void **state)
             assert_true(hello_write(&frame, &hello));
         else
             assert_true(data_write(&frame, 1, 0, "\x01", 1));
+        assert_true(frame_seal(&frame));
         void *stranger = stranger_dial(context, &served.node, &monitor);
         assert_true(zmq_send(stranger, frame.data, frame.size, 0) > 0);
         if (i == 0) {
