@@ -252,13 +252,13 @@ static int wire_bind(struct zmq_wire *wire, const char *address)
 /* ---- the thread ---- */
 
 /* A frame of an accepted connection. */
-static void frame_accepted(struct zmq_wire *wire, uint64_t connection, zmq_msg_t *frame)
+static void frame_accepted(struct zmq_wire *wire, uint64_t connection, zmq_msg_t *frame, size_t size)
 {
     if (wire->door.leaving && door_ignores(&wire->door, frame_socket(frame)))
         return;
     wire->current = frame;
     wire->current_id = connection;
-    bridge_received(wire->bridge, connection, zmq_msg_data(frame), zmq_msg_size(frame));
+    bridge_received(wire->bridge, connection, zmq_msg_data(frame), size);
     wire->current = NULL;
 }
 
@@ -277,12 +277,13 @@ static bool frames_receive(struct zmq_wire *wire, void *socket, uint64_t connect
         zmq_msg_init(&frame);
         if (zmq_msg_recv(&frame, socket, ZMQ_DONTWAIT) < 0)
             return false;
-        bool whole = !zmq_msg_more(&frame);
-        if (whole && connection)
-            bridge_received(wire->bridge, connection, zmq_msg_data(&frame), zmq_msg_size(&frame));
-        else if (whole && size == 5)
-            frame_accepted(wire, ACCEPTED | number, &frame);
-        while (zmq_msg_more(&frame)) // no node of ours sends parts
+        size_t bytes =
+            zmq_msg_more(&frame) ? 0 : zmq_msg_size(&frame); // no node of ours sends parts: they are no frame
+        if (connection)
+            bridge_received(wire->bridge, connection, zmq_msg_data(&frame), bytes);
+        else if (size == 5)
+            frame_accepted(wire, ACCEPTED | number, &frame, bytes);
+        while (zmq_msg_more(&frame))
             if (zmq_msg_recv(&frame, socket, ZMQ_DONTWAIT) < 0)
                 break;
         zmq_msg_close(&frame);
