@@ -12,6 +12,8 @@
 #define HALF_OPEN_MAX 256u    /* connections of others that are not agreed on yet */
 #define GRACE (200 * SOMA_MS) /* for another connection's handshake, before this side dials, too */
 #define RETRY_LEAST (50 * SOMA_MS)
+#define RETRY_HOPED (500 * SOMA_MS)  /* the longest wait while the node's session is not given up */
+#define RETRY_SLOW (2 * SOMA_SECOND) /* and if there is a connection, but no word */
 
 /* ---- frames ---- */
 
@@ -75,9 +77,18 @@ static uint64_t jitter(const struct soma_bridge *bridge, uint64_t wait)
     return wait / 2 + bridge_random(bridge) % (wait / 2 + 1);
 }
 
+/* Somebody waits for the node who is to be dialed: the way there should be used soon after it is back. */
+static bool dial_is_hoped(const struct soma_bridge *bridge, const struct dial *dial)
+{
+    const struct peer *peer = dial->node ? peers_find(&bridge->peers, dial->node) : NULL;
+    return peer && peer->open && !peer->joined;
+}
+
 static void dial_later(struct soma_bridge *bridge, struct dial *dial)
 {
     uint64_t most = bridge->options.retry_most_ms * SOMA_MS;
+    if (most > RETRY_HOPED && dial_is_hoped(bridge, dial))
+        most = RETRY_HOPED;
     dial->connection = 0;
     dial->wait = dial->wait ? dial->wait * 2 : RETRY_LEAST;
     dial->wait = dial->wait < most ? dial->wait : most;
@@ -89,7 +100,7 @@ void connection_end(struct soma_bridge *bridge, struct connection *connection, b
     struct peer *peer = connection->peer;
     if (hang_up)
         bridge->wire.hang_up(bridge->wire.context, connection->id);
-    if (connection->dial)
+    if (connection->dial && connection->dial->connection == connection->id)
         dial_later(bridge, connection->dial);
     if (!connection->dial)
         --*(connection->ready ? &bridge->accepted : &bridge->half_open);
@@ -108,6 +119,17 @@ void connection_end(struct soma_bridge *bridge, struct connection *connection, b
     free(connection);
 }
 
+void dial_settle(struct soma_bridge *bridge, struct dial *dial, uint64_t id)
+{
+    for (struct connection *other = bridge->connections, *after; other; other = after) {
+        after = other->next;
+        if (other->dial == dial && other->id != id && !other->ready)
+            connection_end(bridge, other, true);
+    }
+    dial->connection = id;
+    dial->due = bridge_now(bridge) + RETRY_SLOW;
+}
+
 void dials_forget(struct soma_bridge *bridge, uint64_t node)
 {
     for (struct dial **link = &bridge->dials; *link;) {
@@ -118,6 +140,7 @@ void dials_forget(struct soma_bridge *bridge, uint64_t node)
         }
         if (dial->connection)
             connection_end(bridge, connection_find(bridge, dial->connection), true);
+        dial_settle(bridge, dial, 0);
         *link = dial->next;
         free(dial->address);
         free(dial);
@@ -127,8 +150,11 @@ void dials_forget(struct soma_bridge *bridge, uint64_t node)
 void bridge_connected(struct soma_bridge *bridge, uint64_t id)
 {
     struct connection *connection = connection_find(bridge, id);
-    if (connection)
-        hello_say(bridge, connection);
+    if (!connection)
+        return;
+    if (connection->dial) // hello is said over one at a time: who is called takes the last one that it hears for meant
+        dial_settle(bridge, connection->dial, id);
+    hello_say(bridge, connection);
 }
 
 void bridge_broken(struct soma_bridge *bridge, uint64_t id)
@@ -348,10 +374,11 @@ static uint64_t handshake_limit(const struct soma_bridge *bridge)
 /* Connects where it is time to. When to look again. */
 static uint64_t dial_watch(struct soma_bridge *bridge, struct dial *dial, uint64_t now)
 {
-    if (dial->connection)
+    const struct connection *last = dial->connection ? connection_find(bridge, dial->connection) : NULL;
+    if (last && (last->ready || !dial_is_hoped(bridge, dial)))
         return UINT64_MAX;
     const struct peer *peer = dial->node ? peers_find(&bridge->peers, dial->node) : NULL;
-    if (peer && peer->joined && !dial->asked) // it has come by itself
+    if (!last && peer && peer->joined && !dial->asked) // it has come by itself
         return UINT64_MAX;
     uint64_t due = dial->due;
     const struct connection *other = peer && peer->connection ? connection_find(bridge, peer->connection) : NULL;
@@ -369,7 +396,8 @@ static uint64_t dial_watch(struct soma_bridge *bridge, struct dial *dial, uint64
         return dial->due;
     }
     dial->connection = id;
-    return now + handshake_limit(bridge);
+    dial->due = now + RETRY_HOPED; // then once more, beside this one: the first to be answered counts
+    return dial->due;
 }
 
 /* Those without both hellos for too long. When to look again. */

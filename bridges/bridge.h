@@ -150,6 +150,9 @@ void peer_learn(struct peer *peer, const struct span *name, const struct span *a
 /* All others hear of a peer, ahead of any ref to it. */
 void peer_announce(struct soma_bridge *bridge, struct peer *peer);
 
+/* A connection by a dial gets on: others by it, that do not yet, come to nothing. */
+void dial_settle(struct soma_bridge *bridge, struct dial *dial, uint64_t connection);
+
 /* After a new connection: what the other side has not got goes again, then what waits. */
 void peer_resume(struct soma_bridge *bridge, struct peer *peer);
 

@@ -161,6 +161,8 @@ static void peer_join(struct soma_bridge *bridge, struct peer *peer, struct conn
     peer->heard = peer->spoken = bridge_now(bridge);
     peer->since = UINT64_MAX;
     wants_answered(bridge, peer->node, peer->agent);
+    if (connection->dial)
+        dial_settle(bridge, connection->dial, connection->id);
 }
 
 int join_arrive(struct soma_bridge *bridge, struct connection *connection, const struct join *join)
@@ -225,10 +227,11 @@ void hello_arrive(struct soma_bridge *bridge, struct connection *connection, con
     const struct connection *old = connection_of(bridge, peer);
     bool wins = !old || connection_wins(bridge, old, connection, hello->node);
     const struct dial *dial = connection->dial;
-    if (dial)
+    if (dial) {
         dial_answered(bridge, connection->dial, hello->agent);
-    else
+    } else {
         hello_say(bridge, connection); // also if it loses: so who dialed learns who is here
+    }
     if (wins) {
         connection_claim(bridge, peer, connection, hello);
         join_say(bridge, peer);
