@@ -190,6 +190,15 @@ int dial_add(struct soma_bridge *bridge, const char *address, uint64_t node)
     return 0;
 }
 
+static bool is_own(const struct soma_bridge *bridge, const struct span *address)
+{
+    for (uint32_t i = 0; i < bridge->address_count; i++)
+        if (strlen(bridge->addresses[i]) == address->size &&
+            !memcmp(bridge->addresses[i], address->text, address->size))
+            return true;
+    return false;
+}
+
 int node_arrive(struct soma_bridge *bridge, const struct item *item)
 {
     if (item->node == bridge->system->node || !item->node || !item->address_count)
@@ -203,6 +212,8 @@ int node_arrive(struct soma_bridge *bridge, const struct item *item)
     peer_learn(peer, &item->name, item->addresses, item->address_count);
     peer_open(peer); // refs to it may come from now on, and go on from here
     peer_announce(bridge, peer);
+    if (is_own(bridge, &item->addresses[0])) // who is called there is this node; it has come in place of the other
+        return 0;
     snprintf(address, sizeof(address), "%.*s", (int)item->addresses[0].size, item->addresses[0].text);
     return dial_add(bridge, address, item->node);
 }
