@@ -152,7 +152,13 @@ void bridge_connected(struct soma_bridge *bridge, uint64_t id)
     struct connection *connection = connection_find(bridge, id);
     if (!connection)
         return;
-    if (connection->dial) // hello is said over one at a time: who is called takes the last one that it hears for meant
+    const struct dial *dial = connection->dial;
+    const struct peer *peer = dial && dial->node && !dial->asked ? peers_find(&bridge->peers, dial->node) : NULL;
+    if (peer && peer->joined) { // it has come by itself meanwhile
+        connection_end(bridge, connection, true);
+        return;
+    }
+    if (dial) // hello is said over one at a time: who is called takes the last one that it hears for meant
         dial_settle(bridge, connection->dial, id);
     hello_say(bridge, connection);
 }

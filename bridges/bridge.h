@@ -34,6 +34,8 @@ struct connection {
     struct dial *dial; /* NULL: the other side dialed */
     struct peer *peer; /* NULL: no hello has come yet */
     uint64_t begun;
+    uint64_t said;      /* the count of the hello that was said over it */
+    uint64_t heard;     /* and of that which came; 0: none yet */
     char key[KEY_SIZE]; /* that the other side has proven to have; empty for none */
     bool ready;         /* both sides agree on the session */
 };
@@ -68,6 +70,7 @@ struct soma_bridge {
     uint32_t accepted;  /* and those that are */
     const struct want *wants_seen;
     struct dial *dials;
+    uint64_t hellos;       /* that were said */
     msgpack_sbuffer frame; /* being written */
 };
 
@@ -165,7 +168,7 @@ void connection_end(struct soma_bridge *bridge, struct connection *connection, b
 
 /* What the other side said in its hello is accepted or not; says ours if it has not been. */
 void hello_arrive(struct soma_bridge *bridge, struct connection *connection, const struct hello *hello);
-void hello_say(struct soma_bridge *bridge, const struct connection *connection);
+void hello_say(struct soma_bridge *bridge, struct connection *connection);
 
 /* What it said of the session. 0, or SOMA_EFORMAT: it makes no sense. */
 int join_arrive(struct soma_bridge *bridge, struct connection *connection, const struct join *join);

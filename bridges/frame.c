@@ -90,7 +90,8 @@ int hello_read(struct reader *reader, uint32_t count, struct hello *hello)
     if ((error = read_number(reader, UINT64_MAX, &hello->node)) || (error = read_number(reader, UINT32_MAX, &slot)) ||
         (error = read_number(reader, UINT32_MAX, &generation)) ||
         (error = read_span(reader, NODE_NAME_MAX, &hello->name)) || (error = addresses_read(reader, hello)) ||
-        (error = read_number(reader, UINT32_MAX, &hello->beat_ms)))
+        (error = read_number(reader, UINT32_MAX, &hello->beat_ms)) ||
+        (count > 8 && (error = read_number(reader, UINT64_MAX, &hello->count))))
         return error;
     hello->agent = (soma_ref){hello->node, (uint32_t)slot, (uint32_t)generation};
     return hello->node ? 0 : SOMA_EFORMAT;
@@ -174,7 +175,7 @@ void write_raw(struct writer *writer, const void *bytes, size_t size)
 bool hello_write(msgpack_sbuffer *buffer, const struct hello *hello)
 {
     struct writer writer = {buffer, false};
-    write_array(&writer, 9);
+    write_array(&writer, 10);
     write_number(&writer, FRAME_HELLO);
     write_number(&writer, hello->version);
     write_number(&writer, hello->least);
@@ -186,6 +187,7 @@ bool hello_write(msgpack_sbuffer *buffer, const struct hello *hello)
     for (uint32_t i = 0; i < hello->address_count; i++)
         write_text(&writer, hello->addresses[i].text, hello->addresses[i].size);
     write_number(&writer, hello->beat_ms);
+    write_number(&writer, hello->count);
     return !writer.failed;
 }
 

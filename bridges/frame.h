@@ -42,6 +42,7 @@ struct hello {
     struct span addresses[ADDRESSES_MAX];
     uint32_t address_count;
     uint64_t beat_ms; /* so often this side wants to hear something */
+    uint64_t count;   /* of the hellos that the node has said, this one included; 0: it does not say */
 };
 
 /* What one side says of the session; see hello.c. */

@@ -3,8 +3,10 @@
  * with the other. Two nodes may dial each other at once, by several addresses, and lose any connection at any word;
  * still they are joined by one session, that ends only if one of them gives it up.
  *
- * Which connection: of two, the later one if the same side made both, else the one that the node with the smaller
- * identity has made: both know both.
+ * Which connection, of two: the later one if the same side made both. Else the one over which the side that made it
+ * said hello after it had said so over the other one, which it had lost then; a node never says hello over a second one
+ * if it has one that works. If both said theirs first where they dialed, they have dialed at once: then it is the one
+ * that the node with the smaller identity has made. Both sides can tell all that from the counts of their hellos.
  *
  * Which session: it has two halves, each a number that its side draws when it has none, and forgets with the session.
  * The session goes on if each side names both halves alike, and begins if one does not know the other's yet. One that
@@ -27,15 +29,17 @@ static struct span span_of(const char *text)
     return (struct span){text, (uint32_t)strlen(text)};
 }
 
-void hello_say(struct soma_bridge *bridge, const struct connection *connection)
+void hello_say(struct soma_bridge *bridge, struct connection *connection)
 {
+    connection->said = ++bridge->hellos;
     struct hello hello = {.version = PROTOCOL_VERSION,
                           .least = PROTOCOL_LEAST,
                           .node = bridge->system->node,
                           .agent = bridge->agent,
                           .name = span_of(bridge->name),
                           .address_count = bridge->address_count,
-                          .beat_ms = bridge->options.heartbeat_ms};
+                          .beat_ms = bridge->options.heartbeat_ms,
+                          .count = connection->said};
     for (uint32_t i = 0; i < bridge->address_count; i++)
         hello.addresses[i] = span_of(bridge->addresses[i]);
     msgpack_sbuffer_clear(&bridge->frame);
@@ -102,12 +106,20 @@ static struct connection *connection_of(const struct soma_bridge *bridge, const 
     return connection;
 }
 
+/* Who dialed a connection said hello over it later than over another: it had given that one up. */
+static bool is_later(const struct connection *connection, const struct connection *other)
+{
+    return connection->dial ? connection->said > other->said : connection->heard > other->heard;
+}
+
 /* The peer has a connection, and here is another: true if the new one takes its place. */
 static bool connection_wins(const struct soma_bridge *bridge, const struct connection *old,
                             const struct connection *new, uint64_t node)
 {
     if (!old->dial == !new->dial) // the same side has dialed again: it has given up the old one
         return true;
+    if (is_later(new, old) || is_later(old, new))
+        return is_later(new, old);
     bool here_dials = bridge->system->node < node;
     return here_dials == (new->dial != NULL);
 }
@@ -224,14 +236,14 @@ void hello_arrive(struct soma_bridge *bridge, struct connection *connection, con
         reject(bridge, connection, SOMA_EINVAL, "its key is another node's");
         return;
     }
+    if (!connection->dial)
+        hello_say(bridge, connection); // also if it loses: so who dialed learns who is here
+    connection->heard = hello->count;
     const struct connection *old = connection_of(bridge, peer);
     bool wins = !old || connection_wins(bridge, old, connection, hello->node);
     const struct dial *dial = connection->dial;
-    if (dial) {
+    if (dial)
         dial_answered(bridge, connection->dial, hello->agent);
-    } else {
-        hello_say(bridge, connection); // also if it loses: so who dialed learns who is here
-    }
     if (wins) {
         connection_claim(bridge, peer, connection, hello);
         join_say(bridge, peer);

@@ -78,6 +78,11 @@ class Connection:
     def __init__(self, socket, address=None, identity=None):
         self.socket, self.address, self.identity = socket, address, identity
         self.link, self.begun = None, time.monotonic()
+        self.said = self.heard = 0  # the counts of the hellos over it
+
+    def later(self, other):
+        """Who dialed this one said hello over it later than over the other."""
+        return self.said > other.said if self.address else self.heard > other.heard
 
     def send(self, frame):
         frame += checksum(frame)
@@ -116,6 +121,7 @@ class Peer:
         self.poller.register(self.router, zmq.POLLIN)
         self.address = self.router.getsockopt_string(zmq.LAST_ENDPOINT)
         self.accepted, self.dialed, self.dials = {}, {}, {}  # by identity; by socket; [connection, due, node] by address
+        self.hellos = 0  # that were said
         self.links, self.agents, self.names = {}, {}, {}
         self.known, self.pending, self.watches, self.handles = {}, {}, {}, 0
         self.whereis = self.spawn(self.locate, "bridge")
@@ -225,10 +231,11 @@ class Peer:
             self.dials[connection.address][:2] = [None, time.monotonic() + RETRY]
 
     def hello(self, connection):
+        self.hellos = connection.said = self.hellos + 1
         connection.send(msgpack.packb([HELLO, VERSION, VERSION, *self.whereis, self.name, [self.address],
-                                       int(BEAT * 1000)]))
+                                       int(BEAT * 1000), self.hellos]))
 
-    def hello_came(self, connection, version, least, node, slot, generation, _name, _addresses, beat, *_later):
+    def hello_came(self, connection, version, least, node, slot, generation, _name, _addresses, beat, count, *_later):
         if least > VERSION or version < 1 or node == self.node:
             connection.send(msgpack.packb([REJECT, EFORMAT if node != self.node else EEXIST, "not with this one"]))
             return self.hang_up(connection)
@@ -237,9 +244,11 @@ class Peer:
             self.dials[connection.address][2] = node
         else:
             self.hello(connection)
-        old = link.connection
-        if old and bool(old.address) != bool(connection.address) and (self.node < node) != bool(connection.address):
-            return self.hang_up(connection)
+        old, connection.heard = link.connection, count
+        if old and bool(old.address) != bool(connection.address):
+            wins = connection.later(old) or not old.later(connection) and (self.node < node) == bool(connection.address)
+            if not wins:
+                return self.hang_up(connection)
         if old:
             self.hang_up(old)
         connection.link, link.connection, link.agent, link.beat = link, connection, (node, slot, generation), beat / 1000
