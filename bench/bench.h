@@ -54,6 +54,9 @@ void run_tree(struct bench *bench);
 void run_remote_throughput(struct bench *bench);
 void run_remote_throughput_1k(struct bench *bench);
 
+/* Links at rest. */
+void run_remote_links(struct bench *bench);
+
 /* Runs of the test kit. */
 void run_simulate(struct bench *bench);
 

@@ -377,6 +377,7 @@ static const struct workload {
     {"tree", run_tree, 100000},
     {"remote_throughput", run_remote_throughput, 3000000},
     {"remote_throughput_1k", run_remote_throughput_1k, 1000000},
+    {"remote_links", run_remote_links, 500},
     {"simulate", run_simulate, 5000000},
 };
 
