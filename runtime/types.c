@@ -70,6 +70,7 @@ static int field_layout(const soma_field *field, char *buf, size_t size)
 
 size_t type_layout(const soma_type *type, char *buf, size_t size)
 {
+    char nowhere[1] = "";
     size_t length = 0;
     if (size)
         *buf = '\0';
@@ -78,7 +79,7 @@ size_t type_layout(const soma_type *type, char *buf, size_t size)
             memcpy(buf + length, ",", 2);
         length += i > 0;
         size_t room = length < size ? size - length : 0;
-        length += (size_t)field_layout(&type->fields[i], room ? buf + length : NULL, room);
+        length += (size_t)field_layout(&type->fields[i], room ? buf + length : nowhere, room);
     }
     return length;
 }

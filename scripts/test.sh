@@ -26,7 +26,7 @@ lint() {
         --suppress=unknownMacro:include/soma/supervisor.h --suppress=unknownMacro:runtime/supervisor.c \
         --suppress=unknownMacro:include/soma/router.h --suppress=unknownMacro:runtime/router.c \
         --error-exitcode=1 --std=c11 --enable=warning,portability --inline-suppr -Iinclude -I. runtime bridges testkit
-    clang-tidy --quiet -p build/clang-release "${sources[@]}"
+    printf '%s\0' "${sources[@]}" | xargs -0 -P "$(nproc)" -n 8 clang-tidy --quiet -p build/clang-release
 }
 
 memcheck() {

@@ -89,20 +89,27 @@ static struct frame *line_take(soma_test *test, struct line *line)
     return frame;
 }
 
+/* The frame before a line's last; NULL if that is the only one. */
+static struct frame *line_before_last(const struct line *line)
+{
+    struct frame *before = line->first;
+    while (before && before->next != line->last)
+        before = before->next;
+    return before;
+}
+
 static void line_drop_last(soma_test *test, struct line *line)
 {
-    struct frame **link = &line->first, *last = line->last;
-    if (line->count == 1) {
-        free(line_take(test, line));
+    struct frame *before = line_before_last(line), *last = line->last;
+    if (!before) {
+        line_take(test, line);
     } else {
-        while ((*link)->next != last)
-            link = &(*link)->next;
-        line->last = *link;
-        line->last->next = NULL;
+        line->last = before;
+        before->next = NULL;
         line->count--;
-        free(last);
     }
     network_line_changed(test, line);
+    free(last);
 }
 
 static void line_lose(soma_test *test, struct line *line)
@@ -147,14 +154,11 @@ static struct frame *frame_new(soma_test *test, struct line *line, size_t size)
 /* The line's last frame goes before the one that is before it, if they are of one connection. */
 static bool frames_swap(struct line *line)
 {
-    struct frame **link = &line->first, *last = line->last, *before;
-    if (line->count < 2)
+    struct frame **link = &line->first, *last = line->last, *before = line_before_last(line);
+    if (!before || memcmp(before->bytes, last->bytes, sizeof(uint64_t)) != 0)
         return false;
-    while ((*link)->next != last)
+    while (*link && *link != before)
         link = &(*link)->next;
-    before = *link;
-    if (memcmp(before->bytes, last->bytes, sizeof(uint64_t)) != 0)
-        return false;
     *link = last;
     last->next = before;
     before->next = NULL;
