@@ -160,7 +160,7 @@ static inline void lone_receive(struct lone *lone, uint64_t connection, const vo
 {
     msgpack_sbuffer sealed;
     msgpack_sbuffer_init(&sealed);
-    REQUIRE(!msgpack_sbuffer_write(&sealed, frame, size) && frame_seal(&sealed));
+    REQUIRE((!size || !msgpack_sbuffer_write(&sealed, frame, size)) && frame_seal(&sealed));
     bridge_received(lone->bridge, connection, sealed.data, sealed.size);
     msgpack_sbuffer_destroy(&sealed);
     lone_settle(lone);

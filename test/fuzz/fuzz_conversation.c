@@ -88,7 +88,7 @@ static void check(const struct lone *lone)
         uint32_t found = 0;
         size_t bytes = 0;
         for (const struct connection *c = bridge->connections; c; c = c->next)
-            found += c->id == peer->connection && c->peer == peer && c->ready;
+            found += c->id == peer->connection && c->peer == peer && c->ready == peer->joined;
         REQUIRE(found == (peer->connection != 0));
         REQUIRE(session->acked <= session->sent && session->sent - session->acked <= session->capacity);
         REQUIRE(session->told <= session->received && (peer->open || !session->sent));
