@@ -3,6 +3,7 @@
 #include "bridges/bridge.h"
 #include "bridges/item.h"
 #include "runtime/send.h"
+#include "runtime/spin.h"
 #include "testkit/kit.h"
 #include "testkit/memory.h"
 #include <soma/error.h>
@@ -307,12 +308,24 @@ static void introduce(struct node *node, uint64_t identity)
     test->carrying = carrying;
 }
 
+static bool peer_is_open(const struct soma_bridge *bridge, uint64_t node)
+{
+    struct peer *peer = peers_find(&bridge->peers, node);
+    if (!peer)
+        return false;
+    spin_lock(&peer->busy);
+    bool open = peer->open;
+    spin_unlock(&peer->busy);
+    return open;
+}
+
 static int carrier_carry(void *context, soma_ref to, struct message *message)
 {
     struct soma_bridge *bridge = context;
     struct node *node = bridge->wire.context;
-    if (!peers_find(&bridge->peers, to.node)) {
-        pthread_mutex_lock(&node->test->network.lock); // its thread stands still meanwhile
+    // Who is not open may just be introduced, by another thread under the lock, in which the bridge's stands still.
+    if (!peer_is_open(bridge, to.node)) {
+        pthread_mutex_lock(&node->test->network.lock);
         if (!peers_find(&bridge->peers, to.node))
             introduce(node, to.node);
         pthread_mutex_unlock(&node->test->network.lock);
