@@ -239,6 +239,18 @@ class Run:
                     faults.append(f"{what}: given up, but no outage was long enough")
         return faults, sums
 
+    def settle(self, seconds):
+        """The verdict once nobody sends any more and all has arrived; the one at the end of the time if that is first."""
+        until = time.monotonic() + seconds
+        faults, sums = self.verdict()
+        while time.monotonic() < until:
+            time.sleep(0.2)  # who still sends would have, in this time
+            before = sums
+            faults, sums = self.verdict()
+            if sums == before and not faults:
+                break
+        return faults, sums
+
     def run(self):
         self.prepare()
         for node in self.nodes:
@@ -249,9 +261,7 @@ class Run:
         for node in self.nodes:
             node.say("quiet\n")
         self.check_alive()
-        with contextlib.suppress(Failure):  # the verdict says it better
-            wait_for("all that is on its way", lambda: not self.verdict()[0], 30 + self.options.down_ms / 1000, 0.2)
-        faults, sums = self.verdict()
+        faults, sums = self.settle(30 + self.options.down_ms / 1000)
         lines = [node.end() for node in self.nodes]
         for line in lines + [f"FAULT: {fault}" for fault in faults]:
             print(line)
