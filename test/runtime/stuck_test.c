@@ -1,5 +1,6 @@
 /* Closing always ends: also while a handler does not return. What is left goes when it does. */
 #include "test_support.h"
+#include <dirent.h>
 #include <sched.h>
 #include <soma/error.h>
 #include <soma/soma.h>
@@ -37,10 +38,23 @@ static void sink(void *context, const soma_log_record *record)
         atomic_store(&given_up, true);
 }
 
+/* The reaper is the last of the system's threads: once it is gone, all that the system had is. */
+static uint32_t threads(void)
+{
+    uint32_t count = 0;
+    DIR *tasks = opendir("/proc/self/task");
+    assert_non_null(tasks);
+    while (readdir(tasks))
+        count++;
+    closedir(tasks);
+    return count;
+}
+
 static void close_check(const soma_behavior *behavior, int (*end)(soma_system **))
 {
     soma_system *system;
     soma_ref ref;
+    uint32_t before = threads();
     atomic_store(&entered, false);
     atomic_store(&may_return, false);
     atomic_store(&stopped, false);
@@ -54,7 +68,7 @@ static void close_check(const soma_behavior *behavior, int (*end)(soma_system **
     assert_null(system);
     assert_false(atomic_load(&stopped)); // it may still use its state
     atomic_store(&may_return, true);
-    while (!atomic_load(&stopped) || !atomic_load(&given_up))
+    while (!atomic_load(&stopped) || !atomic_load(&given_up) || threads() > before)
         sched_yield();
 }
 
