@@ -28,7 +28,8 @@ static int on_link_to(soma_agent *self, void *my, const struct link_to *m)
 static int on_unlink_from(soma_agent *self, void *my, const struct unlink_from *m)
 {
     (void)my;
-    return soma_unlink(self, m->agent);
+    int error = soma_unlink(self, m->agent);
+    return error == SOMA_ENOENT ? 0 : error; // the other side may have been first
 }
 
 static int on_fail_now(soma_agent *self, void *my, const struct fail_now *m)
