@@ -105,6 +105,12 @@ static inline void *pool_pop(struct pool *pool, uint8_t class)
     return *top;
 }
 
+/* The block that will be at hand after so many more, at most POOL_AHEAD. As far as the magazine goes: else anything. */
+static inline const void *pool_ahead(const struct pool *pool, uint8_t class, uint32_t count)
+{
+    return *(pool->lists[class].top - count);
+}
+
 /* A block of a class, NULL when memory is out. */
 static inline void *pool_take(struct pool *pool, uint8_t class)
 {

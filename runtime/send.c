@@ -449,6 +449,7 @@ int soma_agent_send(soma_agent *self, soma_ref to, const soma_type *type, const 
     message->sender.node = worker->node;
     message->sender.slot = (uint32_t)(self - worker->slots);
     message->sender.generation = life_generation(u64_load(&self->life));
+    message_hint(message, pool_ahead(&worker->pool, CLASS_SMALL, HINT_AHEAD)); // before the body: it may take its place
     small_copy(message->body, body, type);
     worker->budget--;
     counter_add(&worker->counters.sent, 1);

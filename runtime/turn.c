@@ -281,10 +281,12 @@ static void turn_over(struct worker *worker, soma_agent *agent, struct message *
 static inline void turn_look(struct worker *worker, soma_agent *agent, const struct message *message)
 {
     const struct message *following = ptr_load(&message->next);
-    if (following)
+    if (following) {
         __builtin_prefetch(following); // it may come from another core: fetch it while we handle this
-    else if (__builtin_expect(u32_load(&agent->pressure), 0))
+        message_fetch_hint(message);
+    } else if (__builtin_expect(u32_load(&agent->pressure), 0)) {
         pressure_end(worker, agent); // it has caught up
+    }
 }
 
 /* A turn from a message of it on, behind `handled` others; how many it was in the end. */

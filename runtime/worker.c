@@ -11,7 +11,8 @@
 #define OTHERS_EVERY 61   /* turns between a busy worker's looks at the inbox; prime: no resonance with batches */
 #define CHUNK_EVERY 8     /* such looks between those at the overflow, where one chunk is many agents */
 #define INBOX_TAKE 64     /* agents moved from the inbox to the ring at a time */
-#define SEARCH_ROUNDS 200 /* looks around before sleeping: some 10 microseconds, half of what a wake costs */
+#define SEARCH_ROUNDS 25  /* looks around before sleeping: some 80 microseconds, a few times what a wake costs */
+#define SEARCH_PAUSES 128 /* between them: each takes the cache lines away from who is about to queue something */
 
 static _Thread_local struct worker *here;
 
@@ -46,7 +47,7 @@ void counters_merge(struct counters *sum, const struct counters *counters)
 }
 
 /* A thief's first looks take only what is worth the other core's cache misses. */
-#define PATIENT_ROUNDS 8
+#define PATIENT_ROUNDS 20
 #define STEAL_MANY 16
 
 /* ---- waking ---- */
@@ -314,7 +315,7 @@ static soma_agent *search(struct worker *worker)
                                   // no heavy fence here, is its maker's, who is awake, or the next searcher's
             return agent;
         }
-        for (int i = 0; i < 16; i++)
+        for (int i = 0; i < SEARCH_PAUSES; i++)
             cpu_relax();
     }
     u32_add(&system->searching, (uint32_t)-1);
