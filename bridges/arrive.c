@@ -131,8 +131,16 @@ static int body_arrive(struct peer *peer, struct item *item)
         body_refused(peer, item, error);
         return error == SOMA_EFORMAT ? error : 0;
     }
+    uint64_t bytes = message_bytes(message);
     message->sender = item->from;
-    message_push(bridge->system, bridge->worker, item->to, message);
+    message->marks |= MARK_PASSED; // by the bridge, so its sender's slot is not one here
+    error = message_push(bridge->system, bridge->worker, item->to, message);
+    if (item->kind == ITEM_REPLY)
+        return 0;
+    if (error == SOMA_EAGAIN && item->kind == ITEM_SEND) // who sent it can't be told any more
+        letter_dead(bridge->system, bridge->worker, item->from, item->to, type, error);
+    if (bridge->worker->pressing) // as a sender here, who would be muted for it
+        burden_weigh(peer, item->to, bytes);
     return 0;
 }
 
@@ -278,6 +286,8 @@ static int item_arrive(struct peer *peer, struct item *item)
     case ITEM_KILL:
         soma_kill(system, item->to);
         return 0;
+    case ITEM_PRESSURE:
+        return pressure_arrive(peer, item);
     }
     return SOMA_EFORMAT;
 }
@@ -286,6 +296,7 @@ int items_arrive(struct peer *peer, const unsigned char *items, size_t size)
 {
     struct reader reader = {items, items + size};
     struct item item;
+    peer->bridge->worker->budget = 0; // it has no turns, but counts what it pushes
     while (reader_left(&reader)) {
         int error = item_read(&reader, peer->bridge->system->node, peer->node, &item);
         if (!error)

@@ -467,6 +467,7 @@ uint64_t bridge_turn(struct soma_bridge *bridge)
 {
     uint64_t now = bridge_now(bridge), next;
     wants_take(bridge);
+    burdens_look(bridge);
     next = connections_watch(bridge, now); // before dials, which it may free
     for (uint32_t i = 0; i < bridge->peer_count; i++) {
         peer_flush(bridge, bridge->list[i]);

@@ -70,7 +70,10 @@ struct soma_bridge {
     uint32_t accepted;  /* and those that are */
     const struct want *wants_seen;
     struct dial *dials;
-    uint64_t hellos;       /* that were said */
+    uint64_t hellos;    /* that were said */
+    struct gate *gates; /* that are not in use, see flow.h */
+    struct burdens burdens;
+    uint64_t mail_most;    /* MAIL_MOST, but in tests */
     msgpack_sbuffer frame; /* being written */
 };
 
@@ -120,12 +123,6 @@ void bridge_goodbye(struct soma_bridge *bridge);
 
 /* The route: struct route's carry. */
 int bridge_carry(void *context, soma_ref to, struct message *message);
-
-/* The agent whose pressure stands for that of a way; NULL for none. struct route's gate. */
-soma_agent *bridge_gate(void *context, soma_ref to);
-
-/* Lets senders go on, if enough has left. */
-void gate_look(struct peer *peer);
 
 /* The peer of a node, made if there is none; NULL when memory is out, or it would be too many. */
 struct peer *bridge_peer(struct soma_bridge *bridge, uint64_t node);

@@ -3,47 +3,11 @@
 #include "bridges/item.h"
 #include "runtime/link.h"
 #include "runtime/monitor.h"
-#include "runtime/pressure.h"
 #include "runtime/send.h"
 #include "runtime/spin.h"
 #include <soma/error.h>
 #include <soma/log.h>
 #include <stdlib.h>
-
-/*
- * Senders to a peer for which too much waits are slowed down as those to an overloaded agent are (runtime/pressure.h):
- * the gate, an agent without mail, is overloaded in the link's place. It is never muted, and the thread lets its
- * waiters go whatever agents do, once enough has left or the session has ended; so no cycle goes through it.
- */
-soma_agent *bridge_gate(void *context, soma_ref to)
-{
-    const struct peer *peer = peers_find(&((struct soma_bridge *)context)->peers, to.node);
-    return peer ? peer->gate : NULL;
-}
-
-/* Under busy, after an item was appended. */
-static void gate_press(struct peer *peer, struct worker *worker, const struct message *message)
-{
-    if (peer->out.bytes > OUT_HIGH)
-        u32_store(&peer->gate->pressure, PRESSURE_OVERLOADED); // release: senders look after their push
-    if (!u32_load(&peer->gate->pressure) || !worker || !(message->sender.node || message->marks & MARK_PASSED) ||
-        message->kind > MESSAGE_REQUEST)
-        return;
-    worker_press(worker, (uint32_t)(peer->gate - peer->bridge->system->slots.base));
-}
-
-void gate_look(struct peer *peer)
-{
-    if (!u32_load(&peer->gate->pressure))
-        return;
-    spin_lock(&peer->busy);
-    bool over = peer->out.bytes < OUT_LOW;
-    if (over)
-        u32_store(&peer->gate->pressure, 0);
-    spin_unlock(&peer->busy);
-    if (over)
-        pressure_release(peer->bridge->worker, (uint32_t)(peer->gate - peer->bridge->system->slots.base));
-}
 
 /* The calling thread's worker of this system; NULL for a thread outside. */
 static struct worker *worker_of(const struct soma_bridge *bridge)
@@ -105,7 +69,7 @@ int bridge_carry(void *context, soma_ref to, struct message *message)
         wake = !error && !peer->dirty;
         peer->dirty |= wake;
         if (!error)
-            gate_press(peer, worker, message);
+            gate_press(peer, worker, to, message);
         spin_unlock(&peer->busy);
     }
     if (!error && message->kind == MESSAGE_REQUEST && message->sender.node != bridge->system->node)
@@ -190,6 +154,8 @@ void peer_end(struct peer *peer, int reason)
     debts_free(&debts);
     outbound_reset(&out);
     gate_look(peer);
+    gates_end(peer);
+    burdens_forget(peer);
     session_reset(&peer->session);
     free(peer->types);
     peer->types = NULL;

@@ -95,6 +95,22 @@ static int node_read(struct reader *reader, struct item *item)
     return error;
 }
 
+static int pressure_read(struct reader *reader, struct item *item)
+{
+    uint64_t on;
+    int error = read_number(reader, 1, &on);
+    item->on = !error && on;
+    return error;
+}
+
+/* What is for others is not taken along. */
+static bool is_meant(const struct item *item, uint64_t here, uint64_t there)
+{
+    if (item->kind == ITEM_PRESSURE)
+        return soma_ref_is_null(item->to) && item->from.node == there;
+    return !item_is_word(item->kind) || item->to.node == here;
+}
+
 static int rest_read(struct reader *reader, struct item *item)
 {
     switch (item->kind) {
@@ -105,6 +121,8 @@ static int rest_read(struct reader *reader, struct item *item)
         return node_read(reader, item);
     case ITEM_SEND:
         return body_read(reader, item);
+    case ITEM_PRESSURE:
+        return pressure_read(reader, item);
     case ITEM_SHUTDOWN:
     case ITEM_KILL:
         return 0;
@@ -134,10 +152,10 @@ static int rest_read(struct reader *reader, struct item *item)
 static uint32_t elements_of(enum item_kind kind)
 {
     static const uint8_t elements[ITEM_LAST + 1] = {
-        [ITEM_TYPE] = 4,    [ITEM_REFUSED] = 3, [ITEM_NODE] = 4,     [ITEM_SEND] = 5,
-        [ITEM_REQUEST] = 6, [ITEM_REPLY] = 6,   [ITEM_ERROR] = 5,    [ITEM_MOVED] = 4,
-        [ITEM_WATCH] = 4,   [ITEM_UNWATCH] = 4, [ITEM_DOWN] = 6,     [ITEM_LINK] = 4,
-        [ITEM_UNLINK] = 5,  [ITEM_EXIT] = 6,    [ITEM_SHUTDOWN] = 3, [ITEM_KILL] = 3};
+        [ITEM_TYPE] = 4,  [ITEM_REFUSED] = 3, [ITEM_NODE] = 4,   [ITEM_SEND] = 5,  [ITEM_REQUEST] = 6,
+        [ITEM_REPLY] = 6, [ITEM_ERROR] = 5,   [ITEM_MOVED] = 4,  [ITEM_WATCH] = 4, [ITEM_UNWATCH] = 4,
+        [ITEM_DOWN] = 6,  [ITEM_LINK] = 4,    [ITEM_UNLINK] = 5, [ITEM_EXIT] = 6,  [ITEM_SHUTDOWN] = 3,
+        [ITEM_KILL] = 3,  [ITEM_PRESSURE] = 4};
     return elements[kind];
 }
 
@@ -151,9 +169,10 @@ int item_read(struct reader *reader, uint64_t here, uint64_t there, struct item 
     item->kind = (enum item_kind)kind;
     if (!kind || count != elements_of(item->kind))
         return SOMA_EFORMAT;
-    if (item->kind >= ITEM_SEND && (ref_read(reader, here, &item->to) || ref_read(reader, there, &item->from)))
+    bool refs = item_is_word(item->kind) || item->kind == ITEM_PRESSURE;
+    if (refs && (ref_read(reader, here, &item->to) || ref_read(reader, there, &item->from)))
         return SOMA_EFORMAT;
-    if (item->kind >= ITEM_SEND && item->to.node != here) // what is for others is not taken along
+    if (!is_meant(item, here, there))
         return SOMA_EFORMAT;
     return rest_read(reader, item) ? SOMA_EFORMAT : 0;
 }

@@ -25,8 +25,16 @@ enum item_kind {
     ITEM_EXIT,     /* to, from, handle, reason, text */
     ITEM_SHUTDOWN, /* to, from */
     ITEM_KILL,     /* to, from */
-    ITEM_LAST = ITEM_KILL
+    /* nil, from, on: who sends to `from` is held up, or not any more. The numbers between are not used */
+    ITEM_PRESSURE = 20,
+    ITEM_LAST = ITEM_PRESSURE
 };
+
+/* Is it from one agent to another? */
+static inline bool item_is_word(enum item_kind kind)
+{
+    return kind >= ITEM_SEND && kind <= ITEM_KILL;
+}
 
 /* An item that was read, with the fields that its kind has. */
 struct item {
@@ -36,6 +44,7 @@ struct item {
     uint64_t handle;
     uint64_t other; /* an unlink's sender's handle */
     int64_t reason;
+    bool on;
     struct span text;   /* text NULL: nil */
     uint64_t type;      /* an index */
     struct reader body; /* the packed message */

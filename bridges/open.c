@@ -55,6 +55,7 @@ int bridge_new(soma_system *system, const soma_bridge_options *options, struct s
         return SOMA_ENOMEM;
     bridge->system = system;
     bridge->options = *options;
+    bridge->mail_most = MAIL_MOST;
     options_fill(&bridge->options);
     msgpack_sbuffer_init(&bridge->frame);
     pthread_mutex_init(&bridge->lock, NULL);
@@ -104,8 +105,6 @@ int bridge_start(struct soma_bridge *bridge, int (*stop)(void *), void (*release
 
 #define PEERS_MOST 65536u /* that are ever known: without keys anybody can make some up */
 
-static const soma_behavior gate_behavior = {.name = "link"};
-
 static int list_add(struct soma_bridge *bridge, struct peer *peer)
 {
     uint32_t count = bridge->peer_count;
@@ -128,12 +127,11 @@ struct peer *bridge_peer(struct soma_bridge *bridge, uint64_t node)
     peer->node = node;
     peer->since = UINT64_MAX;
     snprintf(peer->name, sizeof(peer->name), "%016llx", (unsigned long long)node);
-    soma_ref gate;
-    if (soma_system_spawn(bridge->system, &gate_behavior, NULL, &gate)) {
+    peer->gate = gate_spawn(bridge);
+    if (!peer->gate) {
         free(peer);
         return NULL;
     }
-    peer->gate = &bridge->system->slots.base[gate.slot];
     pthread_mutex_lock(&bridge->lock);
     int error = list_add(bridge, peer);
     if (!error && (error = peers_add(&bridge->peers, bridge->peer_count - 1, peer)))
@@ -163,6 +161,7 @@ static void peer_free(struct peer *peer)
             message_free(peer->bridge->worker, debt.watch);
     outbound_reset(&peer->out);
     debts_free(&peer->debts);
+    gates_free(&peer->gates);
     session_reset(&peer->session);
     free(peer->types);
     for (uint32_t i = 0; i < ADDRESSES_MAX; i++)
@@ -276,6 +275,7 @@ void bridge_free(struct soma_bridge *bridge)
 {
     for (uint32_t i = 0; i < bridge->peer_count; i++)
         peer_free(bridge->list[i]);
+    burdens_free(bridge);
     free(bridge->list);
     peers_free(&bridge->peers);
     for (struct dial *dial = bridge->dials, *next; dial; dial = next) {

@@ -310,6 +310,18 @@ int outbound_moved(struct peer *peer, soma_ref asker, soma_ref to, uint64_t hand
     return item_end(peer, chunk, &writer, before);
 }
 
+int outbound_pressure(struct peer *peer, soma_ref agent, bool on)
+{
+    struct chunk *chunk = chunk_for(&peer->out);
+    if (!chunk)
+        return SOMA_ENOMEM;
+    size_t before = chunk->items.size;
+    struct writer writer = {&chunk->items, false};
+    item_begin(&writer, ITEM_PRESSURE, 1, peer->bridge->system->node, peer->node, SOMA_REF_NULL, agent);
+    write_number(&writer, on);
+    return item_end(peer, chunk, &writer, before);
+}
+
 int outbound_introduce(struct peer *peer, const struct peer *other)
 {
     struct chunk *chunk = chunk_for(&peer->out);

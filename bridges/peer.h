@@ -7,6 +7,7 @@
 #define BRIDGES_PEER_H
 
 #include "bridges/debt.h"
+#include "bridges/flow.h"
 #include "bridges/frame.h"
 #include "bridges/keys.h"
 #include "bridges/session.h"
@@ -53,9 +54,10 @@ struct peer {
     shared_u32 busy;                /* guards what follows */
     struct outbound out;
     struct debts debts;
-    bool open;        /* items are taken: there is a session, or there may soon be one */
-    bool dirty;       /* the thread has been woken for it */
-    soma_agent *gate; /* an agent that never gets mail: its pressure is that of the way to the peer, see carry.c */
+    bool open;          /* items are taken: there is a session, or there may soon be one */
+    bool dirty;         /* the thread has been woken for it */
+    soma_agent *gate;   /* an agent that never gets mail: its pressure is that of the way to the peer, see flow.h */
+    struct gates gates; /* and those of its agents */
     struct shown {
         uint64_t sent, acked, received;
         size_t bytes;
@@ -106,6 +108,9 @@ const soma_type *outbound_type(const struct outbound *out, uint64_t index);
 
 /* The same for one that the other side has refused: it is offered anew the next time. */
 const soma_type *outbound_refused(struct outbound *out, uint64_t index);
+
+/* Word of the pressure of an agent here, from the bridge's thread. 0 or SOMA_ENOMEM. */
+int outbound_pressure(struct peer *peer, soma_ref agent, bool on);
 
 /* Word of another node, and where it is. 0 or SOMA_ENOMEM. */
 int outbound_introduce(struct peer *peer, const struct peer *other);

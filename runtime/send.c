@@ -235,13 +235,6 @@ static int limit_enter(soma_system *system, struct worker *worker, soma_ref to, 
     return error;
 }
 
-/* What an agent can make as many of as it likes; answers and words of an end it owes. */
-static bool kind_presses(uint8_t kind)
-{
-    return kind <= MESSAGE_REQUEST || kind == MESSAGE_WATCH || kind == MESSAGE_UNWATCH || kind == MESSAGE_LINK ||
-           kind == MESSAGE_UNLINK;
-}
-
 /* A handler may also send as from outside: what it has sent before as itself goes first. */
 static void outbox_flush_here(const soma_system *system)
 {
@@ -282,7 +275,7 @@ int message_push(soma_system *system, struct worker *worker, soma_ref to, struct
     }
     bool passed = message->marks & MARK_PASSED; // then its sender isn't who sends it now
     uint32_t sender = passed ? UINT32_MAX : message->sender.slot;
-    bool from_agent = (message->sender.node || passed) && kind_presses(message->kind);
+    bool from_agent = message_presses(message);
     if (message->kind <= MESSAGE_REQUEST && u64_load(&target->life) & LIFE_COUNTED) {
         bool pushed;
         int error = limit_enter(system, worker, to, message, &pushed);

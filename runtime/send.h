@@ -113,6 +113,15 @@ void request_fail(soma_system *system, struct worker *worker, soma_ref from, str
 void request_refuse(struct worker *worker, soma_ref self, struct message *request, int error);
 void request_refused(soma_system *system, struct worker *worker, soma_ref self, struct message *refused);
 
+/* Is it an agent's, who can make as many of its kind as it likes? Answers and words of an end it owes. */
+static inline bool message_presses(const struct message *message)
+{
+    uint8_t kind = message->kind;
+    bool from_agent = message->sender.node || message->marks & MARK_PASSED;
+    return from_agent && (kind <= MESSAGE_REQUEST || kind == MESSAGE_WATCH || kind == MESSAGE_UNWATCH ||
+                          kind == MESSAGE_LINK || kind == MESSAGE_UNLINK);
+}
+
 /* The message that a block carries to a handler. */
 static inline const void *message_body(const struct message *message)
 {

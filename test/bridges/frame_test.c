@@ -197,6 +197,7 @@ static const struct sample samples[] = {
     SAMPLE(ITEM_EXIT, "\x96\x0e\x92\x01\x01\x92\x01\x01\x07\xfd\xa3why"),
     SAMPLE(ITEM_SHUTDOWN, "\x93\x0f\x92\x01\x01\xc0"),
     SAMPLE(ITEM_KILL, "\x93\x10\x92\x01\x01\xc0"),
+    SAMPLE(ITEM_PRESSURE, "\x94\x14\xc0\x92\x01\x01\x01"),
 };
 
 static int read_item(const void *bytes, size_t size, struct item *item)
@@ -214,7 +215,7 @@ static void test_items(void **state)
         struct item item;
         assert_int_equal(read_item(samples[i].bytes, samples[i].size, &item), 0);
         assert_int_equal(item.kind, samples[i].kind);
-        if (item.kind >= ITEM_SEND)
+        if (item_is_word(item.kind))
             assert_true(item.to.node == HERE && item.to.slot == 1 && item.to.generation == 1);
         for (size_t size = 0; size < samples[i].size; size++) {
             unsigned char *cut = malloc(size ? size : 1);
@@ -233,7 +234,7 @@ static void test_malformed_items(void **state)
     (void)state;
     struct item item;
     assert_int_equal(ITEM("\x93\x00\x92\x01\x01\xc0"), SOMA_EFORMAT);     // no such kind
-    assert_int_equal(ITEM("\x93\x11\x92\x01\x01\xc0"), SOMA_EFORMAT);     // nor this
+    assert_int_equal(ITEM("\x93\x7f\x92\x01\x01\xc0"), SOMA_EFORMAT);     // nor this
     assert_int_equal(ITEM("\x94\x10\x92\x01\x01\xc0\x01"), SOMA_EFORMAT); // one element too many
     assert_int_equal(ITEM("\x93\x10\x93\x08\x01\x01\xc0"), SOMA_EFORMAT); // for an agent elsewhere
     assert_int_equal(ITEM("\x93\x10\xc0\xc0"), SOMA_EFORMAT);             // for nobody
@@ -245,6 +246,9 @@ static void test_malformed_items(void **state)
     assert_int_equal(ITEM("\x94\x03\x0c\xa0\xdd\xff\xff\xff\xff"), SOMA_EFORMAT);                     // very many
     assert_int_equal(ITEM("\x94\x09\x92\x01\x01\xc0\xff"), SOMA_EFORMAT);                      // a negative handle
     assert_int_equal(ITEM("\x95\x04\x92\x01\x01\xc0\x00\xdb\xff\xff\xff\xffx"), SOMA_EFORMAT); // a long string, cut
+    assert_int_equal(ITEM("\x94\x14\x92\x01\x01\x92\x01\x01\x01"), SOMA_EFORMAT);              // for one agent
+    assert_int_equal(ITEM("\x94\x14\xc0\x93\x08\x01\x01\x01"), SOMA_EFORMAT);                  // of an agent elsewhere
+    assert_int_equal(ITEM("\x94\x14\xc0\x92\x01\x01\x02"), SOMA_EFORMAT);                      // neither on nor off
 }
 
 /* What one side writes the other reads, whichever nodes are meant. */
