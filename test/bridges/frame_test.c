@@ -247,7 +247,7 @@ static void test_malformed_items(void **state)
     assert_int_equal(ITEM("\x94\x09\x92\x01\x01\xc0\xff"), SOMA_EFORMAT);                      // a negative handle
     assert_int_equal(ITEM("\x95\x04\x92\x01\x01\xc0\x00\xdb\xff\xff\xff\xffx"), SOMA_EFORMAT); // a long string, cut
     assert_int_equal(ITEM("\x94\x14\x92\x01\x01\x92\x01\x01\x01"), SOMA_EFORMAT);              // for one agent
-    assert_int_equal(ITEM("\x94\x14\xc0\x93\x08\x01\x01\x01"), SOMA_EFORMAT);                  // of an agent elsewhere
+    assert_int_equal(ITEM("\x94\x14\xc0\x93\x09\x01\x01\x01"), SOMA_EFORMAT);                  // of an agent elsewhere
     assert_int_equal(ITEM("\x94\x14\xc0\x92\x01\x01\x02"), SOMA_EFORMAT);                      // neither on nor off
 }
 
