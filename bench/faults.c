@@ -93,7 +93,8 @@ static double limit_measure(uint64_t ops)
 
 void run_overload(struct bench *bench)
 {
-    struct crowd crowd = {.bench = bench};
+    static struct crowd crowd; // the last of the senders may still look at it after the run
+    crowd = (struct crowd){.bench = bench};
     soma_ref refs[SENDERS];
     bench->limit = limit_measure(bench->ops);
     spawn(bench, &toiler, bench, &crowd.to);
