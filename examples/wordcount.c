@@ -1,122 +1,69 @@
 /*
- * wordcount [--top N] PATH…: counts the words in files and folders; a word is a run of the letters A–Z and a–z, in
- * lower case, and every other byte parts words. So any file will do, text or not.
+ * wordcount [--top N] [--nodes N] PATH…: counts the words in files and folders; a word is a run of the letters A–Z and
+ * a–z, in lower case, and every other byte parts words. So any file will do, text or not.
  *
- * One agent reads a chunk of a file and sends each word to the agent that owns it by hash (thousands of them). A feeder
- * keeps a bounded number of chunks under way: a chunk is done when the owners have acknowledged all of its words, so
- * memory is bounded however large the files are. At the end the owners report to the reporter. See docs/wordcount.md.
+ * A reader reads a chunk of a file and sends each word to the agent that owns it by hash (thousands of them). A feeder
+ * gives each reader one chunk at a time: it is done when the owners have acknowledged all of its words, so memory is
+ * bounded however large the files are. At the end the owners report to the reporter. Readers and owners are spawned on
+ * all nodes alike, each a process of its own; they can't tell. See docs/wordcount.md.
  */
-#include <ctype.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <ftw.h>
+#include "wordcount_text.h"
 #include <inttypes.h>
+#include <soma/bridge.h>
 #include <soma/soma.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
+#include <sys/wait.h>
 
-#define CHUNK (256u * 1024)
-#define CHUNKS_AT_ONCE 16u
+#define READERS 16u
 #define OWNERS 4096u
+#define NODES_MOST 16u
 
 SOMA_MESSAGE(begin)
+SOMA_MESSAGE(owner_setup, (ref, reporter))
+SOMA_MESSAGE(reader_setup, (array, ref, owners))
+SOMA_MESSAGE(chunk, (string, path), (u64, start))
+SOMA_MESSAGE(chunk_done, (bool, failed))
 SOMA_MESSAGE(words, (bytes, text)) /* each word ends in a newline */
 SOMA_MESSAGE(counted)
-SOMA_MESSAGE(chunk_done, (bool, failed))
 SOMA_MESSAGE(report)
 SOMA_MESSAGE(result, (string, word), (u64, count))
 SOMA_MESSAGE(owner_done)
 
-struct file {
-    char *path;
-    off_t size;
-    bool failed;
+/* A process, and what may be spawned there. */
+struct node {
+    soma_ref owners, readers;
 };
 
-/* What main sets up before the system runs; read only from then on, but for the marks named. */
+/* What main sets up before the system runs: for the feeder and the reporter, who live where main does. */
 static struct job {
-    struct file *files;
-    size_t file_count;
-    size_t failures; /* the feeder's alone while the system runs */
+    struct files files;
+    size_t failures; /* beside those of the files; the feeder's alone while the system runs */
+    bool reported;   /* the reporter's */
     size_t top;
-    soma_ref owners[OWNERS];
+    struct node nodes[NODES_MOST];
+    uint32_t node_count;
     soma_ref reporter;
-    soma_ref feeder;
-} job;
+} job = {.top = 20, .node_count = 1};
 
-static void out_of_memory(void)
+/* What a handler returns that has asked for something. */
+static int error_of(soma_handle asked)
 {
-    fprintf(stderr, "wordcount: out of memory\n");
-    exit(1);
+    return asked < 0 ? (int)asked : 0;
 }
 
-static bool is_letter(int c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-static uint32_t hash_word(const char *word, size_t length)
-{
-    uint32_t hash = 2166136261u; /* FNV-1a */
-    for (size_t i = 0; i < length; i++)
-        hash = (hash ^ (unsigned char)word[i]) * 16777619u;
-    return hash;
-}
-
-/* ---- owners: a hash table of words each ---- */
-
-struct entry {
-    char *word;
-    uint64_t count;
-};
+/* ---- owners: count the words that are theirs ---- */
 
 struct owner {
-    struct entry *entries;
-    size_t used, size;
+    struct counts counts;
+    soma_ref reporter;
 };
-
-static struct entry *entry_find(const struct owner *my, const char *word, size_t length)
-{
-    for (size_t i = hash_word(word, length) / OWNERS;; i++) {
-        struct entry *entry = &my->entries[i & (my->size - 1)];
-        if (!entry->word || (!strncmp(entry->word, word, length) && !entry->word[length]))
-            return entry;
-    }
-}
-
-static void owner_grow(struct owner *my)
-{
-    struct owner grown = {.used = my->used, .size = my->size ? my->size * 2 : 8};
-    if (!(grown.entries = calloc(grown.size, sizeof(struct entry))))
-        out_of_memory();
-    for (size_t i = 0; i < my->size; i++)
-        if (my->entries[i].word)
-            *entry_find(&grown, my->entries[i].word, strlen(my->entries[i].word)) = my->entries[i];
-    free(my->entries);
-    *my = grown;
-}
-
-static void owner_count(struct owner *my, const char *word, size_t length)
-{
-    if (my->used * 2 >= my->size)
-        owner_grow(my);
-    struct entry *entry = entry_find(my, word, length);
-    if (!entry->word) {
-        if (!(entry->word = strndup(word, length)))
-            out_of_memory();
-        my->used++;
-    }
-    entry->count++;
-}
 
 static int on_words(soma_agent *self, struct owner *my, const struct words *m)
 {
     const char *at = m->text.data, *end = at + m->text.size;
     while (at < end) {
         const char *newline = memchr(at, '\n', (size_t)(end - at));
-        owner_count(my, at, (size_t)(newline - at));
+        counts_add(&my->counts, at, (size_t)(newline - at), OWNERS);
         at = newline + 1;
     }
     return soma_send(self, soma_sender(self), counted);
@@ -125,208 +72,193 @@ static int on_words(soma_agent *self, struct owner *my, const struct words *m)
 static int on_report(soma_agent *self, struct owner *my, const struct report *m)
 {
     (void)m;
-    for (size_t i = 0; i < my->size; i++)
-        if (my->entries[i].word)
-            soma_send(self, job.reporter, result, .word = my->entries[i].word, .count = my->entries[i].count);
-    return soma_send(self, job.reporter, owner_done);
+    for (size_t i = 0; i < my->counts.size; i++) {
+        const struct entry *entry = &my->counts.entries[i];
+        if (entry->word)
+            soma_send(self, my->reporter, result, .word = entry->word, .count = entry->count);
+    }
+    return soma_send(self, my->reporter, owner_done);
+}
+
+static int owner_init(soma_agent *self, void *state, const void *arg)
+{
+    (void)self;
+    ((struct owner *)state)->reporter = ((const struct owner_setup *)arg)->reporter;
+    return 0;
 }
 
 static void owner_stop(soma_agent *self, void *state, int reason)
 {
     (void)self, (void)reason;
-    struct owner *my = state;
-    for (size_t i = 0; i < my->size; i++)
-        free(my->entries[i].word);
-    free(my->entries);
+    counts_free(&((struct owner *)state)->counts);
 }
 
 static const soma_behavior owner = {.name = "owner",
                                     .state_size = sizeof(struct owner),
+                                    .init = owner_init,
                                     .stop = owner_stop,
                                     .handlers = SOMA_HANDLERS(SOMA_ON(words, on_words), SOMA_ON(report, on_report))};
 
-/* ---- chunks: read a part of a file, sort its words by owner, send them ---- */
+/* ---- readers: read a part of a file, sort its words by owner, send them ---- */
 
-struct chunk {
-    struct file *file;
-    off_t start;
+struct reader {
+    soma_ref owners[OWNERS];
+    soma_handle promise; /* of the chunk that is read */
     uint32_t unacknowledged;
 };
 
-/* The chunk's text: a word belongs to the chunk that it starts in, so the last one is read to its end. */
-struct text {
-    char *bytes;
-    size_t length, from; /* words start at `from` or later */
-};
-
-static bool text_read(const struct chunk *my, struct text *text)
+static int reader_init(soma_agent *self, void *state, const void *arg)
 {
-    int fd = open(my->file->path, O_RDONLY | O_CLOEXEC);
-    off_t start = my->start ? my->start - 1 : 0; /* one byte more: is a word under way there? */
-    size_t want = CHUNK + (my->start ? 1 : 0), room = want;
-    text->bytes = malloc(room);
-    bool in_word = true;
-    ssize_t got = 1;
-    while (fd >= 0 && text->bytes && got > 0 && (text->length < want || in_word)) {
-        if (text->length == room) { /* the last word goes on */
-            char *more = realloc(text->bytes, room += 4096);
-            if (!more)
-                break;
-            text->bytes = more;
-        }
-        got = pread(fd, text->bytes + text->length, room - text->length, start + (off_t)text->length);
-        if (got > 0)
-            text->length += (size_t)got;
-        in_word = text->length >= want && is_letter((unsigned char)text->bytes[text->length - 1]);
-    }
-    bool done = fd >= 0 && got >= 0 && text->bytes && (got == 0 || !in_word);
-    if (fd >= 0)
-        close(fd);
-    text->from = my->start ? 1 : 0;
-    if (done && my->start && text->length && is_letter((unsigned char)text->bytes[0]))
-        while (text->from < text->length && is_letter((unsigned char)text->bytes[text->from]))
-            text->from++; /* the word before us goes on to here */
-    size_t end = want;
-    while (end < text->length && is_letter((unsigned char)text->bytes[end - 1]) &&
-           is_letter((unsigned char)text->bytes[end]))
-        end++;
-    if (end < text->length)
-        text->length = end; /* what starts later is the next chunk's */
-    return done;
-}
-
-/* The words of one owner, each ended by a newline. */
-struct basket {
-    char *text;
-    size_t length, size;
-};
-
-static void basket_add(struct basket *basket, const char *word, size_t length)
-{
-    if (basket->length + length + 1 > basket->size) {
-        basket->size = 2 * basket->size + length + 32;
-        if (!(basket->text = realloc(basket->text, basket->size)))
-            out_of_memory();
-    }
-    for (size_t i = 0; i < length; i++)
-        basket->text[basket->length++] = (char)tolower((unsigned char)word[i]);
-    basket->text[basket->length++] = '\n';
-}
-
-static void words_split(const struct text *text, struct basket *baskets)
-{
-    char lower[64];
-    for (size_t at = text->from; at < text->length;) {
-        size_t start = at;
-        while (at < text->length && is_letter((unsigned char)text->bytes[at]))
-            at++;
-        size_t length = at - start;
-        for (size_t i = 0; i < length && i < sizeof(lower); i++) /* the owner is told by a word's first letters */
-            lower[i] = (char)tolower((unsigned char)text->bytes[start + i]);
-        if (length)
-            basket_add(&baskets[hash_word(lower, length < sizeof(lower) ? length : sizeof(lower)) % OWNERS],
-                       text->bytes + start, length);
-        else
-            at++;
-    }
-}
-
-static int chunk_end(soma_agent *self, bool failed)
-{
-    soma_agent_exit(self, 0);
-    return soma_send(self, job.feeder, chunk_done, .failed = failed);
-}
-
-static int on_begin(soma_agent *self, struct chunk *my, const struct begin *m)
-{
-    (void)m;
-    struct text text = {0};
-    struct basket *baskets = calloc(OWNERS, sizeof(*baskets));
-    bool done = baskets && text_read(my, &text);
-    if (done)
-        words_split(&text, baskets);
-    else
-        fprintf(stderr, "wordcount: %s: %s\n", my->file->path, strerror(errno));
-    int error = 0;
-    for (uint32_t i = 0; baskets && i < OWNERS; i++) {
-        if (baskets[i].length && !error) {
-            error = soma_send(self, job.owners[i], words, .text = {baskets[i].text, (uint32_t)baskets[i].length});
-            my->unacknowledged++;
-        }
-        free(baskets[i].text);
-    }
-    free(baskets);
-    free(text.bytes);
-    return my->unacknowledged && !error ? 0 : chunk_end(self, !done || error);
-}
-
-static int on_counted(soma_agent *self, struct chunk *my, const struct counted *m)
-{
-    (void)m;
-    return --my->unacknowledged ? 0 : chunk_end(self, false);
-}
-
-static int chunk_init(soma_agent *self, void *state, const void *arg)
-{
-    *(struct chunk *)state = *(const struct chunk *)arg;
-    return soma_send(self, soma_self(self), begin);
-}
-
-static const soma_behavior chunk = {.name = "chunk",
-                                    .state_size = sizeof(struct chunk),
-                                    .init = chunk_init,
-                                    .handlers = SOMA_HANDLERS(SOMA_ON(begin, on_begin), SOMA_ON(counted, on_counted))};
-
-/* ---- the feeder: some chunks under way at any time ---- */
-
-struct feeder {
-    size_t file;
-    off_t at;
-    uint32_t under_way;
-    size_t done;
-};
-
-static int feed(soma_agent *self, struct feeder *my)
-{
-    while (my->under_way < CHUNKS_AT_ONCE && my->file < job.file_count) {
-        struct chunk next = {.file = &job.files[my->file], .start = my->at};
-        int error = soma_spawn(self, &chunk, &next, NULL);
-        if (error)
-            return error;
-        my->under_way++;
-        my->at += CHUNK;
-        if (my->at >= next.file->size) {
-            my->file++;
-            my->at = 0;
-        }
-    }
-    if (isatty(STDERR_FILENO))
-        fprintf(stderr, "\r%zu chunks read, file %zu of %zu ", my->done, my->file, job.file_count);
-    for (uint32_t i = 0; !my->under_way && i < OWNERS; i++)
-        soma_send(self, job.owners[i], report);
+    (void)self;
+    const struct reader_setup *setup = arg;
+    if (setup->owners.count != OWNERS)
+        return SOMA_EINVAL;
+    memcpy(((struct reader *)state)->owners, setup->owners.items, sizeof(((struct reader *)state)->owners));
     return 0;
 }
 
-static int on_feed(soma_agent *self, struct feeder *my, const struct begin *m)
+/* To each owner the words that are its. */
+static int words_send(soma_agent *self, struct reader *my, const struct basket *baskets)
+{
+    int error = 0;
+    for (uint32_t i = 0; i < OWNERS && !error; i++) {
+        if (!baskets[i].length)
+            continue;
+        error = soma_send(self, my->owners[i], words, .text = {baskets[i].text, (uint32_t)baskets[i].length});
+        my->unacknowledged++;
+    }
+    return error;
+}
+
+static int on_chunk(soma_agent *self, struct reader *my, const struct chunk *m)
+{
+    struct text text = {0};
+    struct basket *baskets = calloc(OWNERS, sizeof(*baskets));
+    if (!baskets)
+        out_of_memory();
+    bool done = text_read(m->path, (off_t)m->start, &text);
+    if (done)
+        words_split(&text, baskets, OWNERS);
+    else
+        fprintf(stderr, "wordcount: %s: %s\n", m->path, strerror(errno));
+    int error = words_send(self, my, baskets);
+    for (uint32_t i = 0; i < OWNERS; i++)
+        free(baskets[i].text);
+    free(baskets);
+    free(text.bytes);
+    if (error)
+        return error;
+    if (!my->unacknowledged)
+        return soma_reply(self, chunk_done, .failed = !done);
+    my->promise = soma_reply_later(self);
+    return error_of(my->promise);
+}
+
+static int on_counted(soma_agent *self, struct reader *my, const struct counted *m)
 {
     (void)m;
-    return feed(self, my);
+    return --my->unacknowledged ? 0 : soma_reply_to(self, my->promise, chunk_done);
+}
+
+static const soma_behavior reader = {.name = "reader",
+                                     .state_size = sizeof(struct reader),
+                                     .init = reader_init,
+                                     .handlers = SOMA_HANDLERS(SOMA_ON(chunk, on_chunk), SOMA_ON(counted, on_counted))};
+
+/* ---- the feeder: spawns owners and readers on all nodes, and has all files read ---- */
+
+struct feeder {
+    soma_ref owners[OWNERS];
+    soma_ref readers[READERS];
+    uint32_t owner_count;
+    uint32_t reading; /* readers that have a chunk, or do not live yet */
+    size_t file;      /* what is to be read next, and from where */
+    off_t at;
+    size_t done;
+};
+
+static int on_failed(soma_agent *self, struct feeder *my, const int *error)
+{
+    (void)my;
+    return soma_fail(self, *error, "a node can't do its part");
+}
+
+static int on_chunk_done(soma_agent *self, struct feeder *my, const struct chunk_done *m);
+
+/* The next chunk for a reader that has none. When all have been read, the owners report. */
+static int feed(soma_agent *self, struct feeder *my, uint64_t which)
+{
+    if (isatty(STDERR_FILENO))
+        fprintf(stderr, "\r%zu chunks read, file %zu of %zu ", my->done, my->file, job.files.count);
+    if (my->file == job.files.count) {
+        my->reading--;
+        for (uint32_t i = 0; !my->reading && i < OWNERS; i++)
+            soma_send(self, my->owners[i], report);
+        return 0;
+    }
+    const struct file *file = &job.files.all[my->file];
+    soma_handle asked = soma_request(self, my->readers[which], SOMA_NEVER,
+                                     SOMA_THEN(chunk_done, on_chunk_done, on_failed, .tag = which), chunk,
+                                     .path = file->path, .start = (uint64_t)my->at);
+    my->at += CHUNK;
+    if (my->at >= file->size) {
+        my->file++;
+        my->at = 0;
+    }
+    return error_of(asked);
 }
 
 static int on_chunk_done(soma_agent *self, struct feeder *my, const struct chunk_done *m)
 {
     job.failures += m->failed;
-    my->under_way--;
     my->done++;
-    return feed(self, my);
+    return feed(self, my, soma_tag(self));
+}
+
+static int on_reader(soma_agent *self, struct feeder *my, const struct soma_bridge_spawned *m)
+{
+    my->readers[soma_tag(self)] = m->agent;
+    return feed(self, my, soma_tag(self));
+}
+
+/* Once all owners are there the readers, who are told of them. */
+static int on_owner(soma_agent *self, struct feeder *my, const struct soma_bridge_spawned *m)
+{
+    my->owners[soma_tag(self)] = m->agent;
+    if (++my->owner_count < OWNERS)
+        return 0;
+    soma_handle asked = 0;
+    for (; my->reading < READERS && asked >= 0; my->reading++)
+        asked = soma_request(self, job.nodes[my->reading % job.node_count].readers, SOMA_NEVER,
+                             SOMA_THEN(soma_bridge_spawned, on_reader, on_failed, .tag = my->reading), reader_setup,
+                             .owners = {my->owners, OWNERS});
+    return error_of(asked);
+}
+
+static int on_begin(soma_agent *self, struct feeder *my, const struct begin *m)
+{
+    (void)my, (void)m;
+    soma_handle asked = 0;
+    for (uint32_t i = 0; i < OWNERS && asked >= 0; i++)
+        asked = soma_request(self, job.nodes[i % job.node_count].owners, SOMA_NEVER,
+                             SOMA_THEN(soma_bridge_spawned, on_owner, on_failed, .tag = i), owner_setup,
+                             .reporter = job.reporter);
+    return error_of(asked);
+}
+
+static void feeder_stop(soma_agent *self, void *state, int reason)
+{
+    (void)state;
+    if (reason)
+        soma_system_stop(soma_agent_system(self));
 }
 
 static const soma_behavior feeder = {.name = "feeder",
                                      .state_size = sizeof(struct feeder),
-                                     .handlers =
-                                         SOMA_HANDLERS(SOMA_ON(begin, on_feed), SOMA_ON(chunk_done, on_chunk_done))};
+                                     .stop = feeder_stop,
+                                     .handlers = SOMA_HANDLERS(SOMA_ON(begin, on_begin))};
 
-/* ---- the reporter ---- */
+/* ---- the reporter, who also watches over the nodes until all has been reported ---- */
 
 struct reporter {
     struct entry *entries;
@@ -368,87 +300,168 @@ static int on_owner_done(soma_agent *self, struct reporter *my, const struct own
         qsort(my->entries, my->used, sizeof(struct entry), by_count);
     for (size_t i = 0; i < my->used && (!job.top || i < job.top); i++)
         printf("%7" PRIu64 " %s\n", my->entries[i].count, my->entries[i].word);
-    fprintf(stderr, "wordcount: %" PRIu64 " words, %zu different, in %zu files\n", my->total, my->used, job.file_count);
+    fprintf(stderr, "wordcount: %" PRIu64 " words, %zu different, in %zu files\n", my->total, my->used,
+            job.files.count);
+    job.reported = true;
+    soma_agent_exit(self, 0);
     return soma_system_stop(soma_agent_system(self));
+}
+
+static int on_node_down(soma_agent *self, struct reporter *my, const struct soma_down *m)
+{
+    (void)my;
+    return soma_fail(self, m->reason, "a node has ended, with what it had counted");
+}
+
+static int reporter_init(soma_agent *self, void *state, const void *arg)
+{
+    (void)state, (void)arg;
+    soma_handle monitor = 0;
+    for (uint32_t i = 0; i < job.node_count && monitor >= 0; i++)
+        monitor = soma_monitor(self, job.nodes[i].owners); // ends only with its node
+    return error_of(monitor);
 }
 
 static void reporter_stop(soma_agent *self, void *state, int reason)
 {
-    (void)self, (void)reason;
     struct reporter *my = state;
+    if (reason)
+        soma_system_stop(soma_agent_system(self));
     for (size_t i = 0; i < my->used; i++)
         free(my->entries[i].word);
     free(my->entries);
 }
 
-static const soma_behavior reporter = {
-    .name = "reporter",
-    .state_size = sizeof(struct reporter),
-    .stop = reporter_stop,
-    .handlers = SOMA_HANDLERS(SOMA_ON(result, on_result), SOMA_ON(owner_done, on_owner_done))};
+static const soma_behavior reporter = {.name = "reporter",
+                                       .state_size = sizeof(struct reporter),
+                                       .init = reporter_init,
+                                       .stop = reporter_stop,
+                                       .handlers =
+                                           SOMA_HANDLERS(SOMA_ON(result, on_result), SOMA_ON(owner_done, on_owner_done),
+                                                         SOMA_ON(soma_down, on_node_down))};
 
-/* ---- the command ---- */
+/* ---- nodes ---- */
 
-static int file_add(const char *path, const struct stat *status, int type, struct FTW *where)
+static int node_open(bool listens, soma_system **system, soma_bridge **bridge)
 {
-    (void)where;
-    if (type == FTW_DNR || type == FTW_NS) {
-        fprintf(stderr, "wordcount: %s: cannot be read\n", path);
-        job.failures++;
-        return 0;
-    }
-    if (type != FTW_F || !S_ISREG(status->st_mode))
-        return 0; /* folders are walked; devices and the like are not read */
-    struct file *grown = realloc(job.files, (job.file_count + 1) * sizeof(struct file));
-    char *copy = strdup(path);
-    if (!grown || !copy)
-        out_of_memory();
-    job.files = grown;
-    job.files[job.file_count++] = (struct file){.path = copy, .size = status->st_size};
-    return 0;
+    static const char *const bind[] = {"tcp://127.0.0.1", NULL};
+    int error = soma_system_open(system, &(soma_options){.log_level = SOMA_LOG_WARNING});
+    error = error ? error : soma_bridge_open(*system, &(soma_bridge_options){.bind = listens ? bind : NULL}, bridge);
+    error = error ? error : soma_bridge_offer(*bridge, "owner", &owner, &owner_setup_type);
+    return error ? error : soma_bridge_offer(*bridge, "reader", &reader, &reader_setup_type);
 }
 
-static int count_words(void)
+/* A process that counts for the first one, until that ends: then the pipe does. */
+static int serve(int out, int alive)
 {
     soma_system *system;
-    int error = soma_system_open(&system, NULL);
-    for (uint32_t i = 0; !error && i < OWNERS; i++)
-        error = soma_spawn(system, &owner, NULL, &job.owners[i]);
+    soma_bridge *bridge;
+    char byte;
+    int error = node_open(true, &system, &bridge);
     if (!error)
-        error = soma_spawn(system, &reporter, NULL, &job.reporter);
-    if (!error)
-        error = soma_spawn(system, &feeder, NULL, &job.feeder);
-    if (!error)
-        error = soma_send(system, job.feeder, begin);
-    if (!error)
-        error = soma_system_run(system);
+        dprintf(out, "%s", soma_bridge_address(bridge, 0));
+    close(out);
+    while (!error && read(alive, &byte, 1) < 0 && errno == EINTR)
+        ;
+    int closing = soma_system_close(&system);
+    if (error || closing)
+        fprintf(stderr, "wordcount: a node: %s\n", soma_strerror(error ? error : closing));
+    return error || closing;
+}
+
+/* Starts another process; where it listens. */
+static bool node_start(const int alive[2], char *address, size_t size)
+{
+    int ends[2];
+    if (pipe(ends))
+        return false;
+    pid_t child = fork(); // before this process has threads
+    if (!child) {
+        close(ends[0]);
+        close(alive[1]);
+        exit(serve(ends[1], alive[0]));
+    }
+    close(ends[1]);
+    ssize_t length = child < 0 ? -1 : read(ends[0], address, size - 1);
+    close(ends[0]);
+    return length > 0;
+}
+
+static int nodes_find(soma_system *system, soma_bridge *bridge, char addresses[][64])
+{
+    int error = soma_whereis(system, "owner", &job.nodes[0].owners);
+    error = error ? error : soma_whereis(system, "reader", &job.nodes[0].readers);
+    for (uint32_t i = 1; i < job.node_count && !error; i++) {
+        error = soma_bridge_find(bridge, addresses[i], "owner", 10 * SOMA_SECOND, &job.nodes[i].owners);
+        error = error ? error : soma_bridge_find(bridge, addresses[i], "reader", SOMA_SECOND, &job.nodes[i].readers);
+    }
+    return error;
+}
+
+static int count_words(char addresses[][64])
+{
+    soma_system *system;
+    soma_bridge *bridge;
+    soma_ref agent;
+    int error = node_open(job.node_count > 1, &system, &bridge);
+    error = error ? error : nodes_find(system, bridge, addresses);
+    error = error ? error : soma_spawn(system, &reporter, NULL, &job.reporter);
+    error = error ? error : soma_spawn(system, &feeder, NULL, &agent);
+    error = error ? error : soma_send(system, agent, begin);
+    error = error ? error : soma_system_run(system);
     int closing = soma_system_close(&system);
     return error ? error : closing;
 }
 
+/* Counts on all nodes; the other processes end with this one's. */
+static int nodes_run(void)
+{
+    static char addresses[NODES_MOST][64];
+    int alive[2], status, error = 0;
+    if (pipe(alive))
+        return SOMA_ETHREAD;
+    for (uint32_t i = 1; i < job.node_count && !error; i++)
+        if (!node_start(alive, addresses[i], sizeof(addresses[i])))
+            error = SOMA_ETHREAD;
+    if (!error)
+        error = count_words(addresses);
+    close(alive[1]);
+    while (wait(&status) > 0)
+        job.failures += status != 0;
+    close(alive[0]);
+    return error;
+}
+
+/* ---- the command ---- */
+
+/* The options; where paths begin, 0 if they make no sense. */
+static int options_read(int count, char **arguments)
+{
+    int at = 1;
+    for (; at + 1 < count && !strncmp(arguments[at], "--", 2); at += 2) {
+        unsigned long number = strtoul(arguments[at + 1], NULL, 10);
+        if (!strcmp(arguments[at], "--top"))
+            job.top = number; // 0: all
+        else if (!strcmp(arguments[at], "--nodes") && number >= 1 && number <= NODES_MOST)
+            job.node_count = (uint32_t)number;
+        else
+            return 0;
+    }
+    return at < count ? at : 0;
+}
+
 int main(int argc, char **argv)
 {
-    int first = 1;
-    job.top = 20;
-    if (argc > 2 && !strcmp(argv[1], "--top")) {
-        job.top = strtoul(argv[2], NULL, 10); /* 0: all */
-        first = 3;
-    }
-    if (first >= argc) {
-        fprintf(stderr, "usage: wordcount [--top N] PATH…   (--top 0 prints every word)\n");
+    int first = options_read(argc, argv);
+    if (!first) {
+        fprintf(stderr, "usage: wordcount [--top N] [--nodes N] PATH…   (--top 0 prints every word)\n");
         return 2;
     }
-    for (int i = first; i < argc; i++) {
-        if (nftw(argv[i], file_add, 32, FTW_PHYS)) {
-            fprintf(stderr, "wordcount: %s: %s\n", argv[i], strerror(errno));
-            job.failures++;
-        }
-    }
-    int error = count_words();
+    for (int i = first; i < argc; i++)
+        files_find(argv[i], &job.files);
+    int error = nodes_run();
     if (error)
         fprintf(stderr, "wordcount: %s\n", soma_strerror(error));
-    for (size_t i = 0; i < job.file_count; i++)
-        free(job.files[i].path);
-    free(job.files);
-    return error || job.failures;
+    files_free(&job.files);
+    return error || !job.reported || job.failures || job.files.failures;
 }

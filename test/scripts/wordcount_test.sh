@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The word count equals what tr, sort and uniq give under the same definition of a word, on real and on nasty files.
+# The word count equals what tr, sort and uniq give under the same definition of a word, on real and on nasty files, with
+# one process and with three.
 set -euo pipefail
 export LC_ALL=C
 wordcount=$1/examples/wordcount
@@ -13,11 +14,14 @@ expected() {
 }
 
 compare() {
-    "$wordcount" --top 0 "$@" >"$work.ours" 2>"$work.log"
     expected "$@" >"$work.theirs"
-    cmp "$work.ours" "$work.theirs"
+    for nodes in 1 3; do
+        "$wordcount" --top 0 --nodes "$nodes" "$@" >"$work.ours" 2>"$work.log"
+        cmp "$work.ours" "$work.theirs"
+        grep -q ', in [0-9]* files$' "$work.log"
+        echo "equal on $*, with $nodes processes"
+    done
     rm -f "$work.ours" "$work.theirs" "$work.log"
-    echo "equal on $*"
 }
 
 mkdir "$work/nasty"
@@ -40,14 +44,35 @@ if [ -d /usr/share/doc ] && ! grep -q fsanitize "$1/CMakeCache.txt"; then
     compare /usr/share/doc
 fi
 
-if "$wordcount" /proc/self/mem >/dev/null 2>"$work/log"; then
-    echo "an unreadable file went unnoticed"
-    exit 1
-fi
-grep -q "/proc/self/mem: Input/output error" "$work/log"
-if "$wordcount" "$work/nasty" "$work/missing" >/dev/null 2>"$work/log"; then
-    echo "a missing file went unnoticed"
-    exit 1
-fi
-grep -q "missing: No such file" "$work/log"
+for nodes in 1 3; do
+    if "$wordcount" --nodes "$nodes" /proc/self/mem >/dev/null 2>"$work/log"; then
+        echo "an unreadable file went unnoticed"
+        exit 1
+    fi
+    grep -q "/proc/self/mem: Input/output error" "$work/log"
+    if "$wordcount" --nodes "$nodes" "$work/nasty" "$work/missing" >/dev/null 2>"$work/log"; then
+        echo "a missing file went unnoticed"
+        exit 1
+    fi
+    grep -q "missing: No such file" "$work/log"
+done
 echo "unreadable and missing files are reported"
+
+# More than can be read in time, so that it is not done when one process is gone.
+truncate -s 1T "$work/endless"
+"$wordcount" --nodes 3 "$work/endless" >"$work/out" 2>"$work/log" &
+first=$!
+others=()
+while [ ${#others[@]} -lt 2 ]; do
+    sleep 0.1
+    read -r -a others <"/proc/$first/task/$first/children" || true # has no newline
+done
+kill -KILL "${others[0]}"
+if wait "$first" || [ -s "$work/out" ]; then
+    echo "a process that is gone went unnoticed"
+    exit 1
+fi
+while kill -0 "${others[1]}" 2>/dev/null; do
+    sleep 0.1
+done
+echo "a process that is gone is reported, and the others end"
