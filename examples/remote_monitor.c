@@ -1,4 +1,4 @@
-/* A node that is killed, and comes back: its agents' monitors elsewhere tell, and it is a new node. docs/bridges.md */
+/* A node that is killed: monitors of its agents elsewhere tell, and its successor calls by itself. docs/bridges.md */
 #include <signal.h>
 #include <soma/bridge.h>
 #include <soma/soma.h>
