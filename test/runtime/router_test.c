@@ -1,9 +1,5 @@
 /* Routers: who gets a message, what becomes of those that end, what a request gets. In virtual time. */
-#include "runtime/agent.h"
-#include "runtime/driver.h"
-#include "test_support.h"
-#include <soma/soma.h>
-#include <string.h>
+#include "one_thread.h"
 
 SOMA_MESSAGE(job, (u64, key))
 SOMA_MESSAGE(chunk, (bytes, data))
@@ -13,34 +9,6 @@ SOMA_MESSAGE(told, (ref, member))
 SOMA_MESSAGE(do_send, (ref, to), (u64, key))
 SOMA_MESSAGE(do_ask, (ref, to), (u64, key))
 SOMA_MESSAGE(do_list, (ref, router))
-
-/* ---- a system in one thread ---- */
-
-static soma_agent *waiting[65536];
-static uint32_t waiting_count;
-static uint64_t now_ns;
-static soma_system *sys;
-
-static uint64_t virtual_now(void *context)
-{
-    (void)context;
-    return now_ns;
-}
-
-static void runnable(void *context, soma_system *system, soma_agent *agent)
-{
-    (void)context, (void)system;
-    assert_true(waiting_count < 65536);
-    waiting[waiting_count++] = agent;
-}
-
-/* Runs all that can run, in the order in which it became so. */
-static void run(void)
-{
-    for (uint32_t i = 0; i < waiting_count; i++)
-        agent_turn(&sys->workers[0], waiting[i], 100);
-    waiting_count = 0;
-}
 
 /* ---- members, which note what they get ---- */
 
@@ -202,11 +170,7 @@ static soma_ref router_new(soma_routing_strategy strategy, uint32_t count)
 
 static void open_it(void)
 {
-    const struct driver driver = {.now = virtual_now, .date = virtual_now, .random = virtual_now, .runnable = runnable};
-    const soma_options options = {.log_level = SOMA_LOG_OFF};
-    now_ns = SOMA_SECOND;
-    waiting_count = 0;
-    assert_int_equal(system_open_driven(&sys, &options, &driver), 0);
+    sys_open();
     assert_int_equal(soma_spawn(sys, &client_behavior, NULL, &client), 0);
     for (uint32_t i = 0; i < MEMBERS; i++)
         assert_int_equal(soma_spawn(sys, &member, &places[i], &places[i].ref), 0);

@@ -1,69 +1,10 @@
 /* Supervisors whose children can not be restarted at once: nobody starts before who must be there. In virtual time. */
-#include "runtime/agent.h"
-#include "runtime/driver.h"
-#include "test_support.h"
-#include <soma/soma.h>
-#include <stdio.h>
-#include <string.h>
+#include "one_thread.h"
 
 SOMA_MESSAGE(die, (i32, reason))
 SOMA_MESSAGE(do_stop, (ref, supervisor), (ref, child))
 
-/* ---- a system in one thread ---- */
-
-static soma_agent *waiting[65536];
-static uint32_t waiting_count;
-static uint64_t now_ns;
-static soma_system *system_now_open;
-
-static uint64_t virtual_now(void *context)
-{
-    (void)context;
-    return now_ns;
-}
-
-static void runnable(void *context, soma_system *system, soma_agent *agent)
-{
-    (void)context, (void)system;
-    assert_true(waiting_count < 65536);
-    waiting[waiting_count++] = agent;
-}
-
-/* Runs what there is to run, in the order in which it came, and then lets time pass up to `span`. */
-static void run_for(uint64_t span)
-{
-    uint64_t until = now_ns + span;
-    for (;;) {
-        for (uint32_t i = 0; i < waiting_count; i++)
-            agent_turn(&system_now_open->workers[0], waiting[i], 100);
-        waiting_count = 0;
-        uint64_t next = clock_next(&system_now_open->clock);
-        if (next > until)
-            break;
-        now_ns = next > now_ns ? next : now_ns;
-        clock_fire(system_now_open, now_ns);
-    }
-    now_ns = until;
-}
-
-/* ---- what happened, as text: +a a starts, -a it stops ---- */
-
-static char happened[4096];
-
-static void note(char sign, char name)
-{
-    size_t length = strlen(happened);
-    assert_true(length + 3 < sizeof(happened));
-    happened[length] = sign;
-    happened[length + 1] = name;
-    happened[length + 2] = 0;
-}
-
-#define HAPPENED(text)                                                                                                 \
-    do {                                                                                                               \
-        assert_string_equal(happened, text);                                                                           \
-        happened[0] = 0;                                                                                               \
-    } while (0)
+/* ---- children: +a a starts, -a it stops ---- */
 
 struct role {
     char name;
@@ -139,17 +80,13 @@ static const soma_child three[] = {
  */
 static void open_failing(const soma_supervision *spec, soma_ref *top, soma_ref *failing)
 {
-    const struct driver driver = {.now = virtual_now, .date = virtual_now, .random = virtual_now, .runnable = runnable};
-    now_ns = SOMA_SECOND;
-    waiting_count = 0;
-    happened[0] = 0;
     stopped = 0;
-    assert_int_equal(system_open_driven(&system_now_open, &(soma_options){.log_level = SOMA_LOG_OFF}, &driver), 0);
-    assert_int_equal(soma_spawn(system_now_open, &soma_supervisor, spec, top), 0);
+    sys_open();
+    assert_int_equal(soma_spawn(sys, &soma_supervisor, spec, top), 0);
     HAPPENED("+a+b+c");
-    assert_int_equal(soma_whereis(system_now_open, "b", failing), 0);
+    assert_int_equal(soma_whereis(sys, "b", failing), 0);
     b.fails = 1;
-    soma_send(system_now_open, *failing, die, .reason = SOMA_EFORMAT);
+    soma_send(sys, *failing, die, .reason = SOMA_EFORMAT);
     run_for(0);
     HAPPENED("-b");
 }
@@ -165,7 +102,7 @@ static void test_rest_for_one(void **state)
     HAPPENED("-c+b-b");
     run_for(2 * SOMA_SECOND);
     HAPPENED("+b+c");
-    assert_int_equal(soma_system_close(&system_now_open), 0);
+    assert_int_equal(soma_system_close(&sys), 0);
 }
 
 static void test_one_for_all(void **state)
@@ -178,7 +115,7 @@ static void test_one_for_all(void **state)
     HAPPENED("-c-a+a+b-b");
     run_for(2 * SOMA_SECOND);
     HAPPENED("-a+a+b+c");
-    assert_int_equal(soma_system_close(&system_now_open), 0);
+    assert_int_equal(soma_system_close(&sys), 0);
 }
 
 /* Once it is stopped for good nobody waits for it any more. */
@@ -191,14 +128,14 @@ static void test_stopped_meanwhile(void **state)
     open_failing(&spec, &top, &failing);
     run_for(SOMA_SECOND);
     HAPPENED("-c+b-b");
-    assert_int_equal(soma_spawn(system_now_open, &asker, NULL, &ask), 0);
-    soma_send(system_now_open, ask, do_stop, .supervisor = top, .child = failing);
+    assert_int_equal(soma_spawn(sys, &asker, NULL, &ask), 0);
+    soma_send(sys, ask, do_stop, .supervisor = top, .child = failing);
     run_for(0);
     assert_int_equal(stopped, 1);
     HAPPENED("+c");
     run_for(10 * SOMA_SECOND);
     HAPPENED("");
-    assert_int_equal(soma_system_close(&system_now_open), 0);
+    assert_int_equal(soma_system_close(&sys), 0);
 }
 
 /* It keeps so many times, so "any number" must be a number. */
@@ -208,10 +145,10 @@ static void test_intensity_too_big(void **state)
     soma_ref top;
     soma_supervision spec = {.intensity = UINT32_MAX};
     open_failing(&(soma_supervision){.children = three, .count = 3, .backoff = SOMA_SECOND}, &top, &top);
-    assert_int_equal(soma_spawn(system_now_open, &soma_supervisor, &spec, NULL), SOMA_ETOOBIG);
+    assert_int_equal(soma_spawn(sys, &soma_supervisor, &spec, NULL), SOMA_ETOOBIG);
     spec.intensity = 1000000;
-    assert_int_equal(soma_spawn(system_now_open, &soma_supervisor, &spec, NULL), 0);
-    assert_int_equal(soma_system_close(&system_now_open), 0);
+    assert_int_equal(soma_spawn(sys, &soma_supervisor, &spec, NULL), 0);
+    assert_int_equal(soma_system_close(&sys), 0);
 }
 
 int main(void)

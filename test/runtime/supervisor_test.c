@@ -1,10 +1,5 @@
 /* Supervisors: who is restarted, with whom, how often, in which order all start and stop. In virtual time. */
-#include "runtime/agent.h"
-#include "runtime/driver.h"
-#include "test_support.h"
-#include <soma/soma.h>
-#include <stdio.h>
-#include <string.h>
+#include "one_thread.h"
 
 SOMA_MESSAGE(die, (i32, reason))
 SOMA_MESSAGE(ping)
@@ -12,61 +7,7 @@ SOMA_MESSAGE(do_start, (ref, pool), (bytes, arg))
 SOMA_MESSAGE(do_stop, (ref, supervisor), (ref, child))
 SOMA_MESSAGE(do_list, (ref, supervisor))
 
-/* ---- a system in one thread ---- */
-
-static soma_agent *waiting[65536];
-static uint32_t waiting_count;
-static uint64_t now_ns;
-static soma_system *system_now_open;
-
-static uint64_t virtual_now(void *context)
-{
-    (void)context;
-    return now_ns;
-}
-
-static void runnable(void *context, soma_system *system, soma_agent *agent)
-{
-    (void)context, (void)system;
-    assert_true(waiting_count < 65536);
-    waiting[waiting_count++] = agent;
-}
-
-/* Runs what there is to run, in the order in which it came, and then lets time pass up to `span`. */
-static void run_for(uint64_t span)
-{
-    uint64_t until = now_ns + span;
-    for (;;) {
-        for (uint32_t i = 0; i < waiting_count; i++)
-            agent_turn(&system_now_open->workers[0], waiting[i], 100);
-        waiting_count = 0;
-        uint64_t next = clock_next(&system_now_open->clock);
-        if (next > until)
-            break;
-        now_ns = next > now_ns ? next : now_ns;
-        clock_fire(system_now_open, now_ns);
-    }
-    now_ns = until;
-}
-
-/* ---- what happened, as text: +a a starts, -a it stops ---- */
-
-static char happened[4096];
-
-static void note(char sign, char name)
-{
-    size_t length = strlen(happened);
-    assert_true(length + 3 < sizeof(happened));
-    happened[length] = sign;
-    happened[length + 1] = name;
-    happened[length + 2] = 0;
-}
-
-#define HAPPENED(text)                                                                                                 \
-    do {                                                                                                               \
-        assert_string_equal(happened, text);                                                                           \
-        happened[0] = 0;                                                                                               \
-    } while (0)
+/* ---- children: +a a starts, -a it stops ---- */
 
 struct role {
     char name;
@@ -202,38 +143,33 @@ static soma_ref the_asker;
 
 static int open_with(const soma_supervision *spec, soma_ref *top)
 {
-    const struct driver driver = {.now = virtual_now, .date = virtual_now, .random = virtual_now, .runnable = runnable};
-    const soma_options options = {.log_level = SOMA_LOG_OFF};
-    now_ns = SOMA_SECOND;
-    waiting_count = 0;
-    happened[0] = 0;
     memset(&answers, 0, sizeof(answers));
-    assert_int_equal(system_open_driven(&system_now_open, &options, &driver), 0);
-    assert_int_equal(soma_spawn(system_now_open, &asker, NULL, &the_asker), 0);
-    return soma_spawn(system_now_open, &soma_supervisor, spec, top);
+    sys_open();
+    assert_int_equal(soma_spawn(sys, &asker, NULL, &the_asker), 0);
+    return soma_spawn(sys, &soma_supervisor, spec, top);
 }
 
 static void close_it(void)
 {
-    assert_int_equal(soma_system_close(&system_now_open), 0);
+    assert_int_equal(soma_system_close(&sys), 0);
     happened[0] = 0;
 }
 
 static void list(soma_ref supervisor)
 {
-    soma_send(system_now_open, the_asker, do_list, .supervisor = supervisor);
+    soma_send(sys, the_asker, do_list, .supervisor = supervisor);
     run_for(0);
 }
 
 static soma_ref named(const char *name)
 {
     soma_ref ref;
-    return soma_whereis(system_now_open, name, &ref) ? SOMA_REF_NULL : ref;
+    return soma_whereis(sys, name, &ref) ? SOMA_REF_NULL : ref;
 }
 
 static void tell_die(const char *name, int reason)
 {
-    soma_send(system_now_open, named(name), die, .reason = reason);
+    soma_send(sys, named(name), die, .reason = reason);
     run_for(0);
 }
 
@@ -261,13 +197,13 @@ static void test_strategies(void **state)
         tell_die("b", SOMA_EFORMAT);
         HAPPENED(cases[i].happens);
         assert_true(soma_ref_equal(before, named("b"))); // the same ref, and the name
-        soma_send(system_now_open, before, ping);
+        soma_send(sys, before, ping);
         run_for(0);
         HAPPENED("*b");
-        soma_shutdown(system_now_open, top);
+        soma_shutdown(sys, top);
         run_for(0);
         HAPPENED("-c-b-a");
-        assert_int_equal(soma_send(system_now_open, top, ping), SOMA_EGONE);
+        assert_int_equal(soma_send(sys, top, ping), SOMA_EGONE);
         close_it();
     }
 }
@@ -290,7 +226,7 @@ static void test_restart_kinds(void **state)
     HAPPENED("-b+b");
     tell_die("c", SOMA_EFORMAT);
     HAPPENED("-c");
-    assert_int_equal(soma_kill(system_now_open, named("b")), 0);
+    assert_int_equal(soma_kill(sys, named("b")), 0);
     run_for(0);
     HAPPENED("!b+b");
     tell_die("b", 0);
@@ -325,7 +261,7 @@ static void test_escalation(void **state)
     for (uint32_t i = 0; i < 3; i++)
         tell_die("b", SOMA_EFORMAT);
     HAPPENED("-b+b-b+b-b-a");
-    assert_int_equal(soma_send(system_now_open, top, ping), SOMA_EGONE);
+    assert_int_equal(soma_send(sys, top, ping), SOMA_EGONE);
     close_it();
 }
 
@@ -369,10 +305,10 @@ static void test_mail(void **state)
         child.mail = mail;
         assert_int_equal(open_with(&spec, &top), 0);
         ref = named("a");
-        soma_send(system_now_open, ref, die, .reason = SOMA_EFORMAT);
-        soma_send(system_now_open, ref, ping);
+        soma_send(sys, ref, die, .reason = SOMA_EFORMAT);
+        soma_send(sys, ref, ping);
         run_for(0);
-        assert_int_equal(soma_send(system_now_open, ref, ping), mail ? 0 : SOMA_EGONE);
+        assert_int_equal(soma_send(sys, ref, ping), mail ? 0 : SOMA_EGONE);
         run_for(2 * SOMA_SECOND);
         HAPPENED(mail ? "+a-a+a*a*a" : "+a-a+a");
         close_it();
@@ -390,7 +326,7 @@ static void test_bounded_shutdown(void **state)
     soma_ref top;
     assert_int_equal(open_with(&spec, &top), 0);
     HAPPENED("+a+b+c");
-    soma_shutdown(system_now_open, top);
+    soma_shutdown(sys, top);
     run_for(SOMA_SECOND);
     HAPPENED("-c");
     list(top);
@@ -412,12 +348,11 @@ static void test_start_fails(void **state)
     assert_true(soma_ref_is_null(top));
     run_for(0);
     HAPPENED("+a+b+c-c!b!a");
-    assert_int_equal(soma_spawn(system_now_open, &soma_supervisor, NULL, &top), SOMA_EINVAL);
-    assert_int_equal(soma_spawn(system_now_open, &soma_supervisor, &(soma_supervision){.count = 1}, &top), SOMA_EINVAL);
-    assert_int_equal(
-        soma_spawn(system_now_open, &soma_supervisor, &(soma_supervision){.children = &nothing, .count = 1}, &top),
-        SOMA_EINVAL);
-    assert_int_equal(soma_spawn(system_now_open, &soma_supervisor, &none, &top), 0);
+    assert_int_equal(soma_spawn(sys, &soma_supervisor, NULL, &top), SOMA_EINVAL);
+    assert_int_equal(soma_spawn(sys, &soma_supervisor, &(soma_supervision){.count = 1}, &top), SOMA_EINVAL);
+    assert_int_equal(soma_spawn(sys, &soma_supervisor, &(soma_supervision){.children = &nothing, .count = 1}, &top),
+                     SOMA_EINVAL);
+    assert_int_equal(soma_spawn(sys, &soma_supervisor, &none, &top), 0);
     close_it();
     assert_int_equal(open_with(&spec, &top), 0);
     HAPPENED("+a+b+c");
@@ -440,16 +375,16 @@ static void test_killed_supervisor(void **state)
     soma_ref top;
     assert_int_equal(open_with(&outer, &top), 0);
     HAPPENED("+a+b+c");
-    assert_int_equal(soma_kill(system_now_open, named("inner")), 0);
+    assert_int_equal(soma_kill(sys, named("inner")), 0);
     run_for(0);
     run_for(SOMA_SECOND);
     list(top);
     assert_string_equal(answers.states, "running running");
     happened[0] = 0;
-    assert_int_equal(soma_kill(system_now_open, top), 0);
+    assert_int_equal(soma_kill(sys, top), 0);
     run_for(0);
     soma_stats stats;
-    assert_int_equal(soma_system_stats(system_now_open, &stats), 0);
+    assert_int_equal(soma_system_stats(sys, &stats), 0);
     assert_int_equal(stats.agents, 1); // who asks
     close_it();
 }
@@ -463,19 +398,19 @@ static void test_pool(void **state)
     soma_ref top;
     assert_int_equal(open_with(&spec, &top), 0);
     HAPPENED("+a+a+a");
-    soma_send(system_now_open, the_asker, do_start, .pool = top);
+    soma_send(sys, the_asker, do_start, .pool = top);
     run_for(0);
     HAPPENED("+a");
-    soma_send(system_now_open, answers.started, die, .reason = 0);
+    soma_send(sys, answers.started, die, .reason = 0);
     run_for(0);
     HAPPENED("-a");
     list(top);
     assert_int_equal(answers.count, 3);
-    soma_send(system_now_open, answers.refs[1], die, .reason = SOMA_EFORMAT);
+    soma_send(sys, answers.refs[1], die, .reason = SOMA_EFORMAT);
     run_for(0);
     HAPPENED("-a+a");
-    soma_send(system_now_open, the_asker, do_stop, .supervisor = top, .child = answers.refs[1]);
-    soma_send(system_now_open, the_asker, do_stop, .supervisor = top, .child = top);
+    soma_send(sys, the_asker, do_stop, .supervisor = top, .child = answers.refs[1]);
+    soma_send(sys, the_asker, do_stop, .supervisor = top, .child = top);
     run_for(0);
     HAPPENED("-a");
     assert_int_equal(answers.stopped, 1);
@@ -483,13 +418,13 @@ static void test_pool(void **state)
     list(top);
     assert_int_equal(answers.count, 2);
     d.name = 'd';
-    soma_send(system_now_open, the_asker, do_start, .pool = top, .arg = {(const uint8_t *)&d, sizeof(d)});
+    soma_send(sys, the_asker, do_start, .pool = top, .arg = {(const uint8_t *)&d, sizeof(d)});
     run_for(0);
     HAPPENED("+d");
-    soma_send(system_now_open, answers.started, die, .reason = SOMA_EFORMAT);
+    soma_send(sys, answers.started, die, .reason = SOMA_EFORMAT);
     run_for(0);
     HAPPENED("-d+d"); // with its own argument
-    soma_shutdown(system_now_open, top);
+    soma_shutdown(sys, top);
     run_for(0);
     assert_int_equal(strlen(happened), 6);
     close_it();
@@ -502,9 +437,9 @@ static void test_not_asked(void **state)
     const soma_supervision spec = {.children = three, .count = 1};
     soma_ref top;
     assert_int_equal(open_with(&spec, &top), 0);
-    soma_send(system_now_open, top, soma_list_children);
-    soma_send(system_now_open, top, soma_start_child);
-    soma_send(system_now_open, top, soma_stop_child, .child = top);
+    soma_send(sys, top, soma_list_children);
+    soma_send(sys, top, soma_start_child);
+    soma_send(sys, top, soma_stop_child, .child = top);
     run_for(SOMA_SECOND);
     list(top);
     assert_string_equal(answers.states, "running");
@@ -546,8 +481,8 @@ static void test_order_outlived(void **state)
     soma_ref top;
     assert_int_equal(open_with(&spec, &top), 0);
     for (uint32_t i = 0; i < 250; i++) // so many turns until it comes to its end, and the order is behind that
-        soma_send(system_now_open, named("a"), ping);
-    soma_send(system_now_open, named("a"), die, .reason = SOMA_EFORMAT);
+        soma_send(sys, named("a"), ping);
+    soma_send(sys, named("a"), die, .reason = SOMA_EFORMAT);
     tell_die("b", SOMA_EFORMAT);
     list(top);
     assert_string_equal(answers.states, "running running");
@@ -564,9 +499,9 @@ static void test_names_of_the_killed(void **state)
     const soma_supervision outer = {.children = &subtree, .count = 1};
     soma_ref top;
     assert_int_equal(open_with(&outer, &top), 0);
-    soma_send(system_now_open, named("b"), die, .reason = SOMA_EFORMAT);
-    soma_kill(system_now_open, named("c"));
-    soma_kill(system_now_open, named("inner"));
+    soma_send(sys, named("b"), die, .reason = SOMA_EFORMAT);
+    soma_kill(sys, named("c"));
+    soma_kill(sys, named("inner"));
     run_for(0);
     list(top);
     assert_string_equal(answers.states, "running");
