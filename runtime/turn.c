@@ -323,7 +323,7 @@ static __attribute__((noinline)) uint32_t turn_run(struct worker *worker, soma_a
         if (!next)
             return handled;
         message = next;
-        if (__builtin_expect(--worker->budget <= 0 || u32_load(&worker->leave), 0)) {
+        if (__builtin_expect((int32_t)--worker->budget <= 0 || u32_load(&worker->leave), 0)) {
             turn_over(worker, agent, message, handled);
             return handled;
         }
@@ -334,7 +334,7 @@ static inline struct message *turn_begin(struct worker *worker, soma_agent *agen
 {
     agent->worker = worker;
     ptr_store(&worker->running, (void *)(uintptr_t)dispatch);
-    worker->budget = worker->batch;
+    worker->budget = (uint32_t)worker->batch;
     return mailbox_first(&agent->mailbox);
 }
 
@@ -349,7 +349,7 @@ void agent_turn(struct worker *worker, soma_agent *agent, uint32_t batch)
 /* What follows the first message of a turn, if anything does. */
 static __attribute__((noinline)) uint32_t turn_go_on(struct worker *worker, soma_agent *agent, struct message *next)
 {
-    if (next && --worker->budget > 0 && !u32_load(&worker->leave))
+    if (next && (int32_t)--worker->budget > 0 && !u32_load(&worker->leave))
         return turn_run(worker, agent, next, 1);
     if (next)
         turn_over(worker, agent, next, 1);

@@ -71,7 +71,8 @@ struct worker {
     soma_agent *lifo;        /* the agent just woken; LIFO_NEVER for a worker that has no queue */
     struct message *current; /* the message being handled */
     int32_t batch;           /* how many a turn may have */
-    int32_t budget;          /* what is left of the turn: messages handled and sent */
+    uint32_t budget;         /* what is left of the turn: messages handled and sent; as a signed number, but one that
+                                wraps around: a handler may send more than 2^31 */
     shared_u32 leave;        /* the system stops: no more messages after the one being handled */
 
     struct outbox outbox;
