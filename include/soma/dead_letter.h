@@ -3,8 +3,13 @@
  * Dead letters: messages that reached nobody, made visible to an agent that watches them.
  *
  * For each of them it gets a message of type `soma_dead_letter`: `to`, the ref that it was for; `sender`, the ref of
- * who sent it (the null ref: from outside); `type`, its message type's name; `reason`, SOMA_EGONE, SOMA_ENOROUTE,
- * SOMA_EUNHANDLED, or SOMA_EAGAIN (dropped by a limit).
+ * who sent it (the null ref: from outside); `type`, its message type's name; and `reason`:
+ *  - SOMA_EGONE: the agent is gone, or never was; SOMA_EUNHANDLED: it has no handler for the type; SOMA_EAGAIN: dropped
+ *    by a limit;
+ *  - SOMA_ENOROUTE: no bridge leads to its node; SOMA_ENODEDOWN: its node is down, or went down before it acknowledged
+ *    the message, which may have arrived or not;
+ *  - at a node where it arrived by a bridge: SOMA_ETYPE, the type is not known here, or has another layout; SOMA_EFORMAT,
+ *    its bytes are malformed; SOMA_ETOOBIG, SOMA_ENOMEM. The letter's `type` is "unknown" then.
  */
 #ifndef SOMA_DEAD_LETTER_H
 #define SOMA_DEAD_LETTER_H

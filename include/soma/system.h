@@ -84,7 +84,8 @@ SOMA_API int soma_system_cancel(soma_system **system);
 /** Waits until soma_system_stop() is called. Any thread outside the system; SOMA_ESTATE from a worker. */
 SOMA_API int soma_system_run(soma_system *system);
 
-/** Makes soma_system_run() return, now or when it is called. Any thread, agents too. SOMA_EINVAL on NULL. */
+/** Makes soma_system_run() return, now and whenever it is called from now on; the system works on. Any thread, agents
+ *  too. SOMA_EINVAL on NULL. */
 SOMA_API int soma_system_stop(soma_system *system);
 
 /**

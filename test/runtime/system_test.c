@@ -114,6 +114,23 @@ static void test_run_stop_and_close_from_a_worker(void **state)
     assert_int_equal(soma_system_stop(NULL), SOMA_EINVAL);
 }
 
+/* A stop ends the waiting alone, and can't be missed by who waits later. */
+static void test_works_on_when_stopped(void **state)
+{
+    (void)state;
+    soma_system *system;
+    soma_ref ref;
+    atomic_store(&result, 0);
+    assert_int_equal(soma_system_open(&system, NULL), 0);
+    assert_int_equal(soma_system_stop(system), 0);
+    assert_int_equal(soma_system_run(system), 0);
+    assert_int_equal(soma_system_run(system), 0);
+    assert_int_equal(soma_spawn(system, &closer, NULL, &ref), 0);
+    assert_int_equal(soma_send(system, ref, go), 0);
+    assert_int_equal(soma_system_close(&system), 0);
+    assert_int_equal(result, SOMA_ESTATE); // it has run
+}
+
 static void test_cancel_ends_a_restless_system(void **state)
 {
     (void)state;
@@ -244,16 +261,12 @@ static void test_errors_have_texts(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_bad_options),
-                                       cmocka_unit_test(test_environment),
-                                       cmocka_unit_test(test_environment_of_each),
-                                       cmocka_unit_test(test_run_stop_and_close_from_a_worker),
-                                       cmocka_unit_test(test_cancel_ends_a_restless_system),
-                                       cmocka_unit_test(test_close_gives_up),
-                                       cmocka_unit_test(test_signals),
-                                       cmocka_unit_test(test_memory_is_told),
-                                       cmocka_unit_test(test_sent_is_told),
-                                       cmocka_unit_test(test_open_close_many),
-                                       cmocka_unit_test(test_errors_have_texts)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bad_options),           cmocka_unit_test(test_environment),
+        cmocka_unit_test(test_environment_of_each),   cmocka_unit_test(test_run_stop_and_close_from_a_worker),
+        cmocka_unit_test(test_works_on_when_stopped), cmocka_unit_test(test_cancel_ends_a_restless_system),
+        cmocka_unit_test(test_close_gives_up),        cmocka_unit_test(test_signals),
+        cmocka_unit_test(test_memory_is_told),        cmocka_unit_test(test_sent_is_told),
+        cmocka_unit_test(test_open_close_many),       cmocka_unit_test(test_errors_have_texts)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
