@@ -42,7 +42,7 @@ static void crowd_hops(soma_test *test)
 /* Whole runs, each with a system that opens and closes, one seed after another. */
 void run_simulate(struct bench *bench)
 {
-    static const soma_sim sim = {.name = "crowd_hops", .body = crowd_hops};
+    static const soma_sim sim = {.name = "crowd_hops", .file = __FILE__, .line = __LINE__, .body = crowd_hops};
     struct tape *tape = calloc(1, sizeof(*tape));
     check(tape ? 0 : SOMA_ENOMEM, "tape");
     uint64_t steps = 0;

@@ -13,7 +13,7 @@ soma_body *probe_body(const soma_probe *probe, const char *function, const soma_
     soma_body *body;
     int error = soma_body_copy(&body, type, message);
     if (error)
-        soma_test_fail(probe->test, "%s: the message can't be copied: %s", function, soma_strerror(error));
+        kit_fail(probe->test, "%s: the message can't be copied: %s", function, soma_strerror(error));
     return body;
 }
 
@@ -24,13 +24,13 @@ static void order_post(soma_probe *probe, soma_ref agent, const struct order *wa
     struct node *node = node_of_ref(probe->test, agent);
     struct order *order = malloc(sizeof(*order));
     if (!order)
-        soma_test_fail(probe->test, "out of memory");
+        kit_fail(probe->test, "out of memory");
     *order = *wanted;
     order->next = probe->orders;
     probe->orders = order;
     int error = node ? soma_post(node->system, agent, run, order, NULL) : 0;
     if (error && error != SOMA_EGONE)
-        soma_test_fail(probe->test, "the probe '%s' can't act: %s", probe->name, soma_strerror(error));
+        kit_fail(probe->test, "the probe '%s' can't act: %s", probe->name, soma_strerror(error));
 }
 
 /* ---- answers ---- */
@@ -41,9 +41,9 @@ static struct record *record_answered(soma_probe *probe, const char *function)
     probe_check(probe, function);
     struct record *record = probe->expected;
     if (!record)
-        soma_test_fail(probe->test, "%s: the probe '%s' has expected nothing yet", function, probe->name);
+        kit_fail(probe->test, "%s: the probe '%s' has expected nothing yet", function, probe->name);
     if (record->answered)
-        soma_test_fail(probe->test, "%s: %s is answered already", function, record->body->type->name);
+        kit_fail(probe->test, "%s: %s is answered already", function, record->body->type->name);
     record->answered = record->promise;
     return record;
 }
@@ -60,7 +60,7 @@ void soma_probe_reply_message(soma_probe *probe, const soma_type *type, const vo
 {
     const struct record *record = record_answered(probe, "soma_probe_reply");
     if (!record->promise && soma_ref_is_null(record->sender))
-        soma_test_fail(probe->test, "soma_probe_reply: %s came from outside", record->body->type->name);
+        kit_fail(probe->test, "soma_probe_reply: %s came from outside", record->body->type->name);
     const struct order order = {.record = record, .body = probe_body(probe, "soma_probe_reply", type, body)};
     order_post(probe, record->agent, &order, act_reply);
 }
@@ -77,7 +77,7 @@ void soma_probe_reply_error(soma_probe *probe, int error)
 {
     const struct record *record = record_answered(probe, __func__);
     if (!record->promise || !error)
-        soma_test_fail(probe->test, "%s: %s", __func__, error ? "what was expected last is no request" : "no error");
+        kit_fail(probe->test, "%s: %s", __func__, error ? "what was expected last is no request" : "no error");
     order_post(probe, record->agent, &(struct order){.record = record, .error = error}, act_fail);
 }
 
@@ -161,7 +161,7 @@ void soma_probe_request_message(soma_probe *probe, soma_ref to, uint64_t timeout
 {
     probe_check(probe, "soma_probe_request");
     if (!timeout)
-        soma_test_fail(probe->test, "soma_probe_request: the timeout is 0");
+        kit_fail(probe->test, "soma_probe_request: the timeout is 0");
     const struct order order = {
         .to = to, .timeout = timeout, .reply = reply, .body = probe_body(probe, "soma_probe_request", type, body)};
     order_post(probe, soma_probe_ref(probe), &order, act_request);

@@ -44,7 +44,7 @@ static struct end *end_add(struct node *node, uint64_t connection, uint32_t othe
 {
     struct end *end = malloc(sizeof(*end));
     if (!end)
-        soma_test_fail(node->test, "out of memory");
+        kit_fail(node->test, "out of memory");
     *end = (struct end){node->carrier.ends, connection, other, dialed, false};
     node->carrier.ends = end;
     return end;
@@ -269,7 +269,7 @@ static void identity_add(soma_test *test, const struct node *node)
         uint32_t capacity = identities->capacity ? identities->capacity * 2 : 4;
         struct identity *grown = realloc(identities->all, capacity * sizeof(*grown));
         if (!grown)
-            soma_test_fail(test, "out of memory");
+            kit_fail(test, "out of memory");
         identities->all = grown;
         identities->capacity = capacity;
     }
@@ -355,7 +355,7 @@ static void bridge_begin(struct node *node)
     if (!error)
         error = bridge_bound(bridge, node_address(node, address, sizeof(address)));
     if (error)
-        soma_test_fail(node->test, "out of memory");
+        kit_fail(node->test, "out of memory");
     bridge->wire = (struct wire){wire_dial, wire_send, wire_hang_up, wire_wake, node, NULL};
     bridge_start(bridge, NULL, carrier_release);
     bridge->route.carry = carrier_carry;

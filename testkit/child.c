@@ -87,6 +87,7 @@ static void child_main(const struct job *job, struct shared *shared, int output,
     if (task.trace)
         setvbuf(task.trace, NULL, _IOLBF, 0); // a crash must not take the last lines with it
     int failed = _cmocka_run_group_tests(job->sim->name, tests, 1, NULL, NULL);
+    shared->said = kit_said;
     fflush(NULL);
     if (!failed && __lsan_do_recoverable_leak_check && __lsan_do_recoverable_leak_check())
         _exit(CODE_LEAKED);
@@ -164,9 +165,10 @@ void child_run(const struct job *job, struct shared *shared, struct result *resu
     shared->progress = shared->runs = shared->steps = 0;
     shared->hash = UINT64_C(0xcbf29ce484222325);
     shared->complete = false;
+    shared->said = NULL;
     pid_t child = output < 0 ? -1 : fork();
     if (child < 0)
-        soma_test_fail(NULL, "no child process: %s", strerror(errno));
+        sim_fail(job->sim, "no child process: %s", strerror(errno));
     if (!child)
         child_main(job, shared, output, trace);
     int status = 0;
@@ -180,6 +182,7 @@ void child_run(const struct job *job, struct shared *shared, struct result *resu
     result->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
     result->output = file_take(output);
     result->trace = trace < 0 ? NULL : file_take(trace);
+    result->said = shared->said;
 }
 
 void result_free(struct result *result)
@@ -194,7 +197,7 @@ const char *result_place(const struct result *result, char *buf, size_t size)
     snprintf(buf, size, "%d", (int)result->outcome);
     if (line) {
         line += strlen("[   LINE   ] --- ");
-        snprintf(buf, size, "%.*s", (int)strcspn(line, "\n"), line);
+        snprintf(buf, size, "%.*s %s", (int)strcspn(line, "\n"), line, result->said ? result->said : "");
     }
     return buf;
 }

@@ -16,6 +16,7 @@ struct shared {
     uint64_t steps;             /* before the run that is on */
     uint64_t hash;              /* of all that passed, together */
     bool complete;              /* all schedules there are have been run */
+    const char *said;           /* by soma_test_fail(), when it was over: its format, which both processes have */
     struct tape tape;           /* of the run that is on */
 };
 
@@ -37,6 +38,7 @@ struct result {
     int signal;   /* that it crashed by */
     char *output; /* what it wrote, cmocka's word of what failed above all */
     char *trace;
+    const char *said; /* see struct shared */
 };
 
 struct shared *shared_open(void);
@@ -45,7 +47,8 @@ void shared_close(struct shared *shared);
 void child_run(const struct job *job, struct shared *shared, struct result *result);
 void result_free(struct result *result);
 
-/* A line that tells one failure from another: where it was. Lives as long as the result; "" if none is known. */
+/* A line that tells one failure from another: where it was, and of those that soma_test_fail() told which. Returns buf.
+ */
 const char *result_place(const struct result *result, char *buf, size_t size);
 
 #endif

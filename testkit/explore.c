@@ -1,115 +1,14 @@
 /* What SOMA_SIM does: runs a body over its seeds, and makes of a failure something to work with. */
 #include "testkit/child.h"
 #include "testkit/kit.h"
+#include "testkit/replay.h"
 #include "testkit/shrink.h"
 #include <errno.h>
 #include <soma/error.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define LABEL_MAX 256
 #define ATTEMPTS 1200 /* at shrinking */
-
-extern char *program_invocation_name;
-
-/* A body may be listed several times, so a test is its name and what decides its runs; what is usual goes without
- * saying. */
-static const char *label_of(const soma_sim *sim, char *buf, size_t size)
-{
-    static const char *const schedules[] = {[SOMA_SCHEDULE_RANDOM] = "",
-                                            [SOMA_SCHEDULE_PCT] = "/pct",
-                                            [SOMA_SCHEDULE_ROUND_ROBIN] = "/round-robin",
-                                            [SOMA_SCHEDULE_EXHAUSTIVE] = "/exhaustive"};
-    const struct {
-        const char *name;
-        uint32_t number;
-    } numbers[] = {{"depth", sim->depth}, {"kills", sim->kills},          {"pauses", sim->pauses},
-                   {"late", sim->late},   {"reorders", sim->reorders},    {"allocations", sim->allocations},
-                   {"cuts", sim->cuts},   {"partitions", sim->partitions}};
-    int length = snprintf(buf, size, "%s%s", sim->name, schedules[sim->schedule]);
-    for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers) && (size_t)length < size; i++)
-        if (numbers[i].number)
-            length += snprintf(buf + length, size - (size_t)length, "/%s=%u", numbers[i].name, numbers[i].number);
-    return buf;
-}
-
-/* ---- replaying: SOMA_REPLAY=label:seed, or label:seed:place=choice,place=choice for a shrunk run ---- */
-
-struct replay {
-    uint64_t seed;
-    uint32_t *forced; /* NULL: none */
-    uint32_t forced_count;
-};
-
-static void replay_print(const soma_sim *sim, uint64_t seed, const uint32_t *forced, uint32_t count, FILE *to)
-{
-    char label[LABEL_MAX];
-    fprintf(to, "SOMA_REPLAY='%s:%llu", label_of(sim, label, sizeof(label)), (unsigned long long)seed);
-    const char *separator = ":";
-    for (uint32_t i = 0; forced && i < count; i++) {
-        if (!forced[i])
-            continue;
-        fprintf(to, "%s%u=%u", separator, i, forced[i]);
-        separator = ",";
-    }
-    fprintf(to, "%s' %s\n", forced && *separator == ':' ? ":" : "", program_invocation_name);
-}
-
-/* The choices behind the seed; false if they are malformed. */
-static bool forced_parse(const char *text, struct replay *replay)
-{
-    replay->forced = calloc(TAPE_MAX, sizeof(uint32_t)); // mostly never touched
-    if (!replay->forced)
-        return false;
-    while (*text) {
-        char *end;
-        unsigned long at = strtoul(text, &end, 10);
-        if (end == text || *end != '=' || at >= TAPE_MAX)
-            return false;
-        text = end + 1;
-        replay->forced[at] = (uint32_t)strtoul(text, &end, 10);
-        if (end == text || (*end && *end != ','))
-            return false;
-        replay->forced_count = at + 1 > replay->forced_count ? (uint32_t)at + 1 : replay->forced_count;
-        text = *end ? end + 1 : end;
-    }
-    return true;
-}
-
-/* Is SOMA_REPLAY for this test? Fails the test if it is, and can't be read. */
-static bool replay_parse(const soma_sim *sim, const char *text, struct replay *replay)
-{
-    char label[LABEL_MAX], *end;
-    size_t length = strlen(label_of(sim, label, sizeof(label)));
-    if (strncmp(text, label, length) != 0 || text[length] != ':')
-        return false;
-    errno = 0;
-    replay->seed = strtoull(text + length + 1, &end, 10);
-    if (errno || end == text + length + 1 || (*end && (*end != ':' || !forced_parse(end + 1, replay))))
-        soma_test_fail(NULL, "SOMA_REPLAY is not TEST:SEED or TEST:SEED:PLACE=CHOICE,…: %s", text);
-    return true;
-}
-
-static void replay_run(const soma_sim *sim, struct replay *replay)
-{
-    struct tape *tape = calloc(1, sizeof(*tape));
-    if (!tape)
-        soma_test_fail(NULL, "out of memory");
-    setvbuf(stderr, NULL, _IOLBF, 0);
-    struct run run = {.sim = sim,
-                      .stage = &stage_simulated,
-                      .seed = replay->seed,
-                      .forced = replay->forced,
-                      .forced_count = replay->forced_count,
-                      .tape = tape,
-                      .trace = stderr};
-    run_body(&run);
-    char label[LABEL_MAX];
-    print_message("[   SIM    ] %s: this run passes, after %llu steps\n", label_of(sim, label, sizeof(label)),
-                  (unsigned long long)run.steps);
-    free(tape);
-    free(replay->forced);
-}
 
 /* ---- exploring ---- */
 
@@ -119,11 +18,11 @@ static uint64_t seeds_of(const soma_sim *sim)
     char *end = NULL;
     uint64_t seeds = text ? strtoull(text, &end, 10) : 0;
     if (text && (!seeds || *end))
-        soma_test_fail(NULL, "SOMA_SEEDS is no number above 0: %s", text);
+        sim_fail(sim, "SOMA_SEEDS is no number above 0: %s", text);
     if (sim->fails)
         return sim->seeds; // that so many find the bug is what is claimed
     if (sim->schedule == SOMA_SCHEDULE_ROUND_ROBIN && !sim->kills && !sim->pauses && !sim->late && !sim->reorders &&
-        !sim->allocations && !sim->cuts && !sim->partitions && !text)
+        !sim->allocations && !sim->cuts && !sim->partitions && !sim->frames && !text)
         return 1; // they would all be the same but for what agents draw
     return seeds ? seeds : sim->seeds;
 }
@@ -134,11 +33,10 @@ static void hash_append(const soma_sim *sim, const struct shared *shared)
     const char *path = getenv("SOMA_TRACE_HASHES");
     FILE *file = path ? fopen(path, "a") : NULL;
     if (path && !file)
-        soma_test_fail(NULL, "SOMA_TRACE_HASHES: %s: %s", path, strerror(errno));
+        sim_fail(sim, "SOMA_TRACE_HASHES: %s: %s", path, strerror(errno));
     if (!file)
         return;
-    char label[LABEL_MAX];
-    fprintf(file, "%s %llu %llu %016llx\n", label_of(sim, label, sizeof(label)), (unsigned long long)shared->runs,
+    fprintf(file, "%s %llu %llu %016llx\n", label_of(sim), (unsigned long long)shared->runs,
             (unsigned long long)shared->progress, (unsigned long long)shared->hash);
     fclose(file);
 }
@@ -223,11 +121,10 @@ struct failure_report {
 
 static void report_print(const struct failure_report *report, const struct shared *shared)
 {
-    char label[LABEL_MAX];
     bool again = report->shrunk.outcome != PASSED; // else there is only what it said the first time
-    print_message("[   SIM    ] %s: seed %llu %s, after %llu that passed\n",
-                  label_of(report->sim, label, sizeof(label)), (unsigned long long)report->seed,
-                  outcome_text(again ? &report->shrunk : report->first), (unsigned long long)report->before);
+    print_message("[   SIM    ] %s: seed %llu %s, after %llu that passed\n", label_of(report->sim),
+                  (unsigned long long)report->seed, outcome_text(again ? &report->shrunk : report->first),
+                  (unsigned long long)report->before);
     fflush(stdout);
     if (!again) {
         output_print(report->first->output, stderr);
@@ -292,29 +189,28 @@ static void failure_report(const soma_sim *sim, struct shared *shared, struct re
     free(report.forced);
     shared_close(shared);
     if (!sim->fails || !found)
-        soma_test_fail(NULL, "%s failed in a simulated run", sim->name);
+        sim_fail(sim, "%s failed in a simulated run", sim->name);
     if (sim->lines && lines >= sim->lines)
-        soma_test_fail(NULL, "the trace has %u lines, which is not under %u", lines, sim->lines);
+        sim_fail(sim, "the trace has %u lines, which is not under %u", lines, sim->lines);
 }
 
 static void explore(const soma_sim *sim)
 {
     struct shared *shared = shared_open();
     if (!shared)
-        soma_test_fail(NULL, "out of memory");
+        sim_fail(sim, "out of memory");
     const struct job job = {.sim = sim, .seed = 1, .count = seeds_of(sim)};
     struct result result;
     child_run(&job, shared, &result);
     if (result.outcome == LEAKED) {
         output_print(result.output, stderr);
-        soma_test_fail(NULL, "memory leaked in one of the runs");
+        sim_fail(sim, "memory leaked in one of the runs");
     }
     if (result.outcome != PASSED) {
         failure_report(sim, shared, &result);
         return;
     }
-    char label[LABEL_MAX];
-    print_message("[   SIM    ] %s: %llu %s, %llu steps, trace %016llx\n", label_of(sim, label, sizeof(label)),
+    print_message("[   SIM    ] %s: %llu %s, %llu steps, trace %016llx\n", label_of(sim),
                   (unsigned long long)shared->runs,
                   sim->schedule != SOMA_SCHEDULE_EXHAUSTIVE ? shared->runs == 1 ? "seed" : "seeds"
                   : shared->complete                        ? "schedules, which are all"
@@ -324,20 +220,14 @@ static void explore(const soma_sim *sim)
     result_free(&result);
     shared_close(shared);
     if (sim->fails)
-        soma_test_fail(NULL, "%s has a bug, and no run has found it", sim->name);
+        sim_fail(sim, "%s has a bug, and no run has found it", sim->name);
 }
 
 void soma_sim_run(void **state)
 {
     const soma_sim *sim = *state;
-    const char *replay_text = getenv("SOMA_REPLAY");
-    struct replay replay = {0};
     if (!sim->body || !sim->seeds || (uint32_t)sim->schedule > SOMA_SCHEDULE_EXHAUSTIVE)
-        soma_test_fail(NULL, "%s: a SOMA_SIM wants a body, one seed at least, and a schedule that there is", sim->name);
-    if (!replay_text)
+        sim_fail(sim, "%s: a SOMA_SIM wants a body, one seed at least, and a schedule that there is", sim->name);
+    if (!replay(sim))
         explore(sim);
-    else if (replay_parse(sim, replay_text, &replay))
-        replay_run(sim, &replay);
-    else
-        skip();
 }

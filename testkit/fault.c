@@ -56,10 +56,10 @@ static void kill_one(soma_test *test, soma_ref agent)
 void soma_test_kill_after(soma_test *test, uint64_t steps, soma_ref agent)
 {
     if (!test || test->stage != &stage_simulated)
-        soma_test_fail(test, "soma_test_kill_after: only in a simulation");
+        kit_fail(test, "soma_test_kill_after: only in a simulation");
     struct kill_order *order = malloc(sizeof(*order));
     if (!order)
-        soma_test_fail(test, "soma_test_kill_after: out of memory");
+        kit_fail(test, "soma_test_kill_after: out of memory");
     *order = (struct kill_order){test->kill_orders, test->steps + steps, agent};
     test->kill_orders = order;
 }
@@ -95,7 +95,7 @@ static bool pause_until(soma_test *test, soma_ref agent, uint64_t step)
             continue;
         struct ready_agent taken = ready_take(&test->ready, i);
         if (!ready_push(&test->asleep, taken))
-            soma_test_fail(test, "out of memory");
+            kit_fail(test, "out of memory");
         break;
     }
     return true;
@@ -104,9 +104,9 @@ static bool pause_until(soma_test *test, soma_ref agent, uint64_t step)
 void soma_test_pause(soma_test *test, soma_ref agent)
 {
     if (!test || test->stage != &stage_simulated)
-        soma_test_fail(test, "soma_test_pause: only in a simulation");
+        kit_fail(test, "soma_test_pause: only in a simulation");
     if (!pause_until(test, agent, UINT64_MAX))
-        soma_test_fail(test, "soma_test_pause: no such agent");
+        kit_fail(test, "soma_test_pause: no such agent");
 }
 
 void soma_test_resume(soma_test *test, soma_ref agent)

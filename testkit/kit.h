@@ -17,6 +17,9 @@
 
 #define TURNING_POINTS 8
 
+/* Bridges have told of all that has gone wrong by then, and from there on only tell each other that they are there. */
+#define CALM (60 * SOMA_SECOND)
+
 /* A node of the run. Its number is its place; a restart gives it another system. */
 struct node {
     soma_test *test;
@@ -69,6 +72,13 @@ struct stage {
     bool (*until)(soma_test *test, uint64_t nanoseconds, bool (*done)(const void *arg), const void *arg);
     uint64_t (*now)(const soma_test *test);
 };
+
+/* Ends a test as failed, in the name of its row in the user's table. */
+#define sim_fail(sim, ...) soma_test_fail_at(NULL, (sim)->file, (sim)->line, __VA_ARGS__)
+#define kit_fail(test, ...) sim_fail((test)->sim, __VA_ARGS__)
+
+/* The format of what soma_test_fail() said last in this process; NULL: nothing. */
+extern const char *kit_said;
 
 extern const struct stage stage_simulated;
 extern const struct stage stage_real;

@@ -18,6 +18,11 @@ void memory_watch(soma_test *test)
     own = 0;                    // a run that failed jumped out from wherever it was
 }
 
+soma_test *memory_watched(void)
+{
+    return ptr_load(&watching);
+}
+
 uint64_t memory_count(void)
 {
     return u64_load(&count);
@@ -90,7 +95,7 @@ char *__wrap_strndup(const char *text, size_t size)
 void soma_test_fail_allocation(soma_test *test, uint64_t n)
 {
     if (!test)
-        soma_test_fail(test, "soma_test_fail_allocation: the test is NULL");
+        soma_test_fail(NULL, "soma_test_fail_allocation: the test is NULL");
     memory_fail(n);
 }
 

@@ -11,6 +11,9 @@
 /* From now on the seed's choice and the trace are that run's; NULL: nobody's. Whatever was to fail doesn't any more. */
 void memory_watch(soma_test *test);
 
+/* Whose run that is; NULL: nobody's. Any thread. */
+soma_test *memory_watched(void);
+
 /* How many allocations have been made in this process. */
 uint64_t memory_count(void);
 

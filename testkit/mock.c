@@ -14,7 +14,7 @@ soma_probe *soma_mock_open(soma_test *test, const soma_behavior *behavior)
 {
     from_body(test, __func__);
     if (!behavior || !behavior->name)
-        soma_test_fail(test, "soma_mock_open: the behavior is NULL, or has no name");
+        kit_fail(test, "soma_mock_open: the behavior is NULL, or has no name");
     soma_probe *mock = probe_new(test, behavior->name, mock_init);
     mock->replaced = behavior;
     ptr_store(&test->probes, mock); // release: who spawns sees the mock whole
@@ -44,7 +44,7 @@ struct rule *rule_new(const soma_probe *probe, struct rule *next, const soma_typ
 {
     struct rule *rule = malloc(sizeof(*rule));
     if (!rule)
-        soma_test_fail(probe->test, "out of memory");
+        kit_fail(probe->test, "out of memory");
     *rule = (struct rule){next, type, reply, error};
     return rule;
 }
@@ -65,6 +65,6 @@ void soma_probe_answer_failure(soma_probe *probe, const soma_type *asked, int er
 {
     probe_check(probe, "soma_probe_answer_error");
     if (!error)
-        soma_test_fail(probe->test, "soma_probe_answer_error: 0 is no error");
+        kit_fail(probe->test, "soma_probe_answer_error: 0 is no error");
     answer_add(probe, asked, NULL, error);
 }

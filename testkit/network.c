@@ -21,7 +21,7 @@ struct line *network_line(soma_test *test, uint32_t from, uint32_t to)
     if (!*lines) {
         *lines = calloc(NODES_MAX, sizeof(**lines));
         if (!*lines)
-            soma_test_fail(test, "out of memory");
+            kit_fail(test, "out of memory");
         for (uint32_t i = 0; i < NODES_MAX; i++)
             (*lines)[i] = (struct line){.from = from, .to = i};
     }
@@ -37,7 +37,7 @@ static bool line_held(const soma_test *test, const struct line *line)
 void network_ready(soma_test *test, struct ready_agent what, bool asleep)
 {
     if (!ready_push(asleep ? &test->asleep : &test->ready, what))
-        soma_test_fail(test, "out of memory");
+        kit_fail(test, "out of memory");
     pthread_cond_signal(&test->network.changed);
 }
 
@@ -144,7 +144,7 @@ static struct frame *frame_new(soma_test *test, struct line *line, size_t size)
 {
     struct frame *frame = malloc(sizeof(*frame) + size);
     if (!frame)
-        soma_test_fail(test, "out of memory");
+        kit_fail(test, "out of memory");
     frame->next = NULL;
     frame->due = line_due(test, line, size);
     frame->size = size;

@@ -11,11 +11,11 @@ static struct node *node_named(soma_test *test, const char *function, const char
 {
     from_body(test, function);
     if (test->stage != &stage_simulated)
-        soma_test_fail(test, "%s: only in a simulation", function);
+        kit_fail(test, "%s: only in a simulation", function);
     for (uint32_t i = 0; name && i < test->node_count; i++)
         if (!strcmp(test->nodes[i].name, name))
             return &test->nodes[i];
-    soma_test_fail(test, "%s: there is no node '%s'", function, name ? name : "(null)");
+    kit_fail(test, "%s: there is no node '%s'", function, name ? name : "(null)");
 }
 
 /* The line from a node to another one, and the one back. */
@@ -23,7 +23,7 @@ static struct line *lines_named(soma_test *test, const char *function, const cha
 {
     const struct node *from = node_named(test, function, a), *to = node_named(test, function, b);
     if (from == to)
-        soma_test_fail(test, "%s: '%s' is one node, not two", function, a);
+        kit_fail(test, "%s: '%s' is one node, not two", function, a);
     *back = network_line(test, to->number, from->number);
     return network_line(test, from->number, to->number);
 }
@@ -32,8 +32,8 @@ void soma_test_net_delay(soma_test *test, const char *a, const char *b, uint64_t
 {
     struct line *back, *way = lines_named(test, __func__, a, b, &back);
     if (least > most)
-        soma_test_fail(test, "%s: at least %llu ns and at most %llu", __func__, (unsigned long long)least,
-                       (unsigned long long)most);
+        kit_fail(test, "%s: at least %llu ns and at most %llu", __func__, (unsigned long long)least,
+                 (unsigned long long)most);
     way->least = back->least = least;
     way->most = back->most = most;
 }
@@ -210,7 +210,7 @@ static struct node *node_up(soma_test *test, const char *function, const char *n
 {
     struct node *node = node_named(test, function, name);
     if (!node->system)
-        soma_test_fail(test, "%s: the node '%s' is down", function, name);
+        kit_fail(test, "%s: the node '%s' is down", function, name);
     return node;
 }
 
@@ -225,7 +225,7 @@ void soma_test_node_stop(soma_test *test, const char *name)
         if (ready_at(&test->ready, i)->node != node)
             i++;
         else if (!ready_push(&test->asleep, ready_take(&test->ready, i)))
-            soma_test_fail(test, "out of memory");
+            kit_fail(test, "out of memory");
     }
 }
 

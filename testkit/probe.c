@@ -97,7 +97,7 @@ soma_probe *probe_new(soma_test *test, const char *name, int (*init)(soma_agent 
     char *copy = probe ? strdup(name) : NULL;
     if (!copy) {
         free(probe);
-        soma_test_fail(test, "out of memory");
+        kit_fail(test, "out of memory");
     }
     probe->test = test;
     probe->name = copy;
@@ -120,7 +120,7 @@ soma_probe *soma_probe_open(soma_test *test, soma_system *system, const char *na
 {
     from_body(test, __func__);
     if (!node_of_system(test, system))
-        soma_test_fail(test, "soma_probe_open: the system is no node of this run");
+        kit_fail(test, "soma_probe_open: the system is no node of this run");
     soma_probe *probe = probe_new(test, name ? name : "probe", probe_init);
     ptr_store(&test->probes, probe);
     memory_own(true);
@@ -129,7 +129,7 @@ soma_probe *soma_probe_open(soma_test *test, soma_system *system, const char *na
         error = name_take(system, probe->agent, name);
     memory_own(false);
     if (error)
-        soma_test_fail(test, "the probe '%s' can't be opened: %s", probe->name, soma_strerror(error));
+        kit_fail(test, "the probe '%s' can't be opened: %s", probe->name, soma_strerror(error));
     soma_test_spare(test, probe->agent);
     return probe;
 }

@@ -4,6 +4,7 @@
 #include "runtime/thread.h"
 #include "testkit/kit.h"
 #include "testkit/probe.h"
+#include "testkit/replay.h"
 #include <soma/error.h>
 #include <stdlib.h>
 #include <time.h>
@@ -140,11 +141,10 @@ void soma_real_run(void **state)
 {
     static bool explains;
     const soma_sim *sim = *state;
-    if (getenv("SOMA_REPLAY"))
-        skip();
+    replay(sim);
     struct tape *tape = calloc(1, sizeof(*tape));
     if (!tape)
-        soma_test_fail(NULL, "out of memory");
+        sim_fail(sim, "out of memory");
     body_thread = pthread_self();
     if (!explains)
         explains = !atexit(exit_explain);

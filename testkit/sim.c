@@ -33,7 +33,7 @@ void sim_runnable(void *context, soma_system *system, soma_agent *agent)
     struct node_agent *kept = node_slot(node, (uint32_t)(agent - system->slots.base));
     bool sleeps = kept && (kept->paused_until > test->steps || node->stopped);
     if (!kept || !ready_push(sleeps ? &test->asleep : &test->ready, (struct ready_agent){.node = node, .agent = agent}))
-        soma_test_fail(test, "out of memory");
+        kit_fail(test, "out of memory");
 }
 
 static void sim_observe(void *context, soma_system *system, const struct event *event)
@@ -45,7 +45,7 @@ static void sim_observe(void *context, soma_system *system, const struct event *
     struct node_agent *kept = node_slot(node, event->agent.slot);
     if (event->kind == EVENT_SPAWN) {
         if (!kept)
-            soma_test_fail(node->test, "out of memory");
+            kit_fail(node->test, "out of memory");
         if (kept->generation != event->agent.generation) // not just another life
             *kept = (struct node_agent){.generation = event->agent.generation};
         kept->behavior = event->behavior->name;
@@ -62,7 +62,7 @@ static void waits_fail(soma_test *test, const char *what)
 {
     char text[4096];
     waits_print(test, false, text, sizeof(text));
-    soma_test_fail(test, "%s\n%s", what, text);
+    kit_fail(test, "%s\n%s", what, text);
 }
 
 static void sim_wait(void *context, bool (*done)(const void *arg), const void *arg)
@@ -187,7 +187,7 @@ static void pauses_end(soma_test *test, bool rests)
         if (kept)
             kept->paused_until = 0;
         if (!ready_push(&test->ready, ready_take(&test->asleep, i)))
-            soma_test_fail(test, "out of memory");
+            kit_fail(test, "out of memory");
     }
 }
 
@@ -284,9 +284,6 @@ void sim_time_set(soma_test *test, uint64_t now)
     test->now = now;
     test->still = 0;
 }
-
-/* Bridges have told of all that has gone wrong by then, and from there on only tell each other that they are there. */
-#define CALM (60 * SOMA_SECOND)
 
 /* Will nothing happen any more, however much time passes? */
 static bool sim_is_calm(const soma_test *test)

@@ -4,8 +4,27 @@
 #include "runtime/pressure.h"
 #include "runtime/request.h"
 #include "runtime/send.h"
+#include "runtime/timer.h"
 #include "testkit/kit.h"
 #include <soma/error.h>
+#include <stdlib.h>
+
+/* Calls a function for each agent that lives. */
+static void agents_each(soma_test *test, void (*look)(void *context, soma_agent *agent, soma_ref self), void *context)
+{
+    for (uint32_t n = 0; n < test->node_count; n++) {
+        const soma_system *system = test->nodes[n].system;
+        uint32_t used = system ? u32_load(&system->slots.used) : 0;
+        for (uint32_t i = 0; i < used; i++) {
+            soma_agent *agent = &system->slots.base[i];
+            uint64_t life = u64_load(&agent->life);
+            if (life_alive(life))
+                look(context, agent, (soma_ref){system->node, i, life_generation(life)});
+        }
+    }
+}
+
+/* ---- the picture ---- */
 
 struct picture {
     soma_test *test;
@@ -52,7 +71,7 @@ static void pending_print(struct picture *picture, soma_ref self, const struct e
     }
 }
 
-static void mail_print(struct picture *picture, const struct node *node, soma_agent *agent, soma_ref self)
+static void mail_print(struct picture *picture, soma_agent *agent, soma_ref self)
 {
     uint64_t life = u64_load(&agent->life);
     uint32_t pressure = u32_load(&agent->pressure);
@@ -63,26 +82,20 @@ static void mail_print(struct picture *picture, const struct node *node, soma_ag
         picture_line(picture, self, "has mail, and is down until its keeper revives it", SOMA_REF_NULL, "");
     } else if (pressure & PRESSURE_MUTED) {
         uint32_t slot = pressure & ~PRESSURE_MUTED;
-        soma_ref whom = {self.node, slot, life_generation(u64_load(&node->system->slots.base[slot].life))};
+        const soma_agent *other = agent - self.slot + slot;
+        soma_ref whom = {self.node, slot, life_generation(u64_load(&other->life))};
         picture_line(picture, self, "has mail, and is muted until ", whom, " has caught up");
     } else if (kept && kept->paused_until == UINT64_MAX) {
         picture_line(picture, self, "has mail, and is paused", SOMA_REF_NULL, "");
     }
 }
 
-static void node_print(struct picture *picture, const struct node *node)
+static void agent_print(void *context, soma_agent *agent, soma_ref self)
 {
-    uint32_t used = node->system ? u32_load(&node->system->slots.used) : 0;
-    for (uint32_t i = 0; i < used; i++) {
-        soma_agent *agent = &node->system->slots.base[i];
-        uint64_t life = u64_load(&agent->life);
-        soma_ref self = {node->system->node, i, life_generation(life)};
-        if (!life_alive(life))
-            continue;
-        if (agent->extension)
-            pending_print(picture, self, agent->extension);
-        mail_print(picture, node, agent, self);
-    }
+    struct picture *picture = context;
+    if (agent->extension)
+        pending_print(picture, self, agent->extension);
+    mail_print(picture, agent, self);
 }
 
 static void network_print(struct picture *picture)
@@ -103,8 +116,7 @@ size_t waits_print(soma_test *test, bool stuck, char *buf, size_t size)
     struct picture picture = {test, stuck, buf, size, 0};
     if (size)
         *buf = '\0';
-    for (uint32_t i = 0; i < test->node_count; i++)
-        node_print(&picture, &test->nodes[i]);
+    agents_each(test, agent_print, &picture);
     if (!stuck || picture.length) // stopped nodes and frames alone mean no harm: nobody may need them
         network_print(&picture);
     return picture.length;
@@ -115,4 +127,108 @@ size_t soma_test_waits(soma_test *test, char *buf, size_t size)
     if (!test || (size && !buf))
         return 0;
     return waits_print(test, false, buf, size);
+}
+
+/* ---- the end of a run ---- */
+
+/* A request without a timeout that had no answer when the body was over. */
+struct unanswered {
+    soma_ref agent;
+    soma_handle request;
+};
+
+struct ending {
+    soma_test *test;
+    struct unanswered *all;
+    uint32_t count;
+    uint64_t last; /* when the last of the timers goes off */
+    bool again;    /* those that go off again and again count, too */
+};
+
+static void unanswered_note(void *context, soma_agent *agent, soma_ref self)
+{
+    struct ending *ending = context;
+    const struct extension *extension = agent->extension;
+    for (uint32_t i = 0; extension && i < extension->capacity; i++) {
+        struct message *message = extension->pending[i].message;
+        if (!message || message->kind != MESSAGE_TIMEOUT || timer_of(message)->wheel_timer.set_ever)
+            continue;
+        if (!(ending->count & (ending->count - 1))) { // a power of two, or none: it is full
+            size_t capacity = ending->count ? 2 * (size_t)ending->count : 1;
+            struct unanswered *grown = realloc(ending->all, capacity * sizeof(*grown));
+            if (!grown)
+                kit_fail(ending->test, "out of memory");
+            ending->all = grown;
+        }
+        ending->all[ending->count++] = (struct unanswered){self, pending_handle(agent, i)};
+    }
+}
+
+static void timers_look(void *context, soma_agent *agent, soma_ref self)
+{
+    struct ending *ending = context;
+    const struct extension *extension = agent->extension;
+    (void)self;
+    for (uint32_t i = 0; extension && i < extension->capacity; i++) {
+        struct message *message = extension->pending[i].message;
+        if (!message || (message->kind != MESSAGE_TIMER && message->kind != MESSAGE_TIMEOUT))
+            continue;
+        const struct timer *timer = timer_of(message);
+        uint64_t period = message->kind == MESSAGE_TIMER ? timer->period : 0;
+        uint64_t last = timer->wheel_timer.deadline * SOMA_US + period;
+        if (timer->wheel_timer.armed && (!period || ending->again) && last > ending->last)
+            ending->last = last;
+    }
+}
+
+static bool is_unanswered(const struct ending *ending)
+{
+    for (uint32_t i = 0; i < ending->count; i++) {
+        const soma_agent *agent = agent_alive(ending->test, ending->all[i].agent);
+        if (agent && pending_find(agent, ending->all[i].request))
+            return true;
+    }
+    return false;
+}
+
+static bool steps_are_used_up(const soma_test *test)
+{
+    uint64_t steps = test->sim->steps;
+    return steps && (test->turns + 1 >= steps || test->still + 1 >= steps);
+}
+
+static bool ending_is_over(const void *arg)
+{
+    const struct ending *ending = arg;
+    return steps_are_used_up(ending->test) || (ending->count && !is_unanswered(ending));
+}
+
+/* Lets all timers go off. True if nobody can be waited for any more but in vain. */
+static bool timers_pass(soma_test *test)
+{
+    struct ending ending = {.test = test, .again = true};
+    bool over = false;
+    agents_each(test, unanswered_note, &ending);
+    while (!over) {
+        ending.last = ending.again && test->node_count > 1 ? test->now + CALM : 0;
+        agents_each(test, timers_look, &ending);
+        if (ending.last <= test->now)
+            break;
+        over = test->stage->until(test, ending.last - test->now, ending_is_over, &ending);
+        ending.again = false;
+    }
+    bool stuck = !over && (is_unanswered(&ending) || sim_timers(test) == UINT64_MAX);
+    free(ending.all);
+    return stuck;
+}
+
+void waits_end(soma_test *test)
+{
+    char text[4096];
+    if (!waits_print(test, true, text, sizeof(text)) || (sim_timers(test) != UINT64_MAX && !timers_pass(test)))
+        return;
+    if (sim_timers(test) == UINT64_MAX)
+        soma_test_advance(test, UINT64_MAX - test->now); // a bridge may yet give a node up
+    if (waits_print(test, true, text, sizeof(text)))
+        kit_fail(test, "a deadlock: nobody can run any more, but\n%s", text);
 }

@@ -73,7 +73,9 @@ typedef struct soma_sim {
     bool fails;             /**< the body has a bug, to be found: the test passes if a run fails */
     bool waits;             /**< requests may be without an answer at the end: no deadlock */
     uint32_t lines;         /**< with `fails`: the trace, once shrunk, must have fewer lines; 0: any number */
-    const char *name;       /**< set by the macro */
+    const char *name;       /**< set by the macro, as what follows */
+    const char *file;       /**< where the test is listed: failures that are of no line of the test name it */
+    int line;               /**< and in which line */
 } soma_sim;
 
 /**
@@ -89,7 +91,8 @@ typedef struct soma_sim {
     {                                                                                                                  \
         .name = #body_, .test_func = soma_sim_run, .initial_state = (void *)&(soma_sim)                                \
         {                                                                                                              \
-            .name = #body_, .body = (body_), .seeds = (seeds_), .steps = __VA_ARGS__                                   \
+            .name = #body_, .file = __FILE__, .line = __LINE__, .body = (body_), .seeds = (seeds_),                    \
+            .steps = __VA_ARGS__                                                                                       \
         }                                                                                                              \
     }
 
@@ -98,7 +101,7 @@ typedef struct soma_sim {
     {                                                                                                                  \
         .name = #body_ " (real)", .test_func = soma_real_run, .initial_state = (void *)&(soma_sim)                     \
         {                                                                                                              \
-            .name = #body_, .body = (body_)                                                                            \
+            .name = #body_, .file = __FILE__, .line = __LINE__, .body = (body_)                                        \
         }                                                                                                              \
     }
 

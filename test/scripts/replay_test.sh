@@ -35,3 +35,12 @@ if [ "$replays" -lt 20 ]; then
     exit 1
 fi
 echo "$replays replays fail where the run failed"
+
+# One that no test of the program is meant by is no success, whatever else the program does.
+if SOMA_REPLAY=test_nothing:1 "$build/test/explore_test" >"$out/log" 2>&1 ||
+    ! grep -q '^SOMA_REPLAY=test_nothing:1: there is no such test in ' "$out/log"; then
+    cat "$out/log"
+    echo "a replay of a test that is not there must fail"
+    exit 1
+fi
+echo "a replay of no test fails"

@@ -184,6 +184,37 @@ static void test_replay(void **state)
     expect_text(text, "report_test.c");
 }
 
+/* Two tests that differ only in how many seeds they run have labels of their own. */
+static void test_labels(void **state)
+{
+    const struct CMUnitTest tests[] = {SOMA_SIM(alive, 100, 100, .kills = 1), SOMA_SIM(alive, 200, 100, .kills = 1)};
+    char text[32768];
+    (void)state;
+    assert_int_equal(table_run(tests, text), 2);
+    expect_text(text, "SOMA_REPLAY='alive/kills=1:");
+    expect_text(text, "SOMA_REPLAY='alive/kills=1#2:");
+    setenv("SOMA_REPLAY", "alive/kills=1#2:1", 1);
+    table_run(tests, text);
+    unsetenv("SOMA_REPLAY");
+    expect_text(text, "[  SKIPPED ] 1 test(s)");
+}
+
+/* What is of no line of the test names its row in the table, in each process: here the line below. */
+static void test_place(void **state)
+{
+    const int line = __LINE__ + 1;
+    const struct CMUnitTest tests[] = {SOMA_SIM(rests_never, 10, 100)};
+    char text[32768], place[512];
+    (void)state;
+    assert_int_equal(table_run(tests, text), 1);
+    snprintf(place, sizeof(place), "\n    [  ERROR   ] --- [   LINE   ] --- %s:%d: error: Failure!\n", __FILE__, line);
+    expect_text(text, place);
+    snprintf(place, sizeof(place), "\n[  ERROR   ] --- [   LINE   ] --- %s:%d: error: Failure!\n", __FILE__, line);
+    expect_text(text, place);
+    assert_null(strstr(text, "testkit/explore.c"));
+    assert_null(strstr(text, "testkit/sim.c"));
+}
+
 static void test_repeated(void **state)
 {
     const struct CMUnitTest tests[] = {SOMA_SIM(rests_never, 10, 100)};
@@ -242,6 +273,58 @@ static void test_wrong_table(void **state)
     expect_text(text, "NULL: a SOMA_SIM wants a body, one seed at least, and a schedule that there is");
 }
 
+/* ---- what the kit does by itself ---- */
+
+static void opens(soma_test *test)
+{
+    soma_system *system;
+    (void)test;
+    soma_system_open(&system, NULL);
+}
+
+static void runs(soma_test *test)
+{
+    soma_system_run(soma_test_system(test));
+}
+
+static void closes(soma_test *test)
+{
+    soma_system *system = soma_test_system(test);
+    soma_system_close(&system);
+}
+
+static int on_cancel(soma_agent *self, void *my, const struct ping *m)
+{
+    soma_system *system = soma_agent_system(self);
+    (void)my;
+    (void)m;
+    soma_system_cancel(&system);
+    return 0;
+}
+
+static const soma_behavior canceler = {.name = "canceler", .handlers = SOMA_HANDLERS(SOMA_ON(ping, on_cancel))};
+
+static void cancels(soma_test *test)
+{
+    pinged_with(test, &canceler);
+}
+
+static void test_calls(void **state)
+{
+    const struct CMUnitTest tests[] = {SOMA_SIM(opens, 1, 100), SOMA_SIM(runs, 1, 100), SOMA_SIM(closes, 1, 100),
+                                       SOMA_SIM(cancels, 1, 100)};
+    const struct CMUnitTest real[] = {SOMA_REAL(closes)};
+    char text[32768];
+    (void)state;
+    assert_int_equal(table_run(tests, text), 4);
+    expect_text(text, "soma_system_open: not in a simulated run: soma_test_node_open() opens a node of it");
+    expect_text(text, "soma_system_run: the test kit does that with the node 'node'");
+    expect_text(text, "soma_system_close: the test kit does that with the node 'node'");
+    expect_text(text, "soma_system_cancel: the test kit does that with the node 'node'");
+    assert_int_equal(table_run(real, text), 1);
+    expect_text(text, "soma_system_close: the test kit does that with the node 'node'");
+}
+
 /* On real threads cmocka can't end the test alone, but the process ends, and says why. */
 static void test_real_threads(void **state)
 {
@@ -258,9 +341,10 @@ static void test_real_threads(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_replay),      cmocka_unit_test(test_repeated),
-                                       cmocka_unit_test(test_left),        cmocka_unit_test(test_hangs),
-                                       cmocka_unit_test(test_once),        cmocka_unit_test(test_wrong_table),
-                                       cmocka_unit_test(test_real_threads)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_replay),      cmocka_unit_test(test_labels),
+                                       cmocka_unit_test(test_place),       cmocka_unit_test(test_calls),
+                                       cmocka_unit_test(test_repeated),    cmocka_unit_test(test_left),
+                                       cmocka_unit_test(test_hangs),       cmocka_unit_test(test_once),
+                                       cmocka_unit_test(test_wrong_table), cmocka_unit_test(test_real_threads)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,7 +7,7 @@
 
 static inline void says(soma_test_body *body, const char *text)
 {
-    const soma_sim sim = {.name = "body", .body = body, .seeds = 1, .steps = 1000};
+    const soma_sim sim = {.name = "body", .file = __FILE__, .line = __LINE__, .body = body, .seeds = 1, .steps = 1000};
     const struct job job = {.sim = &sim, .seed = 1, .count = 1};
     struct shared *shared = shared_open();
     struct result result;
