@@ -2,6 +2,7 @@
 #ifndef BENCH_H
 #define BENCH_H
 
+#include "trips.h"
 #include <inttypes.h>
 #include <soma/soma.h>
 #include <stdatomic.h>
@@ -14,6 +15,8 @@ struct bench {
     double seconds;
     double rss_per_agent; /* spawn only */
     double limit;         /* overload only: operations a second of the receiver by itself */
+    struct trips trips;   /* remote_latency only */
+    bool curve;           /* remote delivery, but for remote_links: with keys */
     soma_system *system;
     const soma_supervision *tree; /* tree only */
     atomic_ullong finished;
@@ -28,6 +31,9 @@ static inline double now(void)
 
 /* Ends the program with a message if something failed. */
 void check(int error, const char *what);
+
+/* Opens bench->system; workloads find it open, but for those that fork. */
+void system_open(struct bench *bench);
 
 void spawn(struct bench *bench, const soma_behavior *behavior, const void *arg, soma_ref *ref);
 
@@ -50,9 +56,11 @@ void run_down(struct bench *bench);
 void run_restart(struct bench *bench);
 void run_tree(struct bench *bench);
 
-/* Messages of 64 bytes, or 1 KiB, from one process to another. */
+/* Messages of 64 bytes, or 1 KiB, from one process to another, or from eight; a request and its answer. */
 void run_remote_throughput(struct bench *bench);
 void run_remote_throughput_1k(struct bench *bench);
+void run_remote_fanin(struct bench *bench);
+void run_remote_latency(struct bench *bench);
 
 /* Links at rest. */
 void run_remote_links(struct bench *bench);

@@ -75,6 +75,7 @@ void run_remote_links(struct bench *bench)
     }
     soma_bridge *bridge;
     soma_bridge_peer *peers = calloc(links, sizeof(*peers));
+    system_open(bench);
     check(soma_bridge_open(bench->system, &(soma_bridge_options){.name = "hub", .bind = bind}, &bridge), "bridge");
     double empty = rss(), begun = now();
     char address[256] = "";

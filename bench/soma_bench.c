@@ -1,6 +1,6 @@
 /*
- * soma_bench WORKLOAD [--workers N] [--ops N] [--json]: measures one workload and prints a line. bench/README.md says
- * what each workload is. `demo` is spawn for people: a million agents, and what they cost.
+ * soma_bench WORKLOAD [--workers N] [--ops N] [--curve] [--json]: measures one workload and prints a line.
+ * bench/README.md says what each workload is. `demo` is spawn for people: a million agents, and what they cost.
  */
 #include "bench.h"
 #include <getopt.h>
@@ -30,6 +30,12 @@ void check(int error, const char *what)
         return;
     fprintf(stderr, "soma_bench: %s: %s\n", what, soma_strerror(error));
     exit(1);
+}
+
+void system_open(struct bench *bench)
+{
+    const soma_options options = {.workers = bench->workers, .log_level = SOMA_LOG_WARNING};
+    check(soma_system_open(&bench->system, &options), "open");
 }
 
 void spawn(struct bench *bench, const soma_behavior *behavior, const void *arg, soma_ref *ref)
@@ -375,8 +381,10 @@ static const struct workload {
     {"down", run_down, 8000000},
     {"restart", run_restart, 2000000},
     {"tree", run_tree, 100000},
-    {"remote_throughput", run_remote_throughput, 3000000},
+    {"remote_throughput", run_remote_throughput, 5000000},
     {"remote_throughput_1k", run_remote_throughput_1k, 1000000},
+    {"remote_fanin", run_remote_fanin, 5000000},
+    {"remote_latency", run_remote_latency, 15000},
     {"remote_links", run_remote_links, 500},
     {"simulate", run_simulate, 5000000},
 };
@@ -410,6 +418,9 @@ void print_line(const char *workload, const char *impl, const struct bench *benc
             printf(", %.0f bytes an agent", bench->rss_per_agent);
         if (bench->limit > 0)
             printf(", %.3f of the limit, %.1f MB at most", rate / bench->limit, (double)rss_peak() / 1e6);
+        if (bench->trips.p50_us > 0)
+            printf(", p50 %.1f us, p99 %.1f us, p99.9 %.1f us", bench->trips.p50_us, bench->trips.p99_us,
+                   bench->trips.p999_us);
         printf("\n");
         return;
     }
@@ -420,12 +431,17 @@ void print_line(const char *workload, const char *impl, const struct bench *benc
         printf(",\"rss_bytes_per_agent\":%.1f", bench->rss_per_agent);
     if (bench->limit > 0)
         printf(",\"ops_per_s_limit\":%.0f,\"of_limit\":%.4f", bench->limit, rate / bench->limit);
+    if (bench->curve)
+        printf(",\"curve\":true");
+    if (bench->trips.p50_us > 0)
+        printf(",\"p50_us\":%.2f,\"p99_us\":%.2f,\"p999_us\":%.2f", bench->trips.p50_us, bench->trips.p99_us,
+               bench->trips.p999_us);
     printf(",\"peak_rss_bytes\":%" PRIu64 "}\n", rss_peak());
 }
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: soma_bench WORKLOAD [--workers N] [--ops N] [--json]\nworkloads:");
+    fprintf(stderr, "usage: soma_bench WORKLOAD [--workers N] [--ops N] [--curve] [--json]\nworkloads:");
     for (size_t i = 0; i < sizeof(workloads) / sizeof(workloads[0]); i++)
         fprintf(stderr, " %s", workloads[i].name);
     fprintf(stderr, " floor\n");
@@ -434,10 +450,10 @@ static int usage(void)
 
 static int run(const struct workload *workload, struct bench *bench, bool json)
 {
-    const soma_options options = {.workers = bench->workers, .log_level = SOMA_LOG_WARNING};
     if (!bench->ops)
         bench->ops = workload->ops;
-    check(soma_system_open(&bench->system, &options), "open");
+    if (strncmp(workload->name, "remote_", 7) != 0) // those fork first
+        system_open(bench);
     workload->run(bench);
     check(soma_system_cancel(&bench->system), "close");
     print_line(workload->name, "soma", bench, json);
@@ -448,6 +464,7 @@ int main(int argc, char **argv)
 {
     static const struct option options[] = {{"workers", required_argument, NULL, 'w'},
                                             {"ops", required_argument, NULL, 'o'},
+                                            {"curve", no_argument, NULL, 'c'},
                                             {"json", no_argument, NULL, 'j'},
                                             {NULL, 0, NULL, 0}};
     struct bench bench = {.workers = 2};
@@ -457,6 +474,8 @@ int main(int argc, char **argv)
             bench.workers = (uint32_t)strtoul(optarg, NULL, 10);
         else if (c == 'o')
             bench.ops = strtoull(optarg, NULL, 10);
+        else if (c == 'c')
+            bench.curve = true;
         else if (c == 'j')
             json = true;
         else

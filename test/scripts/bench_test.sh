@@ -7,6 +7,10 @@ trap 'rm -f "$out"' EXIT
 for workload in ring pingpong fanin spawn churn timers overload monitor down restart tree simulate; do
     "$bench" "$workload" --ops 10000 --json >>"$out"
 done
+for workload in remote_throughput remote_throughput_1k remote_fanin remote_latency; do
+    "$bench" "$workload" --ops 1000 --json >>"$out"
+    "$bench" "$workload" --workers 1 --ops 1000 --curve --json >>"$out"
+done
 "$bench" open --ops 10 --json >>"$out"
 "$bench" floor --ops 100000 --json >>"$out"
 python3 - "$out" <<'PYTHON'
@@ -14,9 +18,9 @@ import json
 import sys
 
 lines = [json.loads(line) for line in open(sys.argv[1], encoding="utf-8")]
-assert len(lines) == 13 + 3, len(lines)
+assert len(lines) == 21 + 3, len(lines)
 for line in lines:
-    assert line["impl"] == ("floor" if lines.index(line) >= 13 else "soma"), line
+    assert line["impl"] == ("floor" if lines.index(line) >= 21 else "soma"), line
     for key in ("workload", "version"):
         assert isinstance(line[key], str), line
     for key in ("workers", "ops", "seconds", "ops_per_s", "peak_rss_bytes"):
@@ -24,6 +28,9 @@ for line in lines:
 assert [line for line in lines if line["workload"] == "spawn"][0]["rss_bytes_per_agent"] > 0
 overload = [line for line in lines if line["workload"] == "overload"][0]
 assert overload["ops_per_s_limit"] > 0 and overload["of_limit"] > 0, overload
+for line in lines:
+    if line["workload"] == "remote_latency":
+        assert 0 < line["p50_us"] <= line["p99_us"] <= line["p999_us"], line
 PYTHON
 if "$bench" nonsense >/dev/null 2>&1; then
     echo "an unknown workload must be an error"
