@@ -112,6 +112,10 @@ static void body_refused(struct peer *peer, const struct item *item, int error)
 {
     struct soma_bridge *bridge = peer->bridge;
     static const soma_type unknown = {.name = "unknown"};
+    if (item->kind == ITEM_REPLY) { // the asker waits no longer
+        reply_fail(bridge->system, bridge->worker, item->from, item->to, item->handle, error);
+        return;
+    }
     letter_dead(bridge->system, NULL, item->from, item->to, &unknown, error);
     if (item->kind == ITEM_REQUEST)
         reply_fail(bridge->system, bridge->worker, item->to, item->from, item->handle, error);
@@ -124,9 +128,11 @@ static int body_arrive(struct peer *peer, struct item *item)
         [ITEM_SEND] = MESSAGE_PLAIN, [ITEM_REQUEST] = MESSAGE_REQUEST, [ITEM_REPLY] = MESSAGE_REPLY};
     const soma_type *type = item->type < peer->type_count ? peer->types[item->type] : NULL;
     struct message *message;
-    int error = type ? body_unpack(peer, item, kinds[item->kind], type, &message) : SOMA_ETYPE;
-    if (error && item->kind == ITEM_REPLY) // the asker waits no longer
-        return reply_fail(bridge->system, bridge->worker, item->from, item->to, item->handle, error);
+    int error = item->number ? bodies_find(&peer->bodies, item->number, &item->body) : 0;
+    if (!error)
+        error = type ? body_unpack(peer, item, kinds[item->kind], type, &message) : SOMA_ETYPE;
+    if (item->number)
+        bodies_drop(&peer->bodies, item->number);
     if (error) {
         body_refused(peer, item, error);
         return error == SOMA_EFORMAT ? error : 0;
@@ -288,6 +294,8 @@ static int item_arrive(struct peer *peer, struct item *item)
         return 0;
     case ITEM_PRESSURE:
         return pressure_arrive(peer, item);
+    case ITEM_BODY:
+        return bodies_put(&peer->bodies, item, peer->bridge->options.message_most);
     }
     return SOMA_EFORMAT;
 }

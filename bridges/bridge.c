@@ -289,28 +289,16 @@ void bridge_received(struct soma_bridge *bridge, uint64_t id, const void *frame,
 
 /* ---- what is sent ---- */
 
-/* Puts the next chunk into the session; false if there is none, or the window is full. */
-static bool chunk_take(struct soma_bridge *bridge, struct peer *peer)
+/* Puts what leaves next into the session; false if there is nothing, or the window is full. */
+static bool frame_take(struct soma_bridge *bridge, struct peer *peer)
 {
     if (peer->session.bytes >= bridge->options.window)
         return false;
-    spin_lock(&peer->busy);
-    struct chunk *chunk = peer->out.first;
-    if (chunk && chunk->items.size) {
-        peer->out.first = chunk->next;
-        if (!chunk->next)
-            peer->out.last = NULL;
-        peer->out.bytes -= chunk->items.size;
-    } else {
-        chunk = NULL;
-        peer->dirty = false;
-    }
-    spin_unlock(&peer->busy);
-    if (!chunk)
+    msgpack_sbuffer next;
+    if (!transit_take(peer, &next))
         return false;
-    size_t size = chunk->items.size;
-    char *items = msgpack_sbuffer_release(&chunk->items);
-    free(chunk);
+    size_t size = next.size;
+    char *items = msgpack_sbuffer_release(&next);
     if (session_keep(&peer->session, items, size)) {
         free(items);
         soma_log_error(bridge->system, "bridge: out of memory: %zu bytes to node %s are lost", size, peer->name);
@@ -320,7 +308,7 @@ static bool chunk_take(struct soma_bridge *bridge, struct peer *peer)
 
 static void peer_flush(struct soma_bridge *bridge, struct peer *peer)
 {
-    while (peer->joined && chunk_take(bridge, peer))
+    while (peer->joined && frame_take(bridge, peer))
         if (!data_send(bridge, peer, peer->session.sent))
             break;
     gate_look(peer);

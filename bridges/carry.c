@@ -128,9 +128,11 @@ static uint64_t letters_die(struct peer *peer, const struct outbound *out, int r
         const struct kept_frame *kept = session_kept(session, number);
         count += items_die(peer, kept->items, kept->size, out, reason);
     }
+    count += items_die(peer, peer->transit.held.data, peer->transit.held.size, out, reason);
     for (const struct chunk *chunk = out->first; chunk && chunk->items.size;
          chunk = chunk->next) // only the last is empty
-        count += items_die(peer, chunk->items.data, chunk->items.size, out, reason);
+        if (!chunk->body)
+            count += items_die(peer, chunk->items.data, chunk->items.size, out, reason);
     return count;
 }
 
@@ -153,6 +155,8 @@ void peer_end(struct peer *peer, int reason)
         debt_end(peer, &debt, reason);
     debts_free(&debts);
     outbound_reset(&out);
+    transit_reset(&peer->transit);
+    bodies_reset(&peer->bodies);
     gate_look(peer);
     gates_end(peer);
     burdens_forget(peer);

@@ -91,7 +91,8 @@ int hello_read(struct reader *reader, uint32_t count, struct hello *hello)
         (error = read_number(reader, UINT32_MAX, &generation)) ||
         (error = read_span(reader, NODE_NAME_MAX, &hello->name)) || (error = addresses_read(reader, hello)) ||
         (error = read_number(reader, UINT32_MAX, &hello->beat_ms)) ||
-        (count > 8 && (error = read_number(reader, UINT64_MAX, &hello->count))))
+        (count > 8 && (error = read_number(reader, UINT64_MAX, &hello->count))) ||
+        (count > 9 && (error = read_number(reader, UINT64_MAX, &hello->reads))))
         return error;
     hello->agent = (soma_ref){hello->node, (uint32_t)slot, (uint32_t)generation};
     return hello->node ? 0 : SOMA_EFORMAT;
@@ -167,6 +168,12 @@ void write_nil(struct writer *writer)
     writer->failed |= msgpack_pack_nil(&packer) != 0;
 }
 
+void write_bytes(struct writer *writer, const void *bytes, size_t size)
+{
+    msgpack_packer packer = packer_of(writer);
+    writer->failed |= msgpack_pack_bin(&packer, size) || (size && msgpack_pack_bin_body(&packer, bytes, size));
+}
+
 void write_raw(struct writer *writer, const void *bytes, size_t size)
 {
     writer->failed |= size && msgpack_sbuffer_write(writer->buffer, bytes, size) != 0;
@@ -175,7 +182,7 @@ void write_raw(struct writer *writer, const void *bytes, size_t size)
 bool hello_write(msgpack_sbuffer *buffer, const struct hello *hello)
 {
     struct writer writer = {buffer, false};
-    write_array(&writer, 10);
+    write_array(&writer, 11);
     write_number(&writer, FRAME_HELLO);
     write_number(&writer, hello->version);
     write_number(&writer, hello->least);
@@ -188,6 +195,7 @@ bool hello_write(msgpack_sbuffer *buffer, const struct hello *hello)
         write_text(&writer, hello->addresses[i].text, hello->addresses[i].size);
     write_number(&writer, hello->beat_ms);
     write_number(&writer, hello->count);
+    write_number(&writer, hello->reads);
     return !writer.failed;
 }
 

@@ -18,6 +18,9 @@
 #define ADDRESSES_MAX 8u
 #define REASON_MAX 255u
 
+#define READS_APART 1u /* bodies that come apart from their messages, in parts */
+#define READS_ALL READS_APART
+
 enum frame_kind {
     FRAME_HELLO = 1, /* who speaks; the first of a connection, from either side */
     FRAME_SESSION,   /* what this side knows of the session; then data may follow */
@@ -43,6 +46,7 @@ struct hello {
     uint32_t address_count;
     uint64_t beat_ms; /* so often this side wants to hear something */
     uint64_t count;   /* of the hellos that the node has said, this one included; 0: it does not say */
+    uint64_t reads;   /* what it reads beyond the least that all do: bits, see READS_APART */
 };
 
 /* What one side says of the session; see hello.c. */
@@ -97,6 +101,7 @@ void write_number(struct writer *writer, uint64_t number);
 void write_signed(struct writer *writer, int64_t number);
 void write_text(struct writer *writer, const char *text, size_t size);
 void write_nil(struct writer *writer);
+void write_bytes(struct writer *writer, const void *bytes, size_t size);
 void write_raw(struct writer *writer, const void *bytes, size_t size);
 
 #endif

@@ -39,7 +39,8 @@ void hello_say(struct soma_bridge *bridge, struct connection *connection)
                           .name = span_of(bridge->name),
                           .address_count = bridge->address_count,
                           .beat_ms = bridge->options.heartbeat_ms,
-                          .count = connection->said};
+                          .count = connection->said,
+                          .reads = READS_ALL};
     for (uint32_t i = 0; i < bridge->address_count; i++)
         hello.addresses[i] = span_of(bridge->addresses[i]);
     msgpack_sbuffer_clear(&bridge->frame);
@@ -133,6 +134,9 @@ static void connection_claim(struct soma_bridge *bridge, struct peer *peer, stru
         connection_end(bridge, old, true);
     peer_learn(peer, &hello->name, hello->addresses, hello->address_count);
     peer->agent = hello->agent;
+    spin_lock(&peer->busy);
+    peer->reads = hello->reads;
+    spin_unlock(&peer->busy);
     peer->beat = (hello->beat_ms > BEAT_LEAST_MS ? hello->beat_ms : BEAT_LEAST_MS) * SOMA_MS;
     peer->connection = connection->id;
     connection->peer = peer;

@@ -50,12 +50,21 @@ void item_begin(struct writer *writer, enum item_kind kind, uint32_t count, uint
 
 /* ---- reading ---- */
 
-/* The packed message, which is only measured here. */
+static int number_read(struct reader *reader, struct item *item)
+{
+    int error = read_number(reader, UINT64_MAX, &item->number);
+    return !error && !item->number ? SOMA_EFORMAT : error;
+}
+
+/* The packed message, which is only measured here; or the number of one that has come apart. */
 static int body_read(struct reader *reader, struct item *item)
 {
     int error = read_number(reader, TYPES_MAX - 1, &item->type);
+    unsigned tag = reader_peek(reader);
     if (error)
         return error;
+    if (tag < 0x80 || (tag >= 0xcc && tag <= 0xcf))
+        return number_read(reader, item);
     item->body.at = reader->at;
     error = value_skip(reader);
     item->body.end = reader->at;
@@ -111,6 +120,18 @@ static bool is_meant(const struct item *item, uint64_t here, uint64_t there)
     return !item_is_word(item->kind) || item->to.node == here;
 }
 
+static int part_read(struct reader *reader, struct item *item)
+{
+    const void *data;
+    uint32_t size;
+    int error = number_read(reader, item);
+    if (error || (error = read_number(reader, UINT32_MAX, &item->left)) ||
+        (error = reader_block(reader, false, &data, &size)))
+        return error;
+    item->body = (struct reader){data, (const unsigned char *)data + size};
+    return size ? 0 : SOMA_EFORMAT;
+}
+
 static int rest_read(struct reader *reader, struct item *item)
 {
     switch (item->kind) {
@@ -123,6 +144,8 @@ static int rest_read(struct reader *reader, struct item *item)
         return body_read(reader, item);
     case ITEM_PRESSURE:
         return pressure_read(reader, item);
+    case ITEM_BODY:
+        return part_read(reader, item);
     case ITEM_SHUTDOWN:
     case ITEM_KILL:
         return 0;
@@ -152,10 +175,10 @@ static int rest_read(struct reader *reader, struct item *item)
 static uint32_t elements_of(enum item_kind kind)
 {
     static const uint8_t elements[ITEM_LAST + 1] = {
-        [ITEM_TYPE] = 4,  [ITEM_REFUSED] = 3, [ITEM_NODE] = 4,   [ITEM_SEND] = 5,  [ITEM_REQUEST] = 6,
-        [ITEM_REPLY] = 6, [ITEM_ERROR] = 5,   [ITEM_MOVED] = 4,  [ITEM_WATCH] = 4, [ITEM_UNWATCH] = 4,
-        [ITEM_DOWN] = 6,  [ITEM_LINK] = 4,    [ITEM_UNLINK] = 5, [ITEM_EXIT] = 6,  [ITEM_SHUTDOWN] = 3,
-        [ITEM_KILL] = 3,  [ITEM_PRESSURE] = 4};
+        [ITEM_TYPE] = 4,  [ITEM_REFUSED] = 3, [ITEM_NODE] = 4,    [ITEM_SEND] = 5,  [ITEM_REQUEST] = 6,
+        [ITEM_REPLY] = 6, [ITEM_ERROR] = 5,   [ITEM_MOVED] = 4,   [ITEM_WATCH] = 4, [ITEM_UNWATCH] = 4,
+        [ITEM_DOWN] = 6,  [ITEM_LINK] = 4,    [ITEM_UNLINK] = 5,  [ITEM_EXIT] = 6,  [ITEM_SHUTDOWN] = 3,
+        [ITEM_KILL] = 3,  [ITEM_BODY] = 4,    [ITEM_PRESSURE] = 4};
     return elements[kind];
 }
 

@@ -25,6 +25,7 @@ enum item_kind {
     ITEM_EXIT,     /* to, from, handle, reason, text */
     ITEM_SHUTDOWN, /* to, from */
     ITEM_KILL,     /* to, from */
+    ITEM_BODY,     /* number, left, bytes: a part of a body whose message comes later */
     /* nil, from, on: who sends to `from` is held up, or not any more. The numbers between are not used */
     ITEM_PRESSURE = 20,
     ITEM_LAST = ITEM_PRESSURE
@@ -47,7 +48,9 @@ struct item {
     bool on;
     struct span text;   /* text NULL: nil */
     uint64_t type;      /* an index */
-    struct reader body; /* the packed message */
+    struct reader body; /* the packed message, or a part of it */
+    uint64_t number;    /* of the body, if that comes or has come apart; else 0 */
+    uint64_t left;      /* bytes of it that come in later parts */
     uint64_t node;
     struct span name; /* of a type or node */
     struct span layout;

@@ -160,6 +160,8 @@ static void peer_free(struct peer *peer)
         if (debt.watch)
             message_free(peer->bridge->worker, debt.watch);
     outbound_reset(&peer->out);
+    transit_reset(&peer->transit);
+    bodies_reset(&peer->bodies);
     debts_free(&peer->debts);
     gates_free(&peer->gates);
     session_reset(&peer->session);

@@ -14,35 +14,64 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FRAME_ITEMS ((size_t)64 * 1024) /* bytes of items from which on a frame takes no more */
+#define APART_LEAST ((size_t)128 * 1024) /* bytes of a body, above which it leaves in parts */
 
 /* ---- chunks ---- */
 
-static struct chunk *chunk_for(struct outbound *out)
+static struct chunk *chunk_add(struct outbound *out)
 {
-    struct chunk *last = out->last;
-    if (last && last->items.size < FRAME_ITEMS)
-        return last;
-    struct chunk *chunk = malloc(sizeof(*chunk));
+    struct chunk *chunk = calloc(1, sizeof(*chunk));
     if (!chunk)
         return NULL;
-    chunk->next = NULL;
-    chunk->messages = 0;
-    msgpack_sbuffer_init(&chunk->items);
-    if (last)
-        last->next = chunk;
+    if (out->last)
+        out->last->next = chunk;
     else
         out->first = chunk;
     out->last = chunk;
     return chunk;
 }
 
+static struct chunk *chunk_for(struct outbound *out)
+{
+    struct chunk *last = out->last;
+    return last && last->items.size < FRAME_ITEMS ? last : chunk_add(out);
+}
+
+void chunk_free(struct chunk *chunk)
+{
+    msgpack_sbuffer_destroy(&chunk->items);
+    free(chunk);
+}
+
+/*
+ * The body at the end of the last chunk becomes one of its own, behind which the items follow: it leaves in parts, so
+ * that neither others' items nor the heartbeat wait for all of it. Without memory it stays where it is.
+ */
+static void body_set_apart(struct outbound *out, size_t at)
+{
+    struct chunk *chunk = out->last;
+    msgpack_sbuffer items;
+    msgpack_sbuffer_init(&items);
+    struct writer writer = {&items, false};
+    write_raw(&writer, chunk->items.data, at);
+    write_number(&writer, out->bodies + 1);
+    struct chunk *rest = writer.failed ? NULL : chunk_add(out);
+    if (!rest) {
+        msgpack_sbuffer_destroy(&items);
+        return;
+    }
+    rest->items = items;
+    rest->messages = chunk->messages;
+    chunk->body = ++out->bodies;
+    chunk->at = at;
+    out->bytes += chunk->items.size - at;
+}
+
 void outbound_reset(struct outbound *out)
 {
     for (struct chunk *chunk = out->first, *next; chunk; chunk = next) {
         next = chunk->next;
-        msgpack_sbuffer_destroy(&chunk->items);
-        free(chunk);
+        chunk_free(chunk);
     }
     free(out->types);
     *out = (struct outbound){0};
@@ -130,6 +159,7 @@ struct departure {
     soma_ref to;
     struct message *message;
     struct offered *offered; /* a type that was offered with this item */
+    size_t body;             /* where in the buffer the item's begins; 0: it has none */
 };
 
 static void begin(struct departure *d, enum item_kind kind, uint32_t count)
@@ -148,6 +178,7 @@ static int body_depart(struct departure *d, enum item_kind kind, bool handle)
     if (handle)
         write_number(&d->writer, d->message->body[0]);
     write_number(&d->writer, type_place(&d->peer->out, d->message->type)->index);
+    d->body = d->writer.buffer->size;
     error = type_pack_into(d->message->type, message_body(d->message), d->writer.buffer);
     if (!error && d->writer.failed)
         error = SOMA_ENOMEM;
@@ -274,7 +305,7 @@ int outbound_append(struct peer *peer, soma_ref to, struct message *message, str
     if (!chunk)
         return SOMA_ENOMEM;
     size_t before = chunk->items.size;
-    struct departure d = {peer, {&chunk->items, false}, peer->bridge->system->node, to, message, NULL};
+    struct departure d = {peer, {&chunk->items, false}, peer->bridge->system->node, to, message, NULL, 0};
     *watch = NULL;
     int error = item_depart(&d, watch);
     if (!error && d.writer.failed)
@@ -283,10 +314,13 @@ int outbound_append(struct peer *peer, soma_ref to, struct message *message, str
         chunk->items.size = before;
         if (d.offered) // that was taken back, too
             d.offered->again = true;
+        return error;
     }
-    peer->out.bytes += chunk->items.size - before;
-    chunk->messages += !error;
-    return error;
+    chunk->messages++;
+    if (d.body && chunk->items.size - d.body > APART_LEAST && peer->reads & READS_APART)
+        body_set_apart(&peer->out, d.body);
+    peer->out.bytes += peer->out.last->items.size - before;
+    return 0;
 }
 
 /* After an item of the bridge's own. */

@@ -6,11 +6,13 @@
 #ifndef BRIDGES_PEER_H
 #define BRIDGES_PEER_H
 
+#include "bridges/bodies.h"
 #include "bridges/debt.h"
 #include "bridges/flow.h"
 #include "bridges/frame.h"
 #include "bridges/keys.h"
 #include "bridges/session.h"
+#include "bridges/transit.h"
 #include "runtime/concurrent.h"
 #include <soma/system.h>
 
@@ -21,11 +23,15 @@ struct item;
 #define OUT_HIGH ((size_t)1 << 20)
 #define OUT_LOW ((size_t)1 << 18)
 
-/* Items that will be one frame. */
+#define FRAME_ITEMS ((size_t)64 * 1024) /* bytes of items from which on a frame takes no more */
+
+/* Items that will be one frame; or a body that leaves in parts, ahead of the chunk with its message. */
 struct chunk {
     struct chunk *next;
     msgpack_sbuffer items;
     uint64_t messages;
+    uint64_t body; /* its number; 0: items */
+    size_t at;     /* of a body: where in `items` it begins, less what has left */
 };
 
 /* A type as it was offered to the other side. */
@@ -39,6 +45,7 @@ struct outbound {
     struct chunk *first;
     struct chunk *last;
     size_t bytes;
+    uint64_t bodies;       /* how many were set apart: their numbers begin with 1 */
     struct offered *types; /* open addressing by the descriptor's address; at most half full */
     uint32_t type_count;
     uint32_t type_capacity; /* a power of two */
@@ -54,6 +61,7 @@ struct peer {
     shared_u32 busy;                /* guards what follows */
     struct outbound out;
     struct debts debts;
+    uint64_t reads;     /* what the other side reads beyond the least, see frame.h */
     bool open;          /* items are taken: there is a session, or there may soon be one */
     bool dirty;         /* the thread has been woken for it */
     soma_agent *gate;   /* an agent that never gets mail: its pressure is that of the way to the peer, see flow.h */
@@ -65,6 +73,8 @@ struct peer {
     } shown; /* of the session, for who asks */
     /* ---- the thread's own ---- */
     struct session session;
+    struct transit transit;
+    struct bodies bodies;
     const soma_type **types; /* by the index that the other side gave; NULL: unknown here */
     uint32_t type_count;
     uint64_t connection; /* 0: none */
@@ -93,6 +103,9 @@ void peers_free(shared_ptr *table);
 /* Appends the item of a message that goes to an agent of the peer. 0, or an error and nothing was appended. The message
  * stays, but for a watch that it carries. */
 int outbound_append(struct peer *peer, soma_ref to, struct message *message, struct message **watch);
+
+/* A chunk that was taken from the queue, and is nobody's any more. */
+void chunk_free(struct chunk *chunk);
 
 /* A request of the peer's agent, with its handle, was passed on from here to another agent. 0 or SOMA_ENOMEM. */
 int outbound_moved(struct peer *peer, soma_ref asker, soma_ref to, uint64_t handle);

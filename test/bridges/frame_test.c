@@ -27,7 +27,8 @@ static struct hello sample_hello(void)
                           .name = span_of("far"),
                           .addresses = {span_of("tcp://127.0.0.1:1"), span_of("ipc://x")},
                           .address_count = 2,
-                          .beat_ms = 1000};
+                          .beat_ms = 1000,
+                          .reads = UINT64_MAX};
 }
 
 /* ---- frames ---- */
@@ -71,7 +72,7 @@ static void test_hello(void **state)
     assert_int_equal(frame_read(&reader, &again, numbers), 0);
     assert_int_equal(reader_left(&reader), 0);
     assert_true(again.node == hello.node && again.least == hello.least);
-    assert_true(soma_ref_equal(again.agent, hello.agent) && again.beat_ms == 1000);
+    assert_true(soma_ref_equal(again.agent, hello.agent) && again.beat_ms == 1000 && again.reads == UINT64_MAX);
     assert_int_equal(again.address_count, 2);
     assert_memory_equal(again.name.text, "far", 3);
     assert_memory_equal(again.addresses[1].text, "ipc://x", again.addresses[1].size);
@@ -197,6 +198,8 @@ static const struct sample samples[] = {
     SAMPLE(ITEM_EXIT, "\x96\x0e\x92\x01\x01\x92\x01\x01\x07\xfd\xa3why"),
     SAMPLE(ITEM_SHUTDOWN, "\x93\x0f\x92\x01\x01\xc0"),
     SAMPLE(ITEM_KILL, "\x93\x10\x92\x01\x01\xc0"),
+    SAMPLE(ITEM_SEND, "\x95\x04\x92\x01\x01\xc0\x00\xcd\x01\x00"), // its body came before
+    SAMPLE(ITEM_BODY, "\x94\x11\x07\x05\xc4\x02\x92\x05"),
     SAMPLE(ITEM_PRESSURE, "\x94\x14\xc0\x92\x01\x01\x01"),
 };
 

@@ -23,6 +23,15 @@
         }                                                                                                              \
     } while (0)
 
+/* A frame that a bridge has sent, with its checksum. */
+struct lone_frame {
+    struct lone_frame *next;
+    uint64_t connection;
+    uint8_t kind;
+    size_t size;
+    unsigned char bytes[];
+};
+
 struct lone {
     soma_system *system;
     struct soma_bridge *bridge;
@@ -37,6 +46,9 @@ struct lone {
     uint64_t hung_up;    /* connections that the bridge has ended */
     uint64_t last_ended; /* the last of them */
     const char *key;     /* whom the wire says all connections are from; NULL: it can't tell */
+    bool keeps;          /* the frames that are sent; the oldest is the first */
+    struct lone_frame *first;
+    struct lone_frame *last;
 };
 
 /* ---- the driver ---- */
@@ -91,6 +103,23 @@ static inline void lone_send(void *context, uint64_t connection, const void *fra
     lone->sent++;
     lone->sent_on = connection;
     lone->kind = (uint8_t)kind;
+    if (!lone->keeps)
+        return;
+    struct lone_frame *kept = malloc(sizeof(*kept) + size);
+    REQUIRE(kept);
+    *kept = (struct lone_frame){.connection = connection, .kind = (uint8_t)kind, .size = size};
+    memcpy(kept->bytes, frame, size);
+    *(lone->first ? &lone->last->next : &lone->first) = kept;
+    lone->last = kept;
+}
+
+/* The oldest frame that was kept, to be freed; NULL if there is none. */
+static inline struct lone_frame *lone_take(struct lone *lone)
+{
+    struct lone_frame *frame = lone->first;
+    if (frame)
+        lone->first = frame->next;
+    return frame;
 }
 
 static inline void lone_hang_up(void *context, uint64_t connection)
@@ -128,12 +157,13 @@ static inline void lone_log(void *context, const soma_log_record *record)
     (void)context, (void)record;
 }
 
-static inline void lone_open(struct lone *lone, const soma_bridge_options *options)
+/* Its identity, and all else that is drawn, comes of a seed. */
+static inline void lone_open_as(struct lone *lone, uint64_t seed, const soma_bridge_options *options)
 {
     const soma_options small = {.workers = 1, .slots = 4096, .log_sink = lone_log, .handler_limit_ms = 0};
     const struct driver driver = {
         .now = lone_now, .date = lone_now, .random = lone_random, .runnable = lone_runnable, .context = lone};
-    *lone = (struct lone){.now = SOMA_SECOND, .seed = 1};
+    *lone = (struct lone){.now = SOMA_SECOND, .seed = seed};
     REQUIRE(!system_open_driven(&lone->system, &small, &driver));
     REQUIRE(!bridge_new(lone->system, options, &lone->bridge));
     lone->bridge->wire = (struct wire){.dial = lone_dial,
@@ -146,13 +176,21 @@ static inline void lone_open(struct lone *lone, const soma_bridge_options *optio
     worker_enter(lone->bridge->worker);
 }
 
+static inline void lone_open(struct lone *lone, const soma_bridge_options *options)
+{
+    lone_open_as(lone, 1, options);
+}
+
 /* With what the bridge still had. */
 static inline void lone_close(struct lone *lone)
 {
+    worker_enter(lone->bridge->worker);
     bridge_goodbye(lone->bridge);
     lone_settle(lone);
     worker_enter(NULL);
     REQUIRE(!soma_system_close(&lone->system));
+    for (struct lone_frame *frame; (frame = lone_take(lone));)
+        free(frame);
 }
 
 /* A frame from a connection, without its checksum yet: so more comes of chance than frames that are turned away. */
@@ -161,6 +199,7 @@ static inline void lone_receive(struct lone *lone, uint64_t connection, const vo
     msgpack_sbuffer sealed;
     msgpack_sbuffer_init(&sealed);
     REQUIRE((!size || !msgpack_sbuffer_write(&sealed, frame, size)) && frame_seal(&sealed));
+    worker_enter(lone->bridge->worker);
     bridge_received(lone->bridge, connection, sealed.data, sealed.size);
     msgpack_sbuffer_destroy(&sealed);
     lone_settle(lone);
@@ -170,6 +209,7 @@ static inline void lone_receive(struct lone *lone, uint64_t connection, const vo
 static inline void lone_pass(struct lone *lone, uint64_t nanoseconds)
 {
     lone->now += nanoseconds;
+    worker_enter(lone->bridge->worker);
     clock_fire(lone->system, lone->now);
     lone_settle(lone);
     bridge_turn(lone->bridge);

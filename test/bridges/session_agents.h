@@ -14,7 +14,7 @@
 #include <soma/monitor.h>
 #include <string.h>
 
-SOMA_MESSAGE(mark, (u64, stream), (u64, number))
+SOMA_MESSAGE(mark, (u64, stream), (u64, number), (bytes, load))
 SOMA_MESSAGE(tick)
 SOMA_MESSAGE(ask, (u64, id))
 SOMA_MESSAGE(told, (u64, id))
@@ -37,9 +37,13 @@ struct stream {
     uint32_t downs, down_reason; /* what the monitor told */
 };
 
+#define LARGE_MARK 3u /* the number of that which may be large */
+#define LARGE_MOST 200000u
+
 struct ledger {
     struct stream streams[STREAMS_MAX];
     uint32_t count;
+    uint32_t load; /* bytes of the large marks */
 };
 
 static struct ledger ledger; // of the run: one after another, in a process of their own
@@ -64,10 +68,12 @@ static int on_error(soma_agent *self, struct stream **my, const int *error)
 /* A mark, a request, and the next in a while. */
 static int on_tick(soma_agent *self, struct stream **my, const struct tick *m)
 {
+    static const char load[LARGE_MOST];
     struct stream *stream = *my;
     (void)m;
     uint32_t number = stream->sent++;
-    stream->refused[number] = soma_send(self, stream->to, mark, .stream = (uint64_t)(stream - ledger.streams), number);
+    stream->refused[number] = soma_send(self, stream->to, mark, .stream = (uint64_t)(stream - ledger.streams), number,
+                                        {load, number == LARGE_MARK ? ledger.load : 0});
     stream->refusals += stream->refused[number];
     stream->asked++;
     assert_true(soma_request(self, stream->to, SOMA_NEVER, SOMA_THEN(told, on_told, on_error), ask, number) > 0);
@@ -109,6 +115,7 @@ static int on_mark(soma_agent *self, void *my, const struct mark *m)
     assert_true(m->number >= stream->next); // neither twice nor out of order
     assert_true(m->number < stream->sent);
     assert_false(stream->refused[m->number]);
+    assert_int_equal(m->load.size, m->number == LARGE_MARK ? ledger.load : 0);
     stream->next = m->number + 1;
     stream->arrived++;
     return 0;

@@ -76,9 +76,9 @@ static void links_check(soma_test *test)
 
 /* ---- outages that are short ---- */
 
-static void nodes_open(soma_test *test)
+static void nodes_open(soma_test *test, uint32_t load)
 {
-    ledger = (struct ledger){0};
+    ledger = (struct ledger){.load = load};
     for (uint32_t i = 0; i < NODES; i++)
         node_watch(test, names[i]);
 }
@@ -92,9 +92,9 @@ static void streams_open(soma_test *test, uint64_t pause)
 }
 
 /* Nothing is lost. */
-static void test_faithful(soma_test *test)
+static void faithful(soma_test *test, uint32_t load)
 {
-    nodes_open(test);
+    nodes_open(test, load);
     if (soma_test_random(test, 2))
         soma_test_net_delay(test, "north", "south", 0, 100 * SOMA_MS);
     streams_open(test, soma_test_random(test, 2) * 2 * SOMA_SECOND);
@@ -113,10 +113,21 @@ static void test_faithful(soma_test *test)
     assert_int_equal(ledger.streams[0].down_reason, -SOMA_EKILLED);
 }
 
+static void test_faithful(soma_test *test)
+{
+    faithful(test, 0);
+}
+
+/* Some of it crosses in parts. */
+static void test_faithful_large(soma_test *test)
+{
+    faithful(test, LARGE_MOST);
+}
+
 /* Both begin at once, and nothing else is there. */
 static void test_glare(soma_test *test)
 {
-    nodes_open(test);
+    nodes_open(test, 0);
     stream_open(test, "north", "south", 0);
     stream_open(test, "south", "north", 0);
     soma_test_advance(test, SOMA_SECOND);
@@ -127,7 +138,7 @@ static void test_glare(soma_test *test)
 /* Who sends more than the way holds stands still until there is room again. */
 static void test_pressure(soma_test *test)
 {
-    nodes_open(test);
+    nodes_open(test, 0);
     soma_ref there = spawn_at(test, "south", &store, NULL), here;
     stream_open(test, "north", "south", 0);
     soma_test_advance(test, SOMA_SECOND);
@@ -168,10 +179,10 @@ static void outage(soma_test *test)
     }
 }
 
-static void test_outages(soma_test *test)
+static void outages(soma_test *test, uint32_t load)
 {
     soma_ref twins[2 * NODES];
-    nodes_open(test);
+    nodes_open(test, load);
     if (soma_test_random(test, 2))
         soma_test_net_delay(test, "north", "south", 0, 100 * SOMA_MS);
     streams_open(test, 6 * SOMA_SECOND);
@@ -194,6 +205,16 @@ static void test_outages(soma_test *test)
     links_check(test);
 }
 
+static void test_outages(soma_test *test)
+{
+    outages(test, 0);
+}
+
+static void test_outages_large(soma_test *test)
+{
+    outages(test, LARGE_MOST);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -207,6 +228,8 @@ int main(void)
         SOMA_SIM(test_pressure, test_load(50), 10000),
         SOMA_SIM(test_outages, test_load(4000), 10000),
         SOMA_SIM(test_outages, test_load(4000), 10000, .frames = 4, .pauses = 2),
+        SOMA_SIM(test_faithful_large, test_load(200), 10000, .cuts = 2, .partitions = 1, .frames = 2),
+        SOMA_SIM(test_outages_large, test_load(400), 10000, .frames = 2, .pauses = 2),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -60,10 +60,12 @@ static const soma_behavior target = {.name = "target", .handlers = SOMA_HANDLERS
 /* An agent here does something to one there. */
 static void act(struct lone *lone, soma_ref here, uint8_t what)
 {
+    static char large[200000];
+    memset(large, 'x', sizeof(large) - 1);
     const soma_ref there = {FIRST_NODE + (what & 1), 1 + (what >> 1 & 1), 1};
     switch (what >> 2 & 3) {
     case 0:
-        soma_send(lone->system, there, note, .number = 9, .text = "from nobody");
+        soma_send(lone->system, there, note, .number = 9, .text = what >> 4 == 15 ? large : "from nobody");
         break;
     case 1:
         soma_kill(lone->system, there);
@@ -78,6 +80,17 @@ static void act(struct lone *lone, soma_ref here, uint8_t what)
 }
 
 /* ---- what fits together ---- */
+
+/* What is to leave is what is counted. */
+static void check_out(const struct peer *peer)
+{
+    size_t bytes = peer->transit.held.size;
+    const struct chunk *bodies[] = {peer->transit.first, peer->out.first};
+    for (int i = 0; i < 2; i++)
+        for (const struct chunk *chunk = bodies[i]; chunk; chunk = chunk->next)
+            bytes += chunk->items.size - chunk->at;
+    REQUIRE(bytes == peer->out.bytes);
+}
 
 static void check(const struct lone *lone)
 {
@@ -96,6 +109,7 @@ static void check(const struct lone *lone)
         for (uint64_t number = session->acked + 1; number <= session->sent; number++)
             bytes += session_kept(session, number)->size;
         REQUIRE(bytes == session->bytes);
+        check_out(peer);
     }
 }
 
@@ -105,8 +119,9 @@ static void check(const struct lone *lone)
 static void say_hello(struct lone *lone, uint64_t connection, uint8_t how)
 {
     const struct peer *peer = peers_find(&lone->bridge->peers, FIRST_NODE + (how & 1));
-    const struct hello hello = lone_hello(FIRST_NODE + (how & 1));
+    struct hello hello = lone_hello(FIRST_NODE + (how & 1));
     struct join join = {.mine = 5};
+    hello.reads = how & 1 ? 0 : READS_ALL;
     if (how & 2 && peer) // it goes on where it was
         join = (struct join){5, peer->session.mine, peer->session.sent};
     if (how & 8)

@@ -34,7 +34,8 @@ static void try_hello(const struct hello *hello)
     REQUIRE(!frame_open(&reader, &kind, &count) && kind == FRAME_HELLO && !hello_read(&reader, count, &again));
     REQUIRE(!reader_left(&reader) && again.node == hello->node && again.version == hello->version &&
             again.least == hello->least && soma_ref_equal(again.agent, hello->agent) &&
-            again.beat_ms == hello->beat_ms && again.address_count == hello->address_count);
+            again.beat_ms == hello->beat_ms && again.reads == hello->reads &&
+            again.address_count == hello->address_count);
     REQUIRE(span_equal(&hello->name, &again.name));
     for (uint32_t i = 0; i < again.address_count; i++)
         REQUIRE(span_equal(&hello->addresses[i], &again.addresses[i]));
@@ -85,6 +86,7 @@ static void try_items(const uint8_t *data, size_t size)
     struct item item;
     while (reader_left(&reader) && !item_read(&reader, HERE, THERE, &item)) {
         REQUIRE(reader.at <= reader.end && item.kind >= ITEM_TYPE && item.kind <= ITEM_LAST);
+        REQUIRE(item.kind != ITEM_BODY || (item.number && reader_left(&item.body)));
         REQUIRE(item.body.at <= item.body.end && item.address_count <= ADDRESSES_MAX);
         REQUIRE(item.type < TYPES_MAX && item.text.size <= REASON_MAX);
     }

@@ -1,0 +1,186 @@
+/* The choice of what leaves next; see transit.h. */
+#include "bridges/transit.h"
+#include "bridges/bridge.h"
+#include "bridges/item.h"
+#include "runtime/spin.h"
+#include <soma/log.h>
+#include <stdlib.h>
+
+/* ---- who waits ---- */
+
+static bool sender_waits(const struct transit *transit, soma_ref from)
+{
+    for (uint32_t i = transit->sender_count; i; i--) // mostly it was the last one
+        if (soma_ref_equal(transit->senders[i - 1], from))
+            return true;
+    return false;
+}
+
+static bool sender_add(struct transit *transit, soma_ref from)
+{
+    if (sender_waits(transit, from))
+        return true;
+    if (transit->sender_count == transit->sender_capacity) {
+        uint32_t capacity = transit->sender_capacity ? transit->sender_capacity * 2 : 8;
+        soma_ref *grown = realloc(transit->senders, capacity * sizeof(*grown));
+        if (!grown)
+            return false;
+        transit->senders = grown;
+        transit->sender_capacity = capacity;
+    }
+    transit->senders[transit->sender_count++] = from;
+    return true;
+}
+
+/* A kill is ahead of all mail, and what no agent says is for all of them. */
+static bool item_waits(const struct transit *transit, const struct item *item)
+{
+    return item_is_word(item->kind) && item->kind != ITEM_KILL &&
+           (item->number > transit->done || sender_waits(transit, item->from));
+}
+
+/* Sorts items into those that leave, as long as they fit one frame, and those that are held. */
+static void items_sort(struct peer *peer, const msgpack_sbuffer *items, msgpack_sbuffer *leave)
+{
+    struct transit *transit = &peer->transit;
+    const unsigned char *bytes = (const unsigned char *)items->data;
+    struct reader reader = {bytes, bytes + items->size};
+    struct item item;
+    size_t lost = 0;
+    for (const char *at = items->data; reader_left(&reader); at = (const char *)reader.at) {
+        if (item_read(&reader, peer->node, peer->bridge->system->node, &item)) // never: it was written here
+            break;
+        size_t size = (size_t)((const char *)reader.at - at);
+        bool full = leave->size >= FRAME_ITEMS, waits = full || item_waits(transit, &item);
+        transit->again |= full;
+        if ((waits && !sender_add(transit, item.from)) ||
+            msgpack_sbuffer_write(waits ? &transit->held : leave, at, size))
+            lost += size;
+    }
+    if (lost)
+        soma_log_error(peer->bridge->system, "bridge: out of memory: %zu bytes to node %s are lost", lost, peer->name);
+}
+
+/* ---- what leaves ---- */
+
+/* The queue's first chunk; what is sure to leave now counts no more. */
+static struct chunk *chunk_pop(struct peer *peer)
+{
+    bool straight = !peer->transit.first && !peer->transit.held.size;
+    spin_lock(&peer->busy);
+    struct chunk *chunk = peer->out.first;
+    if (chunk && chunk->items.size) {
+        peer->out.first = chunk->next;
+        if (!chunk->next)
+            peer->out.last = NULL;
+        if (straight && !chunk->body)
+            peer->out.bytes -= chunk->items.size;
+    } else {
+        chunk = NULL;
+        peer->dirty = false;
+    }
+    spin_unlock(&peer->busy);
+    return chunk;
+}
+
+static void bytes_leave(struct peer *peer, size_t bytes)
+{
+    spin_lock(&peer->busy);
+    peer->out.bytes -= bytes;
+    spin_unlock(&peer->busy);
+}
+
+/* The next part of the first body; nothing without memory. */
+static void part_take(struct peer *peer, msgpack_sbuffer *items)
+{
+    struct transit *transit = &peer->transit;
+    struct chunk *body = transit->first;
+    size_t left = body->items.size - body->at, size = left < FRAME_ITEMS ? left : FRAME_ITEMS;
+    struct writer writer = {items, false};
+    write_array(&writer, 4);
+    write_number(&writer, ITEM_BODY);
+    write_number(&writer, body->body);
+    write_number(&writer, left - size);
+    write_bytes(&writer, body->items.data + body->at, size);
+    if (writer.failed) {
+        msgpack_sbuffer_clear(items);
+        return;
+    }
+    transit->turn = false;
+    body->at += size;
+    if (size == left) {
+        transit->done = body->body;
+        transit->again = transit->held.size;
+        transit->first = body->next;
+        chunk_free(body);
+    }
+    bytes_leave(peer, size);
+}
+
+/* What is held and need not be any more. */
+static void held_take(struct peer *peer, msgpack_sbuffer *items)
+{
+    struct transit *transit = &peer->transit;
+    msgpack_sbuffer held = transit->held;
+    msgpack_sbuffer_init(&transit->held);
+    transit->sender_count = 0;
+    transit->again = false;
+    items_sort(peer, &held, items);
+    bytes_leave(peer, held.size - transit->held.size);
+    msgpack_sbuffer_destroy(&held);
+}
+
+static void chunk_take(struct peer *peer, struct chunk *chunk, msgpack_sbuffer *items)
+{
+    struct transit *transit = &peer->transit;
+    transit->turn = true;
+    if (chunk->body) {
+        chunk->next = NULL;
+        *(transit->first ? &transit->last->next : &transit->first) = chunk;
+        transit->last = chunk;
+        return;
+    }
+    if (transit->first || transit->held.size) {
+        size_t before = transit->held.size;
+        items_sort(peer, &chunk->items, items);
+        bytes_leave(peer, chunk->items.size - (transit->held.size - before));
+    } else { // as nearly always
+        *items = chunk->items;
+        msgpack_sbuffer_init(&chunk->items);
+    }
+    chunk_free(chunk);
+}
+
+bool transit_take(struct peer *peer, msgpack_sbuffer *items)
+{
+    struct transit *transit = &peer->transit;
+    msgpack_sbuffer_init(items);
+    while (!items->size) {
+        if (transit->again) {
+            held_take(peer, items);
+            continue;
+        }
+        struct chunk *chunk = transit->first && transit->turn ? NULL : chunk_pop(peer);
+        if (chunk) {
+            chunk_take(peer, chunk, items);
+        } else if (transit->first) {
+            part_take(peer, items);
+            if (!items->size)
+                return false; // there may be memory later
+        } else {
+            return false;
+        }
+    }
+    return true;
+}
+
+void transit_reset(struct transit *transit)
+{
+    for (struct chunk *chunk = transit->first, *next; chunk; chunk = next) {
+        next = chunk->next;
+        chunk_free(chunk);
+    }
+    msgpack_sbuffer_destroy(&transit->held);
+    free(transit->senders);
+    *transit = (struct transit){0};
+}
