@@ -8,8 +8,8 @@
  *    by a limit;
  *  - SOMA_ENOROUTE: no bridge leads to its node; SOMA_ENODEDOWN: its node is down, or went down before it acknowledged
  *    the message, which may have arrived or not;
- *  - at a node where it arrived by a bridge: SOMA_ETYPE, the type is not known here, or has another layout; SOMA_EFORMAT,
- *    its bytes are malformed; SOMA_ETOOBIG, SOMA_ENOMEM. The letter's `type` is "unknown" then.
+ *  - at a node where it arrived by a bridge: SOMA_ETYPE, the type is not known here, or has another layout;
+ * SOMA_EFORMAT, its bytes are malformed; SOMA_ETOOBIG, SOMA_ENOMEM. The letter's `type` is "unknown" then.
  */
 #ifndef SOMA_DEAD_LETTER_H
 #define SOMA_DEAD_LETTER_H
