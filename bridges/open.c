@@ -1,6 +1,7 @@
 /* A bridge's parts come together and go: options, peers, addresses; see bridge.h. The public functions are in api.c. */
 #include "bridges/bridge.h"
 #include "bridges/item.h"
+#include "runtime/request.h"
 #include "runtime/send.h"
 #include "runtime/spin.h"
 #include "runtime/thread.h"
@@ -62,6 +63,8 @@ int bridge_new(soma_system *system, const soma_bridge_options *options, struct s
     condition_init(&bridge->changed);
     bridge->worker = worker_new(system);
     int error = bridge->worker ? keys_open(system, options, &bridge->keys) : SOMA_ENOMEM;
+    if (!error)
+        error = soma_type_register(system, &soma_failure_type);      // it comes in place of what agents ask for
     bridge->options.secret_key = bridge->options.secret_file = NULL; // the caller's
     bridge->options.allowed = bridge->options.allowed_file = NULL;
     if (options->name && strlen(options->name) > NODE_NAME_MAX)

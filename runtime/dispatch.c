@@ -59,9 +59,11 @@ static struct dispatch *dispatch_new(const soma_behavior *behavior, size_t size,
         for (const soma_handler *h = b->handlers; h && h->type; h++)
             *at_home &= row_add(dispatch, h);
     }
+    bool called = !dispatch->fallback; // by name; else that is for the fallback
     for (const soma_behavior *b = behavior; b; b = b->base)
-        if (b->methods) // behind all handlers: one of the user's own for soma_invoke comes first
-            *at_home &= row_add(dispatch, &method_row);
+        called |= b->methods || b->attributes;
+    if (called) // behind all handlers: one of the user's own comes first, and the others' places are theirs
+        row_add(dispatch, &method_row);
     return dispatch;
 }
 

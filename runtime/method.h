@@ -1,4 +1,4 @@
-/* The handler that every behavior with methods has for soma_invoke. See method.c. */
+/* The handler for soma_invoke that agents have without one of their own. See method.c. */
 #ifndef RUNTIME_METHOD_H
 #define RUNTIME_METHOD_H
 

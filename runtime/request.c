@@ -148,6 +148,16 @@ int soma_request_cancel(soma_agent *self, soma_handle request)
 
 /* ---- what comes back ---- */
 
+/* A reply of another type than expected: an error, which may have come with a text. */
+static int reply_error(struct worker *worker, const struct message *message)
+{
+    if (!type_same(message->type, &soma_failure_type))
+        return SOMA_ETYPE;
+    const struct soma_failure *failure = message_body(message);
+    worker->error_text = failure->text;
+    return failure->error ? failure->error : SOMA_ETYPE;
+}
+
 int request_settle(struct worker *worker, soma_agent *agent, const struct message *message)
 {
     bool timeout = message->kind == MESSAGE_TIMEOUT;
@@ -172,11 +182,18 @@ int request_settle(struct worker *worker, soma_agent *agent, const struct messag
                 : message->kind == MESSAGE_ERROR ? (int)(int64_t)message->body[1]
                                                  : 0;
     if (!error && !type_same(message->type, waiting.reply))
-        error = SOMA_ETYPE;
+        error = reply_error(worker, message);
     int result = error ? waiting.on_error(agent, agent->state, &error)
                        : waiting.on_reply(agent, agent->state, message_body(message));
     worker->tag = 0;
+    if (error)
+        worker->error_text = NULL;
     return result;
+}
+
+const char *soma_error_text(const soma_agent *self)
+{
+    return self && self->worker->current ? self->worker->error_text : NULL; // an init within the handler has none
 }
 
 uint64_t soma_tag(const soma_agent *self)
@@ -304,6 +321,9 @@ int soma_reply_fail(soma_agent *self, soma_handle promise, int error)
     if (failed)
         return failed;
     struct worker *worker = self->worker;
+    const char *text = worker->failing ? failure_text(self, error) : NULL;
+    if (text && !soma_reply_send(self, promise, &soma_failure_type, &(const struct soma_failure){error, text}))
+        return 0;  // without memory for it, the text is left out
     if (promise) { // its own block becomes the answer, so that this needs no memory
         pending_remove(self, promise);
         request_fail(worker->system, worker_or_outside(worker), soma_self(self), asked, error);

@@ -3,6 +3,10 @@
 #define RUNTIME_REQUEST_H
 
 #include "runtime/send.h"
+#include <soma/message.h>
+
+/* An answer of this type is an error that comes with a text, whatever type was asked for. */
+SOMA_MESSAGE(soma_failure, (i32, error), (string, text))
 
 /* A MESSAGE_REPLY, MESSAGE_ERROR or MESSAGE_TIMEOUT has come. What the handler for it returned; 0 if it came late. */
 int request_settle(struct worker *worker, soma_agent *agent, const struct message *message);

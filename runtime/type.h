@@ -65,6 +65,10 @@ int type_pack_into(const soma_type *type, const void *message, struct msgpack_sb
 // too many are skipped, those that are missing stay zero. The reader is behind it then.
 int type_unpack_next(const soma_type *type, void *dst, struct reader *reader);
 
+// The way back of value_add_item(), as soma_type_from_value(): what is at `at` counts for nothing, and after an error
+// too.
+int type_item_from_value(const soma_field *field, void *at, soma_value value);
+
 // Bytes of one value of a field in memory, for an array one element.
 size_t type_item_size(const soma_field *field);
 

@@ -54,17 +54,22 @@ int soma_type_register(soma_system *system, const soma_type *type)
 
 /* ---- layouts ---- */
 
-/* A nested message by its name and hash, which hold all of it. */
-static int field_layout(const soma_field *field, char *buf, size_t size)
+const char *kind_name(enum soma_kind kind)
 {
     static const char *const names[] = {"u8",  "u16", "u32",  "u64", "i8",     "i16",   "i32",  "i64",
                                         "f32", "f64", "bool", "ref", "string", "bytes", "value"};
+    return names[kind];
+}
+
+/* A nested message by its name and hash, which hold all of it. */
+static int field_layout(const soma_field *field, char *buf, size_t size)
+{
     char nested[160] = "";
     if (field->kind == SOMA_KIND_MESSAGE)
         snprintf(nested, sizeof(nested), "%.120s#%016llx", field->nested->name,
                  (unsigned long long)soma_type_hash(field->nested));
     return snprintf(buf, size, "%s%s%s %s", field->is_array ? "[" : "",
-                    field->kind == SOMA_KIND_MESSAGE ? nested : names[field->kind], field->is_array ? "]" : "",
+                    field->kind == SOMA_KIND_MESSAGE ? nested : kind_name(field->kind), field->is_array ? "]" : "",
                     field->name);
 }
 

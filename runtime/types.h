@@ -18,6 +18,9 @@ struct types {
 void types_open(struct types *types);
 void types_close(struct types *types);
 
+/* A kind's name, as in SOMA_MESSAGE; not for SOMA_KIND_MESSAGE. */
+const char *kind_name(enum soma_kind kind);
+
 /* A layout as text, `u32 id,string name,[ref] all`: what two nodes compare. The length of the whole, as snprintf(). */
 size_t type_layout(const soma_type *type, char *buf, size_t size);
 

@@ -359,3 +359,10 @@ int soma_type_from_value(const soma_type *type, void *dst, soma_value value)
     struct unpacker unpacker = {.reader = value_reader(value), .loose = true};
     return unpack(&unpacker, type, dst);
 }
+
+int type_item_from_value(const soma_field *field, void *at, soma_value value)
+{
+    struct unpacker unpacker = {.reader = value_reader(value), .loose = true};
+    memset(at, 0, type_item_size(field));
+    return unpack_item(&unpacker, field, at, 1);
+}

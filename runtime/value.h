@@ -45,6 +45,9 @@ int value_check_at(soma_value value, unsigned depth);
 // Is no key twice in a map's entries? They stand between `first` and `end`. SOMA_EFORMAT if one is, or SOMA_ENOMEM.
 int value_keys_check(const unsigned char *first, const unsigned char *end, uint32_t count);
 
+// Adds what a field holds, of an array one element, that is at `at`.
+int value_add_item(soma_value_builder *builder, const soma_field *field, const char *at);
+
 // Makes the builder fail, if it did not before; gives its first error.
 int value_builder_fail(soma_value_builder *builder, int error);
 

@@ -8,7 +8,7 @@
 
 static int add_message(soma_value_builder *builder, const soma_type *type, const char *body);
 
-static int add_item(soma_value_builder *builder, const soma_field *field, const char *at)
+int value_add_item(soma_value_builder *builder, const soma_field *field, const char *at)
 {
     switch (field->kind) {
     case SOMA_KIND_F32:
@@ -41,7 +41,7 @@ static int add_array(soma_value_builder *builder, const soma_field *field, const
         return value_builder_fail(builder, SOMA_EINVAL);
     int error = soma_value_begin_array(builder);
     for (uint32_t i = 0; i < array.count && !error; i++)
-        error = add_item(builder, field, (const char *)array.items + i * type_item_size(field));
+        error = value_add_item(builder, field, (const char *)array.items + i * type_item_size(field));
     return error ? error : soma_value_end(builder);
 }
 
@@ -54,7 +54,7 @@ static int add_message(soma_value_builder *builder, const soma_type *type, const
         const char *at = body + field->offset;
         error = soma_value_add_key(builder, field->name);
         if (!error)
-            error = field->is_array ? add_array(builder, field, at) : add_item(builder, field, at);
+            error = field->is_array ? add_array(builder, field, at) : value_add_item(builder, field, at);
     }
     return error ? error : soma_value_end(builder);
 }

@@ -76,8 +76,9 @@ struct worker {
     shared_u32 leave;        /* the system stops: no more messages after the one being handled */
 
     struct outbox outbox;
-    uint64_t tag;    /* of the request whose answer is being handled */
-    uint64_t random; /* soma_random's state; 0 before the first */
+    uint64_t tag;           /* of the request whose answer is being handled */
+    const char *error_text; /* of the failed request that is being handled, see soma_error_text() */
+    uint64_t random;        /* soma_random's state; 0 before the first */
     int exit_reason;
     uint32_t pressed;   /* the slot of an agent under pressure that the running one has sent to */
     uint32_t others_in; /* turns until it must look at whom others have made runnable */
@@ -125,6 +126,7 @@ static inline void worker_guest(struct worker *guest, soma_system *system)
     guest->reach = 0;
     guest->exit_reason = 0;
     guest->tag = 0;
+    guest->error_text = NULL;
     guest->outbox = (struct outbox){NULL, NULL, NULL, 0};
     guest->spawned = NULL;
     guest->random = 0;

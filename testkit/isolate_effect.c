@@ -1,5 +1,6 @@
 /* What an isolated agent did: taken down from the events of its system, and looked up. See isolate.h. */
 #include "runtime/extension.h"
+#include "runtime/request.h"
 #include "runtime/send.h"
 #include "runtime/type.h"
 #include "testkit/isolate.h"
@@ -124,6 +125,13 @@ static void mail_note(soma_isolated *iso, const struct event *event)
     effect_add_message(iso, &effect, message_body(message));
 }
 
+static void failure_note(soma_isolated *iso, const struct event *event, int error)
+{
+    const soma_effect effect = {
+        .kind = SOMA_EFFECT_FAILED, .to = event->agent, .handle = (soma_handle)event->message->body[0], .error = error};
+    entry_add(iso, &effect, 0);
+}
+
 static void send_note(soma_isolated *iso, const struct event *event)
 {
     static const soma_effect_kind kinds[] = {
@@ -140,17 +148,14 @@ static void send_note(soma_isolated *iso, const struct event *event)
         mail_note(iso, event);
         break;
     case MESSAGE_REPLY:
-        if (!back)
+        if (!back && type_same(message->type, &soma_failure_type))
+            failure_note(iso, event, ((const struct soma_failure *)message_body(message))->error);
+        else if (!back)
             mail_note(iso, event);
         break;
     case MESSAGE_ERROR:
         if (!back)
-            entry_add(iso,
-                      &(const soma_effect){.kind = SOMA_EFFECT_FAILED,
-                                           .to = event->agent,
-                                           .handle = (soma_handle)message->body[0],
-                                           .error = (int)(int64_t)message->body[1]},
-                      0);
+            failure_note(iso, event, (int)(int64_t)message->body[1]);
         break;
     case MESSAGE_DOWN:
     case MESSAGE_EXIT: // words of an end

@@ -63,11 +63,12 @@ typedef struct soma_limit {
  * the base's state if the base's handlers are to work on it.
  */
 typedef struct soma_behavior {
-    const char *name;                  /**< for logs and errors; must not be NULL */
-    size_t state_size;                 /**< bytes of private state, zeroed before init; 0 for none */
-    const soma_handler *handlers;      /**< made by #SOMA_HANDLERS; NULL for none */
-    const struct soma_method *methods; /**< made by #SOMA_METHODS of soma/method.h; NULL for none */
-    const struct soma_behavior *base;  /**< the behavior that this one extends, or NULL */
+    const char *name;                        /**< for logs and errors; must not be NULL */
+    size_t state_size;                       /**< bytes of private state, zeroed before init; 0 for none */
+    const soma_handler *handlers;            /**< made by #SOMA_HANDLERS; NULL for none */
+    const struct soma_method *methods;       /**< made by #SOMA_METHODS of soma/method.h; NULL for none */
+    const struct soma_attribute *attributes; /**< made by #SOMA_ATTRIBUTES of soma/attribute.h; NULL for none */
+    const struct soma_behavior *base;        /**< the behavior that this one extends, or NULL */
     /** Runs in soma_spawn(), before any message. `arg` is valid during the call. A negative result fails the spawn;
      *  stop runs then, too, so that it can undo what init got done: the state was zeroed before. */
     int (*init)(soma_agent *self, void *state, const void *arg);

@@ -95,8 +95,9 @@ SOMA_API int soma_spawn_link(soma_agent *self, const soma_behavior *behavior, co
 
 /**
  * Says why the agent is about to fail: `return soma_fail(self, SOMA_EFORMAT, "line %u is torn", line);`. The text is
- * logged when the agent ends with this code, and comes with the down and exit messages. Like a log line it is cleaned
- * of control characters, and ends in "..." if it has more than 255 bytes.
+ * logged when the agent ends with this code, and comes with the down and exit messages; and it goes to whoever has
+ * asked, if the handler fails a request with this code, or a method returns it. Like a log line it is cleaned of
+ * control characters, and ends in "..." if it has more than 255 bytes.
  * @param self the agent; only it may call
  * @param code a negative number
  * @param format as for printf

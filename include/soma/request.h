@@ -66,6 +66,12 @@ SOMA_API int soma_request_cancel(soma_agent *self, soma_handle request);
 SOMA_API uint64_t soma_tag(const soma_agent *self);
 
 /**
+ * In an error handler: what the agent that was asked said of the error, by soma_fail() before it failed the request;
+ * NULL if it said nothing, and elsewhere. It lives as long as the handler runs. Only the agent itself.
+ */
+SOMA_API const char *soma_error_text(const soma_agent *self);
+
+/**
  * Answers the request that is being handled: `soma_reply(self, balance, .amount = 5)`. Only the agent itself.
  * A requester that is gone, or can't be reached any more, is no error of whom it asked: the answer is dropped and
  * counted (soma_stats.late_replies).
@@ -76,7 +82,8 @@ SOMA_API uint64_t soma_tag(const soma_agent *self);
 
 /**
  * Fails the request that is being handled; its requester's error handler gets `error`: one of Soma's codes or any other
- * number but 0, which both sides understand. Only the agent itself.
+ * number but 0, which both sides understand. A text for it comes from soma_fail(): `soma_reply_error(self,
+ * soma_fail(self, SOMA_EINVAL, "no tank %u", n))`. Only the agent itself.
  * @return as soma_reply(); SOMA_EINVAL for 0
  */
 #define soma_reply_error(self, error) soma_reply_fail((self), 0, (error))

@@ -6,6 +6,7 @@
 #define SOMA_SOMA_H
 
 #include <soma/agent.h>
+#include <soma/attribute.h>
 #include <soma/body.h>
 #include <soma/bridge.h>
 #include <soma/dead_letter.h>
