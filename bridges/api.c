@@ -5,6 +5,7 @@
 #include "bridges/zmq_wire.h"
 #include "runtime/spin.h"
 #include <soma/error.h>
+#include <soma/log.h>
 #include <soma/request.h>
 #include <soma/timer.h>
 #include <stdio.h>
@@ -47,13 +48,17 @@ int soma_bridge_open(soma_system *system, const soma_bridge_options *options, so
         return error;
     error = zmq_wire_open(bridge, &bridge->zmq);
     if (!error)
-        error = soma_spawn(system, &bridge_agent, NULL, &bridge->agent);
+        error = soma_spawn(system, &bridge_agent, bridge, &bridge->agent);
     if (!error)
         error = bridge_start(bridge, bridge_stop, bridge_release);
     if (error) {
+        soma_kill(system, bridge->agent); // nobody knows it: it handles nothing any more
         bridge_release(bridge);
         return error;
     }
+    error = soma_name_set(system, bridge->agent, SOMA_NODE);
+    if (error)
+        soma_log_warning(system, "bridge: no agent is called '%s': %s", SOMA_NODE, soma_strerror(error));
     error = zmq_wire_start(bridge->zmq);
     if (error)
         return error; // the system has it, and frees it
@@ -69,6 +74,7 @@ int soma_bridge_close(soma_bridge **pointer)
     if (system_on_worker(bridge->system))
         return SOMA_ESTATE;
     *pointer = NULL;
+    soma_name_set(bridge->system, SOMA_REF_NULL, SOMA_NODE); // the agent ends later, and the next bridge may come first
     soma_kill(bridge->system, bridge->agent);
     return bridge_stop(bridge); // the rest goes with the system: others may be sending through it now
 }
@@ -95,7 +101,8 @@ int soma_bridge_peers(soma_bridge *bridge, soma_bridge_peer *peers, uint32_t mos
                                       .frames_sent = peer->shown.sent,
                                       .frames_waiting = peer->shown.sent - peer->shown.acked,
                                       .bytes_waiting = peer->shown.bytes + peer->out.bytes,
-                                      .received = peer->shown.received};
+                                      .received = peer->shown.received,
+                                      .agent = peer->shown.agent};
         memcpy(peers[i].name, peer->name, sizeof(peers[i].name));
         spin_unlock(&peer->busy);
     }

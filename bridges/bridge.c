@@ -442,7 +442,7 @@ static void wants_take(struct soma_bridge *bridge)
 static void peer_show(struct peer *peer)
 {
     const struct session *session = &peer->session;
-    struct shown shown = {session->sent, session->acked, session->received, session->bytes, peer->joined};
+    struct shown shown = {session->sent, session->acked, session->received, session->bytes, peer->joined, peer->agent};
     if (shown.sent == peer->shown.sent && shown.acked == peer->shown.acked && shown.received == peer->shown.received &&
         shown.connected == peer->shown.connected)
         return; // only this thread writes it

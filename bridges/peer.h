@@ -70,6 +70,7 @@ struct peer {
         uint64_t sent, acked, received;
         size_t bytes;
         bool connected;
+        soma_ref agent;
     } shown; /* of the session, for who asks */
     /* ---- the thread's own ---- */
     struct session session;

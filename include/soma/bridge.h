@@ -17,6 +17,17 @@
 /** How a system reaches others, and they it. Opened by soma_bridge_open(). */
 typedef struct soma_bridge soma_bridge;
 
+/**
+ * The local name of an agent that each bridge has. It tells of its node by attributes (soma/attribute.h), which are all
+ * only read, so that anybody who may send to the node can look at it, as `soma nodes` and `soma top` do:
+ *
+ * - `node`: its identity, in hexadecimal; `name`; `addresses`; `uptime`, the seconds since the bridge was opened
+ * - `peers`: what soma_bridge_peers() tells, an array of maps
+ * - `stats`: what soma_system_stats() tells, a map
+ * - `watch`: what soma_system_watch() tells: a map of `mailboxes` and `handlers`, arrays of maps
+ */
+#define SOMA_NODE "soma.node"
+
 /** Room for a key in Z85, the text form of ZeroMQ: 40 characters and a NUL. */
 #define SOMA_BRIDGE_KEY_SIZE 41
 
@@ -60,6 +71,7 @@ typedef struct soma_bridge_peer {
     uint64_t frames_waiting; /**< of them not acknowledged */
     uint64_t bytes_waiting;  /**< bytes of those, and of what is not in a frame yet */
     uint64_t received;       /**< frames of data that came, in this session */
+    soma_ref agent;          /**< its agent #SOMA_NODE; the null ref before it was first connected */
 } soma_bridge_peer;
 
 /** What came to a bridge from outside, since it was opened; see soma_bridge_count(). */
