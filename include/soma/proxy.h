@@ -1,0 +1,146 @@
+/**
+ * @file
+ * Proxies: agents as a program's main, a test or a command line sees them. A proxy stands for the agent of a name, in
+ * this system or on another node; what it does looks the same for both: methods are called (soma/method.h), attributes
+ * read and set (soma/attribute.h), with dynamic values (soma/value.h).
+ *
+ *     soma_proxy_open_at(system, bridge, "tcp://10.0.0.2:7000", "tank", &tank);
+ *     if (soma_proxy_wait(tank, 10 * SOMA_SECOND) || soma_proxy_call(tank, SOMA_SECOND, "drain", SOMA_VALUE_NONE,
+ * NULL)) fprintf(stderr, "%s\n", soma_proxy_error(tank));
+ *
+ * All goes through the agent's mailbox, one at a time, behind what waits there.
+ *
+ * **A proxy is for its name**, not for one agent: it looks the name up when it first needs it, and again when the agent
+ * has ended or its node is down, so it survives restarts. If an agent ends before it has answered (SOMA_EGONE), and the
+ * name is there again, the call is made anew while there is time. If its node goes down meanwhile (SOMA_ENODEDOWN),
+ * nobody can tell whether a method has run; so only what does no harm twice is done anew: all but a method.
+ *
+ * One thread at a time may use a proxy; a proxy costs an agent, so each thread may have its own. Functions that wait
+ * are for threads outside: from one of the system's own they return SOMA_ESTATE; agents send requests. Timeouts are in
+ * nanoseconds, above 0. Errors are those of soma_call(), and what the agent fails the call with; of either
+ * soma_proxy_error() has the text. SOMA_ENOENT is also: no agent has that name now; a name is waited for by
+ * soma_proxy_wait() alone.
+ */
+#ifndef SOMA_PROXY_H
+#define SOMA_PROXY_H
+
+#include <soma/agent.h>
+#include <soma/bridge.h>
+#include <soma/value.h>
+
+/** A handle on an agent anywhere. Opened by soma_proxy_open() and its like. */
+typedef struct soma_proxy soma_proxy;
+
+/** @name Opening
+ *
+ * Nothing is looked up yet, so the agent may come later. They return 0; SOMA_EINVAL (NULL, or an empty name),
+ * SOMA_ENOMEM, or as soma_spawn(); `*proxy` is NULL on error. Any thread. */
+/** @{ */
+
+/** For the agent of a local name (soma_name_set()) in this system. The name is copied. */
+SOMA_API int soma_proxy_open(soma_system *system, const char *name, soma_proxy **proxy);
+
+/** For the agent of a local name on the node at an address, as soma_bridge_find() takes it. Both are copied; the bridge
+ *  must not be closed before the proxy. */
+SOMA_API int soma_proxy_open_at(soma_system *system, soma_bridge *bridge, const char *address, const char *name,
+                                soma_proxy **proxy);
+
+/** For one agent, wherever it lives: when that has ended, all ends with SOMA_EGONE. */
+SOMA_API int soma_proxy_open_ref(soma_system *system, soma_ref agent, soma_proxy **proxy);
+
+/** Ends a proxy; its agent is not touched. Functions that wait for the end of calls get SOMA_ECLOSED. Sets `*proxy` to
+ *  NULL, and may be called twice, also after its system was closed. 0. */
+SOMA_API int soma_proxy_close(soma_proxy **proxy);
+
+/** @} */
+/** @name Life
+ * @{ */
+
+/**
+ * Waits until the agent is there and runs: until it has answered a ping.
+ * @param proxy the proxy
+ * @param timeout nanoseconds
+ * @return 0; SOMA_ETIMEOUT, whatever was missing: soma_proxy_error() says what it was
+ */
+SOMA_API int soma_proxy_wait(soma_proxy *proxy, uint64_t timeout);
+
+/** Asks the agent whether it is there: 0 when it has answered. */
+SOMA_API int soma_proxy_ping(soma_proxy *proxy, uint64_t timeout);
+
+/** Finds the agent. 0, and its ref; or an error, and the null ref. */
+SOMA_API int soma_proxy_ref(soma_proxy *proxy, uint64_t timeout, soma_ref *agent);
+
+/** Kills the agent (soma_kill()), and waits until it is gone: 0, also if it was before. A supervisor may start it
+ *  anew. */
+SOMA_API int soma_proxy_kill(soma_proxy *proxy, uint64_t timeout);
+
+/** Tells the agent to end (soma_shutdown()), and waits until it has. As soma_proxy_kill(); SOMA_ETIMEOUT if it does not
+ *  end, or first has other mail to see to. */
+SOMA_API int soma_proxy_shutdown(soma_proxy *proxy, uint64_t timeout);
+
+/** @} */
+/** @name Methods and attributes
+ * @{ */
+
+/**
+ * Calls a method and waits for what it gives.
+ * @param proxy the proxy
+ * @param timeout nanoseconds, for finding the agent, too
+ * @param method its name
+ * @param arguments for it; copied
+ * @param result gets what it gave, to be ended with soma_value_destroy(); empty on error; NULL: not wanted
+ * @return 0, SOMA_ENOENT (no such agent, or no such method), or another error
+ */
+SOMA_API int soma_proxy_call(soma_proxy *proxy, uint64_t timeout, const char *method, soma_value arguments,
+                             soma_value *result);
+
+/**
+ * Reads an attribute.
+ * @param proxy the proxy
+ * @param timeout nanoseconds
+ * @param name which one; NULL: a map of all
+ * @param value gets it, to be ended with soma_value_destroy(); empty on error
+ * @return 0, SOMA_ENOENT (no such agent, or no such attribute), or another error
+ */
+SOMA_API int soma_proxy_get(soma_proxy *proxy, uint64_t timeout, const char *name, soma_value *value);
+
+/**
+ * Sets an attribute.
+ * @param proxy the proxy
+ * @param timeout nanoseconds
+ * @param name which one; NULL: `value` is a map of some
+ * @param value what it shall be; copied
+ * @return 0, SOMA_ENOENT (no such agent, or no such attribute), SOMA_ESTATE (it is only read), SOMA_ETYPE, or another
+ *         error
+ */
+SOMA_API int soma_proxy_set(soma_proxy *proxy, uint64_t timeout, const char *name, soma_value value);
+
+/** Asks what the agent has: its behavior, methods and attributes, with their texts, as `soma.describe` of soma/method.h
+ *  gives it. The map is to be ended with soma_value_destroy(). */
+SOMA_API int soma_proxy_describe(soma_proxy *proxy, uint64_t timeout, soma_value *description);
+
+/** What gets the end of a call that nobody waits for: 0 and what the method gave, or an error and its text. Both live
+ *  during the call. It runs on one of the system's threads, so must not wait. */
+typedef void soma_proxy_done(void *context, int error, soma_value result, const char *text);
+
+/**
+ * Calls a method, and does not wait for its end. Only the first time, and when the agent has ended since, it waits
+ * until the agent is found. It is made once: if the agent ends first, that is its end.
+ * @param proxy the proxy
+ * @param timeout nanoseconds
+ * @param method its name; copied
+ * @param arguments for it; copied
+ * @param done called once, unless this returns an error; also when the proxy is closed first, with SOMA_ECLOSED
+ * @param context for it
+ * @return 0, SOMA_ENOENT (no such agent), or another error
+ */
+SOMA_API int soma_proxy_call_then(soma_proxy *proxy, uint64_t timeout, const char *method, soma_value arguments,
+                                  soma_proxy_done *done, void *context);
+
+/** Why the last function of this proxy's that failed did so, in a line for people: in the agent's own words if it had
+ *  any. "" if none has. It lives until the next one fails. */
+SOMA_API const char *soma_proxy_error(const soma_proxy *proxy);
+
+/** @} */
+
+#endif

@@ -1,0 +1,396 @@
+/* Proxies as a thread outside sees them: finding the agent, asking by way of the proxy's own, trying again. See
+ * soma/proxy.h. */
+#include "nameservice/proxy.h"
+#include <soma/error.h>
+#include <soma/method.h>
+#include <soma/request.h>
+#include <soma/timer.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NAP (10 * SOMA_MS) /* between two looks for what is not there yet */
+
+/* ---- errors and time ---- */
+
+/* Takes down why; gives the error back. */
+__attribute__((format(printf, 3, 4))) static int fail(soma_proxy *proxy, int error, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(proxy->error, sizeof(proxy->error), format, arguments);
+    va_end(arguments);
+    return error;
+}
+
+static int fail_by(soma_proxy *proxy, int error, const char *text)
+{
+    return error ? fail(proxy, error, "%s", text ? text : soma_strerror(error)) : 0;
+}
+
+const char *soma_proxy_error(const soma_proxy *proxy)
+{
+    return proxy ? proxy->error : "";
+}
+
+static uint64_t deadline_of(const soma_proxy *proxy, uint64_t timeout)
+{
+    uint64_t now = soma_now(proxy->system);
+    return timeout < SOMA_NEVER - now ? now + timeout : SOMA_NEVER;
+}
+
+/* At least 1, as 0 is no timeout. */
+static uint64_t time_left(const soma_proxy *proxy, uint64_t until)
+{
+    uint64_t now = soma_now(proxy->system);
+    return until == SOMA_NEVER ? SOMA_NEVER : now < until ? until - now : 1;
+}
+
+static int nap(soma_proxy *proxy, uint64_t until)
+{
+    struct soma_proxy_answer answer;
+    uint64_t left = time_left(proxy, until);
+    int error = soma_call(proxy->system, proxy->agent, SOMA_NEVER, &answer, soma_proxy_answer, soma_proxy_nap,
+                          .time = left < NAP ? left : NAP);
+    return fail_by(proxy, error, NULL);
+}
+
+/* ---- opening and closing ---- */
+
+static void proxy_free(soma_proxy *proxy)
+{
+    pthread_mutex_destroy(&proxy->lock);
+    free(proxy->address);
+    free(proxy->name);
+    free(proxy);
+}
+
+void proxy_leave(soma_proxy *proxy, bool *side)
+{
+    pthread_mutex_lock(&proxy->lock);
+    *side = true;
+    bool last = proxy->agent_ended && proxy->closed;
+    pthread_mutex_unlock(&proxy->lock);
+    if (last)
+        proxy_free(proxy);
+}
+
+/* A proxy with the fields of `like`, whose strings it copies. */
+static int proxy_new(const soma_proxy *like, soma_proxy **result)
+{
+    soma_proxy *proxy = malloc(sizeof(*proxy));
+    if (!proxy)
+        return SOMA_ENOMEM;
+    *proxy = *like;
+    pthread_mutex_init(&proxy->lock, NULL);
+    proxy->name = like->name ? strdup(like->name) : NULL;
+    proxy->address = like->address ? strdup(like->address) : NULL;
+    bool whole = (proxy->name || !like->name) && (proxy->address || !like->address);
+    int error = whole ? soma_spawn(proxy->system, &proxy_agent, proxy, &proxy->agent) : SOMA_ENOMEM;
+    if (error)
+        proxy_free(proxy);
+    else
+        *result = proxy;
+    return error;
+}
+
+int soma_proxy_close(soma_proxy **pointer)
+{
+    soma_proxy *proxy = pointer ? *pointer : NULL;
+    if (!proxy)
+        return 0;
+    *pointer = NULL;
+    soma_system *system = proxy->system;
+    soma_ref agent = proxy->agent;
+    pthread_mutex_lock(&proxy->lock);
+    bool alone = proxy->agent_ended; // then the system may be gone, too
+    pthread_mutex_unlock(&proxy->lock);
+    proxy_leave(proxy, &proxy->closed);
+    if (!alone)
+        soma_kill(system, agent);
+    return 0;
+}
+
+/* ---- finding ---- */
+
+static int find_here(soma_proxy *proxy, uint64_t left, soma_ref *found)
+{
+    (void)left;
+    int error = soma_whereis(proxy->system, proxy->name, found);
+    return error ? fail(proxy, error, "no agent is called '%s' here", proxy->name) : 0;
+}
+
+static int find_at(soma_proxy *proxy, uint64_t left, soma_ref *found)
+{
+    int error = soma_bridge_find(proxy->bridge, proxy->address, proxy->name, left, found);
+    if (error == SOMA_ENOENT)
+        return fail(proxy, error, "no agent is called '%s' at %s", proxy->name, proxy->address);
+    if (error == SOMA_ETIMEOUT)
+        return fail(proxy, error, "%s was not reached in time", proxy->address);
+    return error ? fail(proxy, error, "%s: %s", proxy->address, soma_strerror(error)) : 0;
+}
+
+int soma_proxy_open(soma_system *system, const char *name, soma_proxy **proxy)
+{
+    if (proxy)
+        *proxy = NULL;
+    if (!system || !name || !*name || !proxy)
+        return SOMA_EINVAL;
+    return proxy_new(&(soma_proxy){.system = system, .find = find_here, .name = (char *)(uintptr_t)name}, proxy);
+}
+
+int soma_proxy_open_at(soma_system *system, soma_bridge *bridge, const char *address, const char *name,
+                       soma_proxy **proxy)
+{
+    if (proxy)
+        *proxy = NULL;
+    if (!system || !bridge || !address || !name || !*name || !proxy)
+        return SOMA_EINVAL;
+    return proxy_new(&(soma_proxy){.system = system,
+                                   .find = find_at,
+                                   .bridge = bridge,
+                                   .address = (char *)(uintptr_t)address,
+                                   .name = (char *)(uintptr_t)name},
+                     proxy);
+}
+
+int soma_proxy_open_ref(soma_system *system, soma_ref agent, soma_proxy **proxy)
+{
+    if (proxy)
+        *proxy = NULL;
+    if (!system || soma_ref_is_null(agent) || !proxy)
+        return SOMA_EINVAL;
+    return proxy_new(&(soma_proxy){.system = system, .found = agent}, proxy);
+}
+
+void proxy_forget(soma_proxy *proxy, soma_ref gone)
+{
+    if (!proxy->find)
+        return;
+    pthread_mutex_lock(&proxy->lock);
+    if (soma_ref_equal(proxy->found, gone))
+        proxy->found = SOMA_REF_NULL;
+    pthread_mutex_unlock(&proxy->lock);
+}
+
+static int proxy_find(soma_proxy *proxy, uint64_t until, soma_ref *found)
+{
+    pthread_mutex_lock(&proxy->lock);
+    *found = proxy->found;
+    pthread_mutex_unlock(&proxy->lock);
+    if (!soma_ref_is_null(*found))
+        return 0;
+    int error = proxy->find(proxy, time_left(proxy, until), found);
+    if (error)
+        return error;
+    pthread_mutex_lock(&proxy->lock);
+    proxy->found = *found;
+    pthread_mutex_unlock(&proxy->lock);
+    return 0;
+}
+
+int soma_proxy_ref(soma_proxy *proxy, uint64_t timeout, soma_ref *agent)
+{
+    if (agent)
+        *agent = SOMA_REF_NULL;
+    if (!proxy || !timeout || !agent)
+        return SOMA_EINVAL;
+    return proxy_find(proxy, deadline_of(proxy, timeout), agent);
+}
+
+/* ---- asking ---- */
+
+struct asking {
+    const char *method;
+    soma_value arguments;
+    bool harmless; /* it may run twice */
+    uint64_t until;
+    soma_ref to; /* whom it went to last; null: nobody was found */
+};
+
+static int ask_once(soma_proxy *proxy, struct asking *asking, soma_value *result)
+{
+    struct soma_proxy_answer answer = {0};
+    int error = proxy_find(proxy, asking->until, &asking->to);
+    if (error)
+        return error;
+    error =
+        soma_call(proxy->system, proxy->agent, SOMA_NEVER, &answer, soma_proxy_answer, soma_proxy_ask, .to = asking->to,
+                  .method = asking->method, .arguments = asking->arguments, .timeout = time_left(proxy, asking->until));
+    if (!error)
+        error = answer.error;
+    fail_by(proxy, error, answer.text);
+    if (!error && result) {
+        *result = answer.value;
+        answer.value = SOMA_VALUE_NONE;
+    }
+    soma_proxy_answer_destroy(&answer);
+    return error;
+}
+
+/* Has it ended in a way after which another try may do better? */
+static bool ask_again(soma_proxy *proxy, const struct asking *asking, int error)
+{
+    if (soma_ref_is_null(asking->to) || !proxy->find || (error != SOMA_EGONE && error != SOMA_ENODEDOWN))
+        return false;
+    proxy_forget(proxy, asking->to);
+    return (error == SOMA_EGONE || asking->harmless) && soma_now(proxy->system) < asking->until;
+}
+
+static int ask(soma_proxy *proxy, uint64_t timeout, struct asking *asking, soma_value *result)
+{
+    if (result)
+        *result = SOMA_VALUE_NONE;
+    if (!proxy || !timeout)
+        return SOMA_EINVAL;
+    asking->until = deadline_of(proxy, timeout);
+    int error = ask_once(proxy, asking, result);
+    while (error && ask_again(proxy, asking, error)) {
+        soma_ref before = asking->to;
+        if (proxy_find(proxy, asking->until, &asking->to) == SOMA_ENOENT)
+            return fail_by(proxy, error, NULL);   // what has ended is not back
+        if (soma_ref_equal(asking->to, before)) { // a supervisor's child, on its way back
+            int napped = nap(proxy, asking->until);
+            if (napped)
+                return napped;
+        }
+        error = ask_once(proxy, asking, result);
+    }
+    return error;
+}
+
+int soma_proxy_call(soma_proxy *proxy, uint64_t timeout, const char *method, soma_value arguments, soma_value *result)
+{
+    if (result)
+        *result = SOMA_VALUE_NONE;
+    if (!method)
+        return SOMA_EINVAL;
+    return ask(proxy, timeout, &(struct asking){.method = method, .arguments = arguments}, result);
+}
+
+int soma_proxy_call_then(soma_proxy *proxy, uint64_t timeout, const char *method, soma_value arguments,
+                         soma_proxy_done *done, void *context)
+{
+    if (!proxy || !timeout || !method || !done)
+        return SOMA_EINVAL;
+    uint64_t until = deadline_of(proxy, timeout);
+    soma_ref to;
+    int error = proxy_find(proxy, until, &to);
+    if (error)
+        return error;
+    struct later *later = malloc(sizeof(*later));
+    if (!later)
+        return fail_by(proxy, SOMA_ENOMEM, NULL);
+    *later = (struct later){.to = to, .timeout = time_left(proxy, until), .done = done, .context = context};
+    later->method = strdup(method);
+    error = later->method ? soma_value_copy(&later->arguments, arguments) : SOMA_ENOMEM;
+    if (error) {
+        free(later->method);
+        free(later);
+        return fail_by(proxy, error, NULL);
+    }
+    soma_post(proxy->system, proxy->agent, later_run, later, later_drop); // if it fails `done` was told so
+    return 0;
+}
+
+/* ---- what every agent answers ---- */
+
+/* Adds one entry, or what it is without a name; `builder` keeps it. */
+static int entry_build(soma_value_builder *builder, const char *name, soma_value value, soma_value *map)
+{
+    if (!name) {
+        *map = value;
+        return 0;
+    }
+    SOMA_VALUE_MAP(builder, (value, name, value));
+    return soma_value_builder_finish(builder, map);
+}
+
+int soma_proxy_set(soma_proxy *proxy, uint64_t timeout, const char *name, soma_value value)
+{
+    soma_value_builder *builder;
+    struct asking asking = {.method = "soma.set", .harmless = true};
+    if (!proxy)
+        return SOMA_EINVAL;
+    int error = soma_value_builder_open(&builder);
+    if (!error)
+        error = entry_build(builder, name, value, &asking.arguments);
+    error = error ? fail_by(proxy, error, NULL) : ask(proxy, timeout, &asking, NULL);
+    soma_value_builder_close(&builder);
+    return error;
+}
+
+int soma_proxy_get(soma_proxy *proxy, uint64_t timeout, const char *name, soma_value *value)
+{
+    soma_value_builder *builder;
+    struct asking asking = {.method = "soma.get", .harmless = true};
+    if (value)
+        *value = SOMA_VALUE_NONE;
+    if (!proxy || !value)
+        return SOMA_EINVAL;
+    int error = soma_value_builder_open(&builder);
+    if (!error && name && !(error = soma_value_add_string(builder, name)))
+        error = soma_value_builder_finish(builder, &asking.arguments);
+    error = error ? fail_by(proxy, error, NULL) : ask(proxy, timeout, &asking, value);
+    soma_value_builder_close(&builder);
+    return error;
+}
+
+int soma_proxy_describe(soma_proxy *proxy, uint64_t timeout, soma_value *description)
+{
+    if (!description)
+        return SOMA_EINVAL;
+    return ask(proxy, timeout, &(struct asking){.method = "soma.describe", .harmless = true}, description);
+}
+
+int soma_proxy_ping(soma_proxy *proxy, uint64_t timeout)
+{
+    int error = ask(proxy, timeout, &(struct asking){.method = "soma.ping", .harmless = true}, NULL);
+    return error == SOMA_EUNHANDLED || error == SOMA_ENOREPLY ? 0 : error; // it is there to say so
+}
+
+/* ---- life ---- */
+
+int soma_proxy_wait(soma_proxy *proxy, uint64_t timeout)
+{
+    if (!proxy || !timeout)
+        return SOMA_EINVAL;
+    uint64_t until = deadline_of(proxy, timeout);
+    for (;;) {
+        int error = soma_proxy_ping(proxy, time_left(proxy, until));
+        if (error != SOMA_ENOENT && error != SOMA_EGONE && error != SOMA_ENODEDOWN)
+            return error;
+        if (soma_now(proxy->system) >= until || !proxy->find)
+            return SOMA_ETIMEOUT; // for the reason that stands there
+        if ((error = nap(proxy, until)))
+            return error;
+    }
+}
+
+static int proxy_end(soma_proxy *proxy, uint64_t timeout, bool kill)
+{
+    struct soma_proxy_answer answer = {0};
+    soma_ref to;
+    if (!proxy || !timeout)
+        return SOMA_EINVAL;
+    uint64_t until = deadline_of(proxy, timeout);
+    int error = proxy_find(proxy, until, &to);
+    if (error)
+        return error;
+    error = soma_call(proxy->system, proxy->agent, time_left(proxy, until), &answer, soma_proxy_answer, soma_proxy_end,
+                      .to = to, .kill = kill);
+    if (!error)
+        error = answer.error;
+    return fail_by(proxy, error, NULL);
+}
+
+int soma_proxy_kill(soma_proxy *proxy, uint64_t timeout)
+{
+    return proxy_end(proxy, timeout, true);
+}
+
+int soma_proxy_shutdown(soma_proxy *proxy, uint64_t timeout)
+{
+    return proxy_end(proxy, timeout, false);
+}

@@ -1,0 +1,58 @@
+/*
+ * A proxy's two sides: the functions that a thread outside calls (proxy.c), and the agent that asks and waits in their
+ * place (proxy_agent.c). The agent is told whom to ask; finding the agent of a name may wait, so the thread does that.
+ */
+#ifndef NAMESERVICE_PROXY_H
+#define NAMESERVICE_PROXY_H
+
+#include <pthread.h>
+#include <soma/proxy.h>
+
+struct soma_proxy {
+    soma_system *system;
+    soma_ref agent; /* its own */
+    /* Looks the name up, in at most `left` nanoseconds, and says why not; NULL: the proxy is for one agent alone. */
+    int (*find)(soma_proxy *proxy, uint64_t left, soma_ref *found);
+    soma_bridge *bridge;
+    char *address;
+    char *name;
+    char error[512];      /* why the last function failed; of the user's thread */
+    pthread_mutex_t lock; /* what follows is of both sides */
+    soma_ref found;       /* who has the name; null: to be looked up */
+    bool agent_ended;
+    bool closed; /* the second of these two frees it */
+};
+
+/* What the agent does for a thread, which waits for the answer. */
+/** @cond internal */
+SOMA_MESSAGE(soma_proxy_ask, (ref, to), (string, method), (value, arguments), (u64, timeout))
+SOMA_MESSAGE(soma_proxy_end, (ref, to), (bool, kill)) /* answered when `to` is gone */
+SOMA_MESSAGE(soma_proxy_nap, (u64, time))
+SOMA_MESSAGE(soma_proxy_answer, (i32, error), (string, text), (value, value))
+/** @endcond */
+
+/* A call that nobody waits for. */
+struct later {
+    struct later *next, **link; /* in the agent's list */
+    soma_ref to;
+    uint64_t timeout;
+    char *method;
+    soma_value arguments;
+    soma_proxy_done *done;
+    void *context;
+};
+
+/* The behavior of a proxy's agent; init's argument is the proxy. */
+extern const soma_behavior proxy_agent;
+
+/* To be posted to the agent: makes the call; and ends one that will not be made. */
+int later_run(soma_agent *self, void *state, void *later);
+void later_drop(void *later);
+
+/* That one is gone: the name must be looked up anew. */
+void proxy_forget(soma_proxy *proxy, soma_ref gone);
+
+/* One of both sides has come to its end. */
+void proxy_leave(soma_proxy *proxy, bool *side);
+
+#endif

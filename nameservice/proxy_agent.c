@@ -1,0 +1,197 @@
+/* A proxy's agent: asks in the place of a thread, hears of the end of whom it asks, and sleeps. See proxy.h. */
+#include "nameservice/proxy.h"
+#include <soma/error.h>
+#include <soma/method.h>
+#include <soma/monitor.h>
+#include <soma/request.h>
+#include <soma/timer.h>
+#include <stdlib.h>
+
+SOMA_MESSAGE(soma_proxy_woken, (i64, promise))
+
+struct state {
+    soma_proxy *proxy;
+    soma_ref watched; /* whom it was told to ask last */
+    soma_handle watch;
+    soma_handle ending; /* the monitor of one that shall end, */
+    soma_handle ended;  /* and the promise to tell; 0: none */
+    struct later *laters;
+};
+
+static int agent_init(soma_agent *self, void *state, const void *arg)
+{
+    struct state *my = state;
+    (void)self;
+    my->proxy = (soma_proxy *)(uintptr_t)arg;
+    return 0;
+}
+
+/* ---- asking ---- */
+
+/* So that a name is looked up anew when its agent has ended, whoever is asked then. */
+static void watch(soma_agent *self, struct state *my, soma_ref to)
+{
+    if (soma_ref_equal(my->watched, to))
+        return;
+    soma_demonitor(self, my->watch);
+    my->watched = to;
+    my->watch = soma_monitor(self, to);
+}
+
+static int on_result(soma_agent *self, struct state *my, const struct soma_result *m)
+{
+    (void)my;
+    return soma_reply_to(self, (soma_handle)soma_tag(self), soma_proxy_answer, .value = m->value);
+}
+
+static int on_error(soma_agent *self, struct state *my, const int *error)
+{
+    (void)my;
+    return soma_reply_to(self, (soma_handle)soma_tag(self), soma_proxy_answer, .error = *error,
+                         .text = soma_error_text(self));
+}
+
+static int on_ask(soma_agent *self, struct state *my, const struct soma_proxy_ask *m)
+{
+    watch(self, my, m->to);
+    soma_handle promise = soma_reply_later(self);
+    if (promise < 0)
+        return soma_reply_error(self, (int)promise);
+    soma_handle request =
+        soma_request(self, m->to, m->timeout, SOMA_THEN(soma_result, on_result, on_error, .tag = (uint64_t)promise),
+                     soma_invoke, .method = m->method, .arguments = m->arguments);
+    return request < 0 ? soma_reply_error_to(self, promise, (int)request) : 0;
+}
+
+/* ---- asking without anybody who waits ---- */
+
+static void later_end(struct later *later, int error, soma_value value, const char *text)
+{
+    if (later->link) {
+        *later->link = later->next;
+        if (later->next)
+            later->next->link = later->link;
+    }
+    later->done(later->context, error, value, text);
+    soma_value_destroy(&later->arguments);
+    free(later->method);
+    free(later);
+}
+
+void later_drop(void *later)
+{
+    later_end(later, SOMA_ECLOSED, SOMA_VALUE_NONE, soma_strerror(SOMA_ECLOSED));
+}
+
+static struct later *later_tagged(const soma_agent *self)
+{
+    return (struct later *)(uintptr_t)soma_tag(self);
+}
+
+static int on_later_result(soma_agent *self, struct state *my, const struct soma_result *m)
+{
+    (void)my;
+    later_end(later_tagged(self), 0, m->value, "");
+    return 0;
+}
+
+static int on_later_error(soma_agent *self, struct state *my, const int *error)
+{
+    const char *text = soma_error_text(self);
+    struct later *later = later_tagged(self);
+    if (*error == SOMA_EGONE || *error == SOMA_ENODEDOWN)
+        proxy_forget(my->proxy, later->to);
+    later_end(later, *error, SOMA_VALUE_NONE, text ? text : soma_strerror(*error));
+    return 0;
+}
+
+int later_run(soma_agent *self, void *state, void *arg)
+{
+    struct state *my = state;
+    struct later *later = arg;
+    watch(self, my, later->to);
+    later->next = my->laters;
+    later->link = &my->laters;
+    if (later->next)
+        later->next->link = &later->next;
+    my->laters = later;
+    soma_handle request = soma_request(self, later->to, later->timeout,
+                                       SOMA_THEN(soma_result, on_later_result, on_later_error, .tag = (uintptr_t)later),
+                                       soma_invoke, .method = later->method, .arguments = later->arguments);
+    if (request < 0)
+        later_end(later, (int)request, SOMA_VALUE_NONE, soma_strerror((int)request));
+    return 0;
+}
+
+/* ---- ends ---- */
+
+static int on_end(soma_agent *self, struct state *my, const struct soma_proxy_end *m)
+{
+    if (my->ended) { // its thread has not waited so long
+        soma_demonitor(self, my->ending);
+        soma_reply_error_to(self, my->ended, SOMA_ETIMEOUT);
+    }
+    my->ending = soma_monitor(self, m->to);
+    my->ended = my->ending < 0 ? my->ending : soma_reply_later(self);
+    int error = my->ended < 0 ? (int)my->ended
+                : m->kill     ? soma_kill(soma_agent_system(self), m->to)
+                              : soma_shutdown(self, m->to);
+    if (!error || error == SOMA_EGONE) // which the monitor tells, too
+        return 0;
+    soma_demonitor(self, my->ending);
+    error = my->ended < 0 ? soma_reply_error(self, error) : soma_reply_error_to(self, my->ended, error);
+    my->ended = 0;
+    return error;
+}
+
+static int on_down(soma_agent *self, struct state *my, const struct soma_down *m)
+{
+    proxy_forget(my->proxy, m->agent);
+    if (m->monitor == my->watch)
+        my->watched = SOMA_REF_NULL; // a supervisor's child comes back by the same ref
+    if (m->monitor != my->ending || !my->ended)
+        return 0;
+    int error = m->reason == SOMA_ENODEDOWN || m->reason == SOMA_ENOROUTE ? m->reason : 0;
+    soma_handle promise = my->ended;
+    my->ended = 0;
+    return soma_reply_to(self, promise, soma_proxy_answer, .error = error);
+}
+
+static void agent_stop(soma_agent *self, void *state, int reason)
+{
+    struct state *my = state;
+    (void)self, (void)reason;
+    for (struct later *later = my->laters, *next; later; later = next) {
+        next = later->next;
+        later->link = NULL; // the list is at its end
+        later_drop(later);
+    }
+    proxy_leave(my->proxy, &my->proxy->agent_ended);
+}
+
+/* ---- sleeping ---- */
+
+static int on_nap(soma_agent *self, struct state *my, const struct soma_proxy_nap *m)
+{
+    (void)my;
+    soma_handle promise = soma_reply_later(self);
+    if (promise < 0)
+        return soma_reply_error(self, (int)promise);
+    soma_handle timer = soma_after(self, m->time, soma_proxy_woken, .promise = promise);
+    return timer < 0 ? soma_reply_error_to(self, promise, (int)timer) : 0;
+}
+
+static int on_woken(soma_agent *self, struct state *my, const struct soma_proxy_woken *m)
+{
+    (void)my;
+    return soma_reply_to(self, m->promise, soma_proxy_answer);
+}
+
+const soma_behavior proxy_agent = {.name = "proxy",
+                                   .state_size = sizeof(struct state),
+                                   .init = agent_init,
+                                   .stop = agent_stop,
+                                   .handlers =
+                                       SOMA_HANDLERS(SOMA_ON(soma_proxy_ask, on_ask), SOMA_ON(soma_proxy_end, on_end),
+                                                     SOMA_ON(soma_proxy_nap, on_nap),
+                                                     SOMA_ON(soma_proxy_woken, on_woken), SOMA_ON(soma_down, on_down))};
