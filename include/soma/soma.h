@@ -16,6 +16,7 @@
 #include <soma/message.h>
 #include <soma/method.h>
 #include <soma/monitor.h>
+#include <soma/nameservice.h>
 #include <soma/proxy.h>
 #include <soma/ref.h>
 #include <soma/request.h>
