@@ -1,143 +1,228 @@
-/* What other nodes ask of this one; see agent.h. And what it shows of itself, see SOMA_NODE. */
+/*
+ * What is asked of the bridge agent; see agent.h. A seeker is one request for a name at an address: it waits until
+ * somebody answers there, asks that node's bridge agent, and begins again if that node goes down meanwhile.
+ */
 #include "bridges/agent.h"
-#include "bridges/bridge.h"
-#include <soma/attribute.h>
+#include "bridges/address.h"
 #include <soma/error.h>
 #include <soma/request.h>
-#include <soma/watch.h>
-#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-struct state {
-    struct soma_bridge *bridge;
-    uint64_t since;
+/** @cond internal */
+SOMA_MESSAGE(soma_bridge_give_up, (i64, promise))
+SOMA_MESSAGE(soma_bridge_again, (i64, promise))
+/** @endcond */
+
+/* A node that has just gone down may still count as answering for a moment. */
+#define AGAIN (10 * SOMA_MS)
+
+struct seeker {
+    struct seeker *next;
+    soma_handle promise; /* to whoever asked */
+    soma_handle timer;   /* 0: it has all the time */
+    soma_handle request; /* to the node there; 0: nobody answers yet, or it waits a moment */
+    bool rests;          /* it waits a moment */
+    const char *name;    /* behind the address */
+    char address[];
 };
 
-static int agent_init(soma_agent *self, void *state, const void *arg)
-{
-    struct state *my = state;
-    my->bridge = (struct soma_bridge *)(uintptr_t)arg;
-    my->since = soma_now(self);
-    return 0;
-}
-
-static int on_whereis(soma_agent *self, struct state *my, const struct soma_bridge_whereis *m)
+static int on_whereis(soma_agent *self, void *state, const struct soma_bridge_whereis *m)
 {
     soma_ref agent;
-    (void)my;
+    (void)state;
     int error = m->name ? soma_whereis(soma_agent_system(self), m->name, &agent) : SOMA_EINVAL;
     return error ? soma_reply_error(self, error) : soma_reply(self, soma_bridge_located, .agent = agent);
 }
 
-/* ---- what is shown ---- */
+/* ---- who answers at an address ---- */
 
-static const char *node_text(uint64_t node, char text[17])
+/* The bridge agent there; the null ref: nobody yet, and there will be word when somebody does. */
+static int answering(struct soma_bridge *bridge, const char *address, soma_ref *agent)
 {
-    snprintf(text, 17, "%016llx", (unsigned long long)node);
-    return text;
+    pthread_mutex_lock(&bridge->lock);
+    struct want *want = bridge->wants;
+    while (want && strcmp(want->address, address) != 0)
+        want = want->next;
+    bool wake = !want;
+    if (!want && (want = calloc(1, sizeof(*want)))) {
+        *want = (struct want){.next = bridge->wants, .address = strdup(address)};
+        if (want->address) {
+            bridge->wants = want;
+        } else {
+            free(want);
+            want = NULL;
+        }
+    }
+    *agent = want ? want->agent : SOMA_REF_NULL;
+    if (want)
+        want->awaited = !agent->node;
+    pthread_mutex_unlock(&bridge->lock);
+    if (want && wake)
+        bridge->wire.wake(bridge->wire.context);
+    return want ? 0 : SOMA_ENOMEM;
 }
 
-static int get_node(soma_agent *self, struct state *my, soma_value_builder *result)
+/* ---- seekers ---- */
+
+static struct seeker **seeker_link(struct bridge_agent *my, uint64_t promise)
 {
-    char text[17];
-    (void)self;
-    return soma_value_add_string(result, node_text(my->bridge->system->node, text));
+    struct seeker **link = &my->seekers;
+    while (*link && (*link)->promise != (soma_handle)promise)
+        link = &(*link)->next;
+    return link;
 }
 
-static int get_name(soma_agent *self, struct state *my, soma_value_builder *result)
+static void seeker_end(soma_agent *self, struct seeker **link, int error, soma_ref agent)
 {
-    (void)self;
-    return soma_value_add_string(result, my->bridge->name);
+    struct seeker *seeker = *link;
+    *link = seeker->next;
+    if (error || soma_reply_to(self, seeker->promise, soma_bridge_located, .agent = agent) == SOMA_ENOMEM)
+        soma_reply_error_to(self, seeker->promise, error ? error : SOMA_ENOMEM);
+    if (seeker->timer)
+        soma_timer_cancel(self, seeker->timer);
+    if (seeker->request)
+        soma_request_cancel(self, seeker->request);
+    free(seeker);
 }
 
-static int get_addresses(soma_agent *self, struct state *my, soma_value_builder *result)
+static int on_located(soma_agent *self, struct bridge_agent *my, const struct soma_bridge_located *m)
 {
-    (void)self;
-    soma_value_begin_array(result);
-    for (uint32_t i = 0; i < my->bridge->address_count; i++)
-        soma_value_add_string(result, my->bridge->addresses[i]);
-    return soma_value_end(result);
+    struct seeker **link = seeker_link(my, soma_tag(self));
+    (*link)->request = 0;
+    seeker_end(self, link, 0, m->agent);
+    return 0;
 }
 
-static int get_uptime(soma_agent *self, struct state *my, soma_value_builder *result)
+static int on_location_error(soma_agent *self, struct bridge_agent *my, const int *error)
 {
-    return soma_value_add_f64(result, (double)(soma_now(self) - my->since) / (double)SOMA_SECOND);
+    struct seeker **link = seeker_link(my, soma_tag(self)), *seeker = *link;
+    seeker->request = 0;
+    seeker->rests = *error == SOMA_ENODEDOWN && soma_after(self, AGAIN, soma_bridge_again, seeker->promise) > 0;
+    if (!seeker->rests)
+        seeker_end(self, link, *error, SOMA_REF_NULL);
+    return 0;
 }
 
-static void peer_add(const soma_bridge_peer *peer, soma_value_builder *result)
+static void seek(soma_agent *self, struct bridge_agent *my, struct seeker **link)
 {
-    char text[17];
-    SOMA_VALUE_MAP(result, (string, "node", node_text(peer->node, text)), (string, "name", peer->name),
-                   (bool, "connected", peer->connected), (bool, "down", peer->down),
-                   (u64, "frames_sent", peer->frames_sent), (u64, "frames_waiting", peer->frames_waiting),
-                   (u64, "bytes_waiting", peer->bytes_waiting), (u64, "received", peer->received),
-                   (ref, "agent", peer->agent));
+    struct seeker *seeker = *link;
+    soma_ref there;
+    int error = answering(my->bridge, seeker->address, &there);
+    seeker->rests = false;
+    if (!error && there.node)
+        seeker->request = soma_request(
+            self, there, SOMA_NEVER,
+            SOMA_THEN(soma_bridge_located, on_located, on_location_error, .tag = (uint64_t)seeker->promise),
+            soma_bridge_whereis, .name = seeker->name);
+    if (error || seeker->request < 0)
+        seeker_end(self, link, SOMA_ENOMEM, SOMA_REF_NULL);
 }
 
-static int get_peers(soma_agent *self, struct state *my, soma_value_builder *result)
+static int on_again(soma_agent *self, struct bridge_agent *my, const struct soma_bridge_again *m)
 {
-    (void)self;
-    int count = soma_bridge_peers(my->bridge, NULL, 0);
-    soma_bridge_peer *peers = calloc((size_t)count + 1, sizeof(*peers));
-    if (!peers)
+    struct seeker **link = seeker_link(my, (uint64_t)m->promise);
+    if (*link)
+        seek(self, my, link);
+    return 0;
+}
+
+static int on_give_up(soma_agent *self, struct bridge_agent *my, const struct soma_bridge_give_up *m)
+{
+    struct seeker **link = seeker_link(my, (uint64_t)m->promise);
+    if (!*link) // from a stranger
+        return 0;
+    (*link)->timer = 0;
+    seeker_end(self, link, SOMA_ETIMEOUT, SOMA_REF_NULL);
+    return 0;
+}
+
+/* Somebody answers somewhere. */
+static int look_again(soma_agent *self, void *state, void *arg)
+{
+    struct bridge_agent *my = state;
+    (void)arg;
+    for (struct seeker **link = &my->seekers, *seeker; (seeker = *link);) {
+        if (!seeker->request && !seeker->rests)
+            seek(self, my, link);
+        if (*link == seeker)
+            link = &seeker->next;
+    }
+    return 0;
+}
+
+void bridge_agent_wake(struct soma_bridge *bridge)
+{
+    soma_post(bridge->system, bridge->agent, look_again, NULL, NULL);
+}
+
+static int locate(soma_agent *self, struct bridge_agent *my, const struct soma_bridge_locate *m)
+{
+    struct address parts;
+    if (soma_sender(self).node != soma_self(self).node) // others may not make this node call anybody
+        return SOMA_EINVAL;
+    if (!m->address || !m->name || !m->timeout)
+        return SOMA_EINVAL;
+    if (my->bridge->zmq && address_check(my->bridge, m->address, &parts)) // a simulation has addresses of its own
+        return SOMA_EINVAL;
+    size_t address_size = strlen(m->address) + 1, name_size = strlen(m->name) + 1;
+    struct seeker *seeker = malloc(sizeof(*seeker) + address_size + name_size);
+    if (!seeker)
         return SOMA_ENOMEM;
-    int now = soma_bridge_peers(my->bridge, peers, (uint32_t)count);
-    soma_value_begin_array(result);
-    for (int i = 0; i < count && i < now; i++)
-        peer_add(&peers[i], result);
-    free(peers);
-    return soma_value_end(result);
-}
-
-static int get_stats(soma_agent *self, struct state *my, soma_value_builder *result)
-{
-    soma_stats s;
-    (void)my;
-    int error = soma_system_stats(soma_agent_system(self), &s);
-    if (error)
+    *seeker = (struct seeker){.next = my->seekers, .promise = soma_reply_later(self)};
+    memcpy(seeker->address, m->address, address_size);
+    seeker->name = memcpy(seeker->address + address_size, m->name, name_size);
+    if (seeker->promise > 0 && m->timeout < UINT64_MAX / 2)
+        seeker->timer = soma_after(self, m->timeout, soma_bridge_give_up, .promise = seeker->promise);
+    if (seeker->promise < 0) {
+        int error = (int)seeker->promise;
+        free(seeker);
         return error;
-    return SOMA_VALUE_MAP(result, (u64, "agents", s.agents), (u64, "spawned", s.spawned), (u64, "sent", s.sent),
-                          (u64, "processed", s.processed), (u64, "dead_letters", s.dead_letters),
-                          (u64, "muted", s.muted), (u64, "rejected", s.rejected), (u64, "dropped", s.dropped),
-                          (u64, "late_replies", s.late_replies), (u64, "steals", s.steals), (u64, "sleeps", s.sleeps),
-                          (u64, "queued", s.queued), (u64, "memory", s.memory));
+    }
+    my->seekers = seeker;
+    if (seeker->timer < 0)
+        seeker_end(self, &my->seekers, SOMA_ENOMEM, SOMA_REF_NULL);
+    else
+        seek(self, my, &my->seekers);
+    return 0;
 }
 
-static int get_watch(soma_agent *self, struct state *my, soma_value_builder *result)
+static int on_locate(soma_agent *self, struct bridge_agent *my, const struct soma_bridge_locate *m)
 {
-    soma_watch watch;
-    (void)my;
-    int error = soma_system_watch(soma_agent_system(self), &watch);
+    int error = locate(self, my, m);
     if (error)
-        return error;
-    soma_value_begin_map(result);
-    soma_value_add_key(result, "mailboxes");
-    soma_value_begin_array(result);
-    for (uint32_t i = 0; i < watch.mailbox_count; i++)
-        SOMA_VALUE_MAP(result, (ref, "agent", watch.mailboxes[i].agent),
-                       (string, "behavior", watch.mailboxes[i].behavior),
-                       (u64, "messages", watch.mailboxes[i].messages));
-    soma_value_end(result);
-    soma_value_add_key(result, "handlers");
-    soma_value_begin_array(result);
-    for (uint32_t i = 0; i < watch.handler_count; i++)
-        SOMA_VALUE_MAP(result, (string, "behavior", watch.handlers[i].behavior),
-                       (string, "message", watch.handlers[i].message), (ref, "agent", watch.handlers[i].agent),
-                       (f64, "longest", (double)watch.handlers[i].longest / (double)SOMA_SECOND),
-                       (bool, "running", watch.handlers[i].running));
-    soma_value_end(result);
-    return soma_value_end(result);
+        soma_reply_error(self, error); // SOMA_ESTATE if it was only sent
+    return 0;
 }
 
-const soma_behavior bridge_agent = {
+/* ---- its life ---- */
+
+static int agent_init(soma_agent *self, void *state, const void *bridge)
+{
+    struct bridge_agent *my = state;
+    my->bridge = *(struct soma_bridge *const *)bridge;
+    my->since = soma_now(self);
+    return 0;
+}
+
+static void agent_stop(soma_agent *self, void *state, int reason)
+{
+    struct bridge_agent *my = state;
+    (void)reason;
+    while (my->seekers)
+        seeker_end(self, &my->seekers, SOMA_ECLOSED, SOMA_REF_NULL);
+}
+
+static const soma_behavior bridge_agent = {
     .name = "bridge",
-    .state_size = sizeof(struct state),
+    .base = &bridge_shown,
+    .state_size = sizeof(struct bridge_agent),
     .init = agent_init,
-    .handlers = SOMA_HANDLERS(SOMA_ON(soma_bridge_whereis, on_whereis)),
-    .attributes = SOMA_ATTRIBUTES(
-        SOMA_ATTRIBUTE_GET("node", get_node, "its identity"), SOMA_ATTRIBUTE_GET("name", get_name, "its name"),
-        SOMA_ATTRIBUTE_GET("addresses", get_addresses, "where it is reached"),
-        SOMA_ATTRIBUTE_GET("uptime", get_uptime, "seconds since its bridge was opened"),
-        SOMA_ATTRIBUTE_GET("peers", get_peers, "the nodes that it knows"),
-        SOMA_ATTRIBUTE_GET("stats", get_stats, "its counters"),
-        SOMA_ATTRIBUTE_GET("watch", get_watch, "its longest mailboxes and slowest handlers"))};
+    .stop = agent_stop,
+    .handlers = SOMA_HANDLERS(SOMA_ON(soma_bridge_whereis, on_whereis), SOMA_ON(soma_bridge_locate, on_locate),
+                              SOMA_ON(soma_bridge_give_up, on_give_up), SOMA_ON(soma_bridge_again, on_again))};
+
+int bridge_agent_spawn(struct soma_bridge *bridge)
+{
+    return soma_spawn(bridge->system, &bridge_agent, &bridge, &bridge->agent);
+}

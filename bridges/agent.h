@@ -1,14 +1,31 @@
-/* The bridge agent: one a node, asked by other nodes for what only the node itself can tell. */
+/*
+ * The bridge agent, one a node: other nodes ask it for what only the node itself can tell, and agents of its own node
+ * for who has a name at an address, which may take a while.
+ */
 #ifndef BRIDGES_AGENT_H
 #define BRIDGES_AGENT_H
 
-#include <soma/agent.h>
+#include "bridges/bridge.h"
 
 /** @cond internal */
 SOMA_MESSAGE(soma_bridge_whereis, (string, name))
-SOMA_MESSAGE(soma_bridge_located, (ref, agent))
 /** @endcond */
 
-extern const soma_behavior bridge_agent;
+struct seeker;
+
+struct bridge_agent {
+    struct soma_bridge *bridge;
+    uint64_t since; /* when it was opened */
+    struct seeker *seekers;
+};
+
+/* What it shows: its base. */
+extern const soma_behavior bridge_shown;
+
+/* Spawns it, as bridge->agent. 0, or as soma_spawn(). */
+int bridge_agent_spawn(struct soma_bridge *bridge);
+
+/* Who is wanted at some address has answered, or gone. Any thread. */
+void bridge_agent_wake(struct soma_bridge *bridge);
 
 #endif

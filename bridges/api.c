@@ -48,7 +48,7 @@ int soma_bridge_open(soma_system *system, const soma_bridge_options *options, so
         return error;
     error = zmq_wire_open(bridge, &bridge->zmq);
     if (!error)
-        error = soma_spawn(system, &bridge_agent, bridge, &bridge->agent);
+        error = bridge_agent_spawn(bridge);
     if (!error)
         error = bridge_start(bridge, bridge_stop, bridge_release);
     if (error) {
@@ -144,89 +144,20 @@ int soma_bridge_keys_reload(soma_bridge *bridge, const char *allowed)
 
 /* ---- finding ---- */
 
-/* Under the lock. */
-static struct want *want_find(const struct soma_bridge *bridge, const char *address)
+soma_ref soma_bridge_agent(const soma_bridge *bridge)
 {
-    struct want *want = bridge->wants;
-    while (want && strcmp(want->address, address) != 0)
-        want = want->next;
-    return want;
-}
-
-static struct want *want_add(struct soma_bridge *bridge, const char *address)
-{
-    struct want *want = want_find(bridge, address);
-    if (want)
-        return want;
-    want = calloc(1, sizeof(*want));
-    char *copy = want ? strdup(address) : NULL;
-    if (!copy) {
-        free(want);
-        return NULL;
-    }
-    *want = (struct want){.next = bridge->wants, .address = copy};
-    bridge->wants = want;
-    bridge->wire.wake(bridge->wire.context);
-    return want;
-}
-
-struct wait {
-    struct soma_bridge *bridge;
-    const struct want *want;
-    uint64_t until;
-};
-
-/* For a driver that runs agents meanwhile. */
-static bool is_answered(const void *arg)
-{
-    const struct wait *wait = arg;
-    return wait->want->agent.node || bridge_now(wait->bridge) >= wait->until;
-}
-
-/* The bridge agent at an address, within a time. */
-static int agent_at(struct soma_bridge *bridge, const char *address, uint64_t until, soma_ref *agent)
-{
-    const struct driver *driver = &bridge->system->driver;
-    const struct timespec limit = {(time_t)(until / SOMA_SECOND), (long)(until % SOMA_SECOND)};
-    pthread_mutex_lock(&bridge->lock);
-    const struct want *want = want_add(bridge, address);
-    if (want && driver->wait) {
-        const struct wait wait = {bridge, want, until};
-        pthread_mutex_unlock(&bridge->lock);
-        driver->wait(driver->context, is_answered, &wait);
-        pthread_mutex_lock(&bridge->lock);
-    }
-    int late = driver->wait ? 1 : 0;
-    while (want && !want->agent.node && !late)
-        late = pthread_cond_timedwait(&bridge->changed, &bridge->lock, &limit);
-    *agent = want ? want->agent : SOMA_REF_NULL;
-    pthread_mutex_unlock(&bridge->lock);
-    return !want ? SOMA_ENOMEM : agent->node ? 0 : SOMA_ETIMEOUT;
+    return bridge ? bridge->agent : SOMA_REF_NULL;
 }
 
 int soma_bridge_find(soma_bridge *bridge, const char *address, const char *name, uint64_t timeout, soma_ref *agent)
 {
+    struct soma_bridge_located located;
     if (agent)
         *agent = SOMA_REF_NULL;
     if (!bridge || !address || !name || !agent || !timeout)
         return SOMA_EINVAL;
-    if (system_on_worker(bridge->system))
-        return SOMA_ESTATE;
-    struct address parts;
-    if (bridge->zmq && address_check(bridge, address, &parts)) // a simulation has addresses of its own
-        return SOMA_EINVAL;
-    uint64_t now = bridge_now(bridge), until = timeout < UINT64_MAX / 2 ? now + timeout : UINT64_MAX / 2;
-    int error;
-    do {
-        soma_ref node;
-        struct soma_bridge_located located;
-        if ((error = agent_at(bridge, address, until, &node)))
-            return error;
-        if ((now = bridge_now(bridge)) >= until)
-            return SOMA_ETIMEOUT;
-        error = soma_call(bridge->system, node, until - now, &located, soma_bridge_located, soma_bridge_whereis,
-                          .name = name);
-        *agent = error ? SOMA_REF_NULL : located.agent;
-    } while (error == SOMA_ENODEDOWN); // it has ended meanwhile: another may come in its place
+    int error = soma_call(bridge->system, bridge->agent, SOMA_NEVER, &located, soma_bridge_located, soma_bridge_locate,
+                          .address = address, .name = name, .timeout = timeout);
+    *agent = located.agent;
     return error;
 }

@@ -3,6 +3,7 @@
  * handshake is in hello.c, opening and closing in open.c.
  */
 #include "bridges/bridge.h"
+#include "bridges/agent.h"
 #include "runtime/spin.h"
 #include <soma/error.h>
 #include <soma/log.h>
@@ -422,18 +423,23 @@ static const struct connection *connection_to(const struct soma_bridge *bridge, 
 /* What others have asked for since the last look: addresses, and a review of keys. */
 static void wants_take(struct soma_bridge *bridge)
 {
+    bool awaited = false;
     pthread_mutex_lock(&bridge->lock);
     for (struct want *want = bridge->wants; want != bridge->wants_seen; want = want->next) {
         dial_add(bridge, want->address, 0);
         const struct connection *connection = connection_to(bridge, want->address);
-        if (connection && connection->peer)
+        if (connection && connection->peer) {
             want->agent = connection->peer->agent;
+            awaited |= want->awaited;
+            want->awaited = false;
+        }
     }
-    pthread_cond_broadcast(&bridge->changed);
     bridge->wants_seen = bridge->wants;
     bool reloaded = bridge->reloaded;
     bridge->reloaded = false;
     pthread_mutex_unlock(&bridge->lock);
+    if (awaited)
+        bridge_agent_wake(bridge);
     if (reloaded)
         trust_review(bridge);
 }

@@ -50,9 +50,8 @@ struct soma_bridge {
     char name[NODE_NAME_MAX + 1];
     char *addresses[ADDRESSES_MAX]; /* for others */
     uint32_t address_count;
-    shared_ptr peers;       /* the struct peer_table */
-    pthread_mutex_t lock;   /* guards the list of peers, which the thread alone changes, and the wanted addresses */
-    pthread_cond_t changed; /* somebody who was wanted has answered */
+    shared_ptr peers;     /* the struct peer_table */
+    pthread_mutex_t lock; /* guards the list of peers, which the thread alone changes, and the wanted addresses */
     struct peer **list;
     uint32_t peer_count;
     struct want *wants; /* addresses that somebody asked for */
@@ -77,11 +76,12 @@ struct soma_bridge {
     msgpack_sbuffer frame; /* being written */
 };
 
-/* An address that a thread outside wants to be connected to, and who answers there; the null ref if nobody does. */
+/* An address that somebody here wants to be connected to, and who answers there; the null ref if nobody does. */
 struct want {
     struct want *next;
     char *address;
     soma_ref agent;
+    bool awaited; /* the bridge agent wants to know when somebody does */
 };
 
 /* Fills in what options leave out, and copies what they point to. 0, SOMA_EINVAL, SOMA_ETOOBIG, SOMA_ENOMEM. */

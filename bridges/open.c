@@ -1,4 +1,5 @@
 /* A bridge's parts come together and go: options, peers, addresses; see bridge.h. The public functions are in api.c. */
+#include "bridges/agent.h"
 #include "bridges/bridge.h"
 #include "bridges/item.h"
 #include "runtime/request.h"
@@ -60,7 +61,6 @@ int bridge_new(soma_system *system, const soma_bridge_options *options, struct s
     options_fill(&bridge->options);
     msgpack_sbuffer_init(&bridge->frame);
     pthread_mutex_init(&bridge->lock, NULL);
-    condition_init(&bridge->changed);
     bridge->worker = worker_new(system);
     int error = bridge->worker ? keys_open(system, options, &bridge->keys) : SOMA_ENOMEM;
     if (!error)
@@ -224,12 +224,17 @@ int node_arrive(struct soma_bridge *bridge, const struct item *item)
 
 void want_answered(struct soma_bridge *bridge, const char *address, soma_ref agent)
 {
+    bool awaited = false;
     pthread_mutex_lock(&bridge->lock);
     for (struct want *want = bridge->wants; want; want = want->next)
-        if (!strcmp(want->address, address))
+        if (!strcmp(want->address, address)) {
             want->agent = agent;
-    pthread_cond_broadcast(&bridge->changed);
+            awaited = want->awaited && agent.node;
+            want->awaited &= !awaited;
+        }
     pthread_mutex_unlock(&bridge->lock);
+    if (awaited)
+        bridge_agent_wake(bridge);
 }
 
 void wants_answered(struct soma_bridge *bridge, uint64_t node, soma_ref agent)
@@ -297,7 +302,6 @@ void bridge_free(struct soma_bridge *bridge)
         free(bridge->addresses[i]);
     keys_close(&bridge->keys);
     msgpack_sbuffer_destroy(&bridge->frame);
-    pthread_cond_destroy(&bridge->changed);
     pthread_mutex_destroy(&bridge->lock);
     if (bridge->worker)
         pool_flush(&bridge->worker->pool);

@@ -1,5 +1,6 @@
 /* Bridges of the nodes of a run, and the wire below them; see carrier.h. */
 #include "testkit/carrier.h"
+#include "bridges/agent.h"
 #include "bridges/bridge.h"
 #include "bridges/item.h"
 #include "runtime/send.h"
@@ -357,6 +358,13 @@ static void bridge_begin(struct node *node)
     if (error)
         kit_fail(node->test, "out of memory");
     bridge->wire = (struct wire){wire_dial, wire_send, wire_hang_up, wire_wake, node, NULL};
+    node->test->carrying = true;
+    memory_own(true);
+    error = bridge_agent_spawn(bridge);
+    memory_own(false);
+    node->test->carrying = false;
+    if (error)
+        soma_test_fail(node->test, "out of memory");
     bridge_start(bridge, NULL, carrier_release);
     bridge->route.carry = carrier_carry;
     node->carrier = (struct carrier){.bridge = bridge, .due = UINT64_MAX};

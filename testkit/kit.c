@@ -133,6 +133,14 @@ soma_system *soma_test_system(soma_test *test)
     return soma_test_node(test, "node");
 }
 
+soma_bridge *soma_test_bridge(soma_test *test, const char *name)
+{
+    for (uint32_t i = 0; test && name && i < test->node_count; i++)
+        if (!strcmp(test->nodes[i].name, name))
+            return test->nodes[i].carrier.bridge;
+    soma_test_fail(test, "soma_test_bridge: there is no node '%s'", name ? name : "NULL");
+}
+
 /* ---- time ---- */
 
 uint64_t soma_test_now(const soma_test *test)

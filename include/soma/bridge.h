@@ -155,8 +155,18 @@ SOMA_API int soma_bridge_find(soma_bridge *bridge, const char *address, const ch
                               soma_ref *agent);
 
 /** @cond internal: Doxygen can't see into the macro */
+SOMA_MESSAGE(soma_bridge_locate, (string, address), (string, name), (u64, timeout))
+SOMA_MESSAGE(soma_bridge_located, (ref, agent))
 SOMA_MESSAGE(soma_bridge_spawned, (ref, agent))
 /** @endcond */
+
+/**
+ * The bridge's own agent, for handlers, which must not wait: a request to it of type `soma_bridge_locate` (`address`,
+ * `name`, `timeout`) is soma_bridge_find(), and answered with a `soma_bridge_located` (`agent`) or its error. As the
+ * time counts there, give the request itself SOMA_NEVER. Agents of its node only. It lives until the bridge is closed.
+ * The null ref for NULL. Any thread.
+ */
+SOMA_API soma_ref soma_bridge_agent(const soma_bridge *bridge);
 
 /**
  * Lets other nodes spawn agents of a behavior here, for as long as the system lives: an agent with the local name

@@ -126,6 +126,12 @@ SOMA_API soma_system *soma_test_node(soma_test *test, const char *name);
 /** As soma_test_node(), opened with options of the test's own; their workers, log sink and drain time do not count. */
 SOMA_API soma_system *soma_test_node_open(soma_test *test, const char *name, const soma_options *options);
 
+/**
+ * A node's bridge: what its agents are found by, and find others by. Its one address names the node, and stays when the
+ * node restarts. NULL while the run has only one node, or while this one is down.
+ */
+SOMA_API soma_bridge *soma_test_bridge(soma_test *test, const char *name);
+
 /** The run's virtual time, in nanoseconds. */
 SOMA_API uint64_t soma_test_now(const soma_test *test);
 
