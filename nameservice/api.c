@@ -1,0 +1,302 @@
+/* The functions for threads outside; see include/soma/nameservice.h. */
+#include "nameservice/check.h"
+#include "nameservice/client.h"
+#include <soma/error.h>
+#include <soma/log.h>
+#include <soma/method.h>
+#include <soma/system.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct soma_names {
+    soma_system *system;
+    soma_ref agent;
+};
+
+/* ---- addresses ---- */
+
+struct text {
+    char *data;
+    size_t size;
+};
+
+/* Adds an address with its NUL; an empty one ends the list. */
+static int text_add(struct text *text, const char *address, size_t size)
+{
+    char *grown = realloc(text->data, text->size + size + 1);
+    if (!grown)
+        return SOMA_ENOMEM;
+    text->data = grown;
+    memcpy(grown + text->size, address, size);
+    grown[text->size + size] = 0;
+    text->size += size + 1;
+    return 0;
+}
+
+static int address_add(struct text *text, const char *address, size_t size)
+{
+    char copy[SOMA_ADDRESS_MOST + 1];
+    if (size > SOMA_ADDRESS_MOST)
+        return SOMA_ETOOBIG;
+    memcpy(copy, address, size);
+    copy[size] = 0;
+    int error = check_address(copy);
+    if (!error && strcmp(copy, "local") != 0 && !strstr(copy, "://"))
+        error = SOMA_EINVAL;
+    return error ? error : text_add(text, copy, size);
+}
+
+/* As in SOMA_NAMESERVICE: with commas between. */
+static int addresses_split(struct text *text, const char *list)
+{
+    int error = 0;
+    while (!error && *list) {
+        size_t size = strcspn(list, ",");
+        error = address_add(text, list, size);
+        list += size + (list[size] == ',');
+    }
+    return error;
+}
+
+static int addresses_take(soma_system *system, const soma_bridge *bridge, const soma_names_options *options,
+                          struct text *text)
+{
+    const char *const *addresses = options ? options->addresses : NULL, *list = getenv("SOMA_NAMESERVICE");
+    soma_ref server;
+    int error = 0;
+    for (; addresses && *addresses && !error; addresses++)
+        error = address_add(text, *addresses, strlen(*addresses));
+    if (!text->size && !error && list && *list) {
+        error = addresses_split(text, list);
+        if (error)
+            soma_log_error(system, "SOMA_NAMESERVICE is not a list of addresses: %s", list);
+    }
+    if (!text->size && !error) {
+        bool here = !bridge || !soma_whereis(system, SOMA_NAMESERVER, &server);
+        error = addresses_split(text, here ? "local" : SOMA_NAMESERVICE_DEFAULT);
+    }
+    return error ? error : text_add(text, "", 0);
+}
+
+/* ---- opening and closing ---- */
+
+int soma_names_open(soma_system *system, soma_bridge *bridge, const soma_names_options *options, soma_names **result)
+{
+    struct text text = {NULL, 0};
+    if (result)
+        *result = NULL;
+    if (!system || !result)
+        return SOMA_EINVAL;
+    soma_names *names = calloc(1, sizeof(*names));
+    int error = names ? addresses_take(system, bridge, options, &text) : SOMA_ENOMEM;
+    if (!error) {
+        const struct client_start start = {bridge, options, text.data, text.size};
+        names->system = system;
+        error = soma_spawn(system, &names_behavior, &start, &names->agent);
+    }
+    free(text.data);
+    if (error)
+        free(names);
+    else
+        *result = names;
+    return error;
+}
+
+int soma_names_close(soma_names **pointer)
+{
+    struct soma_name_done done;
+    if (!pointer || !*pointer)
+        return 0;
+    soma_names *names = *pointer;
+    int error = soma_call(names->system, names->agent, SOMA_NEVER, &done, soma_name_done, names_close);
+    if (error == SOMA_ESTATE)
+        return error;
+    *pointer = NULL;
+    free(names);
+    return 0; // an agent that was gone has nothing registered any more
+}
+
+soma_ref soma_names_agent(const soma_names *names)
+{
+    return names ? names->agent : SOMA_REF_NULL;
+}
+
+int soma_names_server(soma_names *names, uint64_t timeout, soma_ref *server)
+{
+    struct names_found_server found = {.server = SOMA_REF_NULL};
+    int error = names ? soma_call(names->system, names->agent, SOMA_NEVER, &found, names_found_server,
+                                  names_find_server, .timeout = timeout)
+                      : SOMA_EINVAL;
+    if (server)
+        *server = found.server;
+    return error;
+}
+
+/* ---- registering ---- */
+
+int soma_names_register_as(soma_names *names, const char *name, soma_ref agent, soma_value attributes, bool takeover,
+                           uint64_t timeout, soma_ref *holder)
+{
+    struct soma_name_registered registered = {.error = SOMA_EINVAL};
+    int error = names && !soma_ref_is_null(agent)
+                    ? soma_call(names->system, names->agent, SOMA_NEVER, &registered, soma_name_registered,
+                                soma_name_register, .name = name, .agent = agent, .attributes = attributes,
+                                .takeover = takeover, .timeout = timeout)
+                    : SOMA_EINVAL;
+    if (holder)
+        *holder = registered.holder;
+    return error ? error : registered.error;
+}
+
+int soma_names_register(soma_names *names, const char *name, soma_ref agent, uint64_t timeout)
+{
+    return soma_names_register_as(names, name, agent, SOMA_VALUE_NONE, false, timeout, NULL);
+}
+
+int soma_names_unregister(soma_names *names, const char *name, uint64_t timeout)
+{
+    struct soma_name_done done;
+    if (!names)
+        return SOMA_EINVAL;
+    return soma_call(names->system, names->agent, SOMA_NEVER, &done, soma_name_done, soma_name_unregister, .name = name,
+                     .timeout = timeout);
+}
+
+int soma_names_alias(soma_names *names, const char *name, const char *alias, const char *address, uint64_t timeout)
+{
+    struct soma_name_done done;
+    if (!names)
+        return SOMA_EINVAL;
+    return soma_call(names->system, names->agent, SOMA_NEVER, &done, soma_name_done, soma_name_alias, .name = name,
+                     .alias = alias, .address = address, .timeout = timeout);
+}
+
+/* ---- finding ---- */
+
+static int entry_find(soma_names *names, const struct soma_name_lookup *lookup, struct soma_name *entry)
+{
+    if (!names)
+        return SOMA_EINVAL;
+    return soma_call_send(names->system, names->agent, SOMA_NEVER, &soma_name_type, entry, &soma_name_lookup_type,
+                          lookup);
+}
+
+static int agent_find(soma_names *names, const struct soma_name_lookup *lookup, soma_ref *agent)
+{
+    struct soma_name entry = {.agent = SOMA_REF_NULL};
+    int error = agent ? entry_find(names, lookup, &entry) : SOMA_EINVAL;
+    if (agent)
+        *agent = entry.agent;
+    soma_name_destroy(&entry);
+    return error;
+}
+
+int soma_names_lookup(soma_names *names, const char *name, uint64_t timeout, soma_ref *agent)
+{
+    return agent_find(names, &(struct soma_name_lookup){.name = name, .timeout = timeout}, agent);
+}
+
+int soma_names_wait(soma_names *names, const char *name, uint64_t timeout, soma_ref *agent)
+{
+    return agent_find(names, &(struct soma_name_lookup){.name = name, .waits = true, .timeout = timeout}, agent);
+}
+
+int soma_names_wait_running(soma_names *names, const char *name, uint64_t timeout, soma_ref *agent)
+{
+    const struct soma_name_lookup lookup = {.name = name, .waits = true, .runs = true, .timeout = timeout};
+    return agent_find(names, &lookup, agent);
+}
+
+int soma_names_info(soma_names *names, const char *name, uint64_t timeout, struct soma_name *entry)
+{
+    if (!entry)
+        return SOMA_EINVAL;
+    *entry = (struct soma_name){0};
+    return entry_find(names, &(struct soma_name_lookup){.name = name, .fresh = true, .timeout = timeout}, entry);
+}
+
+int soma_names_address(soma_names *names, const char *name, const char *alias, uint64_t timeout,
+                       char address[SOMA_ADDRESS_MOST + 1])
+{
+    struct soma_name entry = {0};
+    if (!address)
+        return SOMA_EINVAL;
+    address[0] = 0;
+    int error = check_alias(alias);
+    if (!error)
+        error = entry_find(names, &(struct soma_name_lookup){.name = name, .timeout = timeout}, &entry);
+    uint32_t place = error ? 0 : alias_find(&entry, alias);
+    if (!error && place < entry.aliases.count)
+        snprintf(address, SOMA_ADDRESS_MOST + 1, "%s", entry.aliases.items[place].address);
+    else if (!error)
+        error = SOMA_ENOENT;
+    soma_name_destroy(&entry);
+    return error;
+}
+
+int soma_names_list(soma_names *names, const char *prefix, const char *after, uint32_t most, uint64_t timeout,
+                    struct soma_name_page *page)
+{
+    if (!names || !page)
+        return SOMA_EINVAL;
+    return soma_call(names->system, names->agent, SOMA_NEVER, page, soma_name_page, soma_name_list, .prefix = prefix,
+                     .after = after, .most = most, .timeout = timeout);
+}
+
+/* ---- watching: an agent that calls a function ---- */
+
+struct watcher {
+    soma_ref names;
+    const char *prefix;
+    void (*event)(void *context, const struct soma_name_event *event);
+    void *context;
+};
+
+static int on_event(soma_agent *self, struct watcher *my, const struct soma_name_event *m)
+{
+    if (soma_ref_equal(soma_sender(self), my->names))
+        my->event(my->context, m);
+    return 0;
+}
+
+static int on_watching(soma_agent *self, struct watcher *my, const struct soma_name_watching *m)
+{
+    (void)self, (void)my, (void)m;
+    return 0;
+}
+
+static int on_not_watching(soma_agent *self, struct watcher *my, const int *error)
+{
+    (void)self, (void)my;
+    return *error;
+}
+
+static int watcher_init(soma_agent *self, void *state, const void *arg)
+{
+    struct watcher *my = state;
+    *my = *(const struct watcher *)arg;
+    soma_handle request =
+        soma_request(self, my->names, SOMA_NEVER, SOMA_THEN(soma_name_watching, on_watching, on_not_watching),
+                     soma_name_watch, .prefix = my->prefix);
+    my->prefix = NULL; // the caller's
+    return request < 0 ? (int)request : 0;
+}
+
+static const soma_behavior watcher_behavior = {.name = "names watcher",
+                                               .state_size = sizeof(struct watcher),
+                                               .init = watcher_init,
+                                               .handlers = SOMA_HANDLERS(SOMA_ON(soma_name_event, on_event))};
+
+int soma_names_watch(soma_names *names, const char *prefix,
+                     void (*event)(void *context, const struct soma_name_event *event), void *context,
+                     soma_ref *watcher)
+{
+    if (watcher)
+        *watcher = SOMA_REF_NULL;
+    if (!names || !event || !watcher)
+        return SOMA_EINVAL;
+    int error = check_prefix(prefix);
+    const struct watcher start = {names->agent, prefix, event, context};
+    return error ? error : soma_spawn(names->system, &watcher_behavior, &start, watcher);
+}

@@ -1,0 +1,245 @@
+/*
+ * A node's client of a name service: one agent, in four parts. The *link* finds a name server and holds a session with
+ * it. *Holdings* are what this node has registered: they are put again at each new session. What is *known* of names
+ * answers lookups. *Watchings* tell agents of this node of changes, and see to it that a new session shows them nothing
+ * but what has really changed.
+ *
+ * What asks something of the server is a *task* in a queue, of which a bounded number is under way: so a hundred
+ * thousand names that come back after a restart are put bit by bit, and lookups go on between. Who waits for an answer
+ * is an *op*, with a time by which it gets one, whatever happens.
+ */
+#ifndef NAMESERVICE_CLIENT_H
+#define NAMESERVICE_CLIENT_H
+
+#include "nameservice/index.h"
+#include "nameservice/protocol.h"
+#include "nameservice/refs.h"
+#include <soma/monitor.h>
+#include <soma/request.h>
+#include <soma/timer.h>
+
+#define UNDER_WAY_MOST 256u /* requests to the server */
+
+/** @cond internal */
+/* -> names_found_server, soma_name_done; from soma_names_server() and soma_names_close(). */
+SOMA_MESSAGE(names_find_server, (u64, timeout))
+SOMA_MESSAGE(names_found_server, (ref, server))
+SOMA_MESSAGE(names_close)
+/* To itself. */
+SOMA_MESSAGE(names_retry, (u64, session))
+SOMA_MESSAGE(names_deadline, (u64, op))
+/** @endcond */
+
+struct client;
+
+enum task_kind { TASK_PUT, TASK_LOOKUP, TASK_LIST };
+
+/* First in what asks the server for something. While its request is under way it must stay. */
+struct task {
+    struct task *next; /* in the queue */
+    uint64_t session;  /* in which its request was sent */
+    enum task_kind kind;
+    bool queued;
+    bool under_way;
+};
+
+/* Somebody waits for an answer. */
+struct op {
+    struct refs_node node; /* first; by its number, as a ref's node */
+    struct op **list;      /* it is in: of whom it waits for */
+    struct op *next;
+    void *of; /* whom it waits for */
+    soma_handle promise;
+    soma_handle timer;
+    void (*late)(soma_agent *self, struct client *my, struct op *op); /* its time is over; it must end */
+    /* for a holding */
+    uint64_t revision; /* that it waits for */
+    bool registers;    /* it wants a soma_name_registered */
+    /* for a name */
+    bool waits, runs, fresh; /* as in soma_name_lookup */
+    bool asked;              /* the server was, since it came */
+    soma_handle ping;        /* to the agent that is to run; 0: none */
+    soma_ref agent;          /* that one; or, without a ping, one that turned out to be gone */
+};
+
+/* A name that was registered here, or is being unregistered. */
+struct holding {
+    struct task task;       /* first */
+    struct index_node node; /* by name */
+    struct soma_name entry;
+    soma_ref registrant; /* is told if the name is lost */
+    struct holder *holder;
+    struct holding *previous, *next; /* of the holder */
+    struct op *ops;
+    uint64_t revision, put; /* how often it has changed; which of those was put */
+    bool confirmed;         /* the server had it, in this session or an earlier one */
+    bool takeover;
+    bool ends; /* it is to be dropped */
+};
+
+/* An agent that has names of this client's. */
+struct holder {
+    struct refs_node node; /* first */
+    soma_handle monitor;
+    struct holding *holdings;
+};
+
+/* What is known of a name. */
+struct known {
+    struct task task;            /* first */
+    struct index_node node;      /* by name */
+    struct soma_name entry;      /* with its name, also if it is not there */
+    struct known *newer, *older; /* by their last use */
+    struct op *ops;
+    uint64_t asked_at;
+    bool kept; /* the server sends news of it; else nothing is known */
+    bool there;
+};
+
+/* A request for a page. */
+struct listing {
+    struct task task; /* first */
+    struct listing *next;
+    struct soma_name_list query;
+    struct op *ops; /* one, or none any more */
+};
+
+/* A name that a watcher was told of. */
+struct seen {
+    struct index_node node; /* first */
+    soma_ref agent;
+    uint64_t digest; /* of all that it was told */
+    uint64_t round;  /* in which the server told it last */
+    char name[];
+};
+
+struct watching {
+    struct watching *next;
+    uint64_t id;
+    soma_ref watcher;
+    soma_handle monitor;
+    char *prefix;
+    struct index seen;
+    uint64_t round; /* goes up when the server tells all again */
+    bool current;   /* the watcher was told that it has seen all */
+};
+
+struct client {
+    soma_bridge *bridge;
+    soma_names_options options; /* all with values, but the addresses */
+    char *addresses;            /* each ends with a NUL, all with an empty one */
+    uint64_t numbers;           /* that were given to ops and watchings */
+    struct refs ops;
+    /* ---- link ---- */
+    const char *address; /* being tried, or used */
+    soma_ref server;     /* the null ref: none was found */
+    soma_handle monitor;
+    uint64_t session; /* counts attempts; nothing of an earlier one counts */
+    bool up;          /* the server has said welcome */
+    bool settled;
+    struct task *first, *last;
+    uint32_t under_way;
+    struct op *server_ops; /* they wait for it to be up */
+    /* ---- the other parts ---- */
+    struct index holdings;
+    struct refs holders;
+    struct index knowns;
+    struct known *newest, *oldest;
+    uint64_t fresh_until; /* what is kept counts up to then */
+    struct listing *listings;
+    struct watching *watchings;
+};
+
+#define CONTAINER(pointer, T, member) ((struct T *)(void *)((char *)(pointer)-offsetof(struct T, member)))
+
+/* ---- ops and tasks, client.c ---- */
+
+/*
+ * The request that is being handled is answered later, by who ends the op. NULL if it can't be, or comes from another
+ * node; it has failed then. `late` is called when the time is over.
+ */
+struct op *op_new(soma_agent *self, struct client *my, struct op **list, void *of, uint64_t timeout,
+                  void (*late)(soma_agent *self, struct client *my, struct op *op));
+
+/* Answers, unless `type` is NULL, or fails, with an error; and frees it. */
+void op_answer(soma_agent *self, struct client *my, struct op *op, const soma_type *type, const void *body);
+void op_fail(soma_agent *self, struct client *my, struct op *op, int error);
+
+/* The op of that number; NULL if it has ended. */
+struct op *op_find(const struct client *my, uint64_t number);
+
+/* Refuses a request of another node's: true, and it has failed. */
+bool is_stranger(soma_agent *self);
+
+/* It asks when its turn comes. Nothing if it waits already. */
+void task_queue(struct client *my, struct task *task);
+void tasks_pump(soma_agent *self, struct client *my);
+
+/* Its request has been sent, or has ended. False: it was one of an earlier session, and says nothing of this one. */
+void task_sent(struct client *my, struct task *task);
+bool task_ended(struct client *my, struct task *task);
+
+/* ---- link.c ---- */
+
+/* Looks for a server, from the first address on. */
+void link_open(soma_agent *self, struct client *my);
+
+/* The session is over: it looks for another. */
+void link_lost(soma_agent *self, struct client *my);
+
+/* A request has ended by an error. True if it is of this session, which goes on; if the server is gone, it is lost. */
+bool task_failed(soma_agent *self, struct client *my, struct task *task, int error);
+
+int on_names_retry(soma_agent *self, struct client *my, const struct names_retry *m);
+int on_find_server(soma_agent *self, struct client *my, const struct names_find_server *m);
+
+/* ---- holding.c ---- */
+
+int on_register(soma_agent *self, struct client *my, const struct soma_name_register *m);
+int on_unregister(soma_agent *self, struct client *my, const struct soma_name_unregister *m);
+int on_alias(soma_agent *self, struct client *my, const struct soma_name_alias *m);
+int on_lost(soma_agent *self, struct client *my, const struct ns_lost *m);
+void holding_ask(soma_agent *self, struct client *my, struct holding *holding);
+void holdings_up(soma_agent *self, struct client *my);
+void holdings_lost(soma_agent *self, struct client *my);
+bool holder_down(soma_agent *self, struct client *my, const struct soma_down *m);
+void holdings_free(struct client *my);
+
+/* ---- known.c, and listing ---- */
+
+int on_name_lookup(soma_agent *self, struct client *my, const struct soma_name_lookup *m);
+void known_ask(soma_agent *self, struct client *my, struct known *known);
+void known_news(soma_agent *self, struct client *my, const struct ns_item *item);
+/* The server has forgotten what this client keeps. */
+void knowns_forgotten(soma_agent *self, struct client *my);
+void knowns_settled(soma_agent *self, struct client *my);
+void knowns_up(struct client *my);
+void knowns_free(struct client *my);
+
+int on_name_list(soma_agent *self, struct client *my, const struct soma_name_list *m);
+void listing_ask(soma_agent *self, struct client *my, struct listing *listing);
+void listings_up(struct client *my);
+void listings_free(struct client *my);
+
+/* ---- watching.c ---- */
+
+int on_name_watch(soma_agent *self, struct client *my, const struct soma_name_watch *m);
+int on_name_unwatch(soma_agent *self, struct client *my, const struct soma_name_unwatch *m);
+void watchings_up(soma_agent *self, struct client *my);
+void watchings_lost(soma_agent *self, struct client *my);
+/* False when memory is out: the watchers have missed something. */
+bool watchings_news(soma_agent *self, struct client *my, const struct ns_news *news);
+bool watcher_down(soma_agent *self, struct client *my, const struct soma_down *m);
+void watchings_free(struct client *my);
+
+extern const soma_behavior names_behavior;
+
+/* What it is spawned with. */
+struct client_start {
+    soma_bridge *bridge;
+    const soma_names_options *options;
+    const char *addresses; /* as in struct client */
+    size_t size;           /* bytes of them */
+};
+
+#endif

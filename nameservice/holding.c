@@ -1,0 +1,424 @@
+/* What this node has registered; see client.h. A holding that changes is put again; one that ends is dropped. */
+#include "nameservice/check.h"
+#include "nameservice/client.h"
+#include <soma/error.h>
+#include <soma/log.h>
+#include <soma/monitor.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct holding *holding_find(const struct client *my, const char *name)
+{
+    struct index_node *node = index_find(&my->holdings, name);
+    return node ? CONTAINER(node, holding, node) : NULL;
+}
+
+/* ---- holders ---- */
+
+static void holding_leave(soma_agent *self, struct client *my, struct holding *holding)
+{
+    struct holder *holder = holding->holder;
+    if (!holder)
+        return;
+    holding->holder = NULL;
+    *(holding->previous ? &holding->previous->next : &holder->holdings) = holding->next;
+    if (holding->next)
+        holding->next->previous = holding->previous;
+    if (holder->holdings)
+        return;
+    refs_remove(&my->holders, &holder->node);
+    if (self)
+        soma_demonitor(self, holder->monitor);
+    free(holder);
+}
+
+static struct holder *holder_get(soma_agent *self, struct client *my, soma_ref agent)
+{
+    struct holder *holder = (struct holder *)refs_find(&my->holders, agent);
+    if (holder || !(holder = calloc(1, sizeof(*holder))))
+        return holder;
+    holder->monitor = soma_monitor(self, agent);
+    if (holder->monitor < 0 || refs_add(&my->holders, &holder->node, agent)) {
+        if (holder->monitor > 0)
+            soma_demonitor(self, holder->monitor);
+        free(holder);
+        return NULL;
+    }
+    return holder;
+}
+
+static int holding_join(soma_agent *self, struct client *my, struct holding *holding, soma_ref agent)
+{
+    struct holder *holder = holder_get(self, my, agent);
+    if (!holder)
+        return SOMA_ENOMEM;
+    if (holding->holder == holder)
+        return 0;
+    holding_leave(self, my, holding);
+    holding->holder = holder;
+    holding->previous = NULL;
+    holding->next = holder->holdings;
+    if (holding->next)
+        holding->next->previous = holding;
+    holder->holdings = holding;
+    return 0;
+}
+
+/* ---- their life ---- */
+
+/* `self` is NULL when the client itself is no more. */
+static void holding_free(soma_agent *self, struct client *my, struct holding *holding)
+{
+    holding_leave(self, my, holding);
+    index_remove(&my->holdings, &holding->node);
+    soma_name_destroy(&holding->entry);
+    free(holding);
+}
+
+void holdings_free(struct client *my)
+{
+    while (my->holdings.root)
+        holding_free(NULL, my, CONTAINER(my->holdings.root, holding, node));
+    refs_free(&my->holders);
+}
+
+static void op_done(soma_agent *self, struct client *my, struct op *op, int error, soma_ref holder)
+{
+    const struct soma_name_registered registered = {.error = error, .holder = holder};
+    if (error && (error != SOMA_EEXIST || !op->registers))
+        op_fail(self, my, op, error);
+    else if (op->registers)
+        op_answer(self, my, op, &soma_name_registered_type, &registered);
+    else
+        op_answer(self, my, op, &soma_name_done_type, &(struct soma_name_done){0});
+}
+
+/* Ends the ops that wait for a revision, or an earlier one. */
+static void ops_done(soma_agent *self, struct client *my, struct holding *holding, uint64_t revision, int error,
+                     soma_ref holder)
+{
+    for (struct op *op = holding->ops, *next; op; op = next) {
+        next = op->next;
+        if (op->revision <= revision)
+            op_done(self, my, op, error, holder);
+    }
+}
+
+/* Another agent has the name. */
+static void lost_tell(soma_agent *self, const struct holding *holding, soma_ref holder)
+{
+    soma_log_warning(self, "the name '%s' is another agent's now", holding->entry.name);
+    soma_send(self, holding->registrant, soma_name_lost, .name = holding->entry.name, .agent = holding->entry.agent,
+              .holder = holder);
+}
+
+static void holding_lose(soma_agent *self, struct client *my, struct holding *holding, soma_ref holder)
+{
+    lost_tell(self, holding, holder);
+    ops_done(self, my, holding, UINT64_MAX, SOMA_EEXIST, holder);
+    holding_free(self, my, holding);
+}
+
+/* ---- with the server ---- */
+
+/* It is to be put or dropped. If there is no server, what ends is gone at once. */
+static void holding_again(soma_agent *self, struct client *my, struct holding *holding)
+{
+    if (my->up || !holding->ends || holding->task.under_way) {
+        task_queue(my, &holding->task);
+        return;
+    }
+    ops_done(self, my, holding, UINT64_MAX, 0, SOMA_REF_NULL);
+    holding_free(self, my, holding);
+}
+
+static void holding_changed(soma_agent *self, struct client *my, struct holding *holding)
+{
+    holding->revision++;
+    holding_again(self, my, holding);
+}
+
+static void holding_end(soma_agent *self, struct client *my, struct holding *holding)
+{
+    holding_leave(self, my, holding);
+    holding->ends = true;
+    holding_changed(self, my, holding);
+}
+
+static int on_registered(soma_agent *self, struct client *my, const struct soma_name_registered *m)
+{
+    struct holding *holding = (struct holding *)(uintptr_t)soma_tag(self);
+    bool counts = task_ended(my, &holding->task), changed = !counts || holding->revision != holding->put;
+    if (counts && m->error && holding->confirmed && !holding->ends) {
+        holding_lose(self, my, holding, m->holder);
+    } else if (counts) {
+        holding->confirmed |= !m->error;
+        ops_done(self, my, holding, holding->put, m->error, m->holder);
+        if (!changed)
+            holding->takeover = false;
+        if (m->error && !changed)
+            holding_free(self, my, holding);
+    }
+    if (changed)
+        holding_again(self, my, holding);
+    tasks_pump(self, my);
+    return 0;
+}
+
+static int on_dropped(soma_agent *self, struct client *my, const struct soma_name_done *m)
+{
+    struct holding *holding = (struct holding *)(uintptr_t)soma_tag(self);
+    (void)m;
+    task_ended(my, &holding->task);
+    ops_done(self, my, holding, holding->put, 0, SOMA_REF_NULL);
+    if (holding->ends)
+        holding_free(self, my, holding);
+    else
+        task_queue(my, &holding->task); // it was registered again meanwhile
+    tasks_pump(self, my);
+    return 0;
+}
+
+static int on_put_error(soma_agent *self, struct client *my, const int *error)
+{
+    struct holding *holding = (struct holding *)(uintptr_t)soma_tag(self);
+    bool failed = task_failed(self, my, &holding->task, *error);
+    if (failed)
+        ops_done(self, my, holding, holding->put, *error, SOMA_REF_NULL);
+    if (!failed || holding->revision != holding->put)
+        holding_again(self, my, holding);
+    else if (!holding->confirmed || holding->ends)
+        holding_free(self, my, holding); // else it is put again in the next session
+    tasks_pump(self, my);
+    return 0;
+}
+
+void holding_ask(soma_agent *self, struct client *my, struct holding *holding)
+{
+    soma_handle request;
+    uint64_t tag = (uintptr_t)holding;
+    if (holding->ends)
+        request =
+            soma_request(self, my->server, SOMA_NEVER, SOMA_THEN(soma_name_done, on_dropped, on_put_error, .tag = tag),
+                         ns_drop, .name = holding->entry.name);
+    else
+        request = soma_request(self, my->server, SOMA_NEVER,
+                               SOMA_THEN(soma_name_registered, on_registered, on_put_error, .tag = tag), ns_put,
+                               .name = holding->entry, .takeover = holding->takeover);
+    holding->put = holding->revision;
+    if (request > 0)
+        task_sent(my, &holding->task);
+    else
+        ops_done(self, my, holding, holding->put, SOMA_ENOMEM, SOMA_REF_NULL);
+}
+
+void holdings_up(soma_agent *self, struct client *my)
+{
+    (void)self;
+    for (struct index_node *node = index_from(&my->holdings, "", false); node;
+         node = index_from(&my->holdings, node->key, true))
+        task_queue(my, &CONTAINER(node, holding, node)->task);
+}
+
+/* What ends has ended with the session. */
+void holdings_lost(soma_agent *self, struct client *my)
+{
+    for (struct index_node *node = index_from(&my->holdings, "", false), *next; node; node = next) {
+        next = index_from(&my->holdings, node->key, true);
+        holding_again(self, my, CONTAINER(node, holding, node));
+    }
+}
+
+int on_lost(soma_agent *self, struct client *my, const struct ns_lost *m)
+{
+    struct holding *holding = m->name ? holding_find(my, m->name) : NULL;
+    if (!holding || !soma_ref_equal(soma_sender(self), my->server) || holding->ends ||
+        !soma_ref_equal(holding->entry.agent, m->agent))
+        return 0;
+    if (!holding->task.under_way && !holding->task.queued) // else the server's answer tells
+        holding_lose(self, my, holding, m->holder);
+    return 0;
+}
+
+bool holder_down(soma_agent *self, struct client *my, const struct soma_down *m)
+{
+    struct holder *holder = (struct holder *)refs_find(&my->holders, m->agent);
+    if (!holder || holder->monitor != m->monitor)
+        return false;
+    for (struct holding *holding = holder->holdings, *next; holding; holding = next) {
+        next = holding->next; // with the last the holder is freed
+        ops_done(self, my, holding, UINT64_MAX, SOMA_EGONE, SOMA_REF_NULL);
+        holding_end(self, my, holding);
+    }
+    return true;
+}
+
+/* ---- what is asked ---- */
+
+static void op_late(soma_agent *self, struct client *my, struct op *op)
+{
+    struct holding *holding = op->of;
+    bool never = op->registers && !holding->confirmed && !holding->ends;
+    op_fail(self, my, op, SOMA_ETIMEOUT);
+    if (never && !holding->ops)
+        holding_end(self, my, holding);
+}
+
+/* Its entry is a copy of this one from now on. */
+static int holding_set(struct holding *holding, const struct soma_name *entry)
+{
+    struct soma_name copy;
+    int error = soma_name_copy(&copy, entry);
+    if (error)
+        return error;
+    soma_name_destroy(&holding->entry);
+    holding->entry = copy;
+    holding->node.key = copy.name;
+    return 0;
+}
+
+static struct holding *holding_new(struct client *my, const struct soma_name *entry)
+{
+    struct holding *holding = calloc(1, sizeof(*holding));
+    if (!holding || holding_set(holding, entry)) {
+        free(holding);
+        return NULL;
+    }
+    holding->task.kind = TASK_PUT;
+    index_add(&my->holdings, &holding->node, holding->entry.name);
+    return holding;
+}
+
+/* Without memory nothing has changed; but if it was to have another agent, it ends. */
+static int holding_reset(soma_agent *self, struct client *my, struct holding *holding, const struct soma_name *entry)
+{
+    bool same = !holding->ends && soma_ref_equal(holding->entry.agent, entry->agent);
+    int error = holding_set(holding, entry);
+    if (!error)
+        error = holding_join(self, my, holding, entry->agent);
+    if (error && !same)
+        holding_end(self, my, holding);
+    return error;
+}
+
+/* 0: it has this agent now, and is to be put. */
+static int registration_take(soma_agent *self, struct client *my, const struct soma_name *wanted, bool takeover,
+                             struct holding **result)
+{
+    struct soma_name entry = *wanted;
+    struct holding *holding = *result = holding_find(my, entry.name);
+    if (holding && !holding->ends && soma_ref_equal(holding->entry.agent, entry.agent)) {
+        entry.aliases = holding->entry.aliases;
+    } else if (holding && !holding->ends) {
+        if (!takeover)
+            return SOMA_EEXIST;
+        lost_tell(self, holding, entry.agent);
+    }
+    if (holding)
+        return holding_reset(self, my, holding, &entry);
+    if (my->holdings.count >= my->options.names_most)
+        return SOMA_EFULL;
+    if (!(holding = holding_new(my, &entry)))
+        return SOMA_ENOMEM;
+    int error = holding_join(self, my, holding, entry.agent);
+    if (error)
+        holding_free(self, my, holding);
+    else
+        *result = holding;
+    return error;
+}
+
+int on_register(soma_agent *self, struct client *my, const struct soma_name_register *m)
+{
+    struct soma_name entry = {.name = m->name, .agent = m->agent, .attributes = m->attributes};
+    struct holding *holding = NULL;
+    int error = check_entry(&entry);
+    if (is_stranger(self))
+        return 0;
+    if (soma_ref_is_null(entry.agent))
+        entry.agent = soma_sender(self);
+    if (!error)
+        error = registration_take(self, my, &entry, m->takeover, &holding);
+    if (error == SOMA_EEXIST) {
+        soma_reply(self, soma_name_registered, .error = SOMA_EEXIST, .holder = holding->entry.agent);
+        return 0;
+    }
+    if (error) {
+        soma_reply_error(self, error);
+        return 0;
+    }
+    holding->registrant = soma_sender(self);
+    holding->ends = false;
+    holding->takeover |= m->takeover;
+    struct op *op = op_new(self, my, &holding->ops, holding, m->timeout, op_late);
+    holding_changed(self, my, holding);
+    if (op) {
+        op->registers = true;
+        op->revision = holding->revision;
+    }
+    tasks_pump(self, my);
+    return 0;
+}
+
+int on_unregister(soma_agent *self, struct client *my, const struct soma_name_unregister *m)
+{
+    struct holding *holding = m->name ? holding_find(my, m->name) : NULL;
+    if (is_stranger(self))
+        return 0;
+    if (!holding || holding->ends) {
+        soma_reply_error(self, m->name ? SOMA_ENOENT : SOMA_EINVAL);
+        return 0;
+    }
+    struct op *op = op_new(self, my, &holding->ops, holding, m->timeout, op_late);
+    if (op)
+        op->revision = holding->revision + 1;
+    holding_end(self, my, holding);
+    tasks_pump(self, my);
+    return 0;
+}
+
+/* ---- aliases ---- */
+
+static int alias_change(struct holding *holding, const char *alias, const char *address)
+{
+    struct soma_alias aliases[SOMA_ALIASES_MOST];
+    struct soma_name entry = holding->entry;
+    uint32_t count = entry.aliases.count, place = alias_find(&entry, alias);
+    if (place == SOMA_ALIASES_MOST)
+        return SOMA_ETOOBIG;
+    if (!address && place == count)
+        return SOMA_ENOENT;
+    if (count)
+        memcpy(aliases, entry.aliases.items, count * sizeof(*aliases));
+    if (!address)
+        aliases[place] = aliases[--count];
+    else
+        aliases[place] = (struct soma_alias){alias, address};
+    entry.aliases.items = aliases;
+    entry.aliases.count = place == count && address ? count + 1 : count;
+    return holding_set(holding, &entry);
+}
+
+int on_alias(soma_agent *self, struct client *my, const struct soma_name_alias *m)
+{
+    struct holding *holding = m->name ? holding_find(my, m->name) : NULL;
+    int error = check_alias(m->alias);
+    if (is_stranger(self))
+        return 0;
+    if (!error && m->address)
+        error = check_address(m->address);
+    if (!error && (!holding || holding->ends))
+        error = SOMA_ENOENT;
+    if (!error)
+        error = alias_change(holding, m->alias, m->address);
+    if (error) {
+        soma_reply_error(self, error);
+        return 0;
+    }
+    struct op *op = op_new(self, my, &holding->ops, holding, m->timeout, op_late);
+    holding_changed(self, my, holding);
+    if (op)
+        op->revision = holding->revision;
+    tasks_pump(self, my);
+    return 0;
+}

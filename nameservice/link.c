@@ -1,0 +1,185 @@
+/* How a client finds a name server, and holds a session with it; see client.h. */
+#include "nameservice/client.h"
+#include <soma/error.h>
+#include <soma/log.h>
+#include <soma/monitor.h>
+#include <string.h>
+
+#define FIND_TIME (2 * SOMA_SECOND)  /* for a server to be found at an address */
+#define HELLO_TIME (2 * SOMA_SECOND) /* and to answer */
+
+static void link_seek(soma_agent *self, struct client *my);
+
+static void link_drop(soma_agent *self, struct client *my)
+{
+    if (my->monitor)
+        soma_demonitor(self, my->monitor);
+    my->monitor = 0;
+    my->server = SOMA_REF_NULL;
+    my->session++;
+}
+
+/* From the first address again, in a while. */
+static void link_rest(soma_agent *self, struct client *my)
+{
+    my->address = my->addresses;
+    if (soma_after(self, my->options.retry_ms * SOMA_MS, names_retry, .session = my->session) < 0)
+        soma_send(self, soma_self(self), names_retry, .session = my->session);
+}
+
+static void link_next(soma_agent *self, struct client *my)
+{
+    link_drop(self, my);
+    my->address += strlen(my->address) + 1;
+    if (*my->address)
+        link_seek(self, my);
+    else
+        link_rest(self, my);
+}
+
+int on_names_retry(soma_agent *self, struct client *my, const struct names_retry *m)
+{
+    if (m->session == my->session && !my->server.node && !is_stranger(self))
+        link_seek(self, my);
+    return 0;
+}
+
+/* ---- greeting ---- */
+
+static int on_welcome(soma_agent *self, struct client *my, const struct ns_welcome *m)
+{
+    struct names_found_server found = {.server = my->server};
+    if (soma_tag(self) != my->session)
+        return 0;
+    soma_log_info(self, "a name server is at %s", my->address);
+    my->up = true;
+    my->settled = m->settled;
+    my->fresh_until = 0;
+    while (my->server_ops)
+        op_answer(self, my, my->server_ops, &names_found_server_type, &found);
+    holdings_up(self, my);
+    knowns_up(my);
+    listings_up(my);
+    watchings_up(self, my);
+    tasks_pump(self, my);
+    return 0;
+}
+
+static int on_no_welcome(soma_agent *self, struct client *my, const int *error)
+{
+    (void)error;
+    if (soma_tag(self) == my->session)
+        link_next(self, my);
+    return 0;
+}
+
+static void link_greet(soma_agent *self, struct client *my, soma_ref server)
+{
+    my->server = server;
+    my->monitor = soma_monitor(self, server);
+    if (my->monitor < 0 ||
+        soma_request(self, server, HELLO_TIME, SOMA_THEN(ns_welcome, on_welcome, on_no_welcome, .tag = my->session),
+                     ns_hello) < 0) {
+        link_next(self, my);
+    }
+}
+
+/* ---- finding ---- */
+
+static int on_located(soma_agent *self, struct client *my, const struct soma_bridge_located *m)
+{
+    if (soma_tag(self) == my->session)
+        link_greet(self, my, m->agent);
+    return 0;
+}
+
+static int on_not_located(soma_agent *self, struct client *my, const int *error)
+{
+    (void)error;
+    if (soma_tag(self) == my->session)
+        link_next(self, my);
+    return 0;
+}
+
+/* Is it the address of this very node? */
+static bool is_here(const struct client *my, const char *address)
+{
+    const char *own;
+    for (uint32_t i = 0; (own = soma_bridge_address(my->bridge, i)); i++)
+        if (!strcmp(own, address))
+            return true;
+    return !strcmp(address, "local");
+}
+
+static void link_seek(soma_agent *self, struct client *my)
+{
+    soma_ref server;
+    bool here = is_here(my, my->address);
+    if (here && !soma_whereis(soma_agent_system(self), SOMA_NAMESERVER, &server))
+        link_greet(self, my, server);
+    else if (here || soma_request(self, soma_bridge_agent(my->bridge), SOMA_NEVER,
+                                  SOMA_THEN(soma_bridge_located, on_located, on_not_located, .tag = my->session),
+                                  soma_bridge_locate, .address = my->address, .name = SOMA_NAMESERVER,
+                                  .timeout = FIND_TIME) < 0)
+        link_next(self, my);
+}
+
+void link_open(soma_agent *self, struct client *my)
+{
+    my->address = my->addresses;
+    my->session++;
+    if (soma_send(self, soma_self(self), names_retry, .session = my->session)) // not within init
+        link_rest(self, my);
+}
+
+/* ---- losing ---- */
+
+static bool is_gone(int error)
+{
+    return error == SOMA_ENODEDOWN || error == SOMA_EGONE || error == SOMA_ENOROUTE;
+}
+
+void link_lost(soma_agent *self, struct client *my)
+{
+    if (!my->up) {
+        link_next(self, my);
+        return;
+    }
+    soma_log_warning(self, "the name server at %s is lost", my->address);
+    my->up = my->settled = false;
+    for (struct task *task = my->first; task; task = task->next)
+        task->queued = false;
+    my->first = my->last = NULL;
+    link_drop(self, my);
+    holdings_lost(self, my);
+    knowns_forgotten(self, my);
+    watchings_lost(self, my);
+    link_rest(self, my);
+}
+
+bool task_failed(soma_agent *self, struct client *my, struct task *task, int error)
+{
+    bool counts = task->session == my->session, lost = is_gone(error);
+    if (counts && lost)
+        link_lost(self, my); // before its end, so that what it is of stays
+    task_ended(my, task);
+    return counts && !lost;
+}
+
+/* ---- who waits for it ---- */
+
+static void server_late(soma_agent *self, struct client *my, struct op *op)
+{
+    op_fail(self, my, op, SOMA_ETIMEOUT);
+}
+
+int on_find_server(soma_agent *self, struct client *my, const struct names_find_server *m)
+{
+    if (is_stranger(self))
+        return 0;
+    if (my->up)
+        soma_reply(self, names_found_server, .server = my->server);
+    else
+        op_new(self, my, &my->server_ops, NULL, m->timeout, server_late);
+    return 0;
+}

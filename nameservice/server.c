@@ -1,0 +1,260 @@
+/* What is asked of a name server, and its life; see server.h. */
+#include "nameservice/server.h"
+#include "nameservice/check.h"
+#include <soma/error.h>
+#include <soma/monitor.h>
+#include <soma/request.h>
+#include <stdlib.h>
+#include <string.h>
+
+/** @cond internal */
+SOMA_MESSAGE(ns_settle)
+/** @endcond */
+
+/* ---- sessions ---- */
+
+static int on_hello(soma_agent *self, struct nameserver *my, const struct ns_hello *m)
+{
+    (void)m;
+    struct session *session = session_find(my, soma_sender(self));
+    if (session)
+        session_end(self, my, session);
+    if (!session_get(self, my, soma_sender(self)))
+        soma_reply_error(self, SOMA_EFULL);
+    else
+        soma_reply(self, ns_welcome, .settled = my->settled);
+    return 0;
+}
+
+static int on_bye(soma_agent *self, struct nameserver *my, const struct ns_bye *m)
+{
+    (void)m;
+    struct session *session = session_find(my, soma_sender(self));
+    if (session)
+        session_end(self, my, session);
+    return 0;
+}
+
+static int on_down(soma_agent *self, struct nameserver *my, const struct soma_down *m)
+{
+    struct session *session = session_find(my, m->agent);
+    if (session && session->monitor == m->monitor)
+        session_end(self, my, session);
+    return 0;
+}
+
+/* ---- putting and dropping ---- */
+
+/* May the name be put by this session? */
+static int put_check(const struct nameserver *my, const struct session *session, const struct ns_put *m)
+{
+    const struct record *record = record_find(my, m->name.name);
+    if (record && record->owner && !m->takeover && !soma_ref_equal(record->entry.agent, m->name.agent) &&
+        record->owner != session)
+        return SOMA_EEXIST;
+    if ((!record || record->owner != session) && session->record_count >= my->options.node_most)
+        return SOMA_EFULL;
+    return (!record || !record->owner) && my->name_count >= my->options.names_most ? SOMA_EFULL : 0;
+}
+
+static int put(soma_agent *self, struct nameserver *my, struct session *session, const struct ns_put *m)
+{
+    struct soma_name entry;
+    int error = put_check(my, session, m);
+    struct record *record = error ? NULL : record_get(my, m->name.name);
+    if (!record)
+        return error ? error : SOMA_ENOMEM;
+    if ((error = soma_name_copy(&entry, &m->name))) {
+        record_release(my, record);
+        return error;
+    }
+    if (record->owner && record->owner != session && !soma_ref_equal(record->entry.agent, entry.agent))
+        soma_send(self, record->owner->node.ref, ns_lost, .name = entry.name, .agent = record->entry.agent,
+                  .holder = entry.agent);
+    bool is_new = !record->owner || !soma_name_equal(&record->entry, &entry);
+    soma_name_destroy(&record->entry);
+    record->entry = entry;
+    record->node.key = entry.name;
+    record_own(my, record, session);
+    if (is_new)
+        record_tell(self, my, record);
+    return 0;
+}
+
+static int on_put(soma_agent *self, struct nameserver *my, const struct ns_put *m)
+{
+    int error = m->name.agent.node ? check_entry(&m->name) : SOMA_EINVAL;
+    struct session *session = error ? NULL : session_get(self, my, soma_sender(self));
+    if (!error)
+        error = session ? put(self, my, session, m) : SOMA_EFULL;
+    if (error && error != SOMA_EEXIST)
+        soma_reply_error(self, error);
+    else
+        soma_reply(self, soma_name_registered, .error = error, .holder = record_find(my, m->name.name)->entry.agent);
+    return 0;
+}
+
+static int on_drop(soma_agent *self, struct nameserver *my, const struct ns_drop *m)
+{
+    struct record *record = m->name ? record_find(my, m->name) : NULL;
+    if (record && record->owner && soma_ref_equal(record->owner->node.ref, soma_sender(self))) {
+        record_own(my, record, NULL);
+        record_tell(self, my, record);
+        record_release(my, record);
+    }
+    soma_reply(self, soma_name_done);
+    return 0;
+}
+
+/* ---- looking up ---- */
+
+static int on_lookup(soma_agent *self, struct nameserver *my, const struct ns_lookup *m)
+{
+    struct soma_name nobody = {.name = m->name};
+    int error = check_name(m->name);
+    struct session *session = !error && m->keep ? session_get(self, my, soma_sender(self)) : NULL;
+    struct record *record = error ? NULL : session ? record_get(my, m->name) : record_find(my, m->name);
+    bool there = record && record->owner, kept = session && record && keep_ask(session, record);
+    if (error)
+        soma_reply_error(self, error);
+    else
+        soma_reply(self, ns_found, .there = there, .kept = kept,
+                   .behind = session && (session->unheard || session->new_count || session->reset),
+                   .name = there ? record->entry : nobody);
+    if (record)
+        record_release(my, record); // it was only looked for
+    return 0;
+}
+
+static int on_forget(soma_agent *self, struct nameserver *my, const struct ns_forget *m)
+{
+    struct session *session = session_find(my, soma_sender(self));
+    struct record *record = m->name ? record_find(my, m->name) : NULL;
+    if (session && record)
+        keep_forget(my, session, record);
+    return 0;
+}
+
+static int on_list(soma_agent *self, struct nameserver *my, const struct soma_name_list *m)
+{
+    struct soma_name names[SOMA_NAMES_PAGE_MOST];
+    const char *prefix = m->prefix ? m->prefix : "";
+    uint32_t most = m->most && m->most < SOMA_NAMES_PAGE_MOST ? m->most : SOMA_NAMES_PAGE_MOST, count = 0, bytes = 0;
+    bool beyond = m->after && strcmp(m->after, prefix) >= 0, more = false;
+    struct index_node *node = index_from(&my->names, beyond ? m->after : prefix, beyond);
+    for (; node && has_prefix(node->key, prefix) && !more; node = index_from(&my->names, node->key, true)) {
+        const struct record *record = (struct record *)node;
+        if (!record->owner)
+            continue;
+        more = count == most || bytes >= NEWS_BYTES_MOST;
+        if (!more) {
+            names[count] = record->entry;
+            bytes += entry_weight(&names[count++]);
+        }
+    }
+    if (soma_reply(self, soma_name_page, .names = {names, count}, .more = more))
+        soma_reply_error(self, SOMA_ENOMEM);
+    return 0;
+}
+
+/* ---- news ---- */
+
+static int on_watch(soma_agent *self, struct nameserver *my, const struct ns_watch *m)
+{
+    struct session *session = session_get(self, my, soma_sender(self));
+    if (!session || !m->watch || !m->prefix || check_prefix(m->prefix))
+        return 0;
+    if (news_watch(session, m->watch, m->prefix))
+        session_end(self, my, session); // it must not take silence for peace
+    else
+        news_tell(self, my, session);
+    return 0;
+}
+
+static int on_unwatch(soma_agent *self, struct nameserver *my, const struct ns_unwatch *m)
+{
+    struct session *session = session_find(my, soma_sender(self));
+    if (session)
+        news_unwatch(session, m->watch);
+    return 0;
+}
+
+static int on_heard(soma_agent *self, struct nameserver *my, const struct ns_heard *m)
+{
+    (void)m;
+    struct session *session = session_find(my, soma_sender(self));
+    if (!session)
+        return 0;
+    session->unheard = false;
+    news_tell(self, my, session);
+    return 0;
+}
+
+/* ---- its life ---- */
+
+static int on_settle(soma_agent *self, struct nameserver *my, const struct ns_settle *m)
+{
+    (void)m;
+    if (!soma_ref_equal(soma_sender(self), soma_self(self)))
+        return 0;
+    my->settled = true;
+    for (struct session *session = my->sessions; session; session = session->next)
+        news_tell(self, my, session);
+    return 0;
+}
+
+static int server_init(soma_agent *self, void *state, const void *arg)
+{
+    struct nameserver *my = state;
+    const soma_nameserver_options *options = arg;
+    if (options)
+        my->options = *options;
+    if (!my->options.names_most)
+        my->options.names_most = 1000000;
+    if (!my->options.node_most)
+        my->options.node_most = 200000;
+    if (!my->options.settle_ms)
+        my->options.settle_ms = 2000;
+    my->names.seed = soma_random(self);
+    int error = soma_name_set(soma_agent_system(self), soma_self(self), SOMA_NAMESERVER);
+    if (!error && soma_after(self, my->options.settle_ms * SOMA_MS, ns_settle) < 0)
+        error = SOMA_ENOMEM;
+    return error;
+}
+
+static void server_stop(soma_agent *self, void *state, int reason)
+{
+    struct nameserver *my = state;
+    (void)self, (void)reason;
+    for (struct session *session = my->sessions, *next; session; session = next) {
+        next = session->next;
+        news_close(my, session);
+        while (session->records) {
+            struct record *record = session->records;
+            record_own(my, record, NULL);
+            record_release(my, record);
+        }
+        free(session);
+    }
+    refs_free(&my->clients);
+}
+
+const soma_behavior nameserver_behavior = {
+    .name = "nameserver",
+    .state_size = sizeof(struct nameserver),
+    .init = server_init,
+    .stop = server_stop,
+    .handlers =
+        SOMA_HANDLERS(SOMA_ON(ns_lookup, on_lookup), SOMA_ON(ns_put, on_put), SOMA_ON(ns_drop, on_drop),
+                      SOMA_ON(ns_heard, on_heard), SOMA_ON(ns_forget, on_forget), SOMA_ON(soma_name_list, on_list),
+                      SOMA_ON(ns_watch, on_watch), SOMA_ON(ns_unwatch, on_unwatch), SOMA_ON(ns_hello, on_hello),
+                      SOMA_ON(ns_bye, on_bye), SOMA_ON(soma_down, on_down), SOMA_ON(ns_settle, on_settle))};
+
+int soma_nameserver_start(soma_system *system, const soma_nameserver_options *options, soma_ref *server)
+{
+    if (server)
+        *server = SOMA_REF_NULL;
+    if (!system)
+        return SOMA_EINVAL;
+    return soma_spawn(system, &nameserver_behavior, options, server);
+}

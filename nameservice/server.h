@@ -1,0 +1,118 @@
+/*
+ * The name server's agent. It has *records*, one for each name that somebody has put or keeps; *sessions*, one for each
+ * client; and *keeps*, each a record that a session is to have news of. A name that changes marks its keeps; what is
+ * marked is told as soon as the client has heard the news before.
+ */
+#ifndef NAMESERVICE_SERVER_H
+#define NAMESERVICE_SERVER_H
+
+#include "nameservice/index.h"
+#include "nameservice/protocol.h"
+#include "nameservice/refs.h"
+#include <soma/timer.h>
+
+#define NEW_MOST 8192u    /* names that are new to a session, before it is reset */
+#define SESSIONS_MOST 64u /* of one node */
+
+/* A name. It goes when nobody has it and nobody keeps it. */
+struct record {
+    struct index_node node;         /* first */
+    struct session *owner;          /* who has put it; NULL: nobody, and there is only the name */
+    struct soma_name entry;         /* with its name, also if nobody has it */
+    struct record *previous, *next; /* of the owner */
+    struct keep *keeps;
+    bool pinned; /* it stays for now */
+};
+
+/* A session has news of a record: because it asked to, or, if it is not `asked`, just this once, for a watch. */
+struct keep {
+    struct session *session;
+    struct record *record;
+    struct keep *record_next, **record_link; /* of the record */
+    struct keep *previous, *next;            /* of the session */
+    struct keep *new_next;                   /* of the session's news */
+    bool asked;
+    bool is_new;
+};
+
+/* A session wants news of all names with a prefix. */
+struct watch {
+    struct watch *next;
+    uint64_t id;
+    bool begins; /* nothing was told yet */
+    bool ended;  /* all that there was, was told */
+    char *prefix;
+    char told[SOMA_NAME_MOST + 1]; /* up to this name */
+};
+
+struct session {
+    struct refs_node node; /* first; the client */
+    soma_handle monitor;
+    struct session *previous, *next; /* all of them */
+    struct record *records;
+    uint32_t record_count;
+    struct keep *keeps;
+    uint32_t keep_count;
+    struct keep *new_first, *new_last;
+    uint32_t new_count;
+    struct watch *watches;
+    uint32_t watch_count;
+    bool unheard; /* news is on its way */
+    bool reset;   /* it is to be told that */
+    bool settled; /* it was told so */
+};
+
+struct nameserver {
+    soma_nameserver_options options; /* all with values */
+    struct index names;
+    uint32_t name_count; /* that somebody has */
+    struct refs clients;
+    struct session *sessions;
+    bool settled;
+};
+
+/* ---- records, record.c ---- */
+
+struct record *record_find(const struct nameserver *my, const char *name);
+
+/* Finds or makes it; NULL when memory is out. */
+struct record *record_get(struct nameserver *my, const char *name);
+
+/* Frees it if it is of no use any more. */
+void record_release(struct nameserver *my, struct record *record);
+
+/* It has another owner, or none (NULL, and then its entry is emptied). */
+void record_own(struct nameserver *my, struct record *record, struct session *owner);
+
+/* ---- sessions, session.c ---- */
+
+/* The client's session, begun if need be; NULL: SOMA_ENOMEM, or too many of its node. */
+struct session *session_get(soma_agent *self, struct nameserver *my, soma_ref client);
+
+struct session *session_find(const struct nameserver *my, soma_ref client);
+
+/* All that it has put is gone, too. */
+void session_end(soma_agent *self, struct nameserver *my, struct session *session);
+
+/* ---- news, news.c ---- */
+
+/* The session wants news of a record. False when memory is out or it has too many. */
+bool keep_ask(struct session *session, struct record *record);
+
+void keep_forget(struct nameserver *my, struct session *session, struct record *record);
+
+/* A record has changed: all that want to know are told. */
+void record_tell(soma_agent *self, struct nameserver *my, struct record *record);
+
+/* A session's watches and keeps are no more. */
+void news_close(struct nameserver *my, struct session *session);
+
+/* Says what is new to the session, unless it has not heard the last yet. */
+void news_tell(soma_agent *self, struct nameserver *my, struct session *session);
+
+int news_watch(struct session *session, uint64_t id, const char *prefix);
+void news_unwatch(struct session *session, uint64_t id);
+
+extern const soma_behavior nameserver_behavior;
+
+#endif

@@ -1,0 +1,211 @@
+/* Watches of this node's agents; see client.h. */
+#include "nameservice/check.h"
+#include "nameservice/client.h"
+#include <soma/error.h>
+#include <soma/monitor.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- what a watcher has seen ---- */
+
+static uint64_t mix(uint64_t digest, const void *data, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        digest = (digest ^ ((const unsigned char *)data)[i]) * UINT64_C(0x100000001b3);
+    return (digest ^ digest >> 32) * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+static uint64_t digest_of(const struct soma_name *entry)
+{
+    uint64_t digest = mix(UINT64_C(0xcbf29ce484222325), &entry->agent, sizeof(entry->agent));
+    digest = mix(digest, entry->attributes.data, entry->attributes.size);
+    for (uint32_t i = 0; i < entry->aliases.count; i++) {
+        digest = mix(digest, entry->aliases.items[i].alias, strlen(entry->aliases.items[i].alias));
+        digest = mix(digest, entry->aliases.items[i].address, strlen(entry->aliases.items[i].address));
+    }
+    return digest;
+}
+
+static void tell(soma_agent *self, const struct watching *watching, enum soma_name_event_kind event,
+                 const struct soma_name *entry)
+{
+    const struct soma_name none = {0};
+    soma_send(self, watching->watcher, soma_name_event, .watch = watching->id, .event = (uint8_t)event,
+              .name = entry ? *entry : none);
+}
+
+static void seen_remove(soma_agent *self, struct watching *watching, struct seen *seen)
+{
+    tell(self, watching, SOMA_NAME_REMOVED, &(struct soma_name){.name = seen->name, .agent = seen->agent});
+    index_remove(&watching->seen, &seen->node);
+    free(seen);
+}
+
+static struct seen *seen_add(struct watching *watching, const char *name)
+{
+    size_t size = strlen(name) + 1;
+    struct seen *seen = calloc(1, sizeof(*seen) + size);
+    if (!seen)
+        return NULL;
+    memcpy(seen->name, name, size);
+    index_add(&watching->seen, &seen->node, seen->name);
+    return seen;
+}
+
+/* A name is there, as it is now. False when memory is out. */
+static bool watching_see(soma_agent *self, struct watching *watching, const struct soma_name *entry)
+{
+    struct seen *seen = (struct seen *)index_find(&watching->seen, entry->name);
+    bool is_new = !seen;
+    if (!seen && !(seen = seen_add(watching, entry->name)))
+        return false;
+    uint64_t digest = digest_of(entry);
+    seen->round = watching->round;
+    if (is_new || seen->digest != digest)
+        tell(self, watching, is_new ? SOMA_NAME_ADDED : SOMA_NAME_CHANGED, entry);
+    seen->digest = digest;
+    seen->agent = entry->agent;
+    return true;
+}
+
+/* All that is there was told in this round: what was not is gone. */
+static void watching_sweep(soma_agent *self, struct watching *watching)
+{
+    for (struct index_node *node = index_from(&watching->seen, "", false), *next; node; node = next) {
+        struct seen *seen = (struct seen *)node;
+        next = index_from(&watching->seen, node->key, true);
+        if (seen->round != watching->round)
+            seen_remove(self, watching, seen);
+    }
+    if (!watching->current)
+        tell(self, watching, SOMA_NAME_CURRENT, NULL);
+    watching->current = true;
+}
+
+/* ---- with the server ---- */
+
+static bool watching_news(soma_agent *self, struct watching *watching, const struct ns_item *item)
+{
+    if (!has_prefix(item->name.name, watching->prefix))
+        return true;
+    if (item->there)
+        return watching_see(self, watching, &item->name);
+    struct seen *seen = (struct seen *)index_find(&watching->seen, item->name.name);
+    if (seen)
+        seen_remove(self, watching, seen);
+    return true;
+}
+
+bool watchings_news(soma_agent *self, struct client *my, const struct ns_news *news)
+{
+    for (struct watching *watching = my->watchings; watching; watching = watching->next) {
+        if (watching->id == news->watch && news->begins)
+            watching->round++;
+        for (uint32_t i = 0; i < news->items.count; i++)
+            if (news->items.items[i].name.name && !watching_news(self, watching, &news->items.items[i]))
+                return false;
+        if (watching->id == news->watch && news->ends)
+            watching_sweep(self, watching);
+    }
+    return true;
+}
+
+void watchings_up(soma_agent *self, struct client *my)
+{
+    for (const struct watching *watching = my->watchings; watching; watching = watching->next)
+        soma_send(self, my->server, ns_watch, .watch = watching->id, .prefix = watching->prefix);
+}
+
+void watchings_lost(soma_agent *self, struct client *my)
+{
+    for (struct watching *watching = my->watchings; watching; watching = watching->next) {
+        if (watching->current)
+            tell(self, watching, SOMA_NAME_STALE, NULL);
+        watching->current = false;
+    }
+}
+
+/* ---- watchers ---- */
+
+static void watching_free(struct watching *watching)
+{
+    while (watching->seen.root) {
+        struct seen *seen = (struct seen *)watching->seen.root;
+        index_remove(&watching->seen, &seen->node);
+        free(seen);
+    }
+    free(watching->prefix);
+    free(watching);
+}
+
+void watchings_free(struct client *my)
+{
+    for (struct watching *watching = my->watchings, *next; watching; watching = next) {
+        next = watching->next;
+        watching_free(watching);
+    }
+}
+
+static void watching_end(soma_agent *self, struct client *my, struct watching **link)
+{
+    struct watching *watching = *link;
+    *link = watching->next;
+    if (my->up)
+        soma_send(self, my->server, ns_unwatch, .watch = watching->id);
+    soma_demonitor(self, watching->monitor);
+    watching_free(watching);
+}
+
+bool watcher_down(soma_agent *self, struct client *my, const struct soma_down *m)
+{
+    struct watching **link = &my->watchings;
+    while (*link && (*link)->monitor != m->monitor)
+        link = &(*link)->next;
+    if (!*link)
+        return false;
+    watching_end(self, my, link);
+    return true;
+}
+
+int on_name_watch(soma_agent *self, struct client *my, const struct soma_name_watch *m)
+{
+    int error = check_prefix(m->prefix);
+    if (is_stranger(self))
+        return 0;
+    struct watching *watching = error ? NULL : calloc(1, sizeof(*watching));
+    char *prefix = watching ? strdup(m->prefix ? m->prefix : "") : NULL;
+    soma_handle monitor = prefix ? soma_monitor(self, soma_sender(self)) : SOMA_ENOMEM;
+    if (monitor < 0) {
+        free(watching);
+        free(prefix);
+        soma_reply_error(self, error ? error : SOMA_ENOMEM);
+        return 0;
+    }
+    *watching = (struct watching){.next = my->watchings,
+                                  .id = ++my->numbers,
+                                  .watcher = soma_sender(self),
+                                  .monitor = monitor,
+                                  .prefix = prefix,
+                                  .seen.seed = my->knowns.seed};
+    my->watchings = watching;
+    soma_reply(self, soma_name_watching, .watch = watching->id);
+    if (my->up)
+        soma_send(self, my->server, ns_watch, .watch = watching->id, .prefix = prefix);
+    return 0;
+}
+
+int on_name_unwatch(soma_agent *self, struct client *my, const struct soma_name_unwatch *m)
+{
+    struct watching **link = &my->watchings;
+    if (is_stranger(self))
+        return 0;
+    while (*link && !((*link)->id == m->watch && soma_ref_equal((*link)->watcher, soma_sender(self))))
+        link = &(*link)->next;
+    if (!*link) {
+        soma_reply_error(self, SOMA_ENOENT);
+        return 0;
+    }
+    watching_end(self, my, link);
+    soma_reply(self, soma_name_done);
+    return 0;
+}
