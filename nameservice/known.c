@@ -166,12 +166,22 @@ static void op_found(soma_agent *self, struct client *my, struct op *op)
     }
 }
 
-/* The server has said how it is: who waits for that is answered. */
+/* May what is kept be told to who asks now? */
+static bool is_good(soma_agent *self, const struct client *my, const struct known *known)
+{
+    return known->kept && soma_now(self) < my->fresh_until;
+}
+
+/*
+ * The server has said how it is: who waits for that is answered. Who came after the server was asked gets that only if
+ * it is not too old: the answer may have been on its way for long.
+ */
 static void known_answer(soma_agent *self, struct client *my, struct known *known)
 {
+    bool good = is_good(self, my, known);
     for (struct op *op = known->ops, *next; op; op = next) {
         next = op->next;
-        if (op->fresh && !op->asked)
+        if (!op->asked && (op->fresh || !good))
             task_queue(my, &known->task);
         else if (known->there)
             op_found(self, my, op);
@@ -252,7 +262,7 @@ void known_news(soma_agent *self, struct client *my, const struct ns_item *item)
         return;
     if (!known_set(known, &item->name, item->there))
         known_fail(self, my, known, SOMA_ENOMEM);
-    else if (item->there)
+    else if (item->there && !known->task.under_way) // else the answer is newer
         known_answer(self, my, known);
 }
 
@@ -307,7 +317,7 @@ int on_name_lookup(soma_agent *self, struct client *my, const struct soma_name_l
         soma_reply_error(self, error ? error : SOMA_ENOMEM);
         return 0;
     }
-    bool good = known->kept && !m->fresh && soma_now(self) < my->fresh_until;
+    bool good = !m->fresh && is_good(self, my, known);
     if (good && known->there && !m->runs) {
         soma_reply_send(self, 0, &soma_name_type, &known->entry);
         return 0;
