@@ -291,7 +291,7 @@ static void test_says(void **state)
 {
     (void)state;
     says(deadlocks,
-         "a deadlock: nobody can run any more, but\n    north/client 0 waits for an answer from south/clerk 0");
+         "a deadlock: nobody can run any more, but\n    north/client 1 waits for an answer from south/clerk 0");
     says(cuts_itself, "soma_test_net_cut: 'north' is one node, not two");
     says(heals_nobody, "soma_test_net_heal: there is no node 'nowhere'");
     says(delays_backwards, "soma_test_net_delay: at least 2 ns and at most 1");
