@@ -10,6 +10,7 @@
 #include "runtime/spin.h"
 #include "runtime/type.h"
 #include "runtime/types.h"
+#include "runtime/value.h"
 #include <soma/error.h>
 #include <soma/log.h>
 #include <stdio.h>
@@ -78,11 +79,12 @@ static void refused_arrive(struct peer *peer, const struct item *item)
 
 /* ---- messages ---- */
 
-/* A block of a kind for what was read; its handle, if it has one, is the first word. */
+/* A block of a kind for what comes next in the item's body; its handle, if it has one, is the first word. */
 static int body_unpack(struct peer *peer, struct item *item, enum message_kind kind, const soma_type *type,
                        struct message **message)
 {
     struct worker *worker = peer->bridge->worker;
+    struct arena *arena = &peer->bridge->arena;
     size_t words = kind != MESSAGE_PLAIN;
     if (type->flat) { // straight into the block
         size_t size = words * sizeof(uint64_t) + type->size;
@@ -97,13 +99,11 @@ static int body_unpack(struct peer *peer, struct item *item, enum message_kind k
             (*message)->body[0] = item->handle;
         return 0;
     }
-    void *body = malloc(type->size);
-    int error = body ? type_unpack_next(type, body, &item->body) : SOMA_ENOMEM;
-    if (!error) {
-        error = message_build(worker, kind, item->handle, type, body, message);
-        soma_type_destroy(type, body);
-    }
-    free(body);
+    void *view = arena_take(arena, type->size);
+    int error = view ? type_view_next(type, view, &item->body, arena) : SOMA_ENOMEM;
+    if (!error)
+        error = message_build(worker, kind, item->handle, type, view, message);
+    arena_reset(arena);
     return error;
 }
 
@@ -121,26 +121,30 @@ static void body_refused(struct peer *peer, const struct item *item, int error)
         reply_fail(bridge->system, bridge->worker, item->to, item->from, item->handle, error);
 }
 
-static int body_arrive(struct peer *peer, struct item *item)
+/* The reader is behind the body then. SOMA_EFORMAT: it can't be read, or is no message. */
+static int body_arrive(struct peer *peer, struct item *item, struct reader *reader)
 {
     struct soma_bridge *bridge = peer->bridge;
     static const enum message_kind kinds[] = {
         [ITEM_SEND] = MESSAGE_PLAIN, [ITEM_REQUEST] = MESSAGE_REQUEST, [ITEM_REPLY] = MESSAGE_REPLY};
     const soma_type *type = item->type < peer->type_count ? peer->types[item->type] : NULL;
     struct message *message;
-    int error = item->number ? bodies_find(&peer->bodies, item->number, &item->body) : 0;
+    bool apart = item->number != 0;
+    int error = apart ? bodies_find(&peer->bodies, item->number, &item->body) : 0;
     if (!error)
         error = type ? body_unpack(peer, item, kinds[item->kind], type, &message) : SOMA_ETYPE;
-    if (item->number)
+    if (apart)
         bodies_drop(&peer->bodies, item->number);
+    bool cut = error && !apart && value_skip(reader);
     if (error) {
         body_refused(peer, item, error);
-        return error == SOMA_EFORMAT ? error : 0;
+        return cut || error == SOMA_EFORMAT ? SOMA_EFORMAT : 0;
     }
     uint64_t bytes = message_bytes(message);
+    if (!apart)
+        reader->at = item->body.at;
     message->sender = item->from;
-    message->marks |= MARK_PASSED; // by the bridge, so its sender's slot is not one here
-    error = message_push(bridge->system, bridge->worker, item->to, message);
+    error = message_push_along(bridge->system, bridge->worker, item->to, message);
     if (item->kind == ITEM_REPLY)
         return 0;
     if (error == SOMA_EAGAIN && item->kind == ITEM_SEND) // who sent it can't be told any more
@@ -247,18 +251,19 @@ static int moved_arrive(struct peer *peer, const struct item *item)
     return error ? reply_fail(bridge->system, bridge->worker, item->from, item->to, item->handle, error) : 0;
 }
 
-static int answer_arrive(struct peer *peer, struct item *item)
+static int answer_arrive(struct peer *peer, struct item *item, struct reader *reader)
 {
     struct soma_bridge *bridge = peer->bridge;
     struct debt debt;
     if (!debt_settle(peer, DEBT_REQUEST, item->to, item->from, item->handle, &debt))
         debt_settle_elsewhere(bridge, item);
     if (item->kind == ITEM_REPLY)
-        return body_arrive(peer, item);
+        return body_arrive(peer, item, reader);
     return reply_fail(bridge->system, bridge->worker, item->from, item->to, item->handle, (int)item->reason);
 }
 
-static int item_arrive(struct peer *peer, struct item *item)
+/* The reader is behind what was read of the item. */
+static int item_arrive(struct peer *peer, struct item *item, struct reader *reader)
 {
     soma_system *system = peer->bridge->system;
     switch (item->kind) {
@@ -271,10 +276,10 @@ static int item_arrive(struct peer *peer, struct item *item)
         return node_arrive(peer->bridge, item);
     case ITEM_SEND:
     case ITEM_REQUEST:
-        return body_arrive(peer, item);
+        return body_arrive(peer, item, reader);
     case ITEM_REPLY:
     case ITEM_ERROR:
-        return answer_arrive(peer, item);
+        return answer_arrive(peer, item, reader);
     case ITEM_MOVED:
         return moved_arrive(peer, item);
     case ITEM_WATCH:
@@ -300,15 +305,15 @@ static int item_arrive(struct peer *peer, struct item *item)
     return SOMA_EFORMAT;
 }
 
-int items_arrive(struct peer *peer, const unsigned char *items, size_t size)
+static int items_read(struct peer *peer, const unsigned char *items, size_t size)
 {
     struct reader reader = {items, items + size};
     struct item item;
     peer->bridge->worker->budget = 0; // it has no turns, but counts what it pushes
     while (reader_left(&reader)) {
-        int error = item_read(&reader, peer->bridge->system->node, peer->node, &item);
+        int error = item_head_read(&reader, peer->bridge->system->node, peer->node, &item);
         if (!error)
-            error = item_arrive(peer, &item);
+            error = item_arrive(peer, &item, &reader);
         if (error == SOMA_ENOMEM) { // what it was is lost, and said so; the session must not be
             soma_log_error(peer->bridge->system, "bridge: out of memory for what node %s sent", peer->name);
             error = 0;
@@ -317,4 +322,13 @@ int items_arrive(struct peer *peer, const unsigned char *items, size_t size)
             return error;
     }
     return 0;
+}
+
+int items_arrive(struct peer *peer, const unsigned char *items, size_t size)
+{
+    struct worker *worker = peer->bridge->worker;
+    int error = items_read(peer, items, size);
+    if (worker->sending)
+        outbox_flush(worker); // they went on together
+    return error;
 }

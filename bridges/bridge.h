@@ -8,6 +8,7 @@
 
 #include "bridges/peer.h"
 #include "bridges/wire.h"
+#include "runtime/arena.h"
 #include "runtime/driver.h"
 #include "runtime/system.h"
 #include <soma/bridge.h>
@@ -74,6 +75,7 @@ struct soma_bridge {
     struct burdens burdens;
     uint64_t mail_most;    /* MAIL_MOST, but in tests */
     msgpack_sbuffer frame; /* being written */
+    struct arena arena;    /* for the message that is being read */
 };
 
 /* An address that somebody here wants to be connected to, and who answers there; the null ref if nobody does. */

@@ -1,20 +1,10 @@
 /* Reading and writing frames; see frame.h. */
 #include "bridges/frame.h"
 #include "bridges/checksum.h"
-#include <msgpack/pack.h>
 #include <soma/error.h>
 #include <string.h>
 
 /* ---- reading ---- */
-
-int read_number(struct reader *reader, uint64_t most, uint64_t *number)
-{
-    bool negative;
-    int error = reader_integer(reader, number, &negative);
-    if (error)
-        return error;
-    return negative || *number > most ? SOMA_EFORMAT : 0;
-}
 
 int read_signed(struct reader *reader, int64_t *number)
 {
@@ -130,54 +120,6 @@ int reject_read(struct reader *reader, uint32_t count, int *error, struct span *
 }
 
 /* ---- writing ---- */
-
-static msgpack_packer packer_of(struct writer *writer)
-{
-    msgpack_packer packer;
-    msgpack_packer_init(&packer, writer->buffer, msgpack_sbuffer_write);
-    return packer;
-}
-
-void write_array(struct writer *writer, uint32_t count)
-{
-    msgpack_packer packer = packer_of(writer);
-    writer->failed |= msgpack_pack_array(&packer, count) != 0;
-}
-
-void write_number(struct writer *writer, uint64_t number)
-{
-    msgpack_packer packer = packer_of(writer);
-    writer->failed |= msgpack_pack_uint64(&packer, number) != 0;
-}
-
-void write_signed(struct writer *writer, int64_t number)
-{
-    msgpack_packer packer = packer_of(writer);
-    writer->failed |= msgpack_pack_int64(&packer, number) != 0;
-}
-
-void write_text(struct writer *writer, const char *text, size_t size)
-{
-    msgpack_packer packer = packer_of(writer);
-    writer->failed |= msgpack_pack_str(&packer, size) || (size && msgpack_pack_str_body(&packer, text, size));
-}
-
-void write_nil(struct writer *writer)
-{
-    msgpack_packer packer = packer_of(writer);
-    writer->failed |= msgpack_pack_nil(&packer) != 0;
-}
-
-void write_bytes(struct writer *writer, const void *bytes, size_t size)
-{
-    msgpack_packer packer = packer_of(writer);
-    writer->failed |= msgpack_pack_bin(&packer, size) || (size && msgpack_pack_bin_body(&packer, bytes, size));
-}
-
-void write_raw(struct writer *writer, const void *bytes, size_t size)
-{
-    writer->failed |= size && msgpack_sbuffer_write(writer->buffer, bytes, size) != 0;
-}
 
 bool hello_write(msgpack_sbuffer *buffer, const struct hello *hello)
 {

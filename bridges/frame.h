@@ -7,7 +7,7 @@
 #define BRIDGES_FRAME_H
 
 #include "runtime/reader.h"
-#include <msgpack/sbuffer.h>
+#include "runtime/writer.h"
 #include <soma/ref.h>
 #include <stdbool.h>
 
@@ -86,22 +86,14 @@ bool reject_write(msgpack_sbuffer *buffer, int error, const char *text);
 bool bye_write(msgpack_sbuffer *buffer);
 
 /* Pieces that items are made of, too. An unsigned number of at most `most`; a string of at most `most` bytes. */
-int read_number(struct reader *reader, uint64_t most, uint64_t *number);
+static inline int read_number(struct reader *reader, uint64_t most, uint64_t *number)
+{
+    bool negative;
+    int error = reader_integer(reader, number, &negative);
+    return error ? error : negative || *number > most ? SOMA_EFORMAT : 0;
+}
+
 int read_signed(struct reader *reader, int64_t *number);
 int read_span(struct reader *reader, uint32_t most, struct span *span);
-
-/* Is there room for all that was written? An sbuffer fails silently in between. */
-struct writer {
-    msgpack_sbuffer *buffer;
-    bool failed;
-};
-
-void write_array(struct writer *writer, uint32_t count);
-void write_number(struct writer *writer, uint64_t number);
-void write_signed(struct writer *writer, int64_t number);
-void write_text(struct writer *writer, const char *text, size_t size);
-void write_nil(struct writer *writer);
-void write_bytes(struct writer *writer, const void *bytes, size_t size);
-void write_raw(struct writer *writer, const void *bytes, size_t size);
 
 #endif

@@ -5,7 +5,7 @@
 
 /* ---- refs: [slot, generation] of the node that is meant anyhow, [node, slot, generation] of another, or nil ---- */
 
-static int ref_read(struct reader *reader, uint64_t meant, soma_ref *ref)
+static inline int ref_read(struct reader *reader, uint64_t meant, soma_ref *ref)
 {
     uint64_t node = meant, slot, generation;
     uint32_t count;
@@ -26,26 +26,24 @@ static int ref_read(struct reader *reader, uint64_t meant, soma_ref *ref)
     return 0;
 }
 
-static void ref_write(struct writer *writer, uint64_t meant, soma_ref ref)
+#define REF_MOST (4 * PUT_MOST)
+
+static inline char *put_ref(char *at, uint64_t meant, soma_ref ref)
 {
-    if (soma_ref_is_null(ref)) {
-        write_nil(writer);
-        return;
-    }
-    write_array(writer, ref.node == meant ? 2 : 3);
+    if (soma_ref_is_null(ref))
+        return put_nil(at);
+    at = put_array(at, ref.node == meant ? 2 : 3);
     if (ref.node != meant)
-        write_number(writer, ref.node);
-    write_number(writer, ref.slot);
-    write_number(writer, ref.generation);
+        at = put_number(at, ref.node);
+    return put_number(put_number(at, ref.slot), ref.generation);
 }
 
 void item_begin(struct writer *writer, enum item_kind kind, uint32_t count, uint64_t here, uint64_t there, soma_ref to,
                 soma_ref from)
 {
-    write_array(writer, 3 + count);
-    write_number(writer, kind);
-    ref_write(writer, there, to);
-    ref_write(writer, here, from);
+    char *at = writer_room(writer, 2 * PUT_MOST + 2 * REF_MOST);
+    if (at)
+        writer_end(writer, put_ref(put_ref(put_number(put_array(at, 3 + count), kind), there, to), here, from));
 }
 
 /* ---- reading ---- */
@@ -56,18 +54,14 @@ static int number_read(struct reader *reader, struct item *item)
     return !error && !item->number ? SOMA_EFORMAT : error;
 }
 
-/* The packed message, which is only measured here; or the number of one that has come apart. */
+/* The packed message itself is left; unless it has come apart, and its number is here. */
 static int body_read(struct reader *reader, struct item *item)
 {
     int error = read_number(reader, TYPES_MAX - 1, &item->type);
     unsigned tag = reader_peek(reader);
-    if (error)
-        return error;
-    if (tag < 0x80 || (tag >= 0xcc && tag <= 0xcf))
+    if (!error && (tag < 0x80 || (tag >= 0xcc && tag <= 0xcf)))
         return number_read(reader, item);
-    item->body.at = reader->at;
-    error = value_skip(reader);
-    item->body.end = reader->at;
+    item->body = *reader;
     return error;
 }
 
@@ -182,11 +176,17 @@ static uint32_t elements_of(enum item_kind kind)
     return elements[kind];
 }
 
-int item_read(struct reader *reader, uint64_t here, uint64_t there, struct item *item)
+int item_head_read(struct reader *reader, uint64_t here, uint64_t there, struct item *item)
 {
     uint32_t count;
     uint64_t kind;
-    *item = (struct item){0};
+    item->to = item->from = SOMA_REF_NULL; // one by one: it is large, and most kinds have few of its fields
+    item->handle = item->other = item->type = item->node = item->number = item->left = 0;
+    item->reason = 0;
+    item->on = false;
+    item->body = (struct reader){NULL, NULL};
+    item->text = item->name = item->layout = (struct span){NULL, 0};
+    item->address_count = 0;
     if (reader_array(reader, &count) || read_number(reader, ITEM_LAST, &kind))
         return SOMA_EFORMAT;
     item->kind = (enum item_kind)kind;
@@ -198,4 +198,14 @@ int item_read(struct reader *reader, uint64_t here, uint64_t there, struct item 
     if (!is_meant(item, here, there))
         return SOMA_EFORMAT;
     return rest_read(reader, item) ? SOMA_EFORMAT : 0;
+}
+
+int item_read(struct reader *reader, uint64_t here, uint64_t there, struct item *item)
+{
+    int error = item_head_read(reader, here, there, item);
+    if (error || !item_has_body(item))
+        return error;
+    error = value_skip(reader);
+    item->body.end = reader->at;
+    return error ? SOMA_EFORMAT : 0;
 }

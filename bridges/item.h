@@ -54,8 +54,8 @@ struct item {
     uint64_t node;
     struct span name; /* of a type or node */
     struct span layout;
-    struct span addresses[ADDRESSES_MAX];
     uint32_t address_count;
+    struct span addresses[ADDRESSES_MAX]; /* so many of them are set */
 };
 
 #define TYPES_MAX 4096u /* different types on one link, each way */
@@ -65,6 +65,15 @@ struct item {
  * them are written short. 0 or SOMA_EFORMAT.
  */
 int item_read(struct reader *reader, uint64_t here, uint64_t there, struct item *item);
+
+/* The same, but the packed message, if the item has one, is left to be read: the item's body begins with it, and
+ * whoever unpacks it has then checked it. */
+int item_head_read(struct reader *reader, uint64_t here, uint64_t there, struct item *item);
+
+static inline bool item_has_body(const struct item *item)
+{
+    return item->kind >= ITEM_SEND && item->kind <= ITEM_REPLY && !item->number;
+}
 
 /* What all items of messages begin with; `count` is the number of elements behind these three. As for item_read(),
  * `here` is the node of who writes. */

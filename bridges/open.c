@@ -302,6 +302,7 @@ void bridge_free(struct soma_bridge *bridge)
         free(bridge->addresses[i]);
     keys_close(&bridge->keys);
     msgpack_sbuffer_destroy(&bridge->frame);
+    arena_free(&bridge->arena);
     pthread_mutex_destroy(&bridge->lock);
     if (bridge->worker)
         pool_flush(&bridge->worker->pool);

@@ -101,7 +101,7 @@ static void part_take(struct peer *peer, msgpack_sbuffer *items)
     write_number(&writer, ITEM_BODY);
     write_number(&writer, body->body);
     write_number(&writer, left - size);
-    write_bytes(&writer, body->items.data + body->at, size);
+    write_bytes(&writer, body->items.data + body->at, (uint32_t)size);
     if (writer.failed) {
         msgpack_sbuffer_clear(items);
         return;

@@ -1,112 +1,128 @@
-// From a message to what leaves the process: MessagePack, by msgpack-c's packer.
+// From a message to what leaves the process: MessagePack (writer.h).
 #include "runtime/load.h"
 #include "runtime/type.h"
 #include "runtime/value.h"
+#include "runtime/writer.h"
 
-#include <msgpack/pack.h>
-#include <msgpack/sbuffer.h>
 #include <soma/error.h>
 #include <stdlib.h>
 #include <string.h>
 
-// The packer's functions fail only when their buffer cannot grow.
-static int packed(int failed)
+static int pack_string(struct writer *writer, const char *text)
 {
-    return failed ? SOMA_ENOMEM : 0;
-}
-
-static int pack_string(msgpack_packer *packer, const char *text)
-{
-    if (!text)
-        return packed(msgpack_pack_nil(packer));
+    if (!text) {
+        write_nil(writer);
+        return 0;
+    }
     size_t length = strlen(text);
     if (length > UINT32_MAX)
         return SOMA_ETOOBIG;
     // The receiver would reject it; here the one who made it learns of it.
     if (!type_utf8_valid(text, length))
         return SOMA_EFORMAT;
-    return packed(msgpack_pack_str(packer, length) || msgpack_pack_str_body(packer, text, length));
+    write_text(writer, text, length);
+    return 0;
 }
 
-static int pack_bytes(msgpack_packer *packer, soma_bytes bytes)
+static int pack_bytes(struct writer *writer, soma_bytes bytes)
 {
     if (bytes.size && !bytes.data)
         return SOMA_EINVAL;
-    return packed(msgpack_pack_bin(packer, bytes.size) ||
-                  (bytes.size && msgpack_pack_bin_body(packer, bytes.data, bytes.size)));
+    write_bytes(writer, bytes.data, bytes.size);
+    return 0;
 }
 
-static int pack_ref(msgpack_packer *packer, soma_ref ref)
+static void pack_ref(struct writer *writer, soma_ref ref)
 {
-    return packed(msgpack_pack_array(packer, 3) || msgpack_pack_uint64(packer, ref.node) ||
-                  msgpack_pack_uint32(packer, ref.slot) || msgpack_pack_uint32(packer, ref.generation));
+    char *at = writer_room(writer, 4 * PUT_MOST);
+    if (at)
+        writer_end(writer, put_number(put_number(put_number(put_array(at, 3), ref.node), ref.slot), ref.generation));
 }
 
-static int pack_value(msgpack_packer *packer, soma_value value, int depth)
+static int pack_value(struct writer *writer, soma_value value, int depth)
 {
-    if (!value.size)
-        return packed(msgpack_pack_nil(packer));
-    int error = value_check_at(value, value_depth_in_message(depth));
-    return error ? error : packed(msgpack_sbuffer_write(packer->data, value.data, value.size));
-}
-
-static int pack_type(msgpack_packer *packer, const soma_type *type, const char *body, int depth);
-
-static int pack_item(msgpack_packer *packer, const soma_field *field, const char *at, int depth)
-{
-    switch (field->kind) {
-    case SOMA_KIND_F32:
-        return packed(msgpack_pack_float(packer, type_load_float(at)));
-    case SOMA_KIND_F64:
-        return packed(msgpack_pack_double(packer, type_load_double(at)));
-    case SOMA_KIND_BOOL:
-        return packed(type_load_bool(at) ? msgpack_pack_true(packer) : msgpack_pack_false(packer));
-    case SOMA_KIND_REF:
-        return pack_ref(packer, type_load_ref(at));
-    case SOMA_KIND_STRING:
-        return pack_string(packer, type_string_get(at));
-    case SOMA_KIND_BYTES:
-        return pack_bytes(packer, type_load_bytes(at));
-    case SOMA_KIND_VALUE:
-        return pack_value(packer, type_load_value(at), depth);
-    case SOMA_KIND_MESSAGE:
-        return pack_type(packer, field->nested, at, depth + 1);
-    default: // the packer takes the shortest form of an integer
-        if (field->kind <= SOMA_KIND_U64)
-            return packed(msgpack_pack_uint64(packer, type_load_unsigned(field->kind, at)));
-        return packed(msgpack_pack_int64(packer, type_load_signed(field->kind, at)));
+    if (!value.size) {
+        write_nil(writer);
+        return 0;
     }
-}
-
-static int pack_array(msgpack_packer *packer, const soma_field *field, const char *at, int depth)
-{
-    struct type_array array = type_array_get(at);
-    if (array.count && !array.items)
-        return SOMA_EINVAL;
-    int error = packed(msgpack_pack_array(packer, array.count));
-    for (uint32_t i = 0; i < array.count && !error; i++)
-        error = pack_item(packer, field, (const char *)array.items + i * type_item_size(field), depth);
+    int error = value_check_at(value, value_depth_in_message(depth));
+    if (!error)
+        write_raw(writer, value.data, value.size);
     return error;
 }
 
-static int pack_type(msgpack_packer *packer, const soma_type *type, const char *body, int depth)
+// The numbers, and bool; each has room.
+static char *put_scalar(char *to, const soma_field *field, const char *at)
 {
-    if (depth > SOMA_TYPE_DEPTH_MAX)
-        return SOMA_ETOOBIG;
-    int error = packed(msgpack_pack_array(packer, type->field_count));
-    for (uint32_t i = 0; i < type->field_count && !error; i++) {
+    uint32_t bits32;
+    uint64_t bits64;
+    switch (field->kind) {
+    case SOMA_KIND_F32:
+        memcpy(&bits32, at, sizeof bits32);
+        return put_tagged(to, 0xca, bits32, 4);
+    case SOMA_KIND_F64:
+        memcpy(&bits64, at, sizeof bits64);
+        return put_tagged(to, 0xcb, bits64, 8);
+    case SOMA_KIND_BOOL:
+        return put_byte(to, type_load_bool(at) ? 0xc3 : 0xc2);
+    default:
+        return field->kind <= SOMA_KIND_U64 ? put_number(to, type_load_unsigned(field->kind, at))
+                                            : put_signed(to, type_load_signed(field->kind, at));
+    }
+}
+
+static int pack_type(struct writer *writer, const soma_type *type, const char *body, int depth);
+
+static int pack_item(struct writer *writer, const soma_field *field, const char *at, int depth)
+{
+    char *to;
+    switch (field->kind) {
+    case SOMA_KIND_REF:
+        pack_ref(writer, type_load_ref(at));
+        return 0;
+    case SOMA_KIND_STRING:
+        return pack_string(writer, type_string_get(at));
+    case SOMA_KIND_BYTES:
+        return pack_bytes(writer, type_load_bytes(at));
+    case SOMA_KIND_VALUE:
+        return pack_value(writer, type_load_value(at), depth);
+    case SOMA_KIND_MESSAGE:
+        return pack_type(writer, field->nested, at, depth + 1);
+    default:
+        to = writer_room(writer, PUT_MOST);
+        if (to)
+            writer_end(writer, put_scalar(to, field, at));
+        return 0;
+    }
+}
+
+static int pack_array(struct writer *writer, const soma_field *field, const char *at, int depth)
+{
+    struct type_array array = type_array_get(at);
+    int error = array.count && !array.items ? SOMA_EINVAL : 0;
+    write_array(writer, array.count);
+    for (uint32_t i = 0; i < array.count && !error; i++)
+        error = pack_item(writer, field, (const char *)array.items + i * type_item_size(field), depth);
+    return error;
+}
+
+static int pack_type(struct writer *writer, const soma_type *type, const char *body, int depth)
+{
+    int error = depth > SOMA_TYPE_DEPTH_MAX ? SOMA_ETOOBIG : 0;
+    write_array(writer, type->field_count);
+    for (uint32_t i = 0; i < type->field_count && !error && !writer->failed; i++) {
         const soma_field *field = &type->fields[i];
         const char *at = body + field->offset;
-        error = field->is_array ? pack_array(packer, field, at, depth) : pack_item(packer, field, at, depth);
+        error = field->is_array ? pack_array(writer, field, at, depth) : pack_item(writer, field, at, depth);
     }
     return error;
 }
 
 int type_pack_into(const soma_type *type, const void *message, msgpack_sbuffer *buffer)
 {
-    msgpack_packer packer;
-    msgpack_packer_init(&packer, buffer, msgpack_sbuffer_write);
-    return pack_type(&packer, type, message, 1);
+    struct writer writer = {buffer, false};
+    int error = pack_type(&writer, type, message, 1);
+    return !error && writer.failed ? SOMA_ENOMEM : error;
 }
 
 int soma_type_pack(const soma_type *type, const void *message, void **buf, size_t *size)

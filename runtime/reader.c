@@ -1,36 +1,16 @@
 // The MessagePack reader: see reader.h.
 #include "runtime/reader.h"
 
-#include <soma/error.h>
-#include <string.h>
-
-int reader_tag(struct reader *reader, unsigned *tag)
-{
-    if (reader->at == reader->end)
-        return SOMA_EFORMAT;
-    *tag = *reader->at++;
-    return *tag == 0xc1 ? SOMA_EFORMAT : 0;
-}
-
-int reader_number(struct reader *reader, unsigned width, uint64_t *number)
-{
-    if (reader_left(reader) < width)
-        return SOMA_EFORMAT;
-    for (*number = 0; width--; reader->at++)
-        *number = *number << 8 | *reader->at;
-    return 0;
-}
-
-int reader_integer(struct reader *reader, uint64_t *number, bool *negative)
+int reader_integer_long(struct reader *reader, uint64_t *number, bool *negative)
 {
     unsigned tag;
     int error = reader_tag(reader, &tag);
     *negative = false;
     if (error)
         return error;
-    if (tag <= 0x7f || tag >= 0xe0) {
-        *negative = tag >= 0xe0;
-        *number = *negative ? tag | ~UINT64_C(0xff) : tag;
+    if (tag >= 0xe0) {
+        *negative = true;
+        *number = tag | ~UINT64_C(0xff);
         return 0;
     }
     if (tag < 0xcc || tag > 0xd3)
@@ -90,7 +70,7 @@ static int read_length(struct reader *reader, unsigned fix, unsigned mask, unsig
     return SOMA_ETYPE;
 }
 
-int reader_array(struct reader *reader, uint32_t *count)
+int reader_array_long(struct reader *reader, uint32_t *count)
 {
     return read_length(reader, 0x90, 0x0f, 0xdc, 2, count);
 }

@@ -345,6 +345,31 @@ void outbox_flush(struct worker *worker)
         pressure_note(worker, target, (uint32_t)(target - worker->system->slots.base), sender);
 }
 
+int message_push_along(soma_system *system, struct worker *worker, soma_ref to, struct message *message)
+{
+    struct outbox *outbox = &worker->outbox;
+    bool plainly = false;
+    soma_agent *target = to.node == system->node ? target_look(system, to, &plainly) : NULL;
+    if (!target || !plainly || worker->pool.grown || system->driver.observe) {
+        message->marks |= MARK_PASSED; // its sender's slot is not one here
+        return message_push(system, worker, to, message);
+    }
+    if (worker->sending && (outbox->target != target || outbox->count == OUTBOX_MAX))
+        outbox_flush(worker);
+    counter_add(&worker->counters.sent, 1);
+    message_address(message, to.generation);
+    if (worker->sending)
+        ptr_store(&outbox->last->next, message); // nobody looks before the push, which publishes it
+    else
+        outbox->first = message;
+    outbox->target = target;
+    outbox->last = message;
+    outbox->count++;
+    worker->sending = true;
+    worker->pressing = u32_load(&target->pressure) != 0;
+    return 0;
+}
+
 /* The last step of a send by an agent: into the mailbox. */
 static inline void message_go(struct worker *worker, const soma_agent *self, soma_agent *target,
                               struct message *message)

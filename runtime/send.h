@@ -58,6 +58,10 @@ void message_dispose(struct worker *worker, struct message *message);
  */
 int message_push(soma_system *system, struct worker *worker, soma_ref to, struct message *message);
 
+/* The same for one that came from another node, with others behind it: it may wait for them in the outbox of the
+ * worker, which has no turns, until that is flushed. */
+int message_push_along(soma_system *system, struct worker *worker, soma_ref to, struct message *message);
+
 /* Tells the driver, which observes, of a message on its way or about to be handled. */
 void message_observe(soma_system *system, enum event_kind kind, soma_ref to, const struct message *message);
 

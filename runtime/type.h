@@ -57,6 +57,7 @@ void type_flatten(const soma_type *type, void *block, const void *body);
 
 struct msgpack_sbuffer;
 struct reader;
+struct arena;
 
 // Appends what soma_type_pack() makes to a buffer; on error it holds a part of it.
 int type_pack_into(const soma_type *type, const void *message, struct msgpack_sbuffer *buffer);
@@ -68,6 +69,10 @@ int type_unpack_next(const soma_type *type, void *dst, struct reader *reader);
 // The way back of value_add_item(), as soma_type_from_value(): what is at `at` counts for nothing, and after an error
 // too.
 int type_item_from_value(const soma_field *field, void *at, soma_value value);
+
+// The same for a look, which owns nothing: bytes and values point to where they are read, what else takes memory is the
+// arena's. Whatever it returns there is nothing to destroy.
+int type_view_next(const soma_type *type, void *dst, struct reader *reader, struct arena *arena);
 
 // Bytes of one value of a field in memory, for an array one element.
 size_t type_item_size(const soma_field *field);

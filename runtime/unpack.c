@@ -1,5 +1,6 @@
 // From untrusted bytes to a message: reads MessagePack (reader.h) as the type's descriptor says, strictly. It believes
 // no length: before memory is taken for what the bytes declare, the bytes for it must be there.
+#include "runtime/arena.h"
 #include "runtime/reader.h"
 #include "runtime/type.h"
 #include "runtime/value.h"
@@ -14,6 +15,8 @@ struct unpacker {
     struct reader reader;
     bool loose; // a value: a ref is one as values have it, an integer will do for a float, fields may be missing
     bool grown; // the outermost message may have another number of fields than here
+    struct arena
+        *arena; // a view: bytes and values stay where they are, all else is the arena's. NULL: each is malloc's
 };
 
 // -- Numbers ---------------------------------------------------------------------------------------------------------
@@ -125,47 +128,52 @@ static int unpack_ref(struct reader *reader, void *at)
 
 // -- What takes memory -----------------------------------------------------------------------------------------------
 
-static int unpack_string(struct reader *reader, void *at)
+// Zeroed.
+static void *take(struct unpacker *unpacker, size_t count, size_t size)
+{
+    return unpacker->arena ? arena_take(unpacker->arena, count * size) : calloc(count, size);
+}
+
+static int unpack_string(struct unpacker *unpacker, void *at)
 {
     const void *data;
     uint32_t size;
-    if (reader_peek(reader) == 0xc0) {
-        reader->at++; // nil: the field is NULL already
+    if (reader_peek(&unpacker->reader) == 0xc0) {
+        unpacker->reader.at++; // nil: the field is NULL already
         return 0;
     }
-    int error = reader_block(reader, true, &data, &size);
+    int error = reader_block(&unpacker->reader, true, &data, &size);
     if (error)
         return error;
     if (memchr(data, 0, size) || !type_utf8_valid(data, size))
         return SOMA_EFORMAT;
-    char *text = malloc((size_t)size + 1);
+    char *text = take(unpacker, (size_t)size + 1, 1);
     if (!text)
         return SOMA_ENOMEM;
     memcpy(text, data, size);
-    text[size] = '\0';
     memcpy(at, &text, sizeof text);
     return 0;
 }
 
-static int unpack_bytes(struct reader *reader, void *at)
+static int unpack_bytes(struct unpacker *unpacker, void *at)
 {
-    const void *data;
     soma_bytes bytes = {NULL, 0};
-    uint32_t size;
-    int error = reader_block(reader, false, &data, &size);
-    if (error || !size)
+    int error = reader_block(&unpacker->reader, false, &bytes.data, &bytes.size);
+    if (error || !bytes.size)
         return error;
-    void *copy = malloc(size);
-    if (!copy)
-        return SOMA_ENOMEM;
-    bytes.data = memcpy(copy, data, size);
-    bytes.size = size;
+    if (!unpacker->arena) {
+        void *copy = malloc(bytes.size);
+        if (!copy)
+            return SOMA_ENOMEM;
+        bytes.data = memcpy(copy, bytes.data, bytes.size);
+    }
     memcpy(at, &bytes, sizeof bytes);
     return 0;
 }
 
-static int unpack_value(struct reader *reader, void *at, int depth)
+static int unpack_value(struct unpacker *unpacker, void *at, int depth)
 {
+    struct reader *reader = &unpacker->reader;
     const unsigned char *start = reader->at;
     if (reader_peek(reader) == 0xc0) {
         reader->at++; // nil: the field is empty already
@@ -178,8 +186,8 @@ static int unpack_value(struct reader *reader, void *at, int depth)
     if (error)
         return error;
     reader->at = limited.at;
-    soma_value copy;
-    if ((error = soma_value_copy(&copy, (soma_value){start, (uint32_t)(reader->at - start)})))
+    soma_value value = {start, (uint32_t)(reader->at - start)}, copy = value;
+    if (!unpacker->arena && (error = soma_value_copy(&copy, value)))
         return error;
     memcpy(at, &copy, sizeof copy);
     return 0;
@@ -198,11 +206,11 @@ static int unpack_item(struct unpacker *unpacker, const soma_field *field, char 
     case SOMA_KIND_REF:
         return unpacker->loose ? unpack_ref_value(&unpacker->reader, at) : unpack_ref(&unpacker->reader, at);
     case SOMA_KIND_STRING:
-        return unpack_string(&unpacker->reader, at);
+        return unpack_string(unpacker, at);
     case SOMA_KIND_BYTES:
-        return unpack_bytes(&unpacker->reader, at);
+        return unpack_bytes(unpacker, at);
     case SOMA_KIND_VALUE:
-        return unpack_value(&unpacker->reader, at, depth);
+        return unpack_value(unpacker, at, depth);
     case SOMA_KIND_MESSAGE:
         return unpack_type(unpacker, field->nested, at, depth + 1);
     default:
@@ -250,7 +258,7 @@ static int unpack_array(struct unpacker *unpacker, const soma_field *field, char
         return SOMA_ETOOBIG;
     if (count > reader_left(&unpacker->reader) / (unpacker->loose ? 1 : least_item_size(field)))
         return SOMA_EFORMAT;
-    char *items = calloc(count, item_size);
+    char *items = take(unpacker, count, item_size);
     if (!items)
         return SOMA_ENOMEM;
     // From here on the message owns it, zeroed: after an error the whole is destroyed.
@@ -346,6 +354,15 @@ int type_unpack_next(const soma_type *type, void *dst, struct reader *reader)
     int error = unpack_type(&unpacker, type, dst, 1);
     if (error)
         soma_type_destroy(type, dst);
+    *reader = unpacker.reader;
+    return error;
+}
+
+int type_view_next(const soma_type *type, void *dst, struct reader *reader, struct arena *arena)
+{
+    struct unpacker unpacker = {.reader = *reader, .grown = true, .arena = arena};
+    memset(dst, 0, type->size);
+    int error = unpack_type(&unpacker, type, dst, 1);
     *reader = unpacker.reader;
     return error;
 }
