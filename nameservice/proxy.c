@@ -357,12 +357,16 @@ int soma_proxy_wait(soma_proxy *proxy, uint64_t timeout)
     if (!proxy || !timeout)
         return SOMA_EINVAL;
     uint64_t until = deadline_of(proxy, timeout);
+    char reason[sizeof(proxy->error)] = ""; // of the try before: the last has too little time to find out
     for (;;) {
         int error = soma_proxy_ping(proxy, time_left(proxy, until));
+        if (error == SOMA_ETIMEOUT && *reason)
+            fail(proxy, error, "%s", reason);
         if (error != SOMA_ENOENT && error != SOMA_EGONE && error != SOMA_ENODEDOWN)
             return error;
         if (soma_now(proxy->system) >= until || !proxy->find)
             return SOMA_ETIMEOUT; // for the reason that stands there
+        memcpy(reason, proxy->error, sizeof(reason));
         if ((error = nap(proxy, until)))
             return error;
     }

@@ -42,6 +42,8 @@ static void test_call(void **state)
     char text[256];
     snprintf(text, sizeof(text), "no agent is called 'tank/1' at %s", address);
     assert_string_equal(soma_proxy_error(proxy), text);
+    assert_int_equal(soma_proxy_wait(proxy, 55 * SOMA_MS), SOMA_ETIMEOUT); // whatever its last look had time for
+    assert_string_equal(soma_proxy_error(proxy), text);
     tank_open(nodes[1].system, "tank/1");
     assert_int_equal(fill_by(proxy, 5), 5);
     assert_int_equal(soma_proxy_shutdown(proxy, PATIENCE), 0);
