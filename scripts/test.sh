@@ -18,7 +18,7 @@ build() {
 }
 
 lint() {
-    mapfile -t sources < <(git ls-files --cached --others --exclude-standard 'runtime/*.c' 'bridges/*.c' 'nameservice/*.c' 'testkit/*.c')
+    mapfile -t sources < <(git ls-files --cached --others --exclude-standard 'runtime/*.c' 'bridges/*.c' 'nameservice/*.c' 'testkit/*.c' 'tools/*.c')
     # memleak: it does not follow a pointer that memcpy stores into the message, which then owns it
     # unknownMacro: it gives SOMA_MESSAGE up, which counts its arguments; clang-tidy reads those headers in full
     cppcheck --quiet --suppress=memleak:runtime/unpack.c --suppress=unknownMacro:include/soma/dead_letter.h \
@@ -27,7 +27,7 @@ lint() {
         --suppress=unknownMacro:runtime/request.h --suppress=unknownMacro:nameservice/proxy.h \
         --suppress=unknownMacro:nameservice/proxy_agent.c \
         --suppress=unknownMacro:include/soma/router.h --suppress=unknownMacro:runtime/router.c \
-        --error-exitcode=1 --std=c11 --enable=warning,portability --inline-suppr -Iinclude -I. runtime bridges nameservice testkit
+        --error-exitcode=1 --std=c11 --enable=warning,portability --inline-suppr -Iinclude -I. runtime bridges nameservice testkit tools
     printf '%s\0' "${sources[@]}" | xargs -0 -P "$(nproc)" -n 8 clang-tidy --quiet -p build/clang-release
 }
 
@@ -65,7 +65,7 @@ step "release tests" ctest --preset release
 if [ "$quick" != --quick ]; then
     step "style" scripts/check_style.sh
     step "shell scripts" shellcheck scripts/*.sh .ci/run test/install/*.sh test/scripts/*.sh test/fuzz/*.sh bench/*.sh \
-        docs/*.sh
+        docs/*.sh tools/*.bash
     step "clang build" build clang-release
     step "lint" lint
     step "docs" docs

@@ -31,6 +31,8 @@ cc -std=c11 "$here/outside.c" $flags -o "$work/outside"
 cc -std=c11 "$here/../../examples/testing"/*.c $(pkg-config --cflags --libs soma_test) -o "$work/account_test"
 SOMA_SEEDS=10 "$work/account_test" >/dev/null
 
+[ "$("$work/prefix/bin/soma" --version)" = "soma $(pkg-config --modversion soma)" ]
+
 stray=$(nm -D --defined-only "$lib/libsoma.so" | awk '{print $3}' | grep -v '^soma_' || true)
 if [ -n "$stray" ]; then
     echo "exported but not public: $stray"

@@ -1,0 +1,148 @@
+#!/usr/bin/env bash
+# The command soma with real processes on loopback: an agent from a shared object, all that can be done with it, the
+# exit codes, and both orders of start.
+set -euo pipefail
+build=$1
+soma=$build/tools/soma
+tank=$build/examples/libtank.so
+work=$(mktemp -d)
+pids=()
+pid=
+trap 'for pid in "${pids[@]}"; do kill -9 "$pid" 2>/dev/null || true; done; rm -rf "$work"' EXIT
+export SOMA_AT=ipc://$work/node SOMA_LOG_LEVEL=error
+
+# What a command ends with, and what it prints: is WANTED STATUS COMMAND...
+is() {
+    local wanted=$1 status=$2 got=0
+    shift 2
+    "$soma" --timeout=20 "$@" >"$work/out" 2>"$work/err" || got=$?
+    if [ "$got" -ne "$status" ] || { [ "$wanted" != - ] && [ "$(cat "$work/out" "$work/err")" != "$wanted" ]; }; then
+        echo "soma $*: ended with $got, not $status, and said:"
+        cat "$work/out" "$work/err"
+        echo "wanted: $wanted"
+        exit 1
+    fi
+}
+
+# Hosts a tank in the background: host OPTION...; its process is $!
+host() {
+    "$soma" run "$tank" tank '{"place":"cellar","limit":50}' --bind="$SOMA_AT" "$@" >"$work/host" 2>&1 &
+    pids+=($!)
+}
+
+echo "== who calls comes first"
+is "soma: $SOMA_AT was not reached in time" 4 ping tank --timeout=0.05
+"$soma" wait tank --timeout=60 &
+waiter=$!
+pids+=("$waiter")
+host
+hosted=$!
+wait "$waiter"
+
+echo "== who calls comes second"
+is - 0 ping tank
+is "soma: no agent is called 'pond' at $SOMA_AT" 3 ping pond
+is "soma: no agent is called 'pond' at $SOMA_AT" 4 wait pond --timeout=0.2
+
+echo "== methods and attributes"
+is 40 0 call tank fill 40
+is "soma: it holds 50 litres" 1 call tank fill 11
+is '{"error":{"code":-10,"text":"it holds 50 litres"}}' 1 --json call tank fill 11
+is "soma: how many litres?" 1 call tank fill -5
+is "soma: how many litres?" 1 call tank fill 1 2
+is "soma: 'tank' has no method 'burn'" 3 call tank burn
+is - 2 call tank fill litres
+is 40 0 get tank litres
+is cellar 0 get tank place
+is '"cellar"' 0 get tank place --json
+is '{"place":"cellar","limit":50,"litres":40}' 0 get -j tank
+is "soma: 'tank' has no attribute 'colour'" 3 get tank colour
+is "" 0 set tank limit 60
+is "soma: attribute 'limit' is of type i64: a value or message is of another type than expected" 1 set tank limit '"much"'
+is "soma: attribute 'litres' is only read" 1 set tank litres 1
+is "" 0 send tank fill 11
+is 51 0 get tank litres
+"$soma" info tank | grep -q '^  fill  *adds litres, gives how many there are$'
+"$soma" info tank --json | python3 -c 'import json, sys; i = json.load(sys.stdin); assert i["behavior"] == "tank" and i["attributes"][2]["settable"] is False, i'
+
+echo "== nodes"
+SOMA_AT=ipc://$work/other "$soma" run "$tank" tank --name=other --bind="ipc://$work/other" >"$work/host2" 2>&1 &
+other=$!
+pids+=("$other")
+SOMA_AT=ipc://$work/other is - 0 wait other
+"$soma" nodes --json | python3 -c 'import json, sys; n = json.load(sys.stdin); assert [i["name"] for i in n] == ["tank"], n'
+"$soma" nodes | grep -q '^[0-9a-f]\{16\} tank  *up '
+"$soma" top --count=2 --every=0.05 --json | python3 -c 'import json, sys
+looks = [json.loads(line) for line in sys.stdin]
+assert len(looks) == 2 and looks[1][0]["messages_per_second"] > 0 and looks[1][0]["stats"]["agents"] > 0, looks'
+TERM=xterm script -qec "'$soma' top --count=2 --every=0.05" "$work/terminal" >/dev/null
+grep -q 'MESSAGES/S' "$work/terminal"
+
+echo "== ends"
+is "" 0 kill tank --gently
+wait "$hosted" || { cat "$work/host"; exit 1; }
+host
+hosted=$!
+is "" 0 wait tank
+is 0 0 get tank litres
+is - 0 call tank burst
+status=0
+wait "$hosted" || status=$?
+[ "$status" -eq 1 ]
+grep -qx 'soma: tank has ended: it has burst' "$work/host"
+host --name=tank/2
+hosted=$!
+is "" 0 wait tank/2
+kill -9 "$hosted"
+wait "$hosted" 2>/dev/null || true
+host --name=tank/2
+hosted=$!
+is "" 0 wait tank/2
+is 5 0 call tank/2 fill 5
+kill "$hosted"
+wait "$hosted"
+is "soma: $SOMA_AT was not reached in time" 4 kill tank/2 --timeout=0.2
+
+echo "== keys"
+public=$("$soma" keygen "$work/node.key")
+mine=$("$soma" keygen "$work/my.key")
+[ "$(stat -c %a "$work/my.key")" = 600 ]
+is - 1 keygen "$work/my.key"
+printf '%s me\n' "$mine" >"$work/allowed"
+"$soma" run "$tank" tank --bind="ipc://$work/keys" --secret-file="$work/node.key" --allowed-file="$work/allowed" \
+    >"$work/host3" 2>&1 &
+hosted=$!
+pids+=("$hosted")
+SOMA_AT="ipc://$work/keys $public" is "" 0 wait tank --secret-file="$work/my.key"
+SOMA_AT="ipc://$work/keys $public" is 7 0 --secret-file="$work/my.key" call tank fill 7
+"$soma" keygen "$work/stranger.key" >/dev/null
+SOMA_AT="ipc://$work/keys $public" is - 4 ping tank --secret-file="$work/stranger.key" --timeout=0.5
+kill "$hosted"
+wait "$hosted"
+
+echo "== wrong usage"
+is - 3 run "$tank" pond
+is - 3 run "$work/nothing.so" tank
+is - 1 run "$tank" tank '{"litres":1}'
+is - 2
+is - 2 frobnicate
+is - 2 call tank
+is - 2 ping tank pond
+is - 2 ping tank --timeout=soon
+SOMA_AT='' is - 1 ping tank
+is - 0 --help
+"$soma" --version | grep -q '^soma [0-9]'
+
+echo "== completion"
+# shellcheck source=/dev/null
+source "$(dirname "$0")/../../tools/soma.bash"
+COMP_WORDS=(soma ki)
+COMP_CWORD=1
+COMPREPLY=()
+_soma
+[ "${COMPREPLY[*]}" = kill ]
+for command in $("$soma" --help | sed -n 's/^  \([a-z]\+\) .*/\1/p'); do
+    grep -q "[ \"]${command}[ \"]" "$(dirname "$0")/../../tools/soma.bash" || { echo "not completed: $command"; exit 1; }
+    grep -q "^\(.BI \|.B \|.BR \|\\\\fB\)$command" "$(dirname "$0")/../../tools/soma.1" || { echo "not in the page: $command"; exit 1; }
+done
+echo "all of it"

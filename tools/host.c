@@ -1,0 +1,100 @@
+/* `soma run`: an agent from a shared object, as a node of its own. See soma.h. */
+#include "soma.h"
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* An agent that waits for the end of the one that is hosted, and tells main. */
+struct host {
+    const soma_behavior *behavior;
+    soma_ref agent;
+    int reason;
+    char text[256];
+};
+
+static int host_init(soma_agent *self, void *state, const void *arg)
+{
+    struct host *host = *(struct host **)state = (struct host *)(uintptr_t)arg;
+    soma_handle monitor = soma_spawn_monitor(self, host->behavior, NULL, &host->agent);
+    return monitor < 0 ? (int)monitor : 0;
+}
+
+static int on_down(soma_agent *self, struct host **my, const struct soma_down *m)
+{
+    struct host *host = *my;
+    host->reason = m->reason;
+    snprintf(host->text, sizeof(host->text), "%s", m->text ? m->text : soma_strerror(m->reason));
+    return soma_system_stop(soma_agent_system(self));
+}
+
+static const soma_behavior host_behavior = {.name = "host",
+                                            .state_size = sizeof(struct host *),
+                                            .init = host_init,
+                                            .handlers = SOMA_HANDLERS(SOMA_ON(soma_down, on_down))};
+
+/* By path: dlopen() itself would look for a bare name elsewhere. The library stays until the process ends. */
+static int behavior_load(const struct tool *tool, const soma_behavior **behavior)
+{
+    char *path = realpath(tool->arguments[0], NULL);
+    if (!path)
+        return tool_fail(tool, SOMA_ENOENT, "%s: %s", tool->arguments[0], strerror(errno));
+    void *library = dlopen(path, RTLD_NOW);
+    free(path);
+    if (!library)
+        return tool_fail(tool, SOMA_ENOENT, "%s", dlerror());
+    *behavior = dlsym(library, tool->arguments[1]);
+    if (!*behavior)
+        return tool_fail(tool, SOMA_ENOENT, "%s has no behavior '%s'", tool->arguments[0], tool->arguments[1]);
+    return STATUS_FINE;
+}
+
+/* Sets attributes before anybody else can reach it, and gives it its name. */
+static int agent_introduce(struct tool *tool, const struct host *host, soma_value attributes, const char *name)
+{
+    soma_proxy *proxy;
+    int error = soma_proxy_open_ref(tool->system, host->agent, &proxy);
+    if (error)
+        return tool_fail(tool, error, "%s", soma_strerror(error));
+    if (tool->count > 2 && (error = soma_proxy_set(proxy, tool->timeout, NULL, attributes)))
+        tool_fail(tool, error, "%s", soma_proxy_error(proxy));
+    soma_proxy_close(&proxy);
+    if (error)
+        return STATUS_FAILED;
+    error = soma_name_set(tool->system, host->agent, name);
+    return error ? tool_fail(tool, error, "'%s': %s", name, soma_strerror(error)) : STATUS_FINE;
+}
+
+static int agent_run(struct tool *tool, const struct host *host, const char *name)
+{
+    const char *address = soma_bridge_address(tool->bridge, 0);
+    if (tool->json)
+        tool_print(tool, json_pack("{ssss}", "agent", name, "address", address));
+    else
+        printf("%s runs at %s\n", name, address);
+    fflush(stdout);
+    soma_system_run(tool->system);
+    if (host->reason && host->reason != SOMA_ESHUTDOWN)
+        return tool_fail(tool, host->reason, "%s has ended: %s", name, host->text);
+    return STATUS_FINE;
+}
+
+int command_run(struct tool *tool)
+{
+    static struct host host; // it may be written to until the system is closed
+    soma_value attributes;
+    int status = tool_json(tool, 2, &attributes);
+    if (!status)
+        status = behavior_load(tool, &host.behavior);
+    if (!tool->name)
+        tool->name = tool->arguments[1];
+    if (!status)
+        status = tool_open(tool, tool->bind ? tool->bind : "tcp://127.0.0.1");
+    if (!status) {
+        int error = soma_spawn(tool->system, &host_behavior, &host, NULL);
+        status = error ? tool_fail(tool, error, "'%s' can't start: %s", tool->name, soma_strerror(error))
+                       : agent_introduce(tool, &host, attributes, tool->name);
+    }
+    soma_value_destroy(&attributes);
+    return status ? status : agent_run(tool, &host, tool->name);
+}

@@ -1,0 +1,159 @@
+/* What all commands need: a system and a bridge, proxies, errors, JSON in and out. See soma.h. */
+#include "soma.h"
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- errors ---- */
+
+static int status_of(int error)
+{
+    switch (error) {
+    case SOMA_ENOENT:
+    case SOMA_EGONE:
+        return STATUS_MISSING;
+    case SOMA_ETIMEOUT:
+    case SOMA_ENODEDOWN:
+    case SOMA_ENOROUTE:
+        return STATUS_UNREACHED;
+    default:
+        return STATUS_FAILED;
+    }
+}
+
+int tool_fail(const struct tool *tool, int error, const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    if (tool->leave)
+        tool->leave();
+    if (!tool->json) {
+        fprintf(stderr, "soma: %s\n", text);
+        return status_of(error);
+    }
+    json_t *json = json_pack("{s{siss}}", "error", "code", error, "text", text);
+    if (json)
+        json_dumpf(json, stderr, JSON_COMPACT);
+    fputc('\n', stderr);
+    json_decref(json);
+    return status_of(error);
+}
+
+/* ---- opening and closing ---- */
+
+/* The key in an address, `tcp://IP:PORT KEY`: whoever gives it trusts it. */
+static const char *key_in(const char *address)
+{
+    const char *space = address ? strchr(address, ' ') : NULL;
+    return space ? space + 1 : NULL;
+}
+
+int tool_open(struct tool *tool, const char *bind)
+{
+    const char *const addresses[] = {bind, NULL};
+    const soma_options options = {.workers = bind ? 0 : 1,
+                                  .log_level = bind || getenv("SOMA_LOG_LEVEL") ? 0 : SOMA_LOG_ERROR};
+    const char *key = tool->allowed_file ? NULL : key_in(tool->at);
+    const soma_bridge_options bridge = {.name = tool->name ? tool->name : tool->command->name,
+                                        .bind = addresses,
+                                        .insecure = tool->insecure,
+                                        .secret_file = tool->secret_file,
+                                        .allowed = key,
+                                        .allowed_file = tool->secret_file ? tool->allowed_file : NULL};
+    int error = soma_system_open(&tool->system, &options);
+    if (!error && bind)
+        error = soma_system_stop_on_signals(tool->system);
+    if (!error)
+        error = soma_bridge_open(tool->system, &bridge, &tool->bridge);
+    return error ? tool_fail(tool, error, "can't begin: %s", soma_strerror(error)) : STATUS_FINE;
+}
+
+void tool_close(struct tool *tool)
+{
+    soma_system_close(&tool->system);
+}
+
+int tool_proxy(struct tool *tool, const char *name, soma_proxy **proxy)
+{
+    if (!tool->at) {
+        tool_fail(tool, SOMA_EINVAL, "where? Say it with --at=ADDRESS, or in SOMA_AT");
+        return STATUS_USAGE;
+    }
+    int status = tool->system ? STATUS_FINE : tool_open(tool, NULL);
+    if (status)
+        return status;
+    int error = soma_proxy_open_at(tool->system, tool->bridge, tool->at, name, proxy);
+    return error ? tool_fail(tool, error, "%s: %s", name, soma_strerror(error)) : STATUS_FINE;
+}
+
+/* ---- JSON ---- */
+
+static int argument_json(const struct tool *tool, const char *text, soma_value *value)
+{
+    int error = soma_value_from_json(text, strlen(text), value);
+    if (!error)
+        return STATUS_FINE;
+    tool_fail(tool, error, "'%s' is no JSON that a value can be made of; a text needs quotes of its own: '\"%s\"'",
+              text, text);
+    return STATUS_USAGE;
+}
+
+static int arguments_json(const struct tool *tool, int from, soma_value_builder *builder, soma_value *value)
+{
+    soma_value item, all;
+    soma_value_begin_array(builder);
+    for (int i = from; i < tool->count; i++) {
+        int status = argument_json(tool, tool->arguments[i], &item);
+        if (status)
+            return status;
+        soma_value_add_value(builder, item);
+        soma_value_destroy(&item);
+    }
+    soma_value_end(builder);
+    int error = soma_value_builder_finish(builder, &all);
+    if (!error)
+        error = soma_value_copy(value, all);
+    return error ? tool_fail(tool, error, "%s", soma_strerror(error)) : STATUS_FINE;
+}
+
+int tool_json(const struct tool *tool, int from, soma_value *value)
+{
+    soma_value_builder *builder;
+    *value = SOMA_VALUE_NONE;
+    if (tool->count <= from)
+        return STATUS_FINE;
+    if (tool->count == from + 1)
+        return argument_json(tool, tool->arguments[from], value);
+    int error = soma_value_builder_open(&builder);
+    if (error)
+        return tool_fail(tool, error, "%s", soma_strerror(error));
+    int status = arguments_json(tool, from, builder, value);
+    soma_value_builder_close(&builder);
+    return status;
+}
+
+json_t *value_json(soma_value value)
+{
+    char *text;
+    if (soma_value_to_json(value, &text))
+        return NULL;
+    json_t *json = json_loads(text, JSON_DECODE_ANY, NULL);
+    free(text);
+    return json;
+}
+
+int tool_print(const struct tool *tool, json_t *json)
+{
+    if (!json)
+        return tool_fail(tool, SOMA_ETYPE, "that has no form in JSON");
+    if (json_is_string(json) && !tool->json)
+        fputs(json_string_value(json), stdout);
+    else
+        json_dumpf(json, stdout, JSON_ENCODE_ANY | (tool->json ? JSON_COMPACT : JSON_INDENT(2)));
+    fputc('\n', stdout);
+    json_decref(json);
+    return STATUS_FINE;
+}
