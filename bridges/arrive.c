@@ -107,6 +107,61 @@ static int body_unpack(struct peer *peer, struct item *item, enum message_kind k
     return error;
 }
 
+static struct reader apart_reader(const struct apart *apart)
+{
+    const unsigned char *bytes = (const unsigned char *)apart->bytes;
+    return (struct reader){bytes, bytes + apart->size};
+}
+
+/* The one body for all who get it. */
+static int body_make(struct apart *apart, const soma_type *type)
+{
+    struct reader reader = apart_reader(apart);
+    soma_body *made;
+    void *body = malloc(type->size ? type->size : 1);
+    int error = body ? type_unpack_next(type, body, &reader) : SOMA_ENOMEM;
+    if (!error && (error = soma_body_move(&made, type, body)))
+        soma_type_destroy(type, body);
+    free(body);
+    if (!error)
+        bodies_made(apart, made);
+    return error;
+}
+
+/* A message with a shared body. */
+static int shared_unpack(struct peer *peer, struct apart *apart, const soma_type *type, struct message **message)
+{
+    int error = apart->made ? 0 : body_make(apart, type);
+    if (error)
+        return error;
+    if (apart->made->type != type)
+        return SOMA_EFORMAT;
+    *message = message_new(peer->bridge->worker, MESSAGE_SHARED, 2 * sizeof(uint64_t));
+    if (!*message)
+        return SOMA_ENOMEM;
+    (*message)->type = type;
+    (*message)->body[0] = (uintptr_t)soma_body_share(apart->made);
+    (*message)->body[1] = apart->made->size;
+    return 0;
+}
+
+/* A message whose body has come before it. */
+static int apart_unpack(struct peer *peer, struct item *item, enum message_kind kind, const soma_type *type,
+                        struct message **message)
+{
+    struct apart *apart = bodies_find(&peer->bodies, item->number);
+    if (!apart || (apart->shared && kind != MESSAGE_PLAIN))
+        return SOMA_EFORMAT;
+    int error = apart->error ? apart->error : type ? 0 : SOMA_ETYPE;
+    if (apart->shared)
+        return error ? error : shared_unpack(peer, apart, type, message);
+    item->body = apart_reader(apart);
+    if (!error)
+        error = body_unpack(peer, item, kind, type, message);
+    bodies_drop(apart);
+    return error;
+}
+
 /* A message that can't be made into one here: who waits for an answer is told. */
 static void body_refused(struct peer *peer, const struct item *item, int error)
 {
@@ -130,11 +185,9 @@ static int body_arrive(struct peer *peer, struct item *item, struct reader *read
     const soma_type *type = item->type < peer->type_count ? peer->types[item->type] : NULL;
     struct message *message;
     bool apart = item->number != 0;
-    int error = apart ? bodies_find(&peer->bodies, item->number, &item->body) : 0;
-    if (!error)
-        error = type ? body_unpack(peer, item, kinds[item->kind], type, &message) : SOMA_ETYPE;
-    if (apart)
-        bodies_drop(&peer->bodies, item->number);
+    int error = apart  ? apart_unpack(peer, item, kinds[item->kind], type, &message)
+                : type ? body_unpack(peer, item, kinds[item->kind], type, &message)
+                       : SOMA_ETYPE;
     bool cut = error && !apart && value_skip(reader);
     if (error) {
         body_refused(peer, item, error);
@@ -299,7 +352,10 @@ static int item_arrive(struct peer *peer, struct item *item, struct reader *read
         return 0;
     case ITEM_PRESSURE:
         return pressure_arrive(peer, item);
+    case ITEM_FORGET:
+        return bodies_forget(&peer->bodies, item->number);
     case ITEM_BODY:
+    case ITEM_SHARED:
         return bodies_put(&peer->bodies, item, peer->bridge->options.message_most);
     }
     return SOMA_EFORMAT;

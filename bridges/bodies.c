@@ -6,17 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct apart *place_of(const struct bodies *bodies, uint64_t number)
+static struct apart *place_of(struct bodies *bodies, uint64_t number)
 {
     for (uint32_t i = 0; i < BODIES_MOST; i++)
         if (bodies->places[i].number == number)
-            return (struct apart *)&bodies->places[i];
+            return &bodies->places[i];
     return NULL;
 }
 
-static void place_clear(struct apart *body)
+void bodies_drop(struct apart *body)
 {
     free(body->bytes);
+    soma_body_close(&body->made);
     *body = (struct apart){0};
 }
 
@@ -61,7 +62,8 @@ static struct apart *body_begin(struct bodies *bodies, const struct item *item, 
             return NULL;
     if (!body)
         return NULL;
-    *body = (struct apart){.number = item->number, .left = item->left + reader_left(&item->body)};
+    *body = (struct apart){
+        .number = item->number, .left = item->left + reader_left(&item->body), .shared = item->kind == ITEM_SHARED};
     if (body->left > most)
         body->error = SOMA_ETOOBIG;
     return body;
@@ -72,7 +74,8 @@ int bodies_put(struct bodies *bodies, const struct item *item, uint64_t most)
     struct apart *body = place_of(bodies, item->number);
     if (!body)
         body = body_begin(bodies, item, most);
-    if (!body || body->left != item->left + reader_left(&item->body)) // also one that was whole already
+    if (!body || body->left != item->left + reader_left(&item->body) || // also one that was whole already
+        body->shared != (item->kind == ITEM_SHARED))
         return SOMA_EFORMAT;
     if (!body->error)
         part_append(body, &item->body);
@@ -80,25 +83,30 @@ int bodies_put(struct bodies *bodies, const struct item *item, uint64_t most)
     return body->left || body->error ? 0 : body_check(body);
 }
 
-int bodies_find(const struct bodies *bodies, uint64_t number, struct reader *reader)
-{
-    const struct apart *body = place_of(bodies, number);
-    if (!body || body->left)
-        return SOMA_EFORMAT;
-    const unsigned char *bytes = (const unsigned char *)body->bytes;
-    *reader = (struct reader){bytes, bytes + body->size};
-    return body->error;
-}
-
-void bodies_drop(struct bodies *bodies, uint64_t number)
+struct apart *bodies_find(struct bodies *bodies, uint64_t number)
 {
     struct apart *body = place_of(bodies, number);
-    if (body)
-        place_clear(body);
+    return body && !body->left ? body : NULL;
+}
+
+void bodies_made(struct apart *body, soma_body *made)
+{
+    free(body->bytes);
+    body->bytes = NULL;
+    body->made = made;
+}
+
+int bodies_forget(struct bodies *bodies, uint64_t number)
+{
+    struct apart *body = bodies_find(bodies, number);
+    if (!body || !body->shared)
+        return SOMA_EFORMAT;
+    bodies_drop(body);
+    return 0;
 }
 
 void bodies_reset(struct bodies *bodies)
 {
     for (uint32_t i = 0; i < BODIES_MOST; i++)
-        place_clear(&bodies->places[i]);
+        bodies_drop(&bodies->places[i]);
 }

@@ -139,7 +139,10 @@ static int rest_read(struct reader *reader, struct item *item)
     case ITEM_PRESSURE:
         return pressure_read(reader, item);
     case ITEM_BODY:
+    case ITEM_SHARED:
         return part_read(reader, item);
+    case ITEM_FORGET:
+        return number_read(reader, item);
     case ITEM_SHUTDOWN:
     case ITEM_KILL:
         return 0;
@@ -169,10 +172,10 @@ static int rest_read(struct reader *reader, struct item *item)
 static uint32_t elements_of(enum item_kind kind)
 {
     static const uint8_t elements[ITEM_LAST + 1] = {
-        [ITEM_TYPE] = 4,  [ITEM_REFUSED] = 3, [ITEM_NODE] = 4,    [ITEM_SEND] = 5,  [ITEM_REQUEST] = 6,
-        [ITEM_REPLY] = 6, [ITEM_ERROR] = 5,   [ITEM_MOVED] = 4,   [ITEM_WATCH] = 4, [ITEM_UNWATCH] = 4,
-        [ITEM_DOWN] = 6,  [ITEM_LINK] = 4,    [ITEM_UNLINK] = 5,  [ITEM_EXIT] = 6,  [ITEM_SHUTDOWN] = 3,
-        [ITEM_KILL] = 3,  [ITEM_BODY] = 4,    [ITEM_PRESSURE] = 4};
+        [ITEM_TYPE] = 4,  [ITEM_REFUSED] = 3, [ITEM_NODE] = 4,   [ITEM_SEND] = 5,   [ITEM_REQUEST] = 6,
+        [ITEM_REPLY] = 6, [ITEM_ERROR] = 5,   [ITEM_MOVED] = 4,  [ITEM_WATCH] = 4,  [ITEM_UNWATCH] = 4,
+        [ITEM_DOWN] = 6,  [ITEM_LINK] = 4,    [ITEM_UNLINK] = 5, [ITEM_EXIT] = 6,   [ITEM_SHUTDOWN] = 3,
+        [ITEM_KILL] = 3,  [ITEM_BODY] = 4,    [ITEM_SHARED] = 4, [ITEM_FORGET] = 2, [ITEM_PRESSURE] = 4};
     return elements[kind];
 }
 

@@ -26,8 +26,9 @@ enum item_kind {
     ITEM_SHUTDOWN, /* to, from */
     ITEM_KILL,     /* to, from */
     ITEM_BODY,     /* number, left, bytes: a part of a body whose message comes later */
-    /* nil, from, on: who sends to `from` is held up, or not any more. The numbers between are not used */
-    ITEM_PRESSURE = 20,
+    ITEM_SHARED,   /* the same for one that many messages name */
+    ITEM_FORGET,   /* number: of a shared body, which none names any more */
+    ITEM_PRESSURE, /* nil, from, on: who sends to `from` is held up, or not any more */
     ITEM_LAST = ITEM_PRESSURE
 };
 

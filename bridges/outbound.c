@@ -15,6 +15,7 @@
 #include <string.h>
 
 #define APART_LEAST ((size_t)128 * 1024) /* bytes of a body, above which it leaves in parts */
+#define SHARED_LEAST 512u                /* of a shared one, in memory, below which a copy is no worse */
 
 /* ---- chunks ---- */
 
@@ -23,6 +24,7 @@ static struct chunk *chunk_add(struct outbound *out)
     struct chunk *chunk = calloc(1, sizeof(*chunk));
     if (!chunk)
         return NULL;
+    chunk->number = ++out->chunks;
     if (out->last)
         out->last->next = chunk;
     else
@@ -45,9 +47,9 @@ void chunk_free(struct chunk *chunk)
 
 /*
  * The body at the end of the last chunk becomes one of its own, behind which the items follow: it leaves in parts, so
- * that neither others' items nor the heartbeat wait for all of it. Without memory it stays where it is.
+ * that neither others' items nor the heartbeat wait for all of it. False without memory: it stays where it is.
  */
-static void body_set_apart(struct outbound *out, size_t at)
+static bool body_set_apart(struct outbound *out, size_t at)
 {
     struct chunk *chunk = out->last;
     msgpack_sbuffer items;
@@ -58,13 +60,37 @@ static void body_set_apart(struct outbound *out, size_t at)
     struct chunk *rest = writer.failed ? NULL : chunk_add(out);
     if (!rest) {
         msgpack_sbuffer_destroy(&items);
-        return;
+        return false;
     }
     rest->items = items;
     rest->messages = chunk->messages;
+    rest->number = chunk->number;
     chunk->body = ++out->bodies;
     chunk->at = at;
     out->bytes += chunk->items.size - at;
+    return true;
+}
+
+/* The same for one that is not large, in the item that begins at a place: it goes before that, for others to name. */
+static bool body_set_ahead(struct outbound *out, size_t item, size_t at)
+{
+    msgpack_sbuffer *items = &out->last->items, both;
+    msgpack_sbuffer_init(&both);
+    struct writer writer = {&both, false};
+    write_array(&writer, 4);
+    write_number(&writer, ITEM_SHARED);
+    write_number(&writer, out->bodies + 1);
+    write_number(&writer, 0);
+    write_bytes(&writer, items->data + at, items->size - at);
+    write_raw(&writer, items->data + item, at - item);
+    write_number(&writer, out->bodies + 1);
+    size_t more = both.size - (items->size - item);
+    bool done = !writer.failed && !msgpack_sbuffer_write(items, both.data, more); // only to make room
+    if (done)
+        memcpy(items->data + item, both.data, both.size);
+    out->bodies += done;
+    msgpack_sbuffer_destroy(&both);
+    return done;
 }
 
 void outbound_reset(struct outbound *out)
@@ -74,6 +100,7 @@ void outbound_reset(struct outbound *out)
         chunk_free(chunk);
     }
     free(out->types);
+    shares_reset(&out->shares);
     *out = (struct outbound){0};
 }
 
@@ -122,6 +149,7 @@ const soma_type *outbound_refused(struct outbound *out, uint64_t index)
     if (!offered)
         return NULL;
     offered->again = true;
+    shares_refuse(&out->shares, offered->type);
     return offered->type;
 }
 
@@ -159,8 +187,34 @@ struct departure {
     soma_ref to;
     struct message *message;
     struct offered *offered; /* a type that was offered with this item */
-    size_t body;             /* where in the buffer the item's begins; 0: it has none */
+    size_t item;             /* where in the buffer one with a body begins */
+    size_t body;             /* and where that does; 0: it has none, or elsewhere */
+    struct share *share;     /* its body, if the other side has it */
 };
+
+/* The body that the message shares with others, if that is worth a place over there. */
+static soma_body *shared_body(const struct departure *d)
+{
+    bool worth = d->message->kind == MESSAGE_SHARED && d->message->body[1] >= SHARED_LEAST;
+    return worth && d->peer->reads & READS_APART ? (soma_body *)(uintptr_t)d->message->body[0] : NULL;
+}
+
+/* What is better apart from the item that was appended last is set apart. */
+static void body_sort_out(struct departure *d)
+{
+    struct outbound *out = &d->peer->out;
+    struct chunk *chunk = out->last;
+    soma_body *body = shared_body(d);
+    size_t size = chunk->items.size - d->body;
+    bool large = size > APART_LEAST && d->peer->reads & READS_APART;
+    if (body && !shares_room(&out->shares, size, d->peer->bridge->options.window))
+        body = NULL;
+    bool done = large ? body_set_apart(out, d->body) : body && body_set_ahead(out, d->item, d->body);
+    if (!done || !body)
+        return;
+    chunk->shared = large;
+    shares_add(&out->shares, body, out->bodies, size, out->last->number);
+}
 
 static void begin(struct departure *d, enum item_kind kind, uint32_t count)
 {
@@ -174,10 +228,16 @@ static int body_depart(struct departure *d, enum item_kind kind, bool handle)
     int error = type_offer(&d->peer->out, &d->writer, d->message->type, &d->offered);
     if (error)
         return error;
+    d->share = shares_find(&d->peer->out.shares, shared_body(d));
+    d->item = d->writer.buffer->size;
     begin(d, kind, 2 + handle);
     if (handle)
         write_number(&d->writer, d->message->body[0]);
     write_number(&d->writer, type_place(&d->peer->out, d->message->type)->index);
+    if (d->share) {
+        write_number(&d->writer, d->share->number);
+        return 0;
+    }
     d->body = d->writer.buffer->size;
     error = type_pack_into(d->message->type, message_body(d->message), d->writer.buffer);
     if (!error && d->writer.failed)
@@ -305,7 +365,7 @@ int outbound_append(struct peer *peer, soma_ref to, struct message *message, str
     if (!chunk)
         return SOMA_ENOMEM;
     size_t before = chunk->items.size;
-    struct departure d = {peer, {&chunk->items, false}, peer->bridge->system->node, to, message, NULL, 0};
+    struct departure d = {peer, {&chunk->items, false}, peer->bridge->system->node, to, message, NULL, 0, 0, NULL};
     *watch = NULL;
     int error = item_depart(&d, watch);
     if (!error && d.writer.failed)
@@ -317,8 +377,10 @@ int outbound_append(struct peer *peer, soma_ref to, struct message *message, str
         return error;
     }
     chunk->messages++;
-    if (d.body && chunk->items.size - d.body > APART_LEAST && peer->reads & READS_APART)
-        body_set_apart(&peer->out, d.body);
+    if (d.body)
+        body_sort_out(&d);
+    if (d.share)
+        d.share->used = chunk->number;
     peer->out.bytes += peer->out.last->items.size - before;
     return 0;
 }
@@ -388,4 +450,27 @@ int outbound_refuse(struct peer *peer, uint64_t index, const char *layout, size_
     write_number(&writer, index);
     write_text(&writer, layout, size);
     return item_end(peer, chunk, &writer, before);
+}
+
+uint32_t outbound_forget(struct peer *peer, soma_body *bodies[SHARES_MOST])
+{
+    struct shares *shares = &peer->out.shares;
+    uint32_t count = 0;
+    for (uint32_t i = 0; shares->count && i < SHARES_MOST; i++) {
+        struct share *share = &shares->places[i];
+        if (!share->body || !transit_is_past(&peer->transit, share->number, share->used) ||
+            !shares_can_spare(shares, share))
+            continue;
+        struct chunk *chunk = chunk_for(&peer->out);
+        if (!chunk)
+            break;
+        size_t before = chunk->items.size;
+        struct writer writer = {&chunk->items, false};
+        write_array(&writer, 2);
+        write_number(&writer, ITEM_FORGET);
+        write_number(&writer, share->number);
+        if (!item_end(peer, chunk, &writer, before))
+            bodies[count++] = shares_take(shares, share);
+    }
+    return count;
 }

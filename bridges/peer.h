@@ -12,6 +12,7 @@
 #include "bridges/frame.h"
 #include "bridges/keys.h"
 #include "bridges/session.h"
+#include "bridges/shares.h"
 #include "bridges/transit.h"
 #include "runtime/concurrent.h"
 #include <soma/system.h>
@@ -30,8 +31,10 @@ struct chunk {
     struct chunk *next;
     msgpack_sbuffer items;
     uint64_t messages;
-    uint64_t body; /* its number; 0: items */
-    size_t at;     /* of a body: where in `items` it begins, less what has left */
+    uint64_t number; /* chunks of items are numbered in their order */
+    uint64_t body;   /* a body's number; 0: items */
+    size_t at;       /* of a body: where in `items` it begins, less what has left */
+    bool shared;     /* many items will name it */
 };
 
 /* A type as it was offered to the other side. */
@@ -45,7 +48,9 @@ struct outbound {
     struct chunk *first;
     struct chunk *last;
     size_t bytes;
-    uint64_t bodies;       /* how many were set apart: their numbers begin with 1 */
+    uint64_t chunks; /* how many there were */
+    uint64_t bodies; /* how many were set apart: their numbers begin with 1 */
+    struct shares shares;
     struct offered *types; /* open addressing by the descriptor's address; at most half full */
     uint32_t type_count;
     uint32_t type_capacity; /* a power of two */
@@ -107,6 +112,9 @@ int outbound_append(struct peer *peer, soma_ref to, struct message *message, str
 
 /* A chunk that was taken from the queue, and is nobody's any more. */
 void chunk_free(struct chunk *chunk);
+
+/* Says which shared bodies need not be kept any more, and gives their references. How many. */
+uint32_t outbound_forget(struct peer *peer, soma_body *bodies[SHARES_MOST]);
 
 /* A request of the peer's agent, with its handle, was passed on from here to another agent. 0 or SOMA_ENOMEM. */
 int outbound_moved(struct peer *peer, soma_ref asker, soma_ref to, uint64_t handle);

@@ -10,33 +10,55 @@
 
 static bool sender_waits(const struct transit *transit, soma_ref from)
 {
-    for (uint32_t i = transit->sender_count; i; i--) // mostly it was the last one
-        if (soma_ref_equal(transit->senders[i - 1], from))
+    for (uint32_t i = transit->waiter_count; i; i--) // mostly it was the last one
+        if (soma_ref_equal(transit->waiters[i - 1].from, from))
             return true;
     return false;
 }
 
-static bool sender_add(struct transit *transit, soma_ref from)
+static bool body_waits(const struct transit *transit, uint64_t body)
 {
-    if (sender_waits(transit, from))
+    for (uint32_t i = transit->waiter_count; i; i--)
+        if (transit->waiters[i - 1].body == body)
+            return true;
+    return false;
+}
+
+static bool waiter_add(struct transit *transit, soma_ref from, uint64_t body)
+{
+    if (sender_waits(transit, from) && (!body || body_waits(transit, body)))
         return true;
-    if (transit->sender_count == transit->sender_capacity) {
-        uint32_t capacity = transit->sender_capacity ? transit->sender_capacity * 2 : 8;
-        soma_ref *grown = realloc(transit->senders, capacity * sizeof(*grown));
+    if (transit->waiter_count == transit->waiter_capacity) {
+        uint32_t capacity = transit->waiter_capacity ? transit->waiter_capacity * 2 : 8;
+        struct waiter *grown = realloc(transit->waiters, capacity * sizeof(*grown));
         if (!grown)
             return false;
-        transit->senders = grown;
-        transit->sender_capacity = capacity;
+        transit->waiters = grown;
+        transit->waiter_capacity = capacity;
     }
-    transit->senders[transit->sender_count++] = from;
+    transit->waiters[transit->waiter_count++] = (struct waiter){from, body};
     return true;
+}
+
+bool transit_is_past(const struct transit *transit, uint64_t body, uint64_t chunk)
+{
+    return chunk <= transit->taken && !body_waits(transit, body);
+}
+
+/* Is there more to come of a body? */
+static bool body_leaves(const struct transit *transit, uint64_t number)
+{
+    const struct chunk *body = number ? transit->first : NULL;
+    while (body && body->body != number)
+        body = body->next;
+    return body;
 }
 
 /* A kill is ahead of all mail, and what no agent says is for all of them. */
 static bool item_waits(const struct transit *transit, const struct item *item)
 {
     return item_is_word(item->kind) && item->kind != ITEM_KILL &&
-           (item->number > transit->done || sender_waits(transit, item->from));
+           (body_leaves(transit, item->number) || sender_waits(transit, item->from));
 }
 
 /* Sorts items into those that leave, as long as they fit one frame, and those that are held. */
@@ -53,7 +75,7 @@ static void items_sort(struct peer *peer, const msgpack_sbuffer *items, msgpack_
         size_t size = (size_t)((const char *)reader.at - at);
         bool full = leave->size >= FRAME_ITEMS, waits = full || item_waits(transit, &item);
         transit->again |= full;
-        if ((waits && !sender_add(transit, item.from)) ||
+        if ((waits && !waiter_add(transit, item.from, item.number)) ||
             msgpack_sbuffer_write(waits ? &transit->held : leave, at, size))
             lost += size;
     }
@@ -67,9 +89,13 @@ static void items_sort(struct peer *peer, const msgpack_sbuffer *items, msgpack_
 static struct chunk *chunk_pop(struct peer *peer)
 {
     bool straight = !peer->transit.first && !peer->transit.held.size;
+    soma_body *forgotten[SHARES_MOST];
     spin_lock(&peer->busy);
+    uint32_t count = outbound_forget(peer, forgotten);
     struct chunk *chunk = peer->out.first;
     if (chunk && chunk->items.size) {
+        if (!chunk->body)
+            peer->transit.taken = chunk->number;
         peer->out.first = chunk->next;
         if (!chunk->next)
             peer->out.last = NULL;
@@ -80,6 +106,8 @@ static struct chunk *chunk_pop(struct peer *peer)
         peer->dirty = false;
     }
     spin_unlock(&peer->busy);
+    while (count) // not under the lock: it may be much to free
+        soma_body_close(&forgotten[--count]);
     return chunk;
 }
 
@@ -98,10 +126,10 @@ static void part_take(struct peer *peer, msgpack_sbuffer *items)
     size_t left = body->items.size - body->at, size = left < FRAME_ITEMS ? left : FRAME_ITEMS;
     struct writer writer = {items, false};
     write_array(&writer, 4);
-    write_number(&writer, ITEM_BODY);
+    write_number(&writer, body->shared ? ITEM_SHARED : ITEM_BODY);
     write_number(&writer, body->body);
     write_number(&writer, left - size);
-    write_bytes(&writer, body->items.data + body->at, (uint32_t)size);
+    write_bytes(&writer, body->items.data + body->at, size);
     if (writer.failed) {
         msgpack_sbuffer_clear(items);
         return;
@@ -109,7 +137,6 @@ static void part_take(struct peer *peer, msgpack_sbuffer *items)
     transit->turn = false;
     body->at += size;
     if (size == left) {
-        transit->done = body->body;
         transit->again = transit->held.size;
         transit->first = body->next;
         chunk_free(body);
@@ -123,7 +150,7 @@ static void held_take(struct peer *peer, msgpack_sbuffer *items)
     struct transit *transit = &peer->transit;
     msgpack_sbuffer held = transit->held;
     msgpack_sbuffer_init(&transit->held);
-    transit->sender_count = 0;
+    transit->waiter_count = 0;
     transit->again = false;
     items_sort(peer, &held, items);
     bytes_leave(peer, held.size - transit->held.size);
@@ -181,6 +208,6 @@ void transit_reset(struct transit *transit)
         chunk_free(chunk);
     }
     msgpack_sbuffer_destroy(&transit->held);
-    free(transit->senders);
+    free(transit->waiters);
     *transit = (struct transit){0};
 }

@@ -16,14 +16,22 @@ struct peer;
 struct transit {
     struct chunk *first; /* bodies, of which the first one's parts leave */
     struct chunk *last;
-    uint64_t done;        /* all up to this number have left */
-    bool turn;            /* a part is next, else a chunk */
-    bool again;           /* some of what is held may leave */
-    msgpack_sbuffer held; /* items that wait for a body, or for others of their sender that do; in their order */
-    soma_ref *senders;    /* of those */
-    uint32_t sender_count;
-    uint32_t sender_capacity;
+    uint64_t taken;         /* the number of the chunk that was taken last */
+    bool turn;              /* a part is next, else a chunk */
+    bool again;             /* some of what is held may leave */
+    msgpack_sbuffer held;   /* items that wait for a body, or for others of their sender that do; in their order */
+    struct waiter *waiters; /* of those: each sender, and each body that is named */
+    uint32_t waiter_count;
+    uint32_t waiter_capacity;
 };
+
+struct waiter {
+    soma_ref from;
+    uint64_t body;
+};
+
+/* Have all items left that name a body, the last of which is in the chunk of a number? */
+bool transit_is_past(const struct transit *transit, uint64_t body, uint64_t chunk);
 
 /* Takes a frame's items; false if there are none now. */
 bool transit_take(struct peer *peer, msgpack_sbuffer *items);

@@ -160,12 +160,12 @@ static inline void write_text(struct writer *writer, const char *text, size_t si
     writer_end(writer, at + size);
 }
 
-static inline void write_bytes(struct writer *writer, const void *bytes, uint32_t size)
+static inline void write_bytes(struct writer *writer, const void *bytes, size_t size)
 {
-    char *at = writer_room(writer, PUT_MOST + (size_t)size);
+    char *at = writer_room(writer, PUT_MOST + size);
     if (!at)
         return;
-    at = put_bytes_size(at, size);
+    at = put_bytes_size(at, (uint32_t)size);
     if (size)
         memcpy(at, bytes, size);
     writer_end(writer, at + size);

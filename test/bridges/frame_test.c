@@ -200,6 +200,8 @@ static const struct sample samples[] = {
     SAMPLE(ITEM_KILL, "\x93\x10\x92\x01\x01\xc0"),
     SAMPLE(ITEM_SEND, "\x95\x04\x92\x01\x01\xc0\x00\xcd\x01\x00"), // its body came before
     SAMPLE(ITEM_BODY, "\x94\x11\x07\x05\xc4\x02\x92\x05"),
+    SAMPLE(ITEM_SHARED, "\x94\x12\x07\x00\xc4\x02\x91\x05"),
+    SAMPLE(ITEM_FORGET, "\x92\x13\x07"),
     SAMPLE(ITEM_PRESSURE, "\x94\x14\xc0\x92\x01\x01\x01"),
 };
 

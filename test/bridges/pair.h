@@ -72,7 +72,7 @@ static inline void pair_run(struct pair *pair)
 {
     do
         pair_turn(pair, 0);
-    while (pair_step(pair, 0) | pair_step(pair, 1));
+    while ((int)pair_step(pair, 0) | (int)pair_step(pair, 1));
 }
 
 /* What is on its way is lost, and the first soon calls again. */

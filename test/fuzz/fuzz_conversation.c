@@ -57,21 +57,38 @@ static int on_note(soma_agent *self, void *state, const struct note *m)
 
 static const soma_behavior target = {.name = "target", .handlers = SOMA_HANDLERS(SOMA_ON(note, on_note))};
 
+static soma_body *shared; /* that agents here have for some time */
+
+/* A shared body for several of those there, or for nobody any more. */
+static void act_shared(struct lone *lone, soma_ref there, uint8_t how, const char *text)
+{
+    if (!shared)
+        REQUIRE(!soma_body_new(&shared, note, .number = how, .text = text));
+    for (uint32_t i = 0; i < how; i++)
+        soma_send_body(lone->system, there, shared);
+    if (how & 1)
+        soma_body_close(&shared);
+}
+
 /* An agent here does something to one there. */
 static void act(struct lone *lone, soma_ref here, uint8_t what)
 {
     static char large[200000];
-    memset(large, 'x', sizeof(large) - 1);
     const soma_ref there = {FIRST_NODE + (what & 1), 1 + (what >> 1 & 1), 1};
+    uint8_t how = what >> 4;
+    memset(large, 'x', sizeof(large) - 1);
     switch (what >> 2 & 3) {
     case 0:
-        soma_send(lone->system, there, note, .number = 9, .text = what >> 4 == 15 ? large : "from nobody");
+        soma_send(lone->system, there, note, .number = 9, .text = how == 15 ? large : "from nobody");
         break;
     case 1:
-        soma_kill(lone->system, there);
+        if (how)
+            act_shared(lone, there, how, how > 12 ? large : large + sizeof(large) - 1000);
+        else
+            soma_kill(lone->system, there);
         break;
     case 2: // in the other's name, to which the agent here answers
-        soma_send(lone->system, here, note, .number = what >> 4);
+        soma_send(lone->system, here, note, .number = how);
         break;
     default:
         soma_system_shutdown(lone->system, there);
@@ -206,5 +223,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check(&lone);
     }
     lone_close(&lone);
+    soma_body_close(&shared);
     return 0;
 }

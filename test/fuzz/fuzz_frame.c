@@ -86,7 +86,8 @@ static void try_items(const uint8_t *data, size_t size)
     struct item item;
     while (reader_left(&reader) && !item_read(&reader, HERE, THERE, &item)) {
         REQUIRE(reader.at <= reader.end && item.kind >= ITEM_TYPE && item.kind <= ITEM_LAST);
-        REQUIRE(item.kind != ITEM_BODY || (item.number && reader_left(&item.body)));
+        bool part = item.kind == ITEM_BODY || item.kind == ITEM_SHARED;
+        REQUIRE(!part || (item.number && reader_left(&item.body)));
         REQUIRE(item.body.at <= item.body.end && item.address_count <= ADDRESSES_MAX);
         REQUIRE(item.type < TYPES_MAX && item.text.size <= REASON_MAX);
     }
