@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Runs the workloads of soma_bench, its floor, CAF and Erlang/OTP in turn, and compares their medians.
+"""Runs the workloads of soma_bench, its floor, CAF, Erlang/OTP and bare libzmq in turn, and compares their medians.
 
-Called by compare.sh, which builds all four. Every round runs each of them once, one after the other, so that what
+Called by compare.sh, which builds them all. Every round runs each of them once, one after the other, so that what
 disturbs the machine disturbs all alike. Only ratios of one run mean anything.
 """
 
@@ -13,14 +13,19 @@ import subprocess
 import sys
 
 SOMA = "build/release/bench/soma_bench"
+ZMQ = "build/release/bench/zmq_bench"
 CAF = "build/peers/caf_bench"
+CAF_REMOTE = "build/peers/caf_remote"
+ERLANG_REMOTE = "bench/peers/erlang/erlang_remote.sh"
 
-IMPLS = ("soma", "caf", "erlang")
+NAMES = {"soma": "Soma", "floor": "floor", "zmq": "libzmq", "caf": "CAF", "erlang": "Erlang"}
 
 # Workload and workers. Each program's default number of operations takes it a second or a few.
 CASES = [("ring", 1), ("ring", 2), ("pingpong", 1), ("pingpong", 2), ("fanin", 2), ("spawn", 2), ("churn", 2),
          ("skynet", 2), ("timers", 2), ("overload", 2), ("monitor", 1), ("down", 1), ("down", 2),
-         ("restart", 1), ("restart", 2), ("tree", 1), ("tree", 2)]
+         ("restart", 1), ("restart", 2), ("tree", 1), ("tree", 2),
+         ("remote_throughput", 2), ("remote_throughput_1k", 2), ("remote_throughput_curve", 2), ("remote_fanin", 2),
+         ("remote_latency", 1), ("remote_latency", 2)]
 WITHOUT_CAF = ("monitor", "down", "restart", "tree")
 
 # What the project asks of itself: (workload, workers) -> peer -> least ratio of ops/s.
@@ -31,7 +36,11 @@ BARS = {
     ("skynet", 2): {"caf": 8, "erlang": 8},
     ("spawn", 2): {"caf": 10},
     ("timers", 2): {"erlang": 3},
+    ("remote_throughput", 2): {"zmq": 1.5, "caf": 25, "erlang": 15},
+    ("remote_throughput_1k", 2): {"zmq": 1.5},
 }
+LATENCY = {"p50_us": 1.3, "p99_us": 2}  # remote_latency: of bare libzmq's, at most
+CURVE = 0.4  # of the same workload without keys
 SECOND_WORKER = 0.8  # of the ring's and ping-pong's figure with one
 BYTES_AN_AGENT = 200
 OF_LIMIT = 0.9  # overload: of what the receiver could do if nobody sent
@@ -39,11 +48,32 @@ OVERLOAD_BYTES = 64_000_000  # overload: memory at most
 MEMORY = ("fanin", "timers", "overload", "monitor", "tree")
 
 
+def is_remote(workload):
+    return workload.startswith("remote_")
+
+
 def impls_of(workload):
-    return [impl for impl in IMPLS if impl != "caf" or workload not in WITHOUT_CAF]
+    if workload.endswith("_curve"):
+        return ["soma", "zmq"]
+    if is_remote(workload):
+        return ["soma", "zmq", "caf", "erlang"]
+    return ["soma", "erlang"] if workload in WITHOUT_CAF else ["soma", "caf", "erlang"]
+
+
+def command_remote(impl, workload, workers):
+    plain = workload.removesuffix("_curve")
+    curve = ["--curve"] if plain != workload else []
+    if impl == "zmq":
+        return [ZMQ, plain] + curve
+    if impl == "erlang":
+        return [ERLANG_REMOTE, plain, str(workers)]
+    program = [SOMA, "--json"] if impl == "soma" else [CAF_REMOTE]
+    return program[:1] + [plain, "--workers", str(workers)] + program[1:] + curve
 
 
 def command(impl, workload, workers):
+    if is_remote(workload):
+        return command_remote(impl, workload, workers)
     if impl == "erlang":
         scheduler = ["erl", "+S", f"{workers}:{workers}", "+P", "4000000", "-noshell", "-pa", "build/peers"]
         return scheduler + ["-run", "erlang_bench", "main", workload]
@@ -71,7 +101,8 @@ def measure(cases, rounds):
     """(workload, workers, impl) -> the results of its runs."""
     results = {}
     for number in range(1, rounds + 1):
-        for result in run([SOMA, "floor", "--json"]):
+        floor = not all(is_remote(workload) for workload, _ in cases)
+        for result in run([SOMA, "floor", "--json"]) if floor else []:
             results.setdefault((result["workload"], result["workers"], "floor"), []).append(result)
         for workload, workers in cases:
             for impl in impls_of(workload):
@@ -86,7 +117,8 @@ def summary(key, runs):
     rates = sorted(run["ops_per_s"] for run in runs)
     line = {"workload": key[0], "impl": key[2], "version": runs[0]["version"], "workers": key[1],
             "ops_per_s": round(statistics.median(rates)), "min": round(rates[0]), "max": round(rates[-1])}
-    for name, digits in (("rss_bytes_per_agent", 1), ("peak_rss_bytes", 1), ("ops_per_s_limit", 0), ("of_limit", 4)):
+    for name, digits in (("rss_bytes_per_agent", 1), ("peak_rss_bytes", 1), ("ops_per_s_limit", 0), ("of_limit", 4),
+                         ("p50_us", 2), ("p99_us", 2), ("p999_us", 2)):
         values = [run[name] for run in runs if name in run]
         if values:
             line[name] = round(statistics.median(values), digits)
@@ -96,7 +128,24 @@ def summary(key, runs):
 def rate_text(line):
     if not line:
         return "–"
+    if "p50_us" in line:
+        return f"{line['p50_us']:.1f} / {line['p99_us']:.1f} / {line['p999_us']:.1f}"
     return f"{line['ops_per_s'] / 1e6:.2f} ({line['min'] / 1e6:.2f}–{line['max'] / 1e6:.2f})"
+
+
+def checks_remote(lines, workload, workers, ours):
+    """What is asked of latency, and of delivery with keys."""
+    found = []
+    limit, plain = (lines.get((name, workers, impl)) for name, impl in
+                    ((workload, "zmq"), (workload.removesuffix("_curve"), "soma")))
+    if workload == "remote_latency" and limit:
+        for key, most in LATENCY.items():
+            ratio = ours[key] / limit[key]
+            found.append((f"{key.removesuffix('_us')} ≤ {most} × zmq: {ratio:.2f}", ratio <= most))
+    if workload.endswith("_curve") and plain:
+        ratio = ours["ops_per_s"] / plain["ops_per_s"]
+        found.append((f"≥ {CURVE} × without keys: {ratio:.2f}", ratio >= CURVE))
+    return found
 
 
 def checks(lines, workload, workers):
@@ -114,6 +163,7 @@ def checks(lines, workload, workers):
     if workers == 2 and one and workload in ("ring", "pingpong"):
         ratio = ours["ops_per_s"] / one["ops_per_s"]
         found.append((f"≥ {SECOND_WORKER} × one worker: {ratio:.2f}", ratio >= SECOND_WORKER))
+    found += checks_remote(lines, workload, workers, ours)
     if workload == "spawn":
         size = ours["rss_bytes_per_agent"]
         found.append((f"≤ {BYTES_AN_AGENT} bytes an agent: {size:.0f}", size <= BYTES_AN_AGENT))
@@ -124,19 +174,31 @@ def checks(lines, workload, workers):
     return found
 
 
-def table(lines, cases):
-    print("| workload | workers | soma, M/s | floor | CAF | Erlang | asked: got |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+def table(lines, cases, unit, impls):
+    """Of those cases; none if there are none."""
+    if not cases:
+        return
+    heads = [f"{NAMES[impl]}, {unit}" if impl == "soma" else NAMES[impl] for impl in impls]
+    print(f"| workload | workers | {' | '.join(heads)} | asked: got |")
+    print(f"| --- | --- | {' | '.join('---' for _ in impls)} | --- |")
     for workload, workers in cases:
-        cells = [rate_text(lines.get((workload, workers, impl))) for impl in ("soma", "floor", "caf", "erlang")]
+        cells = [rate_text(lines.get((workload, workers, impl))) for impl in impls]
         asked = [f"{text} {'✓' if met else '✗ missed'}" for text, met in checks(lines, workload, workers)]
         print(f"| {workload} | {workers} | {' | '.join(cells)} | {'; '.join(asked)} |")
+    print()
+
+
+def tables(lines, cases):
+    remote = [case for case in cases if is_remote(case[0])]
+    latency = [case for case in remote if case[0] == "remote_latency"]
+    table(lines, [case for case in cases if case not in remote], "M/s", ("soma", "floor", "caf", "erlang"))
+    table(lines, [case for case in remote if case not in latency], "M/s", ("soma", "zmq", "caf", "erlang"))
+    table(lines, latency, "µs: p50 / p99 / p99.9", ("soma", "zmq", "caf", "erlang"))
 
 
 def each(lines, case, key, scale, unit):
     """What a case says of `key`, by each that ran it."""
-    named = (("soma", "Soma"), ("caf", "CAF"), ("erlang", "Erlang"))
-    found = [(name, lines.get((*case, impl), {})) for impl, name in named]
+    found = [(NAMES[impl], lines.get((*case, impl), {})) for impl in ("soma", "caf", "erlang")]
     return ", ".join(f"{name} {line[key] / scale:.{1 if unit else 3}f}{unit}" for name, line in found if key in line)
 
 
@@ -145,13 +207,13 @@ def notes(lines, cases):
     for case in cases:
         size, part = each(lines, case, "peak_rss_bytes", 1e6, " MB"), each(lines, case, "of_limit", 1, "")
         if size and case[0] in MEMORY:
-            print(f"\nMemory at most in `{case[0]}`: {size}.")
+            print(f"Memory at most in `{case[0]}`: {size}.\n")
         if part:
-            print(f"\nOf the receiver's own limit in `{case[0]}`: {part}.")
+            print(f"Of the receiver's own limit in `{case[0]}`: {part}.\n")
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Compares Soma with its floor, CAF and Erlang/OTP.")
+    parser = argparse.ArgumentParser(description="Compares Soma with its floor, CAF, Erlang/OTP and bare libzmq.")
     parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help="ring, pingpong, …; all by default")
     parser.add_argument("--json", metavar="FILE", help="also write one JSON object a line")
     arguments = parser.parse_args()
@@ -163,7 +225,7 @@ def main():
     results = measure(cases, int(os.environ.get("SOMA_BENCH_ROUNDS", "5")))
     lines = {key: summary(key, runs) for key, runs in results.items()
              if any(key[0] == case[0] for case in cases)}
-    table(lines, cases)
+    tables(lines, cases)
     notes(lines, cases)
     if arguments.json:
         with open(arguments.json, "w", encoding="utf-8") as file:

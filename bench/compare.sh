@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# compare.sh [WORKLOAD…] [--json FILE]: Soma beside its floor, CAF and Erlang/OTP (Debian's packages), in one run.
+# compare.sh [WORKLOAD…] [--json FILE]: Soma beside its floor, CAF, Erlang/OTP and libzmq (Debian's packages), in one
+# run.
 # Installs and builds what is needed. SOMA_BENCH_ROUNDS sets the rounds (5). Prints a table; see docs/performance.md.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -19,11 +20,13 @@ fi
 
 scripts/bootstrap.sh >&2
 cmake --preset release >/dev/null
-cmake --build --preset release --target soma_bench >&2
+cmake --build --preset release --target soma_bench zmq_bench >&2
 mkdir -p build/peers
-if [ bench/peers/caf/caf_bench.cpp -nt build/peers/caf_bench ]; then
-    echo "== building the CAF peer" >&2
-    g++ -std=c++20 -O2 -DNDEBUG bench/peers/caf/caf_bench.cpp -o build/peers/caf_bench -lcaf_core -lpthread
-fi
-erlc -o build/peers bench/peers/erlang/erlang_bench.erl
+for peer in caf_bench caf_remote; do
+    if [ "bench/peers/caf/$peer.cpp" -nt "build/peers/$peer" ]; then
+        echo "== building the CAF peer $peer" >&2
+        g++ -std=c++20 -O2 -DNDEBUG "bench/peers/caf/$peer.cpp" -o "build/peers/$peer" -lcaf_io -lcaf_core -lpthread
+    fi
+done
+erlc -o build/peers bench/peers/erlang/*.erl
 exec python3 bench/compare.py "$@"

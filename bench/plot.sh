@@ -12,7 +12,7 @@ import sys
 lines = [json.loads(line) for line in open(sys.argv[1], encoding="utf-8")]
 rates = {(line["workload"], line["workers"], line["impl"]): line["ops_per_s"] / 1e6 for line in lines}
 for workload, workers in dict.fromkeys((line["workload"], line["workers"]) for line in lines):
-    cells = [rates.get((workload, workers, impl), "?") for impl in ("floor", "soma", "caf", "erlang")]
+    cells = [rates.get((workload, workers, impl), "?") for impl in ("floor", "zmq", "soma", "caf", "erlang")]
     print(f'"{workload} ({workers})"', *cells)
 PYTHON
 gnuplot <<GNUPLOT
@@ -26,7 +26,7 @@ set ylabel "million operations a second"
 set grid y
 set datafile missing "?"
 set key top right
-plot "$data" using 2:xtic(1) title "floor" lc rgb "#bbbbbb", "" using 3 title "Soma" lc rgb "#2a6fb0", \
-     "" using 4 title "CAF" lc rgb "#d98a3d", "" using 5 title "Erlang/OTP" lc rgb "#a33a5a"
+plot "$data" using 2:xtic(1) title "floor" lc rgb "#bbbbbb", "" using 3 title "libzmq" lc rgb "#777777", \
+     "" using 4 title "Soma" lc rgb "#2a6fb0", "" using 5 title "CAF" lc rgb "#d98a3d", "" using 6 title "Erlang/OTP" lc rgb "#a33a5a"
 GNUPLOT
 echo "$2"

@@ -65,7 +65,7 @@ step "release tests" ctest --preset release
 if [ "$quick" != --quick ]; then
     step "style" scripts/check_style.sh
     step "shell scripts" shellcheck scripts/*.sh .ci/run test/install/*.sh test/scripts/*.sh test/fuzz/*.sh bench/*.sh \
-        docs/*.sh tools/*.bash
+        bench/peers/*/*.sh docs/*.sh tools/*.bash
     step "clang build" build clang-release
     step "lint" lint
     step "docs" docs

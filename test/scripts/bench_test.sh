@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Every workload of soma_bench runs and prints JSON lines with what compare.py reads. Small loads: no figure is judged.
+# Every workload of soma_bench, and of bare libzmq beside it, runs and prints JSON lines with what compare.py reads.
+# Small loads: no figure is judged.
 set -euo pipefail
 bench=$1/bench/soma_bench
 out=$(mktemp)
@@ -13,18 +14,22 @@ for workload in remote_throughput remote_throughput_1k remote_fanin remote_laten
 done
 "$bench" open --ops 10 --json >>"$out"
 "$bench" floor --ops 100000 --json >>"$out"
+for workload in remote_throughput remote_throughput_1k remote_fanin remote_latency; do
+    "$1/bench/zmq_bench" "$workload" --ops 1000 >>"$out"
+    "$1/bench/zmq_bench" "$workload" --ops 1000 --curve >>"$out"
+done
 python3 - "$out" <<'PYTHON'
 import json
 import sys
 
 lines = [json.loads(line) for line in open(sys.argv[1], encoding="utf-8")]
-assert len(lines) == 21 + 3, len(lines)
+assert [line["impl"] for line in lines] == 21 * ["soma"] + 3 * ["floor"] + 8 * ["zmq"]
 for line in lines:
-    assert line["impl"] == ("floor" if lines.index(line) >= 21 else "soma"), line
     for key in ("workload", "version"):
         assert isinstance(line[key], str), line
-    for key in ("workers", "ops", "seconds", "ops_per_s", "peak_rss_bytes"):
+    for key in ("workers", "ops", "seconds", "ops_per_s"):
         assert line[key] > 0, line
+    assert line["impl"] == "zmq" or line["peak_rss_bytes"] > 0, line
 assert [line for line in lines if line["workload"] == "spawn"][0]["rss_bytes_per_agent"] > 0
 overload = [line for line in lines if line["workload"] == "overload"][0]
 assert overload["ops_per_s_limit"] > 0 and overload["of_limit"] > 0, overload
