@@ -22,7 +22,9 @@
 #include <zmq.h>
 
 #define ACCEPTED (UINT64_C(1) << 63)
-#define RECEIVE_MOST 256 /* frames of one socket before the others get their turn */
+/* Of one socket, before the others and the bridge get their turn: acknowledgements, beats, handshakes wait for it. */
+#define RECEIVE_MOST 256 /* frames */
+#define RECEIVE_BYTES ((size_t)512 * 1024)
 #define NEVER_MS (24 * 60 * 60 * 1000)
 #define GOODBYE_MS 300 /* for what was said last to leave */
 #define BACKLOG 1024
@@ -266,7 +268,8 @@ static void frame_accepted(struct zmq_wire *wire, uint64_t connection, zmq_msg_t
 static bool frames_receive(struct zmq_wire *wire, void *socket, uint64_t connection)
 {
     zmq_msg_t frame;
-    for (int i = 0; i < RECEIVE_MOST; i++) {
+    size_t total = 0;
+    for (int i = 0; i < RECEIVE_MOST && total < RECEIVE_BYTES; i++) {
         unsigned char identity[256];
         int size = connection ? 0 : zmq_recv(socket, identity, sizeof(identity), ZMQ_DONTWAIT);
         if (size < 0)
@@ -279,6 +282,7 @@ static bool frames_receive(struct zmq_wire *wire, void *socket, uint64_t connect
             return false;
         size_t bytes =
             zmq_msg_more(&frame) ? 0 : zmq_msg_size(&frame); // no node of ours sends parts: they are no frame
+        total += bytes;
         if (connection)
             bridge_received(wire->bridge, connection, zmq_msg_data(&frame), bytes);
         else if (size == 5)
