@@ -289,19 +289,62 @@ static void debt_settle_elsewhere(const struct soma_bridge *bridge, const struct
             return;
 }
 
+static bool request_waits(const struct soma_bridge *bridge, const struct item *item)
+{
+    bool waits = false;
+    for (uint32_t i = 0; i < bridge->peer_count && !waits; i++) {
+        struct peer *peer = bridge->list[i];
+        spin_lock(&peer->busy);
+        waits = debts_have(&peer->debts, DEBT_REQUEST, item->to, item->from, item->handle);
+        spin_unlock(&peer->busy);
+    }
+    return waits;
+}
+
+/* It has an answer: what was said of its way, ahead of other words, is of no use any more. */
+static void moves_forget(struct soma_bridge *bridge, const struct item *item)
+{
+    struct debt debt;
+    for (uint32_t i = 0; i < bridge->peer_count && bridge->moves; i++)
+        while (debt_settle(bridge->list[i], DEBT_MOVED, item->to, item->from, item->handle, &debt))
+            bridge->moves--;
+}
+
+/* A request has come to `holder`, and gone on from there as far as is known: its last node owes the answer. */
+static int request_follow(struct soma_bridge *bridge, soma_ref asker, soma_ref holder, uint64_t handle)
+{
+    for (;;) {
+        if (holder.node == bridge->system->node)
+            return 0; // it has come back, and an agent's end here needs no word
+        struct peer *peer = peers_find(&bridge->peers, holder.node);
+        struct debt debt;
+        int error = !peer ? SOMA_ENOROUTE : !peer->open ? SOMA_ENODEDOWN : 0;
+        if (!error && bridge->moves && debt_settle(peer, DEBT_MOVED, asker, holder, handle, &debt)) {
+            bridge->moves--;
+            holder = debt.there;
+            continue;
+        }
+        if (!error)
+            error = debt_enter(peer, DEBT_REQUEST, asker, holder, handle);
+        return error ? reply_fail(bridge->system, bridge->worker, holder, asker, handle, error) : 0;
+    }
+}
+
+/*
+ * Each node that passes a request on says so by its own link, so the words may come in another order than it went. One
+ * from a node to which it has not come yet, as far as is known here, is kept until it has.
+ */
 static int moved_arrive(struct peer *peer, const struct item *item)
 {
     struct soma_bridge *bridge = peer->bridge;
     struct debt debt;
-    if (!debt_settle(peer, DEBT_REQUEST, item->to, item->from, item->handle, &debt))
+    if (debt_settle(peer, DEBT_REQUEST, item->to, item->from, item->handle, &debt))
+        return request_follow(bridge, item->to, item->from, item->handle);
+    if (!request_waits(bridge, item))
         return 0; // it has been answered
-    if (item->from.node == bridge->system->node)
-        return 0; // it has come back, and an agent's end here needs no word
-    struct peer *other = peers_find(&bridge->peers, item->from.node);
-    int error = !other         ? SOMA_ENOROUTE
-                : !other->open ? SOMA_ENODEDOWN
-                               : debt_enter(other, DEBT_REQUEST, item->to, item->from, item->handle);
-    return error ? reply_fail(bridge->system, bridge->worker, item->from, item->to, item->handle, error) : 0;
+    int error = debt_enter(peer, DEBT_MOVED, item->to, item->from, item->handle);
+    bridge->moves += !error;
+    return error;
 }
 
 static int answer_arrive(struct peer *peer, struct item *item, struct reader *reader)
@@ -310,6 +353,7 @@ static int answer_arrive(struct peer *peer, struct item *item, struct reader *re
     struct debt debt;
     if (!debt_settle(peer, DEBT_REQUEST, item->to, item->from, item->handle, &debt))
         debt_settle_elsewhere(bridge, item);
+    moves_forget(bridge, item);
     if (item->kind == ITEM_REPLY)
         return body_arrive(peer, item, reader);
     return reply_fail(bridge->system, bridge->worker, item->from, item->to, item->handle, (int)item->reason);
@@ -361,12 +405,25 @@ static int item_arrive(struct peer *peer, struct item *item, struct reader *read
     return SOMA_EFORMAT;
 }
 
+/* One that makes no sense is left out. The others do not suffer for it, as long as it is known where it ends. */
+static int item_skip(struct peer *peer, struct reader *reader)
+{
+    struct soma_bridge *bridge = peer->bridge;
+    if (value_skip(reader))
+        return SOMA_EFORMAT;
+    trust_count(bridge, &bridge->counts.bad_frames);
+    if (trust_may_log(bridge))
+        soma_log_warning(bridge->system, "bridge: node %s: an item makes no sense, and is left out", peer->name);
+    return 0;
+}
+
 static int items_read(struct peer *peer, const unsigned char *items, size_t size)
 {
     struct reader reader = {items, items + size};
     struct item item;
     peer->bridge->worker->budget = 0; // it has no turns, but counts what it pushes
     while (reader_left(&reader)) {
+        const struct reader begin = reader;
         int error = item_head_read(&reader, peer->bridge->system->node, peer->node, &item);
         if (!error)
             error = item_arrive(peer, &item, &reader);
@@ -374,8 +431,11 @@ static int items_read(struct peer *peer, const unsigned char *items, size_t size
             soma_log_error(peer->bridge->system, "bridge: out of memory for what node %s sent", peer->name);
             error = 0;
         }
-        if (error == SOMA_EFORMAT)
-            return error;
+        if (error == SOMA_EFORMAT) {
+            reader = begin;
+            if (item.kind == ITEM_BODY || item_skip(peer, &reader)) // without a part no other body fits any more
+                return error;
+        }
     }
     return 0;
 }

@@ -1,6 +1,6 @@
 /*
  * The bridge's own round: connections come and go, frames arrive, what waits is sent, time passes. See bridge.h; the
- * handshake is in hello.c, opening and closing in open.c.
+ * handshake is in hello.c, calling others in dial.c, opening and closing in open.c.
  */
 #include "bridges/bridge.h"
 #include "bridges/agent.h"
@@ -10,11 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HALF_OPEN_MAX 256u    /* connections of others that are not agreed on yet */
-#define GRACE (200 * SOMA_MS) /* for another connection's handshake, before this side dials, too */
-#define RETRY_LEAST (50 * SOMA_MS)
-#define RETRY_HOPED (500 * SOMA_MS)  /* the longest wait while the node's session is not given up */
-#define RETRY_SLOW (2 * SOMA_SECOND) /* and if there is a connection, but no word */
+#define HALF_OPEN_MAX 256u /* connections of others that are not agreed on yet */
 
 /* ---- frames ---- */
 
@@ -50,7 +46,7 @@ static void ping_send(struct soma_bridge *bridge, struct peer *peer)
 
 /* ---- connections ---- */
 
-static struct connection *connection_find(const struct soma_bridge *bridge, uint64_t id)
+struct connection *connection_find(const struct soma_bridge *bridge, uint64_t id)
 {
     struct connection *connection = bridge->connections;
     while (connection && connection->id != id)
@@ -58,7 +54,7 @@ static struct connection *connection_find(const struct soma_bridge *bridge, uint
     return connection;
 }
 
-static struct connection *connection_new(struct soma_bridge *bridge, uint64_t id, struct dial *dial)
+struct connection *connection_new(struct soma_bridge *bridge, uint64_t id, struct dial *dial)
 {
     struct connection *connection = calloc(1, sizeof(*connection));
     if (!connection)
@@ -70,30 +66,6 @@ static struct connection *connection_new(struct soma_bridge *bridge, uint64_t id
     bridge->connections = connection;
     bridge->half_open += !dial;
     return connection;
-}
-
-/* Some time between half of it and all, so that those who lost the same node do not come back as one. */
-static uint64_t jitter(const struct soma_bridge *bridge, uint64_t wait)
-{
-    return wait / 2 + bridge_random(bridge) % (wait / 2 + 1);
-}
-
-/* Somebody waits for the node who is to be dialed: the way there should be used soon after it is back. */
-static bool dial_is_hoped(const struct soma_bridge *bridge, const struct dial *dial)
-{
-    const struct peer *peer = dial->node ? peers_find(&bridge->peers, dial->node) : NULL;
-    return peer && peer->open && !peer->joined;
-}
-
-static void dial_later(struct soma_bridge *bridge, struct dial *dial)
-{
-    uint64_t most = bridge->options.retry_most_ms * SOMA_MS;
-    if (most > RETRY_HOPED && dial_is_hoped(bridge, dial))
-        most = RETRY_HOPED;
-    dial->connection = 0;
-    dial->wait = dial->wait ? dial->wait * 2 : RETRY_LEAST;
-    dial->wait = dial->wait < most ? dial->wait : most;
-    dial->due = bridge_now(bridge) + jitter(bridge, dial->wait);
 }
 
 void connection_end(struct soma_bridge *bridge, struct connection *connection, bool hang_up)
@@ -118,34 +90,6 @@ void connection_end(struct soma_bridge *bridge, struct connection *connection, b
         }
     }
     free(connection);
-}
-
-void dial_settle(struct soma_bridge *bridge, struct dial *dial, uint64_t id)
-{
-    for (struct connection *other = bridge->connections, *after; other; other = after) {
-        after = other->next;
-        if (other->dial == dial && other->id != id && !other->ready)
-            connection_end(bridge, other, true);
-    }
-    dial->connection = id;
-    dial->due = bridge_now(bridge) + RETRY_SLOW;
-}
-
-void dials_forget(struct soma_bridge *bridge, uint64_t node)
-{
-    for (struct dial **link = &bridge->dials; *link;) {
-        struct dial *dial = *link;
-        if (!dial->fleeting || dial->node != node) {
-            link = &dial->next;
-            continue;
-        }
-        if (dial->connection)
-            connection_end(bridge, connection_find(bridge, dial->connection), true);
-        dial_settle(bridge, dial, 0);
-        *link = dial->next;
-        free(dial->address);
-        free(dial);
-    }
 }
 
 void bridge_connected(struct soma_bridge *bridge, uint64_t id)
@@ -194,7 +138,10 @@ static int data_arrive(struct soma_bridge *bridge, struct peer *peer, struct rea
     case ARRIVAL_MISSING:
         return frame_missing(bridge, peer);
     default:
-        return items_arrive(peer, reader->at, reader_left(reader));
+        error = items_arrive(peer, reader->at, reader_left(reader));
+        if (error) // what follows in the frame is lost, so nobody may take the session for whole
+            peer_end(peer, SOMA_ENODEDOWN);
+        return error;
     }
 }
 
@@ -326,11 +273,6 @@ void peer_resume(struct soma_bridge *bridge, struct peer *peer)
 
 /* ---- time ---- */
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* A node that was neither heard of nor reached for too long is down. When to look again. */
 static uint64_t peer_watch(struct soma_bridge *bridge, struct peer *peer, uint64_t now)
 {
@@ -364,35 +306,6 @@ static uint64_t peer_watch(struct soma_bridge *bridge, struct peer *peer, uint64
 static uint64_t handshake_limit(const struct soma_bridge *bridge)
 {
     return earlier(bridge->options.down_ms * SOMA_MS / 4, HANDSHAKE);
-}
-
-/* Connects where it is time to. When to look again. */
-static uint64_t dial_watch(struct soma_bridge *bridge, struct dial *dial, uint64_t now)
-{
-    const struct connection *last = dial->connection ? connection_find(bridge, dial->connection) : NULL;
-    if (last && (last->ready || !dial_is_hoped(bridge, dial)))
-        return UINT64_MAX;
-    const struct peer *peer = dial->node ? peers_find(&bridge->peers, dial->node) : NULL;
-    if (!last && peer && peer->joined && !dial->asked) // it has come by itself
-        return UINT64_MAX;
-    uint64_t due = dial->due;
-    const struct connection *other = peer && peer->connection ? connection_find(bridge, peer->connection) : NULL;
-    if (other && due < other->begun + GRACE) // but not for long: both may have a dead one that the other side made
-        due = other->begun + GRACE;
-    if (due > now)
-        return due;
-    uint64_t id;
-    int error = bridge->wire.dial(bridge->wire.context, dial->address, &id);
-    if (error == SOMA_EINVAL) // not before other keys are allowed
-        return dial->due = UINT64_MAX;
-    struct connection *connection = error ? NULL : connection_new(bridge, id, dial);
-    if (!connection) {
-        dial_later(bridge, dial);
-        return dial->due;
-    }
-    dial->connection = id;
-    dial->due = now + RETRY_HOPED; // then once more, beside this one: the first to be answered counts
-    return dial->due;
 }
 
 /* Those without both hellos for too long. When to look again. */
@@ -468,7 +381,5 @@ uint64_t bridge_turn(struct soma_bridge *bridge)
         next = earlier(next, peer_watch(bridge, bridge->list[i], now));
         peer_show(bridge->list[i]);
     }
-    for (struct dial *dial = bridge->dials; dial && !u32_load(&bridge->closing); dial = dial->next)
-        next = earlier(next, dial_watch(bridge, dial, now));
-    return next;
+    return u32_load(&bridge->closing) ? next : earlier(next, dials_watch(bridge, now));
 }

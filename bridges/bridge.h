@@ -73,6 +73,7 @@ struct soma_bridge {
     uint64_t hellos;    /* that were said */
     struct gate *gates; /* that are not in use, see flow.h */
     struct burdens burdens;
+    uint64_t moves;        /* debts of the kind DEBT_MOVED, of all peers */
     uint64_t mail_most;    /* MAIL_MOST, but in tests */
     msgpack_sbuffer frame; /* being written */
     struct arena arena;    /* for the message that is being read */
@@ -132,7 +133,7 @@ struct peer *bridge_peer(struct soma_bridge *bridge, uint64_t node);
 /* What is sent to the peer is taken, and waits for a session; for as long as a silent one may last. */
 void peer_open(struct peer *peer);
 
-/* Items that a frame brought, from a peer. 0, or SOMA_EFORMAT: it can't be trusted any more. */
+/* Items that a frame brought, from a peer. 0, or SOMA_EFORMAT: where one ends is not known, and the rest is lost. */
 int items_arrive(struct peer *peer, const unsigned char *items, size_t size);
 
 /* Another node, and where it is. 0 or SOMA_ENOMEM. */
@@ -143,8 +144,14 @@ int node_arrive(struct soma_bridge *bridge, const struct item *item);
  * that is known to be gone, else (0) as long as the bridge lives. 0 or SOMA_ENOMEM. */
 int dial_add(struct soma_bridge *bridge, const char *address, uint64_t node);
 
-/* A node has left for good, or another is in its place: nobody needs to look for it again. */
+/* A node has left for good, or another is in its place, or it was down for long: nobody needs to look for it again. */
 void dials_forget(struct soma_bridge *bridge, uint64_t node);
+
+/* A connection by a dial has come to nothing: when the next one is due. */
+void dial_later(struct soma_bridge *bridge, struct dial *dial);
+
+/* Connects where it is time to, and gives up. When to look again. */
+uint64_t dials_watch(struct soma_bridge *bridge, uint64_t now);
 
 /* What a peer says of itself, or another of it: its name and where it is. */
 void peer_learn(struct peer *peer, const struct span *name, const struct span *addresses, uint32_t count);
@@ -161,6 +168,12 @@ void peer_resume(struct soma_bridge *bridge, struct peer *peer);
 /* The peer's session is over: whoever waits for it is told with the reason, and what was not acknowledged is a dead
  * letter. */
 void peer_end(struct peer *peer, int reason);
+
+/* The connection of a number; NULL if there is none any more. */
+struct connection *connection_find(const struct soma_bridge *bridge, uint64_t id);
+
+/* A new one, by a dial or of the other side. NULL when memory is out. */
+struct connection *connection_new(struct soma_bridge *bridge, uint64_t id, struct dial *dial);
 
 /* A connection comes to nothing, and is forgotten; the wire is told unless it knows. */
 void connection_end(struct soma_bridge *bridge, struct connection *connection, bool hang_up);
@@ -198,6 +211,12 @@ void frame_send(struct soma_bridge *bridge, uint64_t connection);
 static inline uint64_t bridge_now(const struct soma_bridge *bridge)
 {
     return bridge->system->driver.now(bridge->system->driver.context);
+}
+
+/* The earlier of two times. */
+static inline uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
 }
 
 static inline uint64_t bridge_random(const struct soma_bridge *bridge)

@@ -98,6 +98,9 @@ static void debt_end(struct peer *peer, const struct debt *debt, int reason)
     case DEBT_WATCHED:
         unmonitor_arrive(bridge->system, bridge->worker, debt->here, debt->there, debt->handle);
         break;
+    case DEBT_MOVED:
+        bridge->moves--;
+        break;
     case DEBT_LINK:
         exit_arrive(bridge->system, bridge->worker, debt->here, debt->there, 0, reason, NULL);
         break;
@@ -165,4 +168,5 @@ void peer_end(struct peer *peer, int reason)
     peer->types = NULL;
     peer->type_count = 0;
     peer->since = UINT64_MAX;
+    peer->ended = bridge_now(peer->bridge);
 }

@@ -36,6 +36,16 @@ static struct debt **debt_find(const struct debts *debts, enum debt_kind kind, s
     return NULL;
 }
 
+/* Behind the others, so that those that are alike stay in their order. */
+static void debt_append(const struct debts *debts, struct debt *debt)
+{
+    struct debt **to = bucket(debts, debt_hash(debt->kind, debt->here, debt->handle));
+    while (*to)
+        to = &(*to)->next;
+    debt->next = NULL;
+    *to = debt;
+}
+
 static bool debts_grow(struct debts *debts)
 {
     uint32_t count = debts->bucket_count ? debts->bucket_count * 2 : 64;
@@ -45,9 +55,7 @@ static bool debts_grow(struct debts *debts)
     for (uint32_t i = 0; i < debts->bucket_count; i++) {
         for (struct debt *debt = debts->buckets[i], *next; debt; debt = next) {
             next = debt->next;
-            struct debt **to = bucket(&grown, debt_hash(debt->kind, debt->here, debt->handle));
-            debt->next = *to;
-            *to = debt;
+            debt_append(&grown, debt);
         }
     }
     free(debts->buckets);
@@ -64,12 +72,15 @@ int debts_add(struct debts *debts, const struct debt *debt)
     struct debt *added = malloc(sizeof(*added));
     if (!added)
         return SOMA_ENOMEM;
-    struct debt **to = bucket(debts, debt_hash(debt->kind, debt->here, debt->handle));
     *added = *debt;
-    added->next = *to;
-    *to = added;
+    debt_append(debts, added);
     debts->count++;
     return 0;
+}
+
+bool debts_have(const struct debts *debts, enum debt_kind kind, soma_ref here, soma_ref there, uint64_t handle)
+{
+    return debt_find(debts, kind, here, there, handle);
 }
 
 static void debt_remove(struct debts *debts, struct debt **link, struct debt *found)

@@ -12,6 +12,7 @@ enum debt_kind {
     DEBT_REQUEST, /* an agent here has asked, and has no answer */
     DEBT_WATCH,   /* an agent here watches one there */
     DEBT_WATCHED, /* one there watches an agent here */
+    DEBT_MOVED,   /* a request of an agent here comes to the peer, as others will say, and has gone on to `there` */
     DEBT_LINK     /* an agent here and one there are linked, or about to be; its handle does not count */
 };
 
@@ -33,7 +34,10 @@ struct debts {
 /* Enters one. SOMA_ENOMEM; 0, also if a link is there already. */
 int debts_add(struct debts *debts, const struct debt *debt);
 
-/* Takes one out, into *found. False if there is none. `there` counts for links and what is watched. */
+/* Is there one? As debts_take(). */
+bool debts_have(const struct debts *debts, enum debt_kind kind, soma_ref here, soma_ref there, uint64_t handle);
+
+/* Takes the oldest out, into *found. False if there is none. `there` counts for links and what is watched. */
 bool debts_take(struct debts *debts, enum debt_kind kind, soma_ref here, soma_ref there, uint64_t handle,
                 struct debt *found);
 

@@ -183,6 +183,7 @@ int item_head_read(struct reader *reader, uint64_t here, uint64_t there, struct 
 {
     uint32_t count;
     uint64_t kind;
+    item->kind = (enum item_kind)0;
     item->to = item->from = SOMA_REF_NULL; // one by one: it is large, and most kinds have few of its fields
     item->handle = item->other = item->type = item->node = item->number = item->left = 0;
     item->reason = 0;

@@ -44,7 +44,7 @@ struct item {
     soma_ref to;
     soma_ref from;
     uint64_t handle;
-    uint64_t other; /* an unlink's sender's handle */
+    uint64_t other; /* an unlink's sender's handle; the node that a frame is from */
     int64_t reason;
     bool on;
     struct span text;   /* text NULL: nil */

@@ -123,9 +123,9 @@ static int list_add(struct soma_bridge *bridge, struct peer *peer)
 
 struct peer *bridge_peer(struct soma_bridge *bridge, uint64_t node)
 {
-    struct peer *peer = peers_find(&bridge->peers, node);
-    if (peer || bridge->peer_count >= PEERS_MOST || !(peer = calloc(1, sizeof(*peer))))
-        return peer;
+    struct peer *peer = calloc(1, sizeof(*peer));
+    if (!peer)
+        return NULL;
     peer->bridge = bridge;
     peer->node = node;
     peer->since = UINT64_MAX;
@@ -172,26 +172,6 @@ static void peer_free(struct peer *peer)
     for (uint32_t i = 0; i < ADDRESSES_MAX; i++)
         free(peer->addresses[i]);
     free(peer);
-}
-
-int dial_add(struct soma_bridge *bridge, const char *address, uint64_t node)
-{
-    for (struct dial *dial = bridge->dials; dial; dial = dial->next) {
-        if (!strcmp(dial->address, address)) {
-            dial->fleeting &= node != 0;
-            dial->asked |= !node;
-            return 0;
-        }
-    }
-    struct dial *dial = calloc(1, sizeof(*dial));
-    char *copy = dial ? strdup(address) : NULL;
-    if (!copy) {
-        free(dial);
-        return SOMA_ENOMEM;
-    }
-    *dial = (struct dial){.next = bridge->dials, .address = copy, .node = node, .fleeting = node != 0};
-    bridge->dials = dial;
-    return 0;
 }
 
 static bool is_own(const struct soma_bridge *bridge, const struct span *address)
@@ -271,11 +251,10 @@ bool bridge_is_drained(struct soma_bridge *bridge)
 void bridge_goodbye(struct soma_bridge *bridge)
 {
     for (uint32_t i = 0; i < bridge->peer_count; i++) {
-        struct peer *peer = bridge->list[i];
+        const struct peer *peer = bridge->list[i];
         msgpack_sbuffer_clear(&bridge->frame);
         if (peer->joined && bye_write(&bridge->frame))
             frame_send(bridge, peer->connection);
-        peer_end(peer, SOMA_ENODEDOWN);
     }
     while (bridge->connections)
         connection_end(bridge, bridge->connections, true);

@@ -89,6 +89,7 @@ struct peer {
     uint64_t heard;      /* when the other side last spoke */
     uint64_t spoken;     /* when this side did */
     uint64_t since;      /* when there was first something to say, or the connection was lost; UINT64_MAX: neither */
+    uint64_t ended;      /* when its session was over, if that is not open */
 };
 
 /* Peers by node: open addressing in a table that only grows and is read without a lock. */

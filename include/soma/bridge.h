@@ -79,7 +79,7 @@ typedef struct soma_bridge_counts {
     uint64_t accepted;   /**< connections */
     uint64_t failed;     /**< of them ended before they had said who they are: silent, garbage, a key not allowed */
     uint64_t refused;    /**< keys that were not allowed */
-    uint64_t bad_frames; /**< frames that made no sense */
+    uint64_t bad_frames; /**< frames, and parts of them, that made no sense */
     uint64_t bad_hellos; /**< nodes that were not let in: another version, a wrong key, too many */
     uint64_t cut_off;    /**< connections that this side has ended */
 } soma_bridge_counts;

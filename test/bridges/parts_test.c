@@ -357,7 +357,8 @@ static const struct bad bads[] = {
     BAD(TYPE "\x94\x11\x01\x00\xc4\x02\x91\x05" SEND("\x01") SEND("\x01")), // it is gone
 };
 
-/* Each connection that says such a thing is ended, and counted; another one goes on. */
+/* Each connection that says such a thing is ended, and counted, but for one that only misuses a body, which is left
+ * out; another one goes on. */
 static void test_malformed(void **state)
 {
     (void)state;
@@ -379,7 +380,8 @@ static void test_malformed(void **state)
         lone_receive_join(&lone, 2 + i, &anew);
         lone_receive_data(&lone, 2 + i, 1, 0, bads[i].bytes, bads[i].size);
         assert_int_equal(lone.bridge->counts.bad_frames, i + 1);
-        assert_int_equal(lone.last_ended, 2 + i);
+        bool left_out = !memcmp(bads[i].bytes, TYPE, 2);
+        assert_true(left_out == (lone.last_ended != 2 + i));
         lone_receive_data(&lone, 1, 1 + i, 0, good, sizeof(good) - 1);
     }
     assert_int_equal(lone.hung_up, sizeof(bads) / sizeof(*bads));

@@ -1,0 +1,142 @@
+/*
+ * Calling other nodes: where, when, and how often. An address that the user gave is called for as long as the bridge
+ * lives; one of which another node told until the node that was there has left, or was down for long.
+ */
+#include "bridges/bridge.h"
+#include <soma/error.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define GRACE (200 * SOMA_MS) /* for another connection's handshake, before this side dials, too */
+#define RETRY_LEAST (50 * SOMA_MS)
+#define RETRY_HOPED (500 * SOMA_MS)  /* the longest wait while the node's session is not given up */
+#define RETRY_SLOW (2 * SOMA_SECOND) /* and if there is a connection, but no word */
+#define HOPELESS 10u                 /* a node that was down for so many times `down_ms` will not come back */
+
+/* ---- which there are ---- */
+
+int dial_add(struct soma_bridge *bridge, const char *address, uint64_t node)
+{
+    for (struct dial *dial = bridge->dials; dial; dial = dial->next) {
+        if (!strcmp(dial->address, address)) {
+            dial->fleeting &= node != 0;
+            dial->asked |= !node;
+            return 0;
+        }
+    }
+    struct dial *dial = calloc(1, sizeof(*dial));
+    char *copy = dial ? strdup(address) : NULL;
+    if (!copy) {
+        free(dial);
+        return SOMA_ENOMEM;
+    }
+    *dial = (struct dial){.next = bridge->dials, .address = copy, .node = node, .fleeting = node != 0};
+    bridge->dials = dial;
+    return 0;
+}
+
+void dial_settle(struct soma_bridge *bridge, struct dial *dial, uint64_t id)
+{
+    for (struct connection *other = bridge->connections, *after; other; other = after) {
+        after = other->next;
+        if (other->dial == dial && other->id != id && !other->ready)
+            connection_end(bridge, other, true);
+    }
+    dial->connection = id;
+    dial->due = bridge_now(bridge) + RETRY_SLOW;
+}
+
+void dials_forget(struct soma_bridge *bridge, uint64_t node)
+{
+    for (struct dial **link = &bridge->dials; *link;) {
+        struct dial *dial = *link;
+        if (!dial->fleeting || dial->node != node) {
+            link = &dial->next;
+            continue;
+        }
+        if (dial->connection)
+            connection_end(bridge, connection_find(bridge, dial->connection), true);
+        dial_settle(bridge, dial, 0);
+        *link = dial->next;
+        free(dial->address);
+        free(dial);
+    }
+}
+
+/* ---- when ---- */
+
+/* Some time between half of it and all, so that those who lost the same node do not come back as one. */
+static uint64_t jitter(const struct soma_bridge *bridge, uint64_t wait)
+{
+    return wait / 2 + bridge_random(bridge) % (wait / 2 + 1);
+}
+
+/* Somebody waits for the node who is to be dialed: the way there should be used soon after it is back. */
+static bool dial_is_hoped(const struct soma_bridge *bridge, const struct dial *dial)
+{
+    const struct peer *peer = dial->node ? peers_find(&bridge->peers, dial->node) : NULL;
+    return peer && peer->open && !peer->joined;
+}
+
+void dial_later(struct soma_bridge *bridge, struct dial *dial)
+{
+    uint64_t most = bridge->options.retry_most_ms * SOMA_MS;
+    if (most > RETRY_HOPED && dial_is_hoped(bridge, dial))
+        most = RETRY_HOPED;
+    dial->connection = 0;
+    dial->wait = dial->wait ? dial->wait * 2 : RETRY_LEAST;
+    dial->wait = dial->wait < most ? dial->wait : most;
+    dial->due = bridge_now(bridge) + jitter(bridge, dial->wait);
+}
+
+/* Connects where it is time to. When to look again. */
+static uint64_t dial_watch(struct soma_bridge *bridge, struct dial *dial, uint64_t now)
+{
+    const struct connection *last = dial->connection ? connection_find(bridge, dial->connection) : NULL;
+    if (last && (last->ready || !dial_is_hoped(bridge, dial)))
+        return UINT64_MAX;
+    const struct peer *peer = dial->node ? peers_find(&bridge->peers, dial->node) : NULL;
+    if (!last && peer && peer->joined && !dial->asked) // it has come by itself
+        return UINT64_MAX;
+    uint64_t due = dial->due;
+    const struct connection *other = peer && peer->connection ? connection_find(bridge, peer->connection) : NULL;
+    if (other && due < other->begun + GRACE) // but not for long: both may have a dead one that the other side made
+        due = other->begun + GRACE;
+    if (due > now)
+        return due;
+    uint64_t id;
+    int error = bridge->wire.dial(bridge->wire.context, dial->address, &id);
+    if (error == SOMA_EINVAL) // not before other keys are allowed
+        return dial->due = UINT64_MAX;
+    struct connection *connection = error ? NULL : connection_new(bridge, id, dial);
+    if (!connection) {
+        dial_later(bridge, dial);
+        return dial->due;
+    }
+    dial->connection = id;
+    dial->due = now + RETRY_HOPED; // then once more, beside this one: the first to be answered counts
+    return dial->due;
+}
+
+/* When a dial is given up; UINT64_MAX: not now. */
+static uint64_t dial_limit(const struct soma_bridge *bridge, const struct dial *dial)
+{
+    const struct peer *peer = dial->fleeting ? peers_find(&bridge->peers, dial->node) : NULL;
+    return peer && !peer->open ? peer->ended + HOPELESS * bridge->options.down_ms * SOMA_MS : UINT64_MAX;
+}
+
+uint64_t dials_watch(struct soma_bridge *bridge, uint64_t now)
+{
+    uint64_t next = UINT64_MAX;
+    for (struct dial *dial = bridge->dials; dial;) {
+        uint64_t limit = dial_limit(bridge, dial);
+        if (now >= limit) {
+            dials_forget(bridge, dial->node);
+            dial = bridge->dials; // any of the others may be among them
+            continue;
+        }
+        next = earlier(next, earlier(limit, dial_watch(bridge, dial, now)));
+        dial = dial->next;
+    }
+    return next;
+}

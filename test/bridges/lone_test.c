@@ -1,0 +1,267 @@
+/* What a node makes of others' words: of those that make no sense, that come out of order, or that are never kept. */
+#include "bridges/item.h"
+#include "lone_node.h"
+#include "test_support.h"
+#include <soma/monitor.h>
+#include <soma/request.h>
+
+SOMA_MESSAGE(note, (u64, number))
+SOMA_MESSAGE(go, (ref, to))
+
+#define FAR 100u         /* the first other node */
+#define CONNECTION 1000u /* and its connection, as those that others have made are numbered */
+
+/* A node has called, and is joined. */
+static void join_from(struct lone *lone, uint64_t node, uint64_t connection)
+{
+    const struct hello hello = lone_hello(node);
+    lone_receive_hello(lone, connection, &hello);
+    lone_receive_join(lone, connection, &(struct join){.mine = 5});
+}
+
+static struct peer *peer_of(const struct lone *lone, uint64_t node)
+{
+    return peers_find(&lone->bridge->peers, node);
+}
+
+static void items_from(struct lone *lone, uint64_t node, uint64_t connection, const msgpack_sbuffer *items)
+{
+    const struct session *session = &peer_of(lone, node)->session;
+    lone_receive_data(lone, connection, session->received + 1, session->sent, items->data, items->size);
+}
+
+/* ---- items that make no sense ---- */
+
+static uint64_t notes;
+
+static int on_note(soma_agent *self, void *my, const struct note *m)
+{
+    (void)self, (void)my;
+    notes += m->number;
+    return 0;
+}
+
+static const soma_behavior reader = {.name = "reader", .handlers = SOMA_HANDLERS(SOMA_ON(note, on_note))};
+
+static void note_write(struct writer *writer, uint64_t from, soma_ref to, const char *body, size_t size)
+{
+    item_begin(writer, ITEM_SEND, 2, from, to.node, to, SOMA_REF_NULL);
+    write_number(writer, 0);
+    write_raw(writer, body, size);
+}
+
+static void items_left_out(const char *bad, size_t size, bool ends)
+{
+    struct lone lone;
+    soma_ref agent;
+    msgpack_sbuffer items;
+    struct writer writer = {&items, false};
+    notes = 0;
+    lone_open(&lone, &(soma_bridge_options){.name = "lone"});
+    assert_int_equal(soma_spawn(lone.system, &reader, NULL, &agent), 0);
+    lone_settle(&lone);
+    join_from(&lone, FAR, CONNECTION);
+    msgpack_sbuffer_init(&items);
+    write_array(&writer, 4);
+    write_number(&writer, ITEM_TYPE);
+    write_number(&writer, 0);
+    write_text(&writer, "note", 4);
+    write_text(&writer, "u64 number", 10);
+    note_write(&writer, FAR, agent, "\x91\x01", 2);
+    if (*bad == '\x95') // a whole item
+        write_raw(&writer, bad, size);
+    else
+        note_write(&writer, FAR, agent, bad, size);
+    note_write(&writer, FAR, agent, "\x91\x04", 2);
+    items_from(&lone, FAR, CONNECTION, &items);
+    assert_int_equal(notes, ends ? 1 : 5);
+    assert_int_equal(lone.bridge->counts.bad_frames, 1);
+    assert_int_equal(lone.hung_up, ends);
+    assert_int_equal(peer_of(&lone, FAR)->open, !ends); // what is lost must not go unnoticed
+    msgpack_sbuffer_destroy(&items);
+    lone_close(&lone);
+}
+
+static void test_items_left_out(void **state)
+{
+    (void)state;
+    items_left_out("\x82\xa6number\x01\xa6number\x02", 17, false); // a field that comes twice
+    items_left_out("\x95\x63\xc0\xc0\x01\x02", 6, false);          // no such kind
+    items_left_out("\x95\x04\xc0\xc0\x00\x91\x02", 7, false);      // for nobody
+    items_left_out("\x95\xc1", 2, true);                           // where does it end?
+}
+
+/* ---- requests that go from node to node ---- */
+
+static int failed;
+
+static int on_answer(soma_agent *self, void *my, const struct note *m)
+{
+    (void)self, (void)my, (void)m;
+    failed = 1;
+    return 0;
+}
+
+static int on_error(soma_agent *self, void *my, const int *error)
+{
+    (void)self, (void)my;
+    failed = *error;
+    return 0;
+}
+
+static int on_go(soma_agent *self, void *my, const struct go *m)
+{
+    (void)my;
+    return soma_request(self, m->to, SOMA_NEVER, SOMA_THEN(note, on_answer, on_error), note, .number = 1) < 0;
+}
+
+static const soma_behavior asker = {.name = "asker", .handlers = SOMA_HANDLERS(SOMA_ON(go, on_go))};
+
+static void moved_from(struct lone *lone, uint64_t node, soma_ref asker_ref, uint64_t next)
+{
+    msgpack_sbuffer items;
+    struct writer writer = {&items, false};
+    msgpack_sbuffer_init(&items);
+    item_begin(&writer, ITEM_MOVED, 1, node, asker_ref.node, asker_ref, (soma_ref){next, 1, 1});
+    write_number(&writer, 1); // the handle of the first thing that an agent waits for
+    items_from(lone, node, CONNECTION + node - FAR, &items);
+    msgpack_sbuffer_destroy(&items);
+}
+
+static void bye_from(struct lone *lone, uint64_t node)
+{
+    msgpack_sbuffer frame;
+    msgpack_sbuffer_init(&frame);
+    assert_true(bye_write(&frame));
+    lone_receive(lone, CONNECTION + node - FAR, frame.data, frame.size);
+    msgpack_sbuffer_destroy(&frame);
+}
+
+static uint64_t debts_of(const struct lone *lone)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < lone->bridge->peer_count; i++)
+        count += lone->bridge->list[i]->debts.count;
+    return count;
+}
+
+/* Asked of FAR, it goes from each node to the next, and once back to where it was; the words of that come in an order
+ * that is given by digits. Whose end ends it is the last one. */
+static void moved_in_order(const char *order)
+{
+    static const uint64_t way[] = {FAR, FAR + 1, FAR + 2, FAR + 1, FAR + 3};
+    struct lone lone;
+    soma_ref agent;
+    failed = 0;
+    lone_open(&lone, &(soma_bridge_options){.name = "lone"});
+    assert_int_equal(soma_spawn(lone.system, &asker, NULL, &agent), 0);
+    lone_settle(&lone);
+    for (uint64_t i = 0; i < 4; i++)
+        join_from(&lone, FAR + i, CONNECTION + i);
+    assert_int_equal(soma_send(lone.system, agent, go, .to = {FAR, 1, 1}), 0);
+    lone_settle(&lone);
+    bridge_turn(lone.bridge);
+    assert_int_equal(debts_of(&lone), 1);
+    for (const char *word = order; *word; word++)
+        moved_from(&lone, way[*word - '0'], agent, way[*word - '0' + 1]);
+    assert_int_equal(debts_of(&lone), 1);
+    assert_int_equal(lone.bridge->moves, 0);
+    for (uint64_t i = 0; i < 3; i++)
+        bye_from(&lone, FAR + i);
+    lone_settle(&lone);
+    assert_int_equal(failed, 0);
+    bye_from(&lone, FAR + 3);
+    lone_settle(&lone);
+    assert_int_equal(failed, SOMA_ENODEDOWN);
+    lone_close(&lone);
+}
+
+static void test_moved(void **state)
+{
+    (void)state;
+    static const char *const orders[] = {"0123", "0132", "1023", "1203", "1230", "2013", "1302",
+                                         "1320", "1032", "2130", "2103", "0213"}; // 1 always before 3: by one link
+    for (size_t i = 0; i < sizeof(orders) / sizeof(*orders); i++)
+        moved_in_order(orders[i]);
+}
+
+/* An answer that overtakes all word of its way leaves nothing behind. */
+static void test_answer_overtakes(void **state)
+{
+    (void)state;
+    struct lone lone;
+    soma_ref agent;
+    msgpack_sbuffer items;
+    struct writer writer = {&items, false};
+    failed = 0;
+    lone_open(&lone, &(soma_bridge_options){.name = "lone"});
+    assert_int_equal(soma_spawn(lone.system, &asker, NULL, &agent), 0);
+    lone_settle(&lone);
+    for (uint64_t i = 0; i < 3; i++)
+        join_from(&lone, FAR + i, CONNECTION + i);
+    assert_int_equal(soma_send(lone.system, agent, go, .to = {FAR, 1, 1}), 0);
+    lone_settle(&lone);
+    bridge_turn(lone.bridge);
+    moved_from(&lone, FAR + 1, agent, FAR + 2);
+    assert_int_equal(lone.bridge->moves, 1);
+    msgpack_sbuffer_init(&items);
+    item_begin(&writer, ITEM_ERROR, 2, FAR + 2, agent.node, agent, (soma_ref){FAR + 2, 1, 1});
+    write_number(&writer, 1);
+    write_signed(&writer, -1000);
+    items_from(&lone, FAR + 2, CONNECTION + 2, &items);
+    msgpack_sbuffer_destroy(&items);
+    lone_settle(&lone);
+    assert_int_equal(failed, -1000);
+    moved_from(&lone, FAR, agent, FAR + 1);
+    assert_int_equal(lone.bridge->moves, 0);
+    assert_int_equal(debts_of(&lone), 0);
+    lone_close(&lone);
+}
+
+/* ---- nodes of which others tell ---- */
+
+static uint32_t dials_of(const struct lone *lone)
+{
+    uint32_t count = 0;
+    for (const struct dial *dial = lone->bridge->dials; dial; dial = dial->next)
+        count++;
+    return count;
+}
+
+static void introduce(const struct lone *lone, uint64_t node)
+{
+    static const char address[] = "sim://far";
+    const struct item item = {.kind = ITEM_NODE,
+                              .node = node,
+                              .name = {"far", 3},
+                              .addresses = {{address, sizeof(address) - 1}},
+                              .address_count = 1};
+    assert_int_equal(node_arrive(lone->bridge, &item), 0);
+}
+
+/* A node that is never there is not called for ever; until somebody tells of it again. */
+static void test_given_up(void **state)
+{
+    (void)state;
+    static const char *const connect[] = {"sim://home", NULL};
+    struct lone lone;
+    lone_open(&lone, &(soma_bridge_options){.name = "lone", .connect = connect});
+    for (int round = 0; round < 2; round++) {
+        introduce(&lone, FAR);
+        assert_int_equal(dials_of(&lone), 2);
+        uint64_t before = lone.dials;
+        for (int i = 0; i < 30; i++) // down after 10 s, given up after 100 s more
+            lone_pass(&lone, 5 * SOMA_SECOND);
+        assert_int_equal(dials_of(&lone), 1);
+        assert_true(lone.dials > before + 10);
+    }
+    assert_string_equal(lone.bridge->dials->address, "sim://home"); // the user has asked for that
+    lone_close(&lone);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_items_left_out), cmocka_unit_test(test_moved),
+                                       cmocka_unit_test(test_answer_overtakes), cmocka_unit_test(test_given_up)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
