@@ -401,6 +401,8 @@ static int item_arrive(struct peer *peer, struct item *item, struct reader *read
     case ITEM_BODY:
     case ITEM_SHARED:
         return bodies_put(&peer->bodies, item, peer->bridge->options.message_most);
+    case ITEM_RELAY:
+        return relay_arrive(peer, item);
     }
     return SOMA_EFORMAT;
 }

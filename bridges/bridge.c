@@ -16,9 +16,20 @@
 
 void frame_send(struct soma_bridge *bridge, uint64_t connection)
 {
-    if (frame_seal(&bridge->frame)) // else it will be missed
+    bool sealed = frame_seal(&bridge->frame); // else it will be missed
+    if (sealed && connection & RELAYED)
+        relay_send(bridge, connection, bridge->frame.data, bridge->frame.size);
+    else if (sealed)
         bridge->wire.send(bridge->wire.context, connection, bridge->frame.data, bridge->frame.size);
     msgpack_sbuffer_clear(&bridge->frame);
+}
+
+static void hang_up_on(struct soma_bridge *bridge, uint64_t connection)
+{
+    if (connection & RELAYED)
+        relay_hang_up(bridge, connection);
+    else
+        bridge->wire.hang_up(bridge->wire.context, connection);
 }
 
 static bool data_send(struct soma_bridge *bridge, struct peer *peer, uint64_t number)
@@ -72,7 +83,7 @@ void connection_end(struct soma_bridge *bridge, struct connection *connection, b
 {
     struct peer *peer = connection->peer;
     if (hang_up)
-        bridge->wire.hang_up(bridge->wire.context, connection->id);
+        hang_up_on(bridge, connection->id);
     if (connection->dial && connection->dial->connection == connection->id)
         dial_later(bridge, connection->dial);
     if (!connection->dial)
@@ -216,7 +227,7 @@ void bridge_received(struct soma_bridge *bridge, uint64_t id, const void *frame,
         if (bridge->half_open < HALF_OPEN_MAX && !u32_load(&bridge->closing))
             connection = connection_new(bridge, id, NULL);
         if (!connection) {
-            bridge->wire.hang_up(bridge->wire.context, id);
+            hang_up_on(bridge, id);
             return;
         }
     }
@@ -260,6 +271,15 @@ static void peer_flush(struct soma_bridge *bridge, struct peer *peer)
         if (!data_send(bridge, peer, peer->session.sent))
             break;
     gate_look(peer);
+}
+
+void relayed_flush(struct soma_bridge *bridge)
+{
+    while (bridge->relay.busy) { // once more for links through relays, whose frames are others' items
+        bridge->relay.busy = false;
+        for (uint32_t i = 0; i < bridge->peer_count; i++)
+            peer_flush(bridge, bridge->list[i]);
+    }
 }
 
 void peer_resume(struct soma_bridge *bridge, struct peer *peer)
@@ -381,5 +401,8 @@ uint64_t bridge_turn(struct soma_bridge *bridge)
         next = earlier(next, peer_watch(bridge, bridge->list[i], now));
         peer_show(bridge->list[i]);
     }
-    return u32_load(&bridge->closing) ? next : earlier(next, dials_watch(bridge, now));
+    if (!u32_load(&bridge->closing))
+        next = earlier(next, dials_watch(bridge, now));
+    relayed_flush(bridge);
+    return next;
 }

@@ -7,6 +7,7 @@
 #define BRIDGES_BRIDGE_H
 
 #include "bridges/peer.h"
+#include "bridges/relay.h"
 #include "bridges/wire.h"
 #include "runtime/arena.h"
 #include "runtime/driver.h"
@@ -25,6 +26,7 @@ struct dial {
     uint64_t due;        /* when to try next */
     uint64_t wait;       /* what it waited before the last attempt, nanoseconds */
     bool asked;          /* somebody wants to know who answers there: connect, even if its node has come by itself */
+    bool relayed;        /* not to an address, but to the node, through another one */
     bool fleeting;       /* for one node, of which another told: it ends when that has left */
 };
 
@@ -73,6 +75,7 @@ struct soma_bridge {
     uint64_t hellos;    /* that were said */
     struct gate *gates; /* that are not in use, see flow.h */
     struct burdens burdens;
+    struct relay relay;
     uint64_t moves;        /* debts of the kind DEBT_MOVED, of all peers */
     uint64_t mail_most;    /* MAIL_MOST, but in tests */
     msgpack_sbuffer frame; /* being written */
@@ -207,6 +210,9 @@ void trust_review(struct soma_bridge *bridge);
 
 /* Sends what was written to bridge->frame. */
 void frame_send(struct soma_bridge *bridge, uint64_t connection);
+
+/* Sends what others' links have brought for a peer's. */
+void relayed_flush(struct soma_bridge *bridge);
 
 static inline uint64_t bridge_now(const struct soma_bridge *bridge)
 {

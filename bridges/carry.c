@@ -163,6 +163,7 @@ void peer_end(struct peer *peer, int reason)
     gate_look(peer);
     gates_end(peer);
     burdens_forget(peer);
+    relay_end(peer);
     session_reset(&peer->session);
     free(peer->types);
     peer->types = NULL;

@@ -105,16 +105,21 @@ static uint64_t dial_watch(struct soma_bridge *bridge, struct dial *dial, uint64
     if (due > now)
         return due;
     uint64_t id;
-    int error = bridge->wire.dial(bridge->wire.context, dial->address, &id);
+    int error = dial->relayed ? relay_dial(bridge, dial->node, &id)
+                              : bridge->wire.dial(bridge->wire.context, dial->address, &id);
     if (error == SOMA_EINVAL) // not before other keys are allowed
         return dial->due = UINT64_MAX;
     struct connection *connection = error ? NULL : connection_new(bridge, id, dial);
     if (!connection) {
+        if (!error && dial->relayed)
+            relay_hang_up(bridge, id);
         dial_later(bridge, dial);
         return dial->due;
     }
     dial->connection = id;
     dial->due = now + RETRY_HOPED; // then once more, beside this one: the first to be answered counts
+    if (dial->relayed)
+        bridge_connected(bridge, id); // it needs no more
     return dial->due;
 }
 

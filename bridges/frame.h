@@ -18,7 +18,8 @@
 #define ADDRESSES_MAX 8u
 #define REASON_MAX 255u
 
-#define READS_APART 1u /* bodies that come apart from their messages: in parts, or for many of these */
+#define READS_APART 1u   /* bodies that come apart from their messages: in parts, or for many of these */
+#define READS_RELAYED 2u /* frames for other nodes, which it passes on */
 #define READS_ALL READS_APART
 
 enum frame_kind {

@@ -40,7 +40,7 @@ void hello_say(struct soma_bridge *bridge, struct connection *connection)
                           .address_count = bridge->address_count,
                           .beat_ms = bridge->options.heartbeat_ms,
                           .count = connection->said,
-                          .reads = READS_ALL};
+                          .reads = READS_ALL | (bridge->options.relay ? READS_RELAYED : 0)};
     for (uint32_t i = 0; i < bridge->address_count; i++)
         hello.addresses[i] = span_of(bridge->addresses[i]);
     msgpack_sbuffer_clear(&bridge->frame);
@@ -221,6 +221,10 @@ void hello_arrive(struct soma_bridge *bridge, struct connection *connection, con
     }
     if (hello->node == bridge->system->node) { // an address of its own: no use in trying again soon
         reject(bridge, connection, SOMA_EEXIST, "that is the node itself");
+        return;
+    }
+    if (connection->id & RELAYED && hello->node != relay_far(bridge, connection->id)) {
+        reject(bridge, connection, SOMA_EINVAL, "it is not whom the relay says");
         return;
     }
     if (!trust_connection(bridge, connection)) {

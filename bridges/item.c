@@ -106,6 +106,24 @@ static int pressure_read(struct reader *reader, struct item *item)
     return error;
 }
 
+static int relay_read(struct reader *reader, struct item *item)
+{
+    const void *data;
+    uint32_t size;
+    int error = read_number(reader, UINT64_MAX, &item->node);
+    if (error || (error = read_number(reader, UINT64_MAX, &item->other)) ||
+        (error = read_number(reader, UINT64_MAX, &item->handle)))
+        return error;
+    if (reader_peek(reader) == 0xc0) {
+        reader->at++;
+        return 0;
+    }
+    error = reader_block(reader, false, &data, &size);
+    if (!error)
+        item->body = (struct reader){data, (const unsigned char *)data + size};
+    return error;
+}
+
 /* What is for others is not taken along. */
 static bool is_meant(const struct item *item, uint64_t here, uint64_t there)
 {
@@ -143,6 +161,8 @@ static int rest_read(struct reader *reader, struct item *item)
         return part_read(reader, item);
     case ITEM_FORGET:
         return number_read(reader, item);
+    case ITEM_RELAY:
+        return relay_read(reader, item);
     case ITEM_SHUTDOWN:
     case ITEM_KILL:
         return 0;
@@ -175,7 +195,8 @@ static uint32_t elements_of(enum item_kind kind)
         [ITEM_TYPE] = 4,  [ITEM_REFUSED] = 3, [ITEM_NODE] = 4,   [ITEM_SEND] = 5,   [ITEM_REQUEST] = 6,
         [ITEM_REPLY] = 6, [ITEM_ERROR] = 5,   [ITEM_MOVED] = 4,  [ITEM_WATCH] = 4,  [ITEM_UNWATCH] = 4,
         [ITEM_DOWN] = 6,  [ITEM_LINK] = 4,    [ITEM_UNLINK] = 5, [ITEM_EXIT] = 6,   [ITEM_SHUTDOWN] = 3,
-        [ITEM_KILL] = 3,  [ITEM_BODY] = 4,    [ITEM_SHARED] = 4, [ITEM_FORGET] = 2, [ITEM_PRESSURE] = 4};
+        [ITEM_KILL] = 3,  [ITEM_BODY] = 4,    [ITEM_SHARED] = 4, [ITEM_FORGET] = 2, [ITEM_PRESSURE] = 4,
+        [ITEM_RELAY] = 5};
     return elements[kind];
 }
 

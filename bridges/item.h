@@ -29,7 +29,8 @@ enum item_kind {
     ITEM_SHARED,   /* the same for one that many messages name */
     ITEM_FORGET,   /* number: of a shared body, which none names any more */
     ITEM_PRESSURE, /* nil, from, on: who sends to `from` is held up, or not any more */
-    ITEM_LAST = ITEM_PRESSURE
+    ITEM_RELAY,    /* to, from, channel, frame: a frame of a connection between two other nodes; nil: it is no more */
+    ITEM_LAST = ITEM_RELAY
 };
 
 /* Is it from one agent to another? */
@@ -49,11 +50,11 @@ struct item {
     bool on;
     struct span text;   /* text NULL: nil */
     uint64_t type;      /* an index */
-    struct reader body; /* the packed message, or a part of it */
+    struct reader body; /* the packed message, a part of it, or a frame; of that NULL: nil */
     uint64_t number;    /* of the body, if that comes or has come apart; else 0 */
     uint64_t left;      /* bytes of it that come in later parts */
-    uint64_t node;
-    struct span name; /* of a type or node */
+    uint64_t node;      /* that is told of, or that a frame is for */
+    struct span name;   /* of a type or node */
     struct span layout;
     uint32_t address_count;
     struct span addresses[ADDRESSES_MAX]; /* so many of them are set */

@@ -185,7 +185,8 @@ static bool is_own(const struct soma_bridge *bridge, const struct span *address)
 
 int node_arrive(struct soma_bridge *bridge, const struct item *item)
 {
-    if (item->node == bridge->system->node || !item->node || !item->address_count)
+    bool has_address = item->address_count;
+    if (item->node == bridge->system->node || !item->node || (!has_address && !relay_is_there(bridge)))
         return 0;
     char address[ADDRESS_MAX + 1];
     struct peer *peer = bridge_peer(bridge, item->node);
@@ -196,8 +197,10 @@ int node_arrive(struct soma_bridge *bridge, const struct item *item)
     peer_learn(peer, &item->name, item->addresses, item->address_count);
     peer_open(peer); // refs to it may come from now on, and go on from here
     peer_announce(bridge, peer);
-    if (is_own(bridge, &item->addresses[0])) // who is called there is this node; it has come in place of the other
-        return 0;
+    int error = relay_want(bridge, item->node, has_address);
+    if (error || !has_address ||
+        is_own(bridge, &item->addresses[0])) // who is called there is this node; it has come in place of the other
+        return error;
     snprintf(address, sizeof(address), "%.*s", (int)item->addresses[0].size, item->addresses[0].text);
     return dial_add(bridge, address, item->node);
 }
@@ -248,14 +251,24 @@ bool bridge_is_drained(struct soma_bridge *bridge)
     return true;
 }
 
-void bridge_goodbye(struct soma_bridge *bridge)
+/* To those at the other end of a relay, or to the others. */
+static void bye_say(struct soma_bridge *bridge, bool relayed)
 {
     for (uint32_t i = 0; i < bridge->peer_count; i++) {
         const struct peer *peer = bridge->list[i];
         msgpack_sbuffer_clear(&bridge->frame);
-        if (peer->joined && bye_write(&bridge->frame))
+        if (peer->joined && !(peer->connection & RELAYED) != relayed && bye_write(&bridge->frame))
             frame_send(bridge, peer->connection);
     }
+    relayed_flush(bridge);
+}
+
+void bridge_goodbye(struct soma_bridge *bridge)
+{
+    bye_say(bridge, true);
+    bye_say(bridge, false);
+    for (uint32_t i = 0; i < bridge->peer_count; i++)
+        peer_end(bridge->list[i], SOMA_ENODEDOWN);
     while (bridge->connections)
         connection_end(bridge, bridge->connections, true);
 }
@@ -265,6 +278,7 @@ void bridge_free(struct soma_bridge *bridge)
     for (uint32_t i = 0; i < bridge->peer_count; i++)
         peer_free(bridge->list[i]);
     burdens_free(bridge);
+    relay_free(bridge);
     free(bridge->list);
     peers_free(&bridge->peers);
     for (struct dial *dial = bridge->dials, *next; dial; dial = next) {

@@ -418,6 +418,25 @@ int outbound_pressure(struct peer *peer, soma_ref agent, bool on)
     return item_end(peer, chunk, &writer, before);
 }
 
+int outbound_relay(struct peer *peer, uint64_t to, uint64_t from, uint64_t channel, const void *frame, size_t size)
+{
+    struct chunk *chunk = chunk_for(&peer->out);
+    if (!chunk)
+        return SOMA_ENOMEM;
+    size_t before = chunk->items.size;
+    struct writer writer = {&chunk->items, false};
+    write_array(&writer, 5);
+    write_number(&writer, ITEM_RELAY);
+    write_number(&writer, to);
+    write_number(&writer, from);
+    write_number(&writer, channel);
+    if (frame)
+        write_bytes(&writer, frame, (uint32_t)size);
+    else
+        write_nil(&writer);
+    return item_end(peer, chunk, &writer, before);
+}
+
 int outbound_introduce(struct peer *peer, const struct peer *other)
 {
     struct chunk *chunk = chunk_for(&peer->out);

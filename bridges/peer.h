@@ -135,6 +135,9 @@ const soma_type *outbound_refused(struct outbound *out, uint64_t index);
 /* Word of the pressure of an agent here, from the bridge's thread. 0 or SOMA_ENOMEM. */
 int outbound_pressure(struct peer *peer, soma_ref agent, bool on);
 
+/* A frame between other nodes, or NULL: there is no way. From the bridge's thread. 0 or SOMA_ENOMEM. */
+int outbound_relay(struct peer *peer, uint64_t to, uint64_t from, uint64_t channel, const void *frame, size_t size);
+
 /* Word of another node, and where it is. 0 or SOMA_ENOMEM. */
 int outbound_introduce(struct peer *peer, const struct peer *other);
 

@@ -317,7 +317,7 @@ class Peer:
             print(f"the other node has {name} as {{{rest[1]}}}", file=sys.stderr)
         elif kind == NODE and rest[0] != self.node and rest[2] and rest[0] not in self.links:
             self.connect(rest[2][0])
-        elif kind >= SEND:
+        elif SEND <= kind <= KILL:
             to, sender = full(rest[0], self.node), full(rest[1], link.node)
             self.word_came(link, kind, to, sender, *rest[2:])
 

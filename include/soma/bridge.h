@@ -51,6 +51,8 @@ typedef struct soma_bridge_options {
     const char *allowed;      /**< public keys of other nodes: one a line, on which a name may follow behind a space;
                                    lines that begin with `# ` do not count. None: nobody is allowed */
     const char *allowed_file; /**< or a file with them */
+    bool relay;               /**< it passes on what two nodes send each other that can't connect to each other, and
+                                   are both linked with it; docs/bridges.md */
     uint32_t links_most;      /**< the most connections that others may have to this node; 1,024 */
     uint32_t heartbeat_ms;    /**< so often it wants to hear from others; after three times
                                    that in silence a connection is dropped; 1,000 */

@@ -248,7 +248,7 @@ static void test_given_up(void **state)
     lone_open(&lone, &(soma_bridge_options){.name = "lone", .connect = connect});
     for (int round = 0; round < 2; round++) {
         introduce(&lone, FAR);
-        assert_int_equal(dials_of(&lone), 2);
+        assert_int_equal(dials_of(&lone), 3); // directly, and through a relay
         uint64_t before = lone.dials;
         for (int i = 0; i < 30; i++) // down after 10 s, given up after 100 s more
             lone_pass(&lone, 5 * SOMA_SECOND);
