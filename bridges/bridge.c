@@ -361,7 +361,7 @@ static void wants_take(struct soma_bridge *bridge)
     for (struct want *want = bridge->wants; want != bridge->wants_seen; want = want->next) {
         dial_add(bridge, want->address, 0);
         const struct connection *connection = connection_to(bridge, want->address);
-        if (connection && connection->peer) {
+        if (connection && connection->ready) {
             want->agent = connection->peer->agent;
             awaited |= want->awaited;
             want->awaited = false;
@@ -396,6 +396,7 @@ uint64_t bridge_turn(struct soma_bridge *bridge)
     wants_take(bridge);
     burdens_look(bridge);
     next = connections_watch(bridge, now); // before dials, which it may free
+    next = earlier(next, strangers_watch(bridge, now));
     for (uint32_t i = 0; i < bridge->peer_count; i++) {
         peer_flush(bridge, bridge->list[i]);
         next = earlier(next, peer_watch(bridge, bridge->list[i], now));

@@ -68,6 +68,8 @@ struct soma_bridge {
     struct soma_bridge *older; /* the one before, closed: senders may still be in it */
     /* ---- the thread's own ---- */
     struct connection *connections;
+    struct peer *strangers;
+    uint32_t stranger_count;
     uint32_t half_open; /* connections that others have made, and are not ready */
     uint32_t accepted;  /* and those that are */
     const struct want *wants_seen;
@@ -132,6 +134,23 @@ int bridge_carry(void *context, soma_ref to, struct message *message);
 
 /* The peer of a node, made if there is none; NULL when memory is out, or it would be too many. */
 struct peer *bridge_peer(struct soma_bridge *bridge, uint64_t node);
+
+/* The same for a node that has said hello: a stranger, if it is no peer. */
+struct peer *peer_meet(struct soma_bridge *bridge, uint64_t node);
+
+/* A peer or a stranger; NULL if it is neither. */
+struct peer *peer_seen(const struct soma_bridge *bridge, uint64_t node);
+
+/* A stranger is a peer from now on. 0, SOMA_EFULL or SOMA_ENOMEM. */
+int peer_publish(struct soma_bridge *bridge, struct peer *peer);
+struct peer *peer_new(struct soma_bridge *bridge, uint64_t node);
+void peer_free(struct peer *peer);
+
+void stranger_remove(struct soma_bridge *bridge, struct peer *peer);
+void strangers_free(struct soma_bridge *bridge);
+
+/* Forgets those whose time is over. When to look again. */
+uint64_t strangers_watch(struct soma_bridge *bridge, uint64_t now);
 
 /* What is sent to the peer is taken, and waits for a session; for as long as a silent one may last. */
 void peer_open(struct peer *peer);

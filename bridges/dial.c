@@ -74,7 +74,7 @@ static uint64_t jitter(const struct soma_bridge *bridge, uint64_t wait)
 /* Somebody waits for the node who is to be dialed: the way there should be used soon after it is back. */
 static bool dial_is_hoped(const struct soma_bridge *bridge, const struct dial *dial)
 {
-    const struct peer *peer = dial->node ? peers_find(&bridge->peers, dial->node) : NULL;
+    const struct peer *peer = dial->node ? peer_seen(bridge, dial->node) : NULL;
     return peer && peer->open && !peer->joined;
 }
 
@@ -95,7 +95,7 @@ static uint64_t dial_watch(struct soma_bridge *bridge, struct dial *dial, uint64
     const struct connection *last = dial->connection ? connection_find(bridge, dial->connection) : NULL;
     if (last && (last->ready || !dial_is_hoped(bridge, dial)))
         return UINT64_MAX;
-    const struct peer *peer = dial->node ? peers_find(&bridge->peers, dial->node) : NULL;
+    const struct peer *peer = dial->node ? peer_seen(bridge, dial->node) : NULL;
     if (!last && peer && peer->joined && !dial->asked) // it has come by itself
         return UINT64_MAX;
     uint64_t due = dial->due;

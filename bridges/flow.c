@@ -80,7 +80,7 @@ void gate_press(struct peer *peer, struct worker *worker, soma_ref to, const str
 
 void gate_look(struct peer *peer)
 {
-    if (!u32_load(&peer->gate->pressure))
+    if (!peer->gate || !u32_load(&peer->gate->pressure)) // a stranger has none
         return;
     spin_lock(&peer->busy);
     bool over = peer->out.bytes < OUT_LOW;

@@ -201,6 +201,8 @@ int join_arrive(struct soma_bridge *bridge, struct connection *connection, const
         peer_end(peer, SOMA_ENODEDOWN);
         return SOMA_EFORMAT;
     }
+    if (peer_publish(bridge, peer))
+        return SOMA_ECLOSED; // there is no room for another node
     session_acknowledge(session, join->received);
     peer_join(bridge, peer, connection);
     if (begins) {
@@ -235,7 +237,7 @@ void hello_arrive(struct soma_bridge *bridge, struct connection *connection, con
         reject(bridge, connection, SOMA_EFULL, "there are too many links");
         return;
     }
-    struct peer *peer = bridge_peer(bridge, hello->node);
+    struct peer *peer = peer_meet(bridge, hello->node);
     if (!peer) {
         reject(bridge, connection, SOMA_ENOMEM, "there is no room for another node");
         return;
@@ -258,6 +260,6 @@ void hello_arrive(struct soma_bridge *bridge, struct connection *connection, con
     } else {
         connection_end(bridge, connection, true);
     }
-    if (dial)
+    if (dial && peer->joined) // else when it is
         want_answered(bridge, dial->address, hello->agent);
 }

@@ -121,7 +121,7 @@ static int list_add(struct soma_bridge *bridge, struct peer *peer)
     return 0;
 }
 
-struct peer *bridge_peer(struct soma_bridge *bridge, uint64_t node)
+struct peer *peer_new(struct soma_bridge *bridge, uint64_t node)
 {
     struct peer *peer = calloc(1, sizeof(*peer));
     if (!peer)
@@ -130,21 +130,35 @@ struct peer *bridge_peer(struct soma_bridge *bridge, uint64_t node)
     peer->node = node;
     peer->since = UINT64_MAX;
     snprintf(peer->name, sizeof(peer->name), "%016llx", (unsigned long long)node);
-    peer->gate = gate_spawn(bridge);
-    if (!peer->gate) {
-        free(peer);
-        return NULL;
-    }
+    return peer;
+}
+
+int peer_publish(struct soma_bridge *bridge, struct peer *peer)
+{
+    if (peer->gate)
+        return 0;
+    if (bridge->peer_count >= PEERS_MOST)
+        return SOMA_EFULL;
+    soma_agent *gate = gate_spawn(bridge);
+    if (!gate)
+        return SOMA_ENOMEM;
+    peer->gate = gate;
     pthread_mutex_lock(&bridge->lock);
     int error = list_add(bridge, peer);
     if (!error && (error = peers_add(&bridge->peers, bridge->peer_count - 1, peer)))
         bridge->peer_count--;
     pthread_mutex_unlock(&bridge->lock);
-    if (error) {
-        free(peer);
-        return NULL;
-    }
-    return peer;
+    if (error)
+        peer->gate = NULL;
+    else
+        stranger_remove(bridge, peer);
+    return error;
+}
+
+struct peer *bridge_peer(struct soma_bridge *bridge, uint64_t node)
+{
+    struct peer *peer = peer_meet(bridge, node);
+    return peer && !peer_publish(bridge, peer) ? peer : NULL;
 }
 
 void peer_open(struct peer *peer)
@@ -156,7 +170,7 @@ void peer_open(struct peer *peer)
     spin_unlock(&peer->busy);
 }
 
-static void peer_free(struct peer *peer)
+void peer_free(struct peer *peer)
 {
     struct debt debt;
     while (debts_pop(&peer->debts, &debt))
@@ -277,6 +291,7 @@ void bridge_free(struct soma_bridge *bridge)
 {
     for (uint32_t i = 0; i < bridge->peer_count; i++)
         peer_free(bridge->list[i]);
+    strangers_free(bridge);
     burdens_free(bridge);
     relay_free(bridge);
     free(bridge->list);

@@ -58,6 +58,7 @@ struct outbound {
 
 struct peer {
     struct soma_bridge *bridge;
+    struct peer *next; /* of strangers, see stranger.c */
     uint64_t node;
     char name[NODE_NAME_MAX + 1];
     soma_ref agent;                 /* its bridge agent */

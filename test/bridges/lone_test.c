@@ -259,9 +259,61 @@ static void test_given_up(void **state)
     lone_close(&lone);
 }
 
+/* ---- who only says hello ---- */
+
+/* Each from another node; none gets any further. Nothing is kept of them in the end, and not much meanwhile. */
+static void test_strangers(void **state)
+{
+    (void)state;
+    struct lone lone;
+    uint64_t node = FAR, turned_away = 0;
+    lone_open(&lone, &(soma_bridge_options){.name = "lone"});
+    uint32_t slots = u32_load(&lone.system->slots.used);
+    for (int round = 0; round < 20; round++) {
+        for (int i = 0; i < 200; i++, node++) {
+            const struct hello hello = lone_hello(node);
+            lone_receive_hello(&lone, CONNECTION + node, &hello);
+            turned_away += lone.kind == FRAME_REJECT;
+        }
+        assert_in_range(lone.bridge->stranger_count, 200, 1024);
+        assert_int_equal(lone.bridge->peer_count, 0);
+        lone_pass(&lone, SOMA_SECOND + SOMA_SECOND / 2);
+        lone_pass(&lone, SOMA_SECOND + SOMA_SECOND / 2); // then the handshakes have taken too long
+    }
+    assert_int_equal(turned_away, 0); // 200 each 3 s, for 10 s each, are not too many
+    assert_int_equal(u32_load(&lone.system->slots.used), slots);
+    lone_pass(&lone, 20 * SOMA_SECOND);
+    assert_int_equal(lone.bridge->stranger_count, 0);
+    lone_receive_hello(&lone, 1, &(struct hello){.version = PROTOCOL_VERSION, .node = FAR, .agent = {FAR, 1, 1}});
+    lone_receive_join(&lone, 1, &(struct join){.mine = 5}); // one that has been forgotten comes anew
+    assert_int_equal(lone.bridge->peer_count, 1);
+    assert_int_equal(lone.bridge->stranger_count, 0);
+    lone_close(&lone);
+}
+
+/* Who was forgotten in the middle of the handshake, but not too early, goes on where it was. */
+static void test_stranger_returns(void **state)
+{
+    (void)state;
+    struct lone lone;
+    const struct hello hello = lone_hello(FAR);
+    lone_open(&lone, &(soma_bridge_options){.name = "lone"});
+    lone_receive_hello(&lone, CONNECTION, &hello);
+    uint64_t half = peer_seen(lone.bridge, FAR)->session.mine;
+    bridge_broken(lone.bridge, CONNECTION);
+    lone_pass(&lone, 5 * SOMA_SECOND);
+    lone_receive_hello(&lone, CONNECTION + 1, &hello);
+    lone_receive_join(&lone, CONNECTION + 1, &(struct join){5, half, 0});
+    assert_int_equal(peer_of(&lone, FAR)->session.mine, half);
+    assert_true(peer_of(&lone, FAR)->joined);
+    lone_close(&lone);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_items_left_out), cmocka_unit_test(test_moved),
-                                       cmocka_unit_test(test_answer_overtakes), cmocka_unit_test(test_given_up)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_items_left_out),   cmocka_unit_test(test_moved),
+        cmocka_unit_test(test_answer_overtakes), cmocka_unit_test(test_given_up),
+        cmocka_unit_test(test_strangers),        cmocka_unit_test(test_stranger_returns)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,7 +6,7 @@
 
 static const struct peer *far_peer(const struct lone *lone)
 {
-    return peers_find(&lone->bridge->peers, FAR);
+    return peer_seen(lone->bridge, FAR);
 }
 
 /* A hello, and, if it is accepted, a word of a new session. */

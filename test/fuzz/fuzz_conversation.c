@@ -135,7 +135,7 @@ static void check(const struct lone *lone)
 /* A hello, or a word of the session: a new one, the one that there is, or nearly so. */
 static void say_hello(struct lone *lone, uint64_t connection, uint8_t how)
 {
-    const struct peer *peer = peers_find(&lone->bridge->peers, FIRST_NODE + (how & 1));
+    const struct peer *peer = peer_seen(lone->bridge, FIRST_NODE + (how & 1));
     struct hello hello = lone_hello(FIRST_NODE + (how & 1));
     struct join join = {.mine = 5};
     hello.reads = how & 1 ? 0 : READS_ALL;
