@@ -435,7 +435,8 @@ static int items_read(struct peer *peer, const unsigned char *items, size_t size
         }
         if (error == SOMA_EFORMAT) {
             reader = begin;
-            if (item.kind == ITEM_BODY || item_skip(peer, &reader)) // without a part no other body fits any more
+            bool apart = item.kind >= ITEM_BODY && item.kind <= ITEM_FORGET; // without it no other body fits any more
+            if (apart || item_skip(peer, &reader))
                 return error;
         }
     }

@@ -384,7 +384,8 @@ static const struct {
     BAD("\x92\x13\x00"),                                                // no number
 };
 
-/* Each connection that says such a thing is ended, and counted; another one goes on. */
+/* Each connection that says such a thing is ended, and counted, but for one that only misuses a body, which is left
+ * out; another one goes on. */
 static void test_malformed(void **state)
 {
     (void)state;
@@ -408,7 +409,8 @@ static void test_malformed(void **state)
         lone_receive_join(&lone, 2 + i, &anew);
         lone_receive_data(&lone, 2 + i, 1, 0, bads[i].bytes, bads[i].size);
         assert_int_equal(lone.bridge->counts.bad_frames, i + 1);
-        assert_int_equal(lone.last_ended, 2 + i);
+        bool left_out = !memcmp(bads[i].bytes, TYPES, 2);
+        assert_true(left_out == (lone.last_ended != 2 + i));
         lone_receive_data(&lone, 1, 1 + i, 0, good, sizeof(good) - 1);
     }
     assert_int_equal(lone.hung_up, count);

@@ -345,7 +345,6 @@ static const struct bad bads[] = {
     BAD("\x93\x11\x01\x00"),                                                // an element too few
     BAD("\x94\x11\x01\x00\xa1x"),                                           // a string
     BAD("\x94\x11\x01\xcf\x00\x00\x00\x01\x00\x00\x00\x00\xc4\x01\x91"),    // longer than anything
-    BAD("\x94\x11\x01\x00\xc4\x02\x90\x90"),                                // two values
     BAD("\x94\x11\x01\x00\xc4\x01\x91"),                                    // half of one
     BAD("\x94\x11\x01\x02\xc4\x01\x91\x94\x11\x01\x02\xc4\x01\x05"),        // its length changes
     BAD("\x94\x11\x01\x01\xc4\x01\x91\x94\x11\x01\x00\xc4\x02\x05\x05"),    // it is longer in the end
@@ -355,6 +354,7 @@ static const struct bad bads[] = {
     BAD(TYPE SEND("\x01")),                                                 // never heard of
     BAD(TYPE SEND("\x00")),                                                 // no number
     BAD(TYPE "\x94\x11\x01\x00\xc4\x02\x91\x05" SEND("\x01") SEND("\x01")), // it is gone
+    BAD("\x94\x11\x01\x00\xc4\x02\x90\x90"),                                // two values
 };
 
 /* Each connection that says such a thing is ended, and counted, but for one that only misuses a body, which is left
