@@ -121,7 +121,7 @@ static void gate_add(struct peer *peer, soma_ref to)
     struct gates *gates = &peer->gates;
     if (u32_load(&gates->count) >= GATES_MOST)
         return;
-    struct gate **buckets = gates->buckets ? NULL : calloc(BUCKETS, sizeof(*buckets));
+    struct gate **buckets = gates->buckets ? NULL : calloc(BUCKETS, sizeof(struct gate *));
     if (!gates->buckets && !buckets)
         return;
     struct gate *gate = gate_take(peer->bridge, to);
@@ -285,7 +285,7 @@ static void burden_tell(struct burden *burden, struct peer *peer)
 {
     if (burden->told_count == burden->told_capacity) {
         uint32_t capacity = burden->told_capacity ? burden->told_capacity * 2 : 4;
-        struct peer **grown = realloc(burden->told, capacity * sizeof(*grown));
+        struct peer **grown = realloc(burden->told, capacity * sizeof(struct peer *));
         if (!grown)
             return;
         burden->told = grown;
