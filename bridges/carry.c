@@ -110,6 +110,8 @@ static void debt_end(struct peer *peer, const struct debt *debt, int reason)
 /* Sends among items that never arrived, as far as is known, are dead letters. */
 static uint64_t items_die(struct peer *peer, const char *items, size_t size, const struct outbound *out, int reason)
 {
+    if (!size) // then there may be no bytes at all, and no address of any
+        return 0;
     soma_system *system = peer->bridge->system;
     struct reader reader = {(const unsigned char *)items, (const unsigned char *)items + size};
     struct item item;
