@@ -114,21 +114,37 @@ int soma_proxy_close(soma_proxy **pointer)
 
 /* ---- finding ---- */
 
-static int find_here(soma_proxy *proxy, uint64_t left, soma_ref *found)
+static int find_here(soma_proxy *proxy, uint64_t left, bool waits, soma_ref *found)
 {
-    (void)left;
+    (void)left, (void)waits;
     int error = soma_whereis(proxy->system, proxy->name, found);
     return error ? fail(proxy, error, "no agent is called '%s' here", proxy->name) : 0;
 }
 
-static int find_at(soma_proxy *proxy, uint64_t left, soma_ref *found)
+static int find_at(soma_proxy *proxy, uint64_t left, bool waits, soma_ref *found)
 {
+    (void)waits;
     int error = soma_bridge_find(proxy->bridge, proxy->address, proxy->name, left, found);
     if (error == SOMA_ENOENT)
         return fail(proxy, error, "no agent is called '%s' at %s", proxy->name, proxy->address);
     if (error == SOMA_ETIMEOUT)
         return fail(proxy, error, "%s was not reached in time", proxy->address);
     return error ? fail(proxy, error, "%s: %s", proxy->address, soma_strerror(error)) : 0;
+}
+
+/* The server is asked: what is cached is older than what made the proxy look. */
+static int find_named(soma_proxy *proxy, uint64_t left, bool waits, soma_ref *found)
+{
+    struct soma_name entry;
+    int error = soma_call(proxy->system, soma_names_agent(proxy->names), SOMA_NEVER, &entry, soma_name,
+                          soma_name_lookup, .name = proxy->name, .waits = waits, .fresh = true, .timeout = left);
+    *found = entry.agent;
+    soma_name_destroy(&entry);
+    if (error == SOMA_ENOENT)
+        return fail(proxy, error, "no agent is registered as '%s'", proxy->name);
+    if (error == SOMA_ETIMEOUT)
+        return fail(proxy, error, "no name server was reached in time");
+    return fail_by(proxy, error, NULL);
 }
 
 int soma_proxy_open(soma_system *system, const char *name, soma_proxy **proxy)
@@ -155,6 +171,16 @@ int soma_proxy_open_at(soma_system *system, soma_bridge *bridge, const char *add
                      proxy);
 }
 
+int soma_proxy_open_named(soma_system *system, soma_names *names, const char *name, soma_proxy **proxy)
+{
+    if (proxy)
+        *proxy = NULL;
+    if (!system || !names || !name || !*name || !proxy)
+        return SOMA_EINVAL;
+    return proxy_new(
+        &(soma_proxy){.system = system, .find = find_named, .names = names, .name = (char *)(uintptr_t)name}, proxy);
+}
+
 int soma_proxy_open_ref(soma_system *system, soma_ref agent, soma_proxy **proxy)
 {
     if (proxy)
@@ -174,14 +200,14 @@ void proxy_forget(soma_proxy *proxy, soma_ref gone)
     pthread_mutex_unlock(&proxy->lock);
 }
 
-static int proxy_find(soma_proxy *proxy, uint64_t until, soma_ref *found)
+static int proxy_find(soma_proxy *proxy, uint64_t until, bool waits, soma_ref *found)
 {
     pthread_mutex_lock(&proxy->lock);
     *found = proxy->found;
     pthread_mutex_unlock(&proxy->lock);
     if (!soma_ref_is_null(*found))
         return 0;
-    int error = proxy->find(proxy, time_left(proxy, until), found);
+    int error = proxy->find(proxy, time_left(proxy, until), waits, found);
     if (error)
         return error;
     pthread_mutex_lock(&proxy->lock);
@@ -196,7 +222,7 @@ int soma_proxy_ref(soma_proxy *proxy, uint64_t timeout, soma_ref *agent)
         *agent = SOMA_REF_NULL;
     if (!proxy || !timeout || !agent)
         return SOMA_EINVAL;
-    return proxy_find(proxy, deadline_of(proxy, timeout), agent);
+    return proxy_find(proxy, deadline_of(proxy, timeout), false, agent);
 }
 
 /* ---- asking ---- */
@@ -205,6 +231,7 @@ struct asking {
     const char *method;
     soma_value arguments;
     bool harmless; /* it may run twice */
+    bool waits;    /* for an agent that is not there yet */
     uint64_t until;
     soma_ref to; /* whom it went to last; null: nobody was found */
 };
@@ -212,7 +239,7 @@ struct asking {
 static int ask_once(soma_proxy *proxy, struct asking *asking, soma_value *result)
 {
     struct soma_proxy_answer answer = {0};
-    int error = proxy_find(proxy, asking->until, &asking->to);
+    int error = proxy_find(proxy, asking->until, asking->waits, &asking->to);
     if (error)
         return error;
     error =
@@ -248,7 +275,7 @@ static int ask(soma_proxy *proxy, uint64_t timeout, struct asking *asking, soma_
     int error = ask_once(proxy, asking, result);
     while (error && ask_again(proxy, asking, error)) {
         soma_ref before = asking->to;
-        if (proxy_find(proxy, asking->until, &asking->to) == SOMA_ENOENT)
+        if (proxy_find(proxy, asking->until, asking->waits, &asking->to) == SOMA_ENOENT)
             return fail_by(proxy, error, NULL);   // what has ended is not back
         if (soma_ref_equal(asking->to, before)) { // a supervisor's child, on its way back
             int napped = nap(proxy, asking->until);
@@ -276,7 +303,7 @@ int soma_proxy_call_then(soma_proxy *proxy, uint64_t timeout, const char *method
         return SOMA_EINVAL;
     uint64_t until = deadline_of(proxy, timeout);
     soma_ref to;
-    int error = proxy_find(proxy, until, &to);
+    int error = proxy_find(proxy, until, false, &to);
     if (error)
         return error;
     struct later *later = malloc(sizeof(*later));
@@ -344,10 +371,16 @@ int soma_proxy_describe(soma_proxy *proxy, uint64_t timeout, soma_value *descrip
     return ask(proxy, timeout, &(struct asking){.method = "soma.describe", .harmless = true}, description);
 }
 
+static int ping(soma_proxy *proxy, uint64_t timeout, bool waits)
+{
+    struct asking asking = {.method = "soma.ping", .harmless = true, .waits = waits};
+    int error = ask(proxy, timeout, &asking, NULL);
+    return error == SOMA_EUNHANDLED || error == SOMA_ENOREPLY ? 0 : error; // it is there to say so
+}
+
 int soma_proxy_ping(soma_proxy *proxy, uint64_t timeout)
 {
-    int error = ask(proxy, timeout, &(struct asking){.method = "soma.ping", .harmless = true}, NULL);
-    return error == SOMA_EUNHANDLED || error == SOMA_ENOREPLY ? 0 : error; // it is there to say so
+    return ping(proxy, timeout, false);
 }
 
 /* ---- life ---- */
@@ -359,7 +392,7 @@ int soma_proxy_wait(soma_proxy *proxy, uint64_t timeout)
     uint64_t until = deadline_of(proxy, timeout);
     char reason[sizeof(proxy->error)] = ""; // of the try before: the last has too little time to find out
     for (;;) {
-        int error = soma_proxy_ping(proxy, time_left(proxy, until));
+        int error = ping(proxy, time_left(proxy, until), true);
         if (error == SOMA_ETIMEOUT && *reason)
             fail(proxy, error, "%s", reason);
         if (error != SOMA_ENOENT && error != SOMA_EGONE && error != SOMA_ENODEDOWN)
@@ -372,6 +405,20 @@ int soma_proxy_wait(soma_proxy *proxy, uint64_t timeout)
     }
 }
 
+int soma_proxy_address(soma_proxy *proxy, uint64_t timeout, const char *alias, char address[SOMA_ADDRESS_MOST + 1])
+{
+    if (address)
+        *address = '\0';
+    if (!proxy || !timeout || !alias || !address)
+        return SOMA_EINVAL;
+    if (!proxy->names)
+        return fail(proxy, SOMA_ESTATE, "only a name service knows aliases");
+    int error = soma_names_address(proxy->names, proxy->name, alias, timeout, address);
+    if (error == SOMA_ENOENT)
+        return fail(proxy, error, "'%s' has no alias '%s'", proxy->name, alias);
+    return fail_by(proxy, error, NULL);
+}
+
 static int proxy_end(soma_proxy *proxy, uint64_t timeout, bool kill)
 {
     struct soma_proxy_answer answer = {0};
@@ -379,7 +426,7 @@ static int proxy_end(soma_proxy *proxy, uint64_t timeout, bool kill)
     if (!proxy || !timeout)
         return SOMA_EINVAL;
     uint64_t until = deadline_of(proxy, timeout);
-    int error = proxy_find(proxy, until, &to);
+    int error = proxy_find(proxy, until, false, &to);
     if (error)
         return error;
     error = soma_call(proxy->system, proxy->agent, time_left(proxy, until), &answer, soma_proxy_answer, soma_proxy_end,

@@ -11,8 +11,10 @@
 struct soma_proxy {
     soma_system *system;
     soma_ref agent; /* its own */
-    /* Looks the name up, in at most `left` nanoseconds, and says why not; NULL: the proxy is for one agent alone. */
-    int (*find)(soma_proxy *proxy, uint64_t left, soma_ref *found);
+    /* Looks the name up, in at most `left` nanoseconds, and says why not; may wait until it is there, or leave that to
+     * the caller. NULL: the proxy is for one agent alone. */
+    int (*find)(soma_proxy *proxy, uint64_t left, bool waits, soma_ref *found);
+    soma_names *names;
     soma_bridge *bridge;
     char *address;
     char *name;

@@ -1,8 +1,8 @@
 /**
  * @file
  * Proxies: agents as a program's main, a test or a command line sees them. A proxy stands for the agent of a name, in
- * this system or on another node; what it does looks the same for both: methods are called (soma/method.h), attributes
- * read and set (soma/attribute.h), with dynamic values (soma/value.h).
+ * this system, on another node or at a name service; what it does looks the same for both: methods are called
+ * (soma/method.h), attributes read and set (soma/attribute.h), with dynamic values (soma/value.h).
  *
  *     soma_proxy_open_at(system, bridge, "tcp://10.0.0.2:7000", "tank", &tank);
  *     if (soma_proxy_wait(tank, 10 * SOMA_SECOND) || soma_proxy_call(tank, SOMA_SECOND, "drain", SOMA_VALUE_NONE,
@@ -26,6 +26,7 @@
 
 #include <soma/agent.h>
 #include <soma/bridge.h>
+#include <soma/nameservice.h>
 #include <soma/value.h>
 
 /** A handle on an agent anywhere. Opened by soma_proxy_open() and its like. */
@@ -44,6 +45,9 @@ SOMA_API int soma_proxy_open(soma_system *system, const char *name, soma_proxy *
  *  must not be closed before the proxy. */
 SOMA_API int soma_proxy_open_at(soma_system *system, soma_bridge *bridge, const char *address, const char *name,
                                 soma_proxy **proxy);
+
+/** For the agent of a name at a name service. The name is copied; the client must not be closed before the proxy. */
+SOMA_API int soma_proxy_open_named(soma_system *system, soma_names *names, const char *name, soma_proxy **proxy);
 
 /** For one agent, wherever it lives: when that has ended, all ends with SOMA_EGONE. */
 SOMA_API int soma_proxy_open_ref(soma_system *system, soma_ref agent, soma_proxy **proxy);
@@ -69,6 +73,18 @@ SOMA_API int soma_proxy_ping(soma_proxy *proxy, uint64_t timeout);
 
 /** Finds the agent. 0, and its ref; or an error, and the null ref. */
 SOMA_API int soma_proxy_ref(soma_proxy *proxy, uint64_t timeout, soma_ref *agent);
+
+/**
+ * Asks the name service for the address of one of the agent's aliases (soma_names_alias()).
+ * @param proxy the proxy
+ * @param timeout nanoseconds
+ * @param alias the alias
+ * @param address gets the text; "" on error
+ * @return 0; SOMA_ENOENT (the name is not registered, or has no such alias); SOMA_ESTATE (the proxy was not opened by
+ *         soma_proxy_open_named()); or another error
+ */
+SOMA_API int soma_proxy_address(soma_proxy *proxy, uint64_t timeout, const char *alias,
+                                char address[SOMA_ADDRESS_MOST + 1]);
 
 /** Kills the agent (soma_kill()), and waits until it is gone: 0, also if it was before. A supervisor may start it
  *  anew. */
