@@ -65,6 +65,22 @@ static int agent_introduce(struct tool *tool, const struct host *host, soma_valu
     return error ? tool_fail(tool, error, "'%s': %s", name, soma_strerror(error)) : STATUS_FINE;
 }
 
+/* With a name service, if one was said to be there. If it can't be reached yet, the client goes on trying. */
+static int agent_register(struct tool *tool, const struct host *host, const char *name)
+{
+    if (!getenv("SOMA_NAMESERVICE"))
+        return STATUS_FINE;
+    int status = tool_names(tool);
+    if (status)
+        return status;
+    int error = soma_names_register(tool->names, name, host->agent, tool->timeout);
+    if (!error)
+        return STATUS_FINE;
+    status = tool_fail(tool, error, "'%s' is not registered: %s", name,
+                       error == SOMA_ETIMEOUT ? "no name server was reached yet" : soma_strerror(error));
+    return error == SOMA_ETIMEOUT ? STATUS_FINE : status;
+}
+
 static int agent_run(struct tool *tool, const struct host *host, const char *name)
 {
     const char *address = soma_bridge_address(tool->bridge, 0);
@@ -95,6 +111,8 @@ int command_run(struct tool *tool)
         status = error ? tool_fail(tool, error, "'%s' can't start: %s", tool->name, soma_strerror(error))
                        : agent_introduce(tool, &host, attributes, tool->name);
     }
+    if (!status)
+        status = agent_register(tool, &host, tool->name);
     soma_value_destroy(&attributes);
     return status ? status : agent_run(tool, &host, tool->name);
 }

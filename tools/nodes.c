@@ -44,11 +44,23 @@ static bool is_this(const struct tool *tool, json_t *peer)
     return !strcmp(text, node);
 }
 
+/* The first address that soma_names_open() would try. */
+static const char *nameserver_first(void)
+{
+    static char address[SOMA_ADDRESS_MOST + 1];
+    const char *list = getenv("SOMA_NAMESERVICE");
+    snprintf(address, sizeof(address), "%s", list && *list ? list : SOMA_NAMESERVICE_DEFAULT);
+    address[strcspn(address, ",")] = '\0';
+    return address;
+}
+
 int nodes_look(struct tool *tool, json_t **nodes)
 {
     soma_proxy *proxy;
     soma_value value;
     *nodes = NULL;
+    if (!tool->at) // a name server knows all nodes that use it
+        tool->at = nameserver_first();
     int status = tool_proxy(tool, SOMA_NODE, &proxy);
     if (status)
         return status;

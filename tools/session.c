@@ -44,11 +44,18 @@ int tool_fail(const struct tool *tool, int error, const char *format, ...)
 
 /* ---- opening and closing ---- */
 
-/* The key in an address, `tcp://IP:PORT KEY`: whoever gives it trusts it. */
-static const char *key_in(const char *address)
+/* The keys in addresses, `tcp://IP:PORT KEY` with commas between, one a line: whoever gives them trusts them. */
+static void keys_in(const char *addresses, char *keys, size_t size)
 {
-    const char *space = address ? strchr(address, ' ') : NULL;
-    return space ? space + 1 : NULL;
+    size_t length = 0;
+    *keys = '\0';
+    while (addresses && *addresses) {
+        size_t end = strcspn(addresses, ","), space = strcspn(addresses, " ");
+        if (space < end && length + end - space < size)
+            length +=
+                (size_t)snprintf(keys + length, size - length, "%.*s\n", (int)(end - space - 1), addresses + space + 1);
+        addresses += end + (addresses[end] == ',');
+    }
 }
 
 int tool_open(struct tool *tool, const char *bind)
@@ -56,12 +63,13 @@ int tool_open(struct tool *tool, const char *bind)
     const char *const addresses[] = {bind, NULL};
     const soma_options options = {.workers = bind ? 0 : 1,
                                   .log_level = bind || getenv("SOMA_LOG_LEVEL") ? 0 : SOMA_LOG_ERROR};
-    const char *key = tool->allowed_file ? NULL : key_in(tool->at);
+    char keys[1024];
+    keys_in(tool->at ? tool->at : getenv("SOMA_NAMESERVICE"), keys, sizeof(keys));
     const soma_bridge_options bridge = {.name = tool->name ? tool->name : tool->command->name,
                                         .bind = addresses,
                                         .insecure = tool->insecure,
                                         .secret_file = tool->secret_file,
-                                        .allowed = key,
+                                        .allowed = *keys && !tool->allowed_file ? keys : NULL,
                                         .allowed_file = tool->secret_file ? tool->allowed_file : NULL};
     int error = soma_system_open(&tool->system, &options);
     if (!error && bind)
@@ -73,19 +81,17 @@ int tool_open(struct tool *tool, const char *bind)
 
 void tool_close(struct tool *tool)
 {
+    soma_names_close(&tool->names);
     soma_system_close(&tool->system);
 }
 
 int tool_proxy(struct tool *tool, const char *name, soma_proxy **proxy)
 {
-    if (!tool->at) {
-        tool_fail(tool, SOMA_EINVAL, "where? Say it with --at=ADDRESS, or in SOMA_AT");
-        return STATUS_USAGE;
-    }
-    int status = tool->system ? STATUS_FINE : tool_open(tool, NULL);
+    int status = !tool->at ? tool_names(tool) : tool->system ? STATUS_FINE : tool_open(tool, NULL);
     if (status)
         return status;
-    int error = soma_proxy_open_at(tool->system, tool->bridge, tool->at, name, proxy);
+    int error = tool->at ? soma_proxy_open_at(tool->system, tool->bridge, tool->at, name, proxy)
+                         : soma_proxy_open_named(tool->system, tool->names, name, proxy);
     return error ? tool_fail(tool, error, "%s: %s", name, soma_strerror(error)) : STATUS_FINE;
 }
 

@@ -2,15 +2,15 @@
 # Completion of the command soma for bash: commands and options; names of agents are not known here.
 _soma() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands="ping wait info call send get set kill nodes top run keygen"
-    local options="--at --timeout --json --secret-file --allowed-file --insecure --name --bind --gently --all --every --count
+    local commands="ping wait info call send get set kill nameserver ls addr watch nodes top run keygen"
+    local options="--at --nameserver --timeout --json --secret-file --allowed-file --insecure --name --bind --gently --all --every --count
         --help --usage --version"
     case $before in
     --secret-file | --allowed-file | run | keygen)
         mapfile -t COMPREPLY < <(compgen -f -- "$word")
         return
         ;;
-    -a | --at | -t | --timeout | -n | --name | -b | --bind | -e | --every | -c | --count)
+    -a | --at | -s | --nameserver | -t | --timeout | -n | --name | -b | --bind | -e | --every | -c | --count)
         return
         ;;
     esac

@@ -14,6 +14,10 @@ static const struct command commands[] = {
     {"get", "AGENT [ATTRIBUTE]", "print an attribute, or all", 1, 2, 64, command_get},
     {"set", "AGENT ATTRIBUTE JSON", "set an attribute", 3, 3, 2, command_set},
     {"kill", "AGENT", "end an agent, at once or gently", 1, 1, 64, command_kill},
+    {"nameserver", "", "run a name server", 0, 0, 64, command_nameserver},
+    {"ls", "[PREFIX]", "list the names of the name service", 0, 1, 64, command_ls},
+    {"addr", "AGENT ALIAS", "print the address of an agent's alias", 2, 2, 64, command_addr},
+    {"watch", "[PREFIX]", "print changes of names, until Ctrl-C", 0, 1, 64, command_watch},
     {"nodes", "", "list the nodes that a node knows", 0, 0, 64, command_nodes},
     {"top", "", "watch nodes and their agents", 0, 0, 64, command_top},
     {"run", "LIBRARY BEHAVIOR [JSON]", "host an agent from a shared object", 2, 3, 64, command_run},
@@ -25,14 +29,15 @@ static const struct command commands[] = {
 enum { KEY_SECRET = 256, KEY_ALLOWED, KEY_INSECURE, KEY_GENTLY, KEY_ALL };
 
 static const struct argp_option options[] = {
-    {"at", 'a', "ADDRESS", 0, "the node that is meant (SOMA_AT)", 1},
+    {"at", 'a', "ADDRESS", 0, "the node on which AGENT is a local name (SOMA_AT)", 1},
+    {"nameserver", 's', "ADDRESS", 0, "else the name server that knows AGENT (SOMA_NAMESERVICE)", 1},
     {"timeout", 't', "SECONDS", 0, "how long to wait for it (5)", 1},
     {"json", 'j', NULL, 0, "print JSON, one line", 1},
     {"secret-file", KEY_SECRET, "FILE", 0, "the secret key to go by (SOMA_SECRET_FILE)", 2},
     {"allowed-file", KEY_ALLOWED, "FILE", 0, "the public keys to trust (SOMA_ALLOWED_FILE); else that in ADDRESS", 2},
     {"insecure", KEY_INSECURE, NULL, 0, "do without keys also beyond this machine", 2},
     {"name", 'n', "NAME", 0, "run: what the agent is called (BEHAVIOR)", 3},
-    {"bind", 'b', "ADDRESS", 0, "run: where to listen (tcp://127.0.0.1, any port)", 3},
+    {"bind", 'b', "ADDRESS", 0, "run, nameserver: where to listen (tcp://127.0.0.1)", 3},
     {"gently", KEY_GENTLY, NULL, 0, "kill: tell it to end, after what it has to do", 3},
     {"all", KEY_ALL, NULL, 0, "nodes, top: also nodes that are down", 3},
     {"every", 'e', "SECONDS", 0, "top: the time between two looks (1)", 3},
@@ -76,6 +81,10 @@ static error_t option_read(int key, char *argument, struct argp_state *state)
     switch (key) {
     case 'a':
         tool->at = argument;
+        break;
+    case 's':
+        setenv("SOMA_NAMESERVICE", argument, 1); // where soma_names_open() looks
+        tool->at = NULL;
         break;
     case 't':
         tool->timeout = seconds_of(state, argument);

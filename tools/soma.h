@@ -33,7 +33,7 @@ struct tool {
     const char *arguments[64];
     int count;
     /* options */
-    const char *at; /* a node's address */
+    const char *at; /* a node's address; NULL: a name server's, as soma_names_open() finds it */
     const char *name;
     const char *bind;
     const char *secret_file;
@@ -49,6 +49,7 @@ struct tool {
     /* once a command has opened them */
     soma_system *system;
     soma_bridge *bridge;
+    soma_names *names;
 };
 
 /* ---- session.c ---- */
@@ -57,7 +58,11 @@ struct tool {
 int tool_open(struct tool *tool, const char *bind);
 void tool_close(struct tool *tool);
 
-/* A proxy for the agent of a name, at the address of the options. STATUS_FINE, or what the command ends with. */
+/* A client of the name service as the options say, in tool->names. */
+int tool_names(struct tool *tool);
+
+/* A proxy for the agent of a name: a local one at the address of the options, else one of the name service.
+ * STATUS_FINE, or what the command ends with. */
 int tool_proxy(struct tool *tool, const char *name, soma_proxy **proxy);
 
 /* Says what went wrong. What the command ends with. */
@@ -86,5 +91,9 @@ int command_keygen(struct tool *tool);
 int command_nodes(struct tool *tool);
 int command_run(struct tool *tool);
 int command_top(struct tool *tool);
+int command_nameserver(struct tool *tool);
+int command_ls(struct tool *tool);
+int command_addr(struct tool *tool);
+int command_watch(struct tool *tool);
 
 #endif

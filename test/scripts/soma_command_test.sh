@@ -120,6 +120,55 @@ SOMA_AT="ipc://$work/keys $public" is - 4 ping tank --secret-file="$work/strange
 kill "$hosted"
 wait "$hosted"
 
+echo "== a name service, the last of all to start"
+export SOMA_NAMESERVICE=ipc://$work/names
+SOMA_AT=ipc://$work/one host --name=one
+unset SOMA_AT
+"$soma" wait one --timeout=60 &
+waiter=$!
+pids+=("$waiter")
+"$soma" watch one --timeout=60 --json >"$work/events" &
+pids+=($!)
+"$soma" nameserver --bind="$SOMA_NAMESERVICE" >"$work/server" 2>&1 &
+server=$!
+pids+=("$server")
+wait "$waiter"
+is 7 0 call one fill 7
+is 7 0 get one litres
+is cellar 0 get one place --nameserver="$SOMA_NAMESERVICE"
+is - 4 ping one --nameserver="ipc://$work/nobody" --timeout=0.2
+is "soma: no agent is registered as 'two'" 3 ping two
+"$soma" ls | grep -q '^one  *[0-9a-f]\{16\}/'
+"$soma" ls o --json | python3 -c 'import json, sys; n = json.loads(sys.stdin.read()); assert n["name"] == "one" and n["aliases"] == {}, n'
+is "" 0 ls two
+is "soma: 'one' has no alias 'levels'" 3 addr one levels
+"$soma" nodes --json | python3 -c 'import json, sys
+names = sorted(node["name"] for node in json.load(sys.stdin))
+assert names == ["nameserver", "one", "watch"], names'
+SOMA_AT=ipc://$work/two host --name=two
+is "" 0 wait two
+is 9 0 call two fill 9
+"$soma" run "$tank" tank --bind="ipc://$work/three" --name=two >"$work/err" 2>&1 && exit 1
+grep -q "'two' is not registered: the name is taken" "$work/err"
+
+echo "== it is killed, and another one comes"
+kill -9 "$server"
+wait "$server" 2>/dev/null || true
+is 10 0 --at="ipc://$work/two" call two fill 1
+"$soma" nameserver --bind="$SOMA_NAMESERVICE" >"$work/server" 2>&1 &
+server=$!
+pids+=("$server")
+is "" 0 wait one
+is "" 0 wait two
+is 8 0 call one fill 1
+is "" 0 kill one
+for event in added current stale removed; do
+    until grep -q "\"event\":\"$event\"" "$work/events"; do sleep 0.1; done
+done
+kill "$server"
+wait "$server"
+unset SOMA_NAMESERVICE
+
 echo "== wrong usage"
 is - 3 run "$tank" pond
 is - 3 run "$work/nothing.so" tank
@@ -129,7 +178,7 @@ is - 2 frobnicate
 is - 2 call tank
 is - 2 ping tank pond
 is - 2 ping tank --timeout=soon
-SOMA_AT='' is - 1 ping tank
+SOMA_AT=nowhere is - 1 ping tank
 is - 0 --help
 "$soma" --version | grep -q '^soma [0-9]'
 

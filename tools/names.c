@@ -1,0 +1,141 @@
+/* The commands of the name service: starting one, and looking at what it has. See soma.h. */
+#include "soma.h"
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int tool_names(struct tool *tool)
+{
+    int status = tool->system ? STATUS_FINE : tool_open(tool, NULL);
+    if (status || tool->names)
+        return status;
+    int error = soma_names_open(tool->system, tool->bridge, NULL, &tool->names);
+    return error ? tool_fail(tool, error, "the name server can't be used: %s", soma_strerror(error)) : STATUS_FINE;
+}
+
+static int names_fail(const struct tool *tool, int error)
+{
+    return tool_fail(tool, error, "%s",
+                     error == SOMA_ETIMEOUT ? "no name server was reached in time" : soma_strerror(error));
+}
+
+/* ---- starting one ---- */
+
+int command_nameserver(struct tool *tool)
+{
+    int status = tool_open(tool, tool->bind ? tool->bind : SOMA_NAMESERVICE_DEFAULT);
+    if (status)
+        return status;
+    int error = soma_nameserver_start(tool->system, NULL, NULL);
+    if (error)
+        return tool_fail(tool, error, "can't start: %s", soma_strerror(error));
+    const char *address = soma_bridge_address(tool->bridge, 0);
+    if (tool->json)
+        tool_print(tool, json_pack("{ss}", "address", address));
+    else
+        printf("the name server is at %s\n", address);
+    fflush(stdout);
+    soma_system_run(tool->system);
+    return STATUS_FINE;
+}
+
+/* ---- what it has ---- */
+
+/* A name with all that is known of it. */
+static json_t *name_json(const struct soma_name *name)
+{
+    char ref[64];
+    snprintf(ref, sizeof(ref), "%016llx/%u/%u", (unsigned long long)name->agent.node, name->agent.slot,
+             name->agent.generation);
+    json_t *aliases = json_object();
+    for (uint32_t i = 0; i < name->aliases.count; i++)
+        json_object_set_new(aliases, name->aliases.items[i].alias, json_string(name->aliases.items[i].address));
+    return json_pack("{sssssoso}", "name", name->name, "ref", ref, "attributes", value_json(name->attributes),
+                     "aliases", aliases);
+}
+
+/* One line a name: for people its aliases are as many lines below. */
+static void name_print(const struct tool *tool, const char *event, const struct soma_name *name)
+{
+    json_t *json = name_json(name);
+    if (tool->json) {
+        if (event)
+            json_object_set_new(json, "event", json_string(event));
+        tool_print(tool, json);
+        return;
+    }
+    char *attributes = name->attributes.size ? json_dumps(json_object_get(json, "attributes"), JSON_COMPACT) : NULL;
+    printf("%s%s%-24s %s %s\n", event ? event : "", event ? " " : "", name->name,
+           json_string_value(json_object_get(json, "ref")), attributes ? attributes : "");
+    for (uint32_t i = 0; i < name->aliases.count; i++)
+        printf("  %-22s %s\n", name->aliases.items[i].alias, name->aliases.items[i].address);
+    free(attributes);
+    json_decref(json);
+}
+
+int command_ls(struct tool *tool)
+{
+    char after[SOMA_NAME_MOST + 1] = "";
+    bool more = true;
+    int error = 0, status = tool_names(tool);
+    if (status)
+        return status;
+    while (more && !error) {
+        struct soma_name_page page;
+        error = soma_names_list(tool->names, tool->count ? tool->arguments[0] : NULL, *after ? after : NULL, 0,
+                                tool->timeout, &page);
+        for (uint32_t i = 0; i < page.names.count; i++)
+            name_print(tool, NULL, &page.names.items[i]);
+        more = page.more && page.names.count;
+        if (more)
+            snprintf(after, sizeof(after), "%s", page.names.items[page.names.count - 1].name);
+        soma_name_page_destroy(&page);
+    }
+    return error ? names_fail(tool, error) : STATUS_FINE;
+}
+
+int command_addr(struct tool *tool)
+{
+    char address[SOMA_ADDRESS_MOST + 1];
+    int status = tool_names(tool);
+    if (status)
+        return status;
+    int error = soma_names_address(tool->names, tool->arguments[0], tool->arguments[1], tool->timeout, address);
+    if (error == SOMA_ENOENT)
+        return tool_fail(tool, error, "'%s' has no alias '%s'", tool->arguments[0], tool->arguments[1]);
+    return error ? names_fail(tool, error) : tool_print(tool, json_string(address));
+}
+
+/* ---- changes ---- */
+
+static void event_print(void *context, const struct soma_name_event *event)
+{
+    static const char *const names[] = {"added", "changed", "removed", "current", "stale"};
+    const struct tool *tool = context;
+    const char *what = event->event < sizeof(names) / sizeof(*names) ? names[event->event] : "?";
+    if (event->event < SOMA_NAME_CURRENT)
+        name_print(tool, what, &event->name);
+    else if (tool->json)
+        tool_print(tool, json_pack("{ss}", "event", what));
+    else
+        printf("%s\n", what);
+    if (fflush(stdout))
+        soma_system_stop(tool->system); // nobody reads it any more
+}
+
+int command_watch(struct tool *tool)
+{
+    soma_ref watcher;
+    int status = tool_names(tool);
+    if (status)
+        return status;
+    int error = soma_system_stop_on_signals(tool->system);
+    if (!error)
+        error = soma_names_server(tool->names, tool->timeout, NULL);
+    if (!error)
+        error = soma_names_watch(tool->names, tool->count ? tool->arguments[0] : NULL, event_print, tool, &watcher);
+    if (error)
+        return names_fail(tool, error);
+    soma_system_run(tool->system);
+    return STATUS_FINE;
+}
