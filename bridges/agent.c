@@ -104,7 +104,8 @@ static int on_location_error(soma_agent *self, struct bridge_agent *my, const in
     return 0;
 }
 
-static void seek(soma_agent *self, struct bridge_agent *my, struct seeker **link)
+/* False: it has ended. */
+static bool seek(soma_agent *self, struct bridge_agent *my, struct seeker **link)
 {
     struct seeker *seeker = *link;
     soma_ref there;
@@ -115,8 +116,10 @@ static void seek(soma_agent *self, struct bridge_agent *my, struct seeker **link
             self, there, SOMA_NEVER,
             SOMA_THEN(soma_bridge_located, on_located, on_location_error, .tag = (uint64_t)seeker->promise),
             soma_bridge_whereis, .name = seeker->name);
-    if (error || seeker->request < 0)
-        seeker_end(self, link, SOMA_ENOMEM, SOMA_REF_NULL);
+    if (!error && seeker->request >= 0)
+        return true;
+    seeker_end(self, link, SOMA_ENOMEM, SOMA_REF_NULL);
+    return false;
 }
 
 static int on_again(soma_agent *self, struct bridge_agent *my, const struct soma_bridge_again *m)
@@ -142,11 +145,10 @@ static int look_again(soma_agent *self, void *state, void *arg)
 {
     struct bridge_agent *my = state;
     (void)arg;
-    for (struct seeker **link = &my->seekers, *seeker; (seeker = *link);) {
-        if (!seeker->request && !seeker->rests)
-            seek(self, my, link);
-        if (*link == seeker)
-            link = &seeker->next;
+    for (struct seeker **link = &my->seekers; *link;) {
+        bool waits = !(*link)->request && !(*link)->rests;
+        if (!waits || seek(self, my, link))
+            link = &(*link)->next;
     }
     return 0;
 }

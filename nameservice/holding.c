@@ -145,22 +145,30 @@ static void holding_end(soma_agent *self, struct client *my, struct holding *hol
     holding_changed(self, my, holding);
 }
 
+/* The server has taken it, or another agent has the name. */
+static void holding_put(soma_agent *self, struct client *my, struct holding *holding,
+                        const struct soma_name_registered *m)
+{
+    holding->confirmed |= !m->error;
+    ops_done(self, my, holding, holding->put, m->error, m->holder);
+    if (holding->revision == holding->put)
+        holding->takeover = false;
+}
+
 static int on_registered(soma_agent *self, struct client *my, const struct soma_name_registered *m)
 {
     struct holding *holding = (struct holding *)(uintptr_t)soma_tag(self);
     bool counts = task_ended(my, &holding->task), changed = !counts || holding->revision != holding->put;
     if (counts && m->error && holding->confirmed && !holding->ends) {
         holding_lose(self, my, holding, m->holder);
-    } else if (counts) {
-        holding->confirmed |= !m->error;
-        ops_done(self, my, holding, holding->put, m->error, m->holder);
-        if (!changed)
-            holding->takeover = false;
-        if (m->error && !changed)
+    } else {
+        if (counts)
+            holding_put(self, my, holding, m);
+        if (changed)
+            holding_again(self, my, holding);
+        else if (m->error)
             holding_free(self, my, holding);
     }
-    if (changed)
-        holding_again(self, my, holding);
     tasks_pump(self, my);
     return 0;
 }
@@ -301,19 +309,16 @@ static int holding_reset(soma_agent *self, struct client *my, struct holding *ho
     return error;
 }
 
-/* 0: it has this agent now, and is to be put. */
-static int registration_take(soma_agent *self, struct client *my, const struct soma_name *wanted, bool takeover,
+/* 0: it has this agent now, perhaps in place of another, and is to be put. */
+static int registration_take(soma_agent *self, struct client *my, const struct soma_name *wanted,
                              struct holding **result)
 {
     struct soma_name entry = *wanted;
     struct holding *holding = *result = holding_find(my, entry.name);
-    if (holding && !holding->ends && soma_ref_equal(holding->entry.agent, entry.agent)) {
+    if (holding && !holding->ends && soma_ref_equal(holding->entry.agent, entry.agent))
         entry.aliases = holding->entry.aliases;
-    } else if (holding && !holding->ends) {
-        if (!takeover)
-            return SOMA_EEXIST;
+    else if (holding && !holding->ends)
         lost_tell(self, holding, entry.agent);
-    }
     if (holding)
         return holding_reset(self, my, holding, &entry);
     if (my->holdings.count >= my->options.names_most)
@@ -331,18 +336,18 @@ static int registration_take(soma_agent *self, struct client *my, const struct s
 int on_register(soma_agent *self, struct client *my, const struct soma_name_register *m)
 {
     struct soma_name entry = {.name = m->name, .agent = m->agent, .attributes = m->attributes};
-    struct holding *holding = NULL;
     int error = check_entry(&entry);
     if (is_stranger(self))
         return 0;
     if (soma_ref_is_null(entry.agent))
         entry.agent = soma_sender(self);
-    if (!error)
-        error = registration_take(self, my, &entry, m->takeover, &holding);
-    if (error == SOMA_EEXIST) {
+    struct holding *holding = error ? NULL : holding_find(my, entry.name);
+    if (holding && !holding->ends && !m->takeover && !soma_ref_equal(holding->entry.agent, entry.agent)) {
         soma_reply(self, soma_name_registered, .error = SOMA_EEXIST, .holder = holding->entry.agent);
         return 0;
     }
+    if (!error)
+        error = registration_take(self, my, &entry, &holding);
     if (error) {
         soma_reply_error(self, error);
         return 0;
@@ -351,11 +356,11 @@ int on_register(soma_agent *self, struct client *my, const struct soma_name_regi
     holding->ends = false;
     holding->takeover |= m->takeover;
     struct op *op = op_new(self, my, &holding->ops, holding, m->timeout, op_late);
-    holding_changed(self, my, holding);
     if (op) {
         op->registers = true;
-        op->revision = holding->revision;
+        op->revision = holding->revision + 1;
     }
+    holding_changed(self, my, holding);
     tasks_pump(self, my);
     return 0;
 }
@@ -416,9 +421,9 @@ int on_alias(soma_agent *self, struct client *my, const struct soma_name_alias *
         return 0;
     }
     struct op *op = op_new(self, my, &holding->ops, holding, m->timeout, op_late);
-    holding_changed(self, my, holding);
     if (op)
-        op->revision = holding->revision;
+        op->revision = holding->revision + 1;
+    holding_changed(self, my, holding);
     tasks_pump(self, my);
     return 0;
 }

@@ -127,8 +127,8 @@ SOMA_API soma_system *soma_test_node(soma_test *test, const char *name);
 SOMA_API soma_system *soma_test_node_open(soma_test *test, const char *name, const soma_options *options);
 
 /**
- * A node's bridge: what its agents are found by, and find others by. Its one address names the node, and stays when the
- * node restarts. NULL while the run has only one node, or while this one is down.
+ * A node's bridge: what its agents are found by, and find others by. Its one address is `sim://NAME`, also when the
+ * node has restarted, with another bridge. NULL while the run has only one node, or while this one is down.
  */
 SOMA_API soma_bridge *soma_test_bridge(soma_test *test, const char *name);
 
