@@ -53,8 +53,10 @@ static void keeps_free(struct nameserver *my, struct session *session)
 {
     session->new_first = session->new_last = NULL;
     session->new_count = 0;
-    while (session->keeps)
-        keep_free(my, session->keeps);
+    for (struct keep *keep = session->keeps, *next; keep; keep = next) {
+        next = keep->next;
+        keep_free(my, keep);
+    }
 }
 
 bool keep_ask(struct session *session, struct record *record)

@@ -104,8 +104,8 @@ void session_end(soma_agent *self, struct nameserver *my, struct session *sessio
     refs_remove(&my->clients, &session->node);
     soma_demonitor(self, session->monitor);
     news_close(my, session);
-    while (session->records) {
-        struct record *record = session->records;
+    for (struct record *record = session->records, *next; record; record = next) {
+        next = record->next;
         record_own(my, record, NULL);
         record_tell(self, my, record);
         record_release(my, record);

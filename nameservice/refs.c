@@ -20,7 +20,8 @@ struct refs_node *refs_find(const struct refs *refs, soma_ref ref)
 static int refs_grow(struct refs *refs)
 {
     struct refs grown = {.bucket_count = refs->bucket_count ? refs->bucket_count * 2 : 16, .count = refs->count};
-    grown.buckets = calloc(grown.bucket_count, sizeof(*grown.buckets));
+    grown.buckets =
+        calloc(grown.bucket_count, sizeof(*grown.buckets)); // NOLINT(bugprone-sizeof-expression): of pointers
     if (!grown.buckets)
         return SOMA_ENOMEM;
     for (uint32_t i = 0; i < refs->bucket_count; i++)

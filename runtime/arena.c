@@ -26,7 +26,7 @@ void *arena_take(struct arena *arena, size_t size)
         return piece_take(arena, size);
     if (!arena->block && (arena->block = malloc(ARENA_SIZE)))
         arena->size = ARENA_SIZE;
-    if (size > arena->size - arena->used)
+    if (!arena->block || size > arena->size - arena->used)
         return piece_take(arena, size);
     void *piece = arena->block + arena->used;
     size_t rounded = (size + 15) & ~(size_t)15;

@@ -92,7 +92,7 @@ int method_handle(soma_agent *self, void *state, const void *message)
     soma_value_builder *result = NULL;
     int error = method ? soma_value_builder_open(&result)
                        : soma_fail(self, SOMA_ENOENT, "'%s' has no method '%s'", behavior->name, name);
-    if (!error)
+    if (method && !error)
         error = method->fn(self, state, invoke->arguments, result);
     if (error < 0)
         soma_reply_error(self, error); // SOMA_ESTATE if it has answered itself, or was only sent: both are fine

@@ -34,7 +34,7 @@ static int pack_bytes(struct writer *writer, soma_bytes bytes)
 
 static void pack_ref(struct writer *writer, soma_ref ref)
 {
-    char *at = writer_room(writer, 4 * PUT_MOST);
+    char *at = writer_room(writer, (size_t)4 * PUT_MOST);
     if (at)
         writer_end(writer, put_number(put_number(put_number(put_array(at, 3), ref.node), ref.slot), ref.generation));
 }

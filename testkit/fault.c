@@ -53,10 +53,17 @@ static void kill_one(soma_test *test, soma_ref agent)
     memory_own(false);
 }
 
+static void need_simulated(soma_test *test, const char *function)
+{
+    if (!test)
+        soma_test_fail(NULL, "%s: the test is NULL", function);
+    else if (test->stage != &stage_simulated)
+        kit_fail(test, "%s: only in a simulation", function);
+}
+
 void soma_test_kill_after(soma_test *test, uint64_t steps, soma_ref agent)
 {
-    if (!test || test->stage != &stage_simulated)
-        kit_fail(test, "soma_test_kill_after: only in a simulation");
+    need_simulated(test, "soma_test_kill_after");
     struct kill_order *order = malloc(sizeof(*order));
     if (!order)
         kit_fail(test, "soma_test_kill_after: out of memory");
@@ -103,8 +110,7 @@ static bool pause_until(soma_test *test, soma_ref agent, uint64_t step)
 
 void soma_test_pause(soma_test *test, soma_ref agent)
 {
-    if (!test || test->stage != &stage_simulated)
-        kit_fail(test, "soma_test_pause: only in a simulation");
+    need_simulated(test, "soma_test_pause");
     if (!pause_until(test, agent, UINT64_MAX))
         kit_fail(test, "soma_test_pause: no such agent");
 }
