@@ -18,11 +18,11 @@ build() {
 }
 
 lint() {
-    mapfile -t sources < <(git ls-files --cached --others --exclude-standard 'runtime/*.c' 'bridges/*.c' 'nameservice/*.c' 'testkit/*.c' 'tools/*.c')
+    mapfile -t sources < <(git ls-files --cached --others --exclude-standard 'runtime/*.c' 'bridges/*.c' 'channels/*.c' 'nameservice/*.c' 'testkit/*.c' 'tools/*.c')
     # memleak: it does not follow a pointer that memcpy stores into the message, which then owns it
     # unknownMacro: it gives SOMA_MESSAGE up, which counts its arguments; clang-tidy reads those files in full
     cppcheck --quiet --suppress=memleak:runtime/unpack.c --suppress=unknownMacro --error-exitcode=1 --std=c11 \
-        --enable=warning,portability --inline-suppr -Iinclude -I. runtime bridges nameservice testkit tools
+        --enable=warning,portability --inline-suppr -Iinclude -I. runtime bridges channels nameservice testkit tools
     printf '%s\0' "${sources[@]}" | xargs -0 -P "$(nproc)" -n 8 clang-tidy --quiet -p build/clang-release
 }
 

@@ -5,6 +5,7 @@
 #ifndef SOMA_SOMA_H
 #define SOMA_SOMA_H
 
+#include <soma/address.h>
 #include <soma/agent.h>
 #include <soma/attribute.h>
 #include <soma/body.h>
