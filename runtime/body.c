@@ -81,6 +81,13 @@ const void *soma_body_message(const soma_body *body)
     return body ? body->words : NULL;
 }
 
+void body_hold(struct message *message, soma_body *body)
+{
+    message->type = body->type;
+    message->body[0] = (uintptr_t)soma_body_share(body);
+    message->body[1] = body->size;
+}
+
 static int body_send(soma_system *system, struct worker *worker, soma_ref from, soma_ref to, soma_body *body)
 {
     struct message *message = message_new(worker, MESSAGE_SHARED, 2 * sizeof(uint64_t));
@@ -88,10 +95,8 @@ static int body_send(soma_system *system, struct worker *worker, soma_ref from, 
         return SOMA_ENOMEM;
     if (worker && u32_load(&body->references) == 1) // the caller's: it is new, and not only passed on
         pool_outgrow(&worker->pool, body->size);
-    message->body[1] = body->size;
-    message->type = body->type;
+    body_hold(message, body);
     message->sender = from;
-    message->body[0] = (uintptr_t)soma_body_share(body);
     return message_push(system, worker, to, message);
 }
 

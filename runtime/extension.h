@@ -33,7 +33,8 @@ struct extension {
     uint32_t capacity;
     uint32_t free; /* index + 1 of the first free entry; 0 for none */
     struct timer_name *timer_names;
-    void *data; /* the user's */
+    struct port *ports; /* all that it has, see port.h */
+    void *data;         /* the user's */
     uint32_t log_level;
     uint16_t wheel;          /* + 1: where all its timers are, so that equal ones fire in order; 0 before the first */
     bool told;               /* it is to hear that the system closes */

@@ -24,6 +24,7 @@ enum message_kind {
     MESSAGE_CAUGHT_UP, /* nothing: what waited when the agent was overloaded is handled, see pressure.h */
     MESSAGE_MONITOR,   /* never sent: a watcher's entry for a monitor; its watch. See monitor.h for all of these */
     MESSAGE_KEPT,      /* never sent: a keeper's entry for an agent that it keeps, see keep.h */
+    MESSAGE_PORT,      /* never sent: an agent's entry for a port, and the port; see port.h */
     MESSAGE_WATCH,     /* a watch, for the agent that is to be watched */
     MESSAGE_UNWATCH,   /* a watch that the agent has and is to drop, and the watcher's handle */
     MESSAGE_DOWN,      /* the watcher's handle, then a soma_down */
@@ -39,6 +40,7 @@ enum message_kind {
 #define MARK_DROPPED 2u /* it was, and is one too many */
 #define MARK_OUTSIDE 4u /* from a thread outside, see outside.h */
 #define MARK_PASSED 8u  /* by an agent that is not its sender */
+#define MARK_LABEL 16u  /* for a port, with a label: a plain message, a shared one or a request; see port.h */
 
 struct message {
     shared_ptr next;
@@ -57,6 +59,21 @@ struct message {
     soma_ref sender;
     uint64_t body[];
 };
+
+/* What stands ahead of a message for a port: which one, and a text. */
+struct port_label {
+    int64_t port;
+    uint64_t words; /* that the text takes, with its NUL */
+    char text[];
+};
+
+/* The words that its kind puts before the label. */
+#define LABEL_OFFSET(kind) ((size_t)((kind) == MESSAGE_SHARED ? 2 : (kind) == MESSAGE_REQUEST))
+
+static inline struct port_label *message_label(struct message *message)
+{
+    return (struct port_label *)(message->body + LABEL_OFFSET(message->kind));
+}
 
 #define CLASS_SMALL 1u /* of the block of a message that is small, as its type says */
 

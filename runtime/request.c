@@ -7,6 +7,7 @@
 #include "runtime/agent.h"
 #include "runtime/extension.h"
 #include "runtime/monitor.h"
+#include "runtime/port.h"
 #include "runtime/tally.h"
 #include "runtime/timer.h"
 #include <soma/body.h>
@@ -97,17 +98,21 @@ static bool waits_in_cycle(soma_agent *agent, soma_ref to)
     return true;
 }
 
-soma_handle soma_request_send(soma_agent *self, soma_ref to, uint64_t timeout, const soma_then *then,
-                              const soma_type *type, const void *body)
+bool then_valid(const soma_then *then)
 {
-    if (!self || !timeout || !then || !then->reply || !then->on_reply || !then->on_error || !type || !body)
-        return SOMA_EINVAL;
+    return then && then->reply && then->on_reply && then->on_error;
+}
+
+bool request_waits(const soma_agent *self, soma_handle request)
+{
+    const struct message *message = pending_find(self, request);
+    return message && message->kind == MESSAGE_TIMEOUT;
+}
+
+soma_handle request_go(soma_agent *self, soma_ref to, uint64_t timeout, const soma_then *then, struct message *message)
+{
     struct worker *worker = worker_or_outside(self->worker);
     soma_system *system = self->worker->system;
-    struct message *message;
-    int error = message_build(worker, MESSAGE_REQUEST, 0, type, body, &message);
-    if (error)
-        return error;
     struct timer *timer = timer_new(self, MESSAGE_TIMEOUT, sizeof(struct waiting));
     if (!timer) {
         message_free(worker, message);
@@ -127,6 +132,16 @@ soma_handle soma_request_send(soma_agent *self, soma_ref to, uint64_t timeout, c
     u64_store(waits_of(self), waits_pack(self, to));
     message_push(system, worker, to, message); // whoever drops it answers with the reason
     return handle;
+}
+
+soma_handle soma_request_send(soma_agent *self, soma_ref to, uint64_t timeout, const soma_then *then,
+                              const soma_type *type, const void *body)
+{
+    if (!self || !timeout || !then_valid(then) || !type || !body)
+        return SOMA_EINVAL;
+    struct message *message;
+    int error = message_build(worker_or_outside(self->worker), MESSAGE_REQUEST, 0, type, body, &message);
+    return error ? error : request_go(self, to, timeout, then, message);
 }
 
 int soma_request_cancel(soma_agent *self, soma_handle request)
@@ -404,6 +419,10 @@ void pending_end(soma_agent *agent, int reason)
         pending_remove(agent, pending_handle(agent, i));
         if (message->kind == MESSAGE_MONITOR || message->kind == MESSAGE_LINKED || message->kind == MESSAGE_KEPT) {
             monitor_end(agent, message, reason);
+            continue;
+        }
+        if (message->kind == MESSAGE_PORT) {
+            port_end(agent, message);
             continue;
         }
         if (message->kind == MESSAGE_TIMEOUT)

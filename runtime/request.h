@@ -4,9 +4,19 @@
 
 #include "runtime/send.h"
 #include <soma/message.h>
+#include <soma/request.h>
 
 /* An answer of this type is an error that comes with a text, whatever type was asked for. */
 SOMA_MESSAGE(soma_failure, (i32, error), (string, text))
+
+/* The rest of soma_request_send() for a block that was built, and is taken; the other arguments must be valid. */
+soma_handle request_go(soma_agent *self, soma_ref to, uint64_t timeout, const soma_then *then, struct message *message);
+
+/* Is it all there? */
+bool then_valid(const soma_then *then);
+
+/* Does the request of a handle wait for its answer? */
+bool request_waits(const soma_agent *self, soma_handle request);
 
 /* A MESSAGE_REPLY, MESSAGE_ERROR or MESSAGE_TIMEOUT has come. What the handler for it returned; 0 if it came late. */
 int request_settle(struct worker *worker, soma_agent *agent, const struct message *message);

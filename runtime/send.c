@@ -165,11 +165,11 @@ void letter_dead(soma_system *system, struct worker *worker, soma_ref sender, so
     dead_letter_tell(system, worker, sender, to, type, reason);
 }
 
-void message_unhandled(struct worker *worker, soma_ref self, struct message *message)
+void message_unhandled(struct worker *worker, soma_ref self, struct message *message, int reason)
 {
-    letter_dead(worker->system, worker, message->sender, self, message->type, SOMA_EUNHANDLED);
+    letter_dead(worker->system, worker, message->sender, self, message->type, reason);
     if (message->kind == MESSAGE_REQUEST)
-        request_refuse(worker, self, message, SOMA_EUNHANDLED);
+        request_refuse(worker, self, message, reason);
 }
 
 void message_dead(soma_system *system, struct worker *worker, soma_ref to, struct message *message, int reason)

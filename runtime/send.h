@@ -26,6 +26,9 @@ struct soma_body {
     uint64_t words[];
 };
 
+/* Lets a MESSAGE_SHARED hold a body, to which it gets a reference of its own. */
+void body_hold(struct message *message, struct soma_body *body);
+
 /* A block of a kind with room for `size` bytes of body, from nobody; NULL when memory is out. */
 struct message *message_new(struct worker *worker, enum message_kind kind, size_t size);
 
@@ -98,8 +101,9 @@ int shutdown_send(soma_system *system, struct worker *worker, soma_ref from, som
 /* Drops a message that reached nobody, for a reason: counts it, tells who must know. */
 void message_dead(soma_system *system, struct worker *worker, soma_ref to, struct message *message, int reason);
 
-/* An agent has no handler for a message that it got: a dead letter, and a request fails. The block stays. */
-void message_unhandled(struct worker *worker, soma_ref self, struct message *message);
+/* An agent has no use for a message that it got: a dead letter for that reason, and a request fails with it. The block
+ * stays. */
+void message_unhandled(struct worker *worker, soma_ref self, struct message *message, int reason);
 
 /* Answers a request: `requester` and `handle` are its sender and first word. */
 int reply_send(soma_system *system, struct worker *worker, soma_ref from, soma_ref requester, uint64_t handle,
@@ -133,7 +137,10 @@ static inline const void *message_body(const struct message *message)
         return ((const struct soma_body *)(uintptr_t)message->body[0])->words;
     bool word = message->kind == MESSAGE_REQUEST || message->kind == MESSAGE_REPLY || message->kind == MESSAGE_DOWN ||
                 message->kind == MESSAGE_EXIT;
-    return message->body + word;
+    const uint64_t *body = message->body + word;
+    if (message->marks & MARK_LABEL) // a plain message or a request, as a shared one's body is elsewhere
+        body += sizeof(struct port_label) / sizeof(uint64_t) + ((const struct port_label *)body)->words;
+    return body;
 }
 
 #endif

@@ -6,6 +6,7 @@
 #include "runtime/guard.h"
 #include "runtime/options.h"
 #include "runtime/outside.h"
+#include "runtime/port.h"
 #include "runtime/send.h"
 #include "runtime/thread.h"
 #include <errno.h>
@@ -117,6 +118,9 @@ static void system_free(soma_system *system)
     const struct route *route = ptr_load(&system->route);
     if (route && route->release)
         route->release(route->context);
+    struct tenant *tenant = ptr_load(&system->tenant);
+    if (tenant)
+        tenant->release(tenant);
     for (struct run_chunk *chunk; (chunk = run_overflow_pop(&system->overflow));)
         free(chunk);
     clock_close(&system->clock);

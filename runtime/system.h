@@ -37,6 +37,7 @@ struct soma_system {
     shared_u32 blocking_busy;   /* blocking agents that are runnable or running */
     shared_u64 dead_watch;      /* generation and slot of the agent that watches dead letters; 0 for none */
     shared_ptr route;           /* the struct route to other nodes; NULL for none */
+    shared_ptr tenant;          /* what channels keep, see port.h; NULL before the first */
     struct worker *courier;     /* whose route has a thread of its own: its counters; under lock */
     struct pool_depot depot;
     struct outside_pool outside_pool;

@@ -8,6 +8,7 @@
 #include "runtime/keep.h"
 #include "runtime/lookout.h"
 #include "runtime/monitor.h"
+#include "runtime/port.h"
 #include "runtime/pressure.h"
 #include "runtime/request.h"
 #include "runtime/tally.h"
@@ -23,13 +24,21 @@ static inline int plain_handle(struct worker *worker, soma_agent *agent, struct 
         return fn(agent, agent->state, body);
     if (agent->dispatch->fallback)
         return agent->dispatch->fallback(agent, agent->state, message->type, body);
-    message_unhandled(worker, soma_self(agent), message);
+    message_unhandled(worker, soma_self(agent), message, SOMA_EUNHANDLED);
     return 0;
 }
 
 int message_handle(struct worker *worker, soma_agent *agent, struct message *message, const void *body)
 {
     return plain_handle(worker, agent, message, body);
+}
+
+/* A message that is for the agent as such goes by its type, others by their port. */
+static int message_direct(struct worker *worker, soma_agent *agent, struct message *message)
+{
+    if (message->marks & MARK_LABEL)
+        return port_deliver(worker, agent, message);
+    return message_handle(worker, agent, message, message_body(message));
 }
 
 /* What is not plain mail, for a living agent. */
@@ -39,9 +48,9 @@ static int message_deliver(struct worker *worker, soma_agent *agent, struct mess
     switch (message->kind) {
     case MESSAGE_PLAIN:
     case MESSAGE_SHARED:
-        return message_handle(worker, agent, message, message_body(message));
+        return message_direct(worker, agent, message);
     case MESSAGE_REQUEST:
-        error = message_handle(worker, agent, message, message_body(message));
+        error = message_direct(worker, agent, message);
         request_handled(worker, agent, message, error);
         return error;
     case MESSAGE_REPLY:

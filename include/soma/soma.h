@@ -10,6 +10,7 @@
 #include <soma/attribute.h>
 #include <soma/body.h>
 #include <soma/bridge.h>
+#include <soma/channel.h>
 #include <soma/dead_letter.h>
 #include <soma/error.h>
 #include <soma/keep.h>

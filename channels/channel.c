@@ -1,0 +1,222 @@
+/* Channels: opening, closing, looking. See include/soma/channel.h and channel.h. */
+#include "channels/channel.h"
+#include "channels/hub.h"
+#include <soma/error.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Has a pattern handlers of its own? */
+static const enum {
+    HANDLERS_NONE,
+    HANDLERS_MAY,
+    HANDLERS_MUST
+} handlers_of[] = {
+    [SOMA_PULL] = HANDLERS_MUST,    [SOMA_SUB] = HANDLERS_MAY,        [SOMA_REP] = HANDLERS_MUST,
+    [SOMA_PAIR] = HANDLERS_MAY,     [SOMA_ASYNC_REP] = HANDLERS_MUST, [SOMA_SYNC_PUB] = HANDLERS_MUST,
+    [SOMA_SYNC_SUB] = HANDLERS_MAY,
+};
+
+#define ROWS_MOST 256u
+
+int rows_copy(const soma_handler *handlers, struct rows **rows)
+{
+    uint32_t count = 0;
+    for (; handlers[count].type; count++)
+        if (!handlers[count].fn)
+            return SOMA_EINVAL;
+        else if (count == ROWS_MOST)
+            return SOMA_ETOOBIG;
+    if (!count)
+        return SOMA_EINVAL;
+    *rows = malloc(sizeof(**rows) + count * sizeof(*handlers));
+    if (!*rows)
+        return SOMA_ENOMEM;
+    (*rows)->count = count;
+    memcpy((*rows)->rows, handlers, count * sizeof(*handlers));
+    return 0;
+}
+
+/* ---- the port ---- */
+
+static void channel_end(soma_agent *self, struct port *port)
+{
+    struct channel *channel = (struct channel *)port;
+    const struct port_place here = port_here(self, port);
+    (channel->bound ? hub_unbind : hub_unwant)(soma_agent_system(self), channel, &here);
+    peers_leave(self, channel);
+}
+
+static void channel_release(struct port *port)
+{
+    struct channel *channel = (struct channel *)port;
+    for (struct subscription *s = channel->subscriptions; s; s = s->next)
+        s->ended = true;
+    subscriptions_sweep(channel);
+    free(channel->rows);
+    free(channel->peers);
+}
+
+static const struct port_class channel_class = {channel_deliver, channel_end, channel_release};
+
+struct channel *channel_find(const soma_agent *self, const char *alias)
+{
+    struct port *port = port_first(self);
+    while (port && strcmp(((struct channel *)port)->alias, alias) != 0)
+        port = port->next;
+    return (struct channel *)port;
+}
+
+/* ---- opening ---- */
+
+static int alias_check(const char *alias)
+{
+    size_t length = strnlen(alias, SOMA_CHANNEL_ALIAS_MOST + 1);
+    if (length > SOMA_CHANNEL_ALIAS_MOST)
+        return SOMA_ETOOBIG;
+    for (size_t i = 0; i < length; i++)
+        if (alias[i] <= ' ' || alias[i] > '~' || alias[i] == '/')
+            return SOMA_EINVAL;
+    return length ? 0 : SOMA_EINVAL;
+}
+
+static int handlers_set(soma_agent *self, struct channel *channel, const soma_handler *handlers)
+{
+    if (!handlers)
+        return 0;
+    if (pattern_subscribes(channel->pattern))
+        return soma_subscribe(self, channel->alias, "", handlers);
+    return rows_copy(handlers, &channel->rows);
+}
+
+static int channel_open(soma_agent *self, soma_pattern pattern, const char *alias, const soma_handler *handlers,
+                        struct channel **channel)
+{
+    int error = alias_check(alias);
+    if (error)
+        return error;
+    size_t has = (size_t)pattern < sizeof(handlers_of) / sizeof(*handlers_of) ? handlers_of[pattern] : HANDLERS_NONE;
+    if (!soma_pattern_name(pattern) || (handlers && has == HANDLERS_NONE) || (!handlers && has == HANDLERS_MUST))
+        return SOMA_EINVAL;
+    if (channel_find(self, alias))
+        return SOMA_EEXIST;
+    *channel = (struct channel *)port_open(self, &channel_class, sizeof(**channel));
+    if (!*channel)
+        return SOMA_ENOMEM;
+    (*channel)->pattern = pattern;
+    memcpy((*channel)->alias, alias, strlen(alias));
+    error = handlers_set(self, *channel, handlers);
+    if (error)
+        port_close(self, &(*channel)->port);
+    return error;
+}
+
+/* Where a channel is to be bound. */
+static int place_read(const soma_agent *self, struct channel *channel, const char *place)
+{
+    soma_address *address = &channel->address;
+    if (place) {
+        int error = soma_address_parse(place, address);
+        if (error)
+            return error == SOMA_EFORMAT ? SOMA_EINVAL : error;
+        if (address->pattern && address->pattern != channel->pattern)
+            return SOMA_EINVAL;
+    } else {
+        soma_ref ref = soma_self(self);
+        address->transport = SOMA_INPROC;
+        snprintf(address->host, sizeof(address->host), "soma.%u.%u.%lld", ref.slot, ref.generation,
+                 (long long)channel->port.handle);
+    }
+    address->pattern = channel->pattern;
+    return address->transport == SOMA_INPROC ? 0 : SOMA_ENOROUTE;
+}
+
+int soma_bind(soma_agent *self, soma_pattern pattern, const char *alias, const soma_channel_options *options,
+              soma_address *address)
+{
+    static const soma_channel_options defaults = {0};
+    const soma_channel_options *given = options ? options : &defaults;
+    struct channel *channel;
+    if (address)
+        *address = (soma_address){0};
+    if (!self || !alias)
+        return SOMA_EINVAL;
+    int error = channel_open(self, pattern, alias, given->handlers, &channel);
+    if (error)
+        return error;
+    channel->bound = true;
+    const struct port_place here = port_here(self, &channel->port);
+    error = place_read(self, channel, given->place);
+    if (!error)
+        error = hub_bind(soma_agent_system(self), channel, &here);
+    if (error) {
+        port_close(self, &channel->port);
+        return error;
+    }
+    if (address)
+        *address = channel->address;
+    hub_announce(soma_agent_system(self), channel->address.host);
+    return 0;
+}
+
+int soma_connect(soma_agent *self, const soma_address *address, const char *alias, const soma_handler *handlers)
+{
+    struct channel *channel;
+    if (!self || !alias || !soma_address_valid(address) || !address->pattern)
+        return SOMA_EINVAL;
+    if (address->transport != SOMA_INPROC)
+        return SOMA_ENOROUTE;
+    int error = channel_open(self, soma_pattern_twin(address->pattern), alias, handlers, &channel);
+    if (error)
+        return error;
+    channel->address = *address;
+    const struct port_place here = port_here(self, &channel->port);
+    error = hub_want(soma_agent_system(self), channel, &here);
+    if (!error)
+        error = channel_reach(self, channel);
+    if (error)
+        port_close(self, &channel->port);
+    else if (channel->peer_count)
+        notice_bound(soma_agent_system(self), &here); // so that the agent is told, in a turn of its own
+    return error;
+}
+
+/* ---- looking, closing ---- */
+
+int soma_channel_peers(const soma_agent *self, const char *alias)
+{
+    if (!self || !alias)
+        return SOMA_EINVAL;
+    const struct channel *channel = channel_find(self, alias);
+    return channel ? (int)peers_ready(channel) : SOMA_ENOENT;
+}
+
+int soma_channel_address(const soma_agent *self, const char *alias, soma_address *address)
+{
+    if (!self || !alias || !address)
+        return SOMA_EINVAL;
+    const struct channel *channel = channel_find(self, alias);
+    if (channel)
+        *address = channel->address;
+    return channel ? 0 : SOMA_ENOENT;
+}
+
+int soma_close_channel(soma_agent *self, const char *alias)
+{
+    if (!self || !alias)
+        return SOMA_EINVAL;
+    struct channel *channel = channel_find(self, alias);
+    if (!channel)
+        return SOMA_ENOENT;
+    port_close(self, &channel->port);
+    return 0;
+}
+
+int soma_close_channels(soma_agent *self)
+{
+    if (!self)
+        return SOMA_EINVAL;
+    for (struct port *port; (port = port_first(self));)
+        port_close(self, port);
+    return 0;
+}

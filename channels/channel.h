@@ -1,0 +1,112 @@
+/*
+ * A channel: a port of its agent, with an alias, a pattern, and the peers that it is connected to. What is sent goes
+ * from port to port; that two channels are peers, and what a subscriber wants, is told by notices, which are posted
+ * functions: so they keep their place among the messages, and no limit turns them away.
+ */
+#ifndef CHANNELS_CHANNEL_H
+#define CHANNELS_CHANNEL_H
+
+#include "runtime/port.h"
+#include <soma/channel.h>
+
+/* Handlers, copied. */
+struct rows {
+    uint32_t count;
+    soma_handler rows[];
+};
+
+/* What a subscriber wants. One that is replaced or ended while a message is handled goes after that. */
+struct subscription {
+    struct subscription *next;
+    struct rows *rows;
+    bool ended;
+    char topic[];
+};
+
+/* A topic that a publisher's peer wants. */
+struct topic {
+    struct topic *next;
+    char text[];
+};
+
+struct peer {
+    struct port_place place;
+    struct topic *topics;
+};
+
+struct channel {
+    struct port port; /* first: a channel is its port */
+    soma_pattern pattern;
+    bool bound;
+    soma_address address; /* as the bound side has it */
+    struct rows *rows;    /* NULL: nothing is handled */
+    struct subscription *subscriptions;
+    struct peer *peers;
+    uint32_t peer_count;
+    uint32_t peer_capacity;
+    uint32_t peer_next; /* whose turn it is; below the count, or 0 */
+    uint32_t told;      /* how many the agent has been told of */
+    soma_handle asked;  /* a REQ's last question */
+    char alias[SOMA_CHANNEL_ALIAS_MOST + 1];
+};
+
+/* ---- what a pattern can do ---- */
+
+static inline bool pattern_publishes(soma_pattern pattern)
+{
+    return pattern == SOMA_PUB || pattern == SOMA_SYNC_PUB;
+}
+
+static inline bool pattern_subscribes(soma_pattern pattern)
+{
+    return pattern == SOMA_SUB || pattern == SOMA_SYNC_SUB;
+}
+
+/* Sends to one at a time. */
+static inline bool pattern_pushes(soma_pattern pattern)
+{
+    return pattern == SOMA_PUSH || pattern == SOMA_PAIR;
+}
+
+static inline bool pattern_asks(soma_pattern pattern)
+{
+    return pattern == SOMA_REQ || pattern == SOMA_ASYNC_REQ || pattern == SOMA_SYNC_SUB;
+}
+
+/* ---- channel.c ---- */
+
+/* The agent's channel of an alias; NULL if it has none. */
+struct channel *channel_find(const soma_agent *self, const char *alias);
+
+/* A copy of handlers. SOMA_EINVAL, SOMA_ETOOBIG, SOMA_ENOMEM. */
+int rows_copy(const soma_handler *handlers, struct rows **rows);
+
+/* ---- peer.c ---- */
+
+/* Connects a channel that is not to what is bound at its address, if anything is. 0, SOMA_ETYPE (something of another
+ * pattern), SOMA_ENOMEM. */
+int channel_reach(soma_agent *self, struct channel *channel);
+
+/* Tells all peers that the channel ends, and forgets them. */
+void peers_leave(soma_agent *self, struct channel *channel);
+
+/* One whose agent is gone. */
+void peer_drop(struct channel *channel, uint32_t index);
+
+/* Tells all peers of a topic that is wanted from now on, or is not any more. */
+int peers_tell_topic(soma_agent *self, const struct channel *channel, const char *topic, bool wanted);
+
+/* To how many there is something to say. */
+uint32_t peers_ready(const struct channel *channel);
+
+/* Something is bound now where a channel wants to be connected to. */
+void notice_bound(soma_system *system, const struct port_place *to);
+
+/* ---- traffic.c ---- */
+
+int channel_deliver(soma_agent *self, void *state, struct port *port, struct message *message);
+
+/* Frees subscriptions that have ended. */
+void subscriptions_sweep(struct channel *channel);
+
+#endif

@@ -1,0 +1,183 @@
+/* The places of one system, under one lock; see hub.h. */
+#include "channels/hub.h"
+#include "runtime/system.h"
+#include <soma/error.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BUCKETS 1024u
+
+/* Something bound at a name, or that wants to be connected there. */
+struct entry {
+    struct entry *next;
+    struct port_place place;
+    soma_pattern pattern; /* of a bound one */
+    bool taken;           /* a bound PAIR, and connected */
+    char name[];
+};
+
+struct hub {
+    struct tenant tenant;
+    pthread_mutex_t lock;
+    struct entry *bound[BUCKETS];
+    struct entry *wanting[BUCKETS];
+};
+
+static void entries_free(struct entry *entry)
+{
+    while (entry) {
+        struct entry *next = entry->next;
+        free(entry);
+        entry = next;
+    }
+}
+
+static void hub_release(struct tenant *tenant)
+{
+    struct hub *hub = (struct hub *)tenant;
+    for (uint32_t i = 0; i < BUCKETS; i++) {
+        entries_free(hub->bound[i]);
+        entries_free(hub->wanting[i]);
+    }
+    pthread_mutex_destroy(&hub->lock);
+    free(hub);
+}
+
+static struct tenant *hub_make(void)
+{
+    struct hub *hub = calloc(1, sizeof(*hub));
+    if (!hub)
+        return NULL;
+    hub->tenant.release = hub_release;
+    pthread_mutex_init(&hub->lock, NULL);
+    return &hub->tenant;
+}
+
+static struct hub *hub_of(soma_system *system)
+{
+    return (struct hub *)system_tenant(system, hub_make);
+}
+
+static uint32_t bucket_of(const char *name)
+{
+    uint32_t hash = 2166136261u; // FNV-1a
+    for (; *name; name++)
+        hash = (hash ^ (unsigned char)*name) * 16777619u;
+    return hash % BUCKETS;
+}
+
+/* The link to the first entry of a name, or to that of one place, or the end of the chain. */
+static struct entry **entry_find(struct entry **link, const char *name, const struct port_place *place)
+{
+    while (*link && (strcmp((*link)->name, name) != 0 || (place && !port_place_equal(&(*link)->place, place))))
+        link = &(*link)->next;
+    return link;
+}
+
+static int entry_add(struct entry **first, const struct channel *channel, const struct port_place *here)
+{
+    size_t size = strlen(channel->address.host) + 1;
+    struct entry *entry = malloc(sizeof(*entry) + size);
+    if (!entry)
+        return SOMA_ENOMEM;
+    *entry = (struct entry){.next = *first, .place = *here, .pattern = channel->pattern};
+    memcpy(entry->name, channel->address.host, size);
+    *first = entry;
+    return 0;
+}
+
+static void entry_remove(struct entry **first, const char *name, const struct port_place *place)
+{
+    struct entry **link = entry_find(first, name, place), *entry = *link;
+    if (entry)
+        *link = entry->next;
+    free(entry);
+}
+
+int hub_bind(soma_system *system, const struct channel *channel, const struct port_place *here)
+{
+    struct hub *hub = hub_of(system);
+    if (!hub)
+        return SOMA_ENOMEM;
+    struct entry **first = &hub->bound[bucket_of(channel->address.host)];
+    pthread_mutex_lock(&hub->lock);
+    int error = *entry_find(first, channel->address.host, NULL) ? SOMA_EEXIST : entry_add(first, channel, here);
+    pthread_mutex_unlock(&hub->lock);
+    return error;
+}
+
+void hub_announce(soma_system *system, const char *name)
+{
+    struct hub *hub = hub_of(system);
+    if (!hub)
+        return;
+    pthread_mutex_lock(&hub->lock);
+    for (struct entry *entry = hub->wanting[bucket_of(name)]; entry; entry = entry->next)
+        if (!strcmp(entry->name, name))
+            notice_bound(system, &entry->place);
+    pthread_mutex_unlock(&hub->lock);
+}
+
+void hub_unbind(soma_system *system, const struct channel *channel, const struct port_place *here)
+{
+    struct hub *hub = hub_of(system);
+    if (!hub)
+        return;
+    pthread_mutex_lock(&hub->lock);
+    entry_remove(&hub->bound[bucket_of(channel->address.host)], channel->address.host, here);
+    pthread_mutex_unlock(&hub->lock);
+}
+
+int hub_want(soma_system *system, const struct channel *channel, const struct port_place *here)
+{
+    struct hub *hub = hub_of(system);
+    if (!hub)
+        return SOMA_ENOMEM;
+    pthread_mutex_lock(&hub->lock);
+    int error = entry_add(&hub->wanting[bucket_of(channel->address.host)], channel, here);
+    pthread_mutex_unlock(&hub->lock);
+    return error;
+}
+
+void hub_unwant(soma_system *system, const struct channel *channel, const struct port_place *here)
+{
+    struct hub *hub = hub_of(system);
+    if (!hub)
+        return;
+    pthread_mutex_lock(&hub->lock);
+    entry_remove(&hub->wanting[bucket_of(channel->address.host)], channel->address.host, here);
+    pthread_mutex_unlock(&hub->lock);
+}
+
+int hub_enter(soma_system *system, const struct channel *channel, struct port_place *there)
+{
+    struct hub *hub = hub_of(system);
+    if (!hub)
+        return SOMA_ENOENT;
+    int error = 0;
+    pthread_mutex_lock(&hub->lock);
+    struct entry *entry = *entry_find(&hub->bound[bucket_of(channel->address.host)], channel->address.host, NULL);
+    if (!entry || entry->taken)
+        error = SOMA_ENOENT;
+    else if (entry->pattern != soma_pattern_twin(channel->pattern))
+        error = SOMA_ETYPE;
+    if (!error) {
+        entry->taken = entry->pattern == SOMA_PAIR;
+        *there = entry->place;
+    }
+    pthread_mutex_unlock(&hub->lock);
+    return error;
+}
+
+void hub_leave(soma_system *system, const struct channel *channel)
+{
+    struct hub *hub = hub_of(system);
+    if (!hub)
+        return;
+    pthread_mutex_lock(&hub->lock);
+    struct entry *entry = *entry_find(&hub->bound[bucket_of(channel->address.host)], channel->address.host, NULL);
+    if (entry)
+        entry->taken = false;
+    pthread_mutex_unlock(&hub->lock);
+    hub_announce(system, channel->address.host);
+}

@@ -1,0 +1,145 @@
+/**
+ * @file
+ * Channels: messaging patterns between agents that know each other by address and alias. An agent binds a channel under
+ * an alias of its own and so has an address; others connect to that, under aliases of theirs, and then send by alias:
+ *
+ *     soma_bind(self, SOMA_PUSH, "jobs", &(soma_channel_options){.place = "inproc://jobs"}, &address);
+ *     soma_send_to(self, "jobs", job, .n = 7);
+ *
+ *     soma_connect(self, &address, "work", SOMA_HANDLERS(SOMA_ON(job, on_job)));      // another agent
+ *
+ * Either side may bind, and the order does not matter: who connects to an address where nothing is bound yet is
+ * connected when that happens, and again if what was bound there ends and another takes its place. What comes through a
+ * channel is handled by the channel's own handlers, not by those of the behavior; apart from that they are handlers as
+ * any: run by the agent, one at a time, on its state, and with the same meaning of their results. docs/channels.md has
+ * what each pattern promises.
+ *
+ * All that is here may only be called by the agent itself, from a handler or hook. A channel ends with its agent.
+ */
+#ifndef SOMA_CHANNEL_H
+#define SOMA_CHANNEL_H
+
+#include <soma/address.h>
+#include <soma/agent.h>
+#include <soma/message.h>
+#include <soma/request.h>
+
+/** The most bytes of an alias: printable ASCII characters without the space and `/`. */
+#define SOMA_CHANNEL_ALIAS_MOST 63
+
+/** The most bytes of a topic. */
+#define SOMA_TOPIC_MOST 255
+
+/** How a channel is bound; zero means the default. All is copied. */
+typedef struct soma_channel_options {
+    const char *place;            /**< where, as soma_address_parse() reads it; so far `inproc://NAME` alone. NULL: a
+                                       place in this system that nobody else has */
+    const soma_handler *handlers; /**< what handles what comes, made by #SOMA_HANDLERS. PULL, REP, ASYNC_REP and
+                                       SYNC_PUB need some, PAIR may have some; for SUB they are a subscription to all
+                                       topics; others have none */
+} soma_channel_options;
+
+/** @cond internal: Doxygen can't see into the macro */
+SOMA_MESSAGE(soma_channel_changed, (string, alias), (u32, peers))
+/** @endcond */
+
+/*
+ * soma_channel_changed is a message that an agent whose behavior has a handler for it gets each time that a channel of
+ * its has more or fewer to talk to: `alias`, and how many there are now, as soma_channel_peers() tells it.
+ */
+
+/**
+ * Binds a channel.
+ * @param self the agent
+ * @param pattern what it does
+ * @param alias the name of the channel within the agent
+ * @param options NULL for all defaults
+ * @param address gets where it is bound, for others to connect to; zeroed on error; may be NULL
+ * @return 0; SOMA_EINVAL (NULL, no such pattern, a bad alias, a malformed place, handlers missing or useless),
+ *         SOMA_ETOOBIG (the alias, over 256 handlers), SOMA_ENOROUTE (a transport that is not there), SOMA_EEXIST (the
+ *         agent has such an alias, or something is bound at that place), SOMA_ENOMEM
+ */
+SOMA_API int soma_bind(soma_agent *self, soma_pattern pattern, const char *alias, const soma_channel_options *options,
+                       soma_address *address);
+
+/**
+ * Connects a channel to an address; its pattern is the twin of that which the address says. Who connects does not wait:
+ * soma_channel_peers() tells whether something is there.
+ * @param self the agent
+ * @param address where to; with a pattern
+ * @param alias the name of the channel within the agent
+ * @param handlers what handles what comes, as in soma_channel_options; copied; may be NULL
+ * @return 0; SOMA_EINVAL (NULL, a bad alias or address, handlers missing or useless), SOMA_ETYPE (what is bound there
+ *         is of another pattern), or as soma_bind()
+ */
+SOMA_API int soma_connect(soma_agent *self, const soma_address *address, const char *alias,
+                          const soma_handler *handlers);
+
+/**
+ * Sends by a PUSH or PAIR, or by a PUB or SYNC_PUB with the empty topic: `soma_send_to(self, "jobs", job, .n = 7)`.
+ * @return 0; SOMA_ENOENT (no such alias), SOMA_ESTATE (a channel that can't send), SOMA_EAGAIN (a PUSH or PAIR that
+ *         nobody is connected to, or all who are turn it away by their limits), SOMA_EINVAL, SOMA_ENOMEM, SOMA_ETOOBIG
+ */
+#define soma_send_to(self, alias, ...) soma_channel_send((self), (alias), NULL, SOMA_BODY_(__VA_ARGS__))
+
+/**
+ * Sends by a PUB or SYNC_PUB to all who want the topic: `soma_publish(self, "news", "sport/", result, .home = 2)`.
+ * @return 0, also if nobody wants it; else as soma_send_to(), and SOMA_ETOOBIG also for the topic
+ */
+#define soma_publish(self, alias, topic, ...) soma_channel_send((self), (alias), (topic), SOMA_BODY_(__VA_ARGS__))
+
+/** soma_publish() with the type and body spelled out; a `topic` of NULL: soma_send_to(). */
+SOMA_API int soma_channel_send(soma_agent *self, const char *alias, const char *topic, const soma_type *type,
+                               const void *body);
+
+/**
+ * Asks by a REQ, ASYNC_REQ or SYNC_SUB: as soma_request(), of whoever is connected, one after another. The other side's
+ * handler answers as it would any request: soma_reply(), soma_reply_later(), soma_forward().
+ * @return the request's handle; SOMA_ENOENT (no such alias), SOMA_ESTATE (a channel that can't ask, or a REQ that waits
+ *         for an answer already), SOMA_EAGAIN (nobody is connected), or as soma_request()
+ */
+#define soma_request_to(self, alias, timeout, then, ...)                                                               \
+    soma_channel_request((self), (alias), (timeout), (then), SOMA_BODY_(__VA_ARGS__))
+
+/** soma_request_to() with the type and body spelled out. */
+SOMA_API soma_handle soma_channel_request(soma_agent *self, const char *alias, uint64_t timeout, const soma_then *then,
+                                          const soma_type *type, const void *body);
+
+/**
+ * Lets a SUB or SYNC_SUB have what is published under a topic and all that begin with it; the empty topic is all. A
+ * message that several of its topics fit comes once, and then to the handlers of each. Handlers that were given for the
+ * same topic before are replaced.
+ * @param self the agent
+ * @param alias the channel
+ * @param topic the topic
+ * @param handlers for it; copied
+ * @return 0; SOMA_ENOENT (no such alias), SOMA_ESTATE (no SUB), SOMA_EINVAL, SOMA_ETOOBIG, SOMA_ENOMEM
+ */
+SOMA_API int soma_subscribe(soma_agent *self, const char *alias, const char *topic, const soma_handler *handlers);
+
+/** Ends a subscription: what is on its way for it is not handled any more. As soma_subscribe(), and SOMA_ENOENT also if
+ *  there is none to this topic. */
+SOMA_API int soma_unsubscribe(soma_agent *self, const char *alias, const char *topic);
+
+/** The topic that the message being handled was published under; NULL if it came by no channel. It lives during the
+ *  call of the handler. */
+SOMA_API const char *soma_topic(const soma_agent *self);
+
+/** To how many others a channel is connected; of a PUB or SYNC_PUB how many have subscribed to something. Or
+ *  SOMA_ENOENT (no such alias), SOMA_EINVAL (NULL). */
+SOMA_API int soma_channel_peers(const soma_agent *self, const char *alias);
+
+/** Where a channel is bound, or connected to, is put into `address`. 0, SOMA_ENOENT (no such alias), SOMA_EINVAL. */
+SOMA_API int soma_channel_address(const soma_agent *self, const char *alias, soma_address *address);
+
+/**
+ * Closes a channel: its alias is free. What it has sent still arrives; what waits for it in the agent's mailbox becomes
+ * dead letters, and requests fail with SOMA_EGONE. Requests that it has made go on.
+ * @return 0, SOMA_ENOENT (no such alias), SOMA_EINVAL (NULL)
+ */
+SOMA_API int soma_close_channel(soma_agent *self, const char *alias);
+
+/** Closes all channels of the agent. 0, or SOMA_EINVAL (NULL). */
+SOMA_API int soma_close_channels(soma_agent *self);
+
+#endif

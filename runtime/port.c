@@ -1,0 +1,176 @@
+/* Ports: opening, closing, sending there; see port.h. */
+#include "runtime/port.h"
+#include "runtime/extension.h"
+#include "runtime/request.h"
+#include "runtime/type.h"
+#include <soma/error.h>
+#include <string.h>
+
+/* ---- the agent's ports ---- */
+
+static struct message *entry_of(struct port *port)
+{
+    return (struct message *)((char *)port - offsetof(struct message, body));
+}
+
+static struct port *port_of(struct message *entry)
+{
+    return (struct port *)entry->body;
+}
+
+struct port *port_open(soma_agent *self, const struct port_class *class, size_t size)
+{
+    struct worker *worker = worker_or_outside(self->worker);
+    struct message *entry = message_new(worker, MESSAGE_PORT, size);
+    if (!entry)
+        return NULL;
+    int64_t handle = pending_add(self, entry);
+    if (handle < 0) {
+        message_free(worker, entry);
+        return NULL;
+    }
+    struct port *port = port_of(entry);
+    memset(port, 0, size);
+    *port = (struct port){.class = class, .next = self->extension->ports, .handle = handle};
+    self->extension->ports = port;
+    return port;
+}
+
+struct port *port_first(const soma_agent *self)
+{
+    return self->extension ? self->extension->ports : NULL;
+}
+
+struct port *port_find(const soma_agent *self, soma_handle handle)
+{
+    struct message *entry = pending_find(self, handle);
+    return entry && entry->kind == MESSAGE_PORT ? port_of(entry) : NULL;
+}
+
+static void port_free(struct worker *worker, struct port *port)
+{
+    port->class->release(port);
+    message_free(worker_or_outside(worker), entry_of(port));
+}
+
+void port_end(soma_agent *agent, struct message *entry)
+{
+    struct port *port = port_of(entry), **link = &agent->extension->ports;
+    while (*link != port)
+        link = &(*link)->next;
+    *link = port->next;
+    port->closed = true;
+    port->class->end(agent, port);
+    if (!port->busy) // else port_deliver() does
+        port_free(agent->worker, port);
+}
+
+void port_close(soma_agent *self, struct port *port)
+{
+    pending_remove(self, port->handle);
+    port_end(self, entry_of(port));
+}
+
+int port_deliver(struct worker *worker, soma_agent *agent, struct message *message)
+{
+    struct port *port = port_find(agent, message_label(message)->port);
+    if (!port) {
+        message_unhandled(worker, soma_self(agent), message, SOMA_EGONE);
+        return 0;
+    }
+    port->busy = true;
+    int error = port->class->deliver(agent, agent->state, port, message);
+    port->busy = false;
+    if (port->closed)
+        port_free(worker, port);
+    return error;
+}
+
+/* ---- sending ---- */
+
+/* A block with its label; `size` bytes are left behind it. NULL when memory is out. */
+static struct message *block_new(struct worker *worker, enum message_kind kind, soma_handle port, const char *text,
+                                 size_t size)
+{
+    size_t length = strlen(text) + 1, words = (length + 7) / 8;
+    struct message *message = message_new(worker, kind,
+                                          LABEL_OFFSET(kind) * sizeof(uint64_t) + sizeof(struct port_label) +
+                                              words * sizeof(uint64_t) + size);
+    if (!message)
+        return NULL;
+    message->marks |= MARK_LABEL;
+    struct port_label *label = message_label(message);
+    label->port = port;
+    label->words = words;
+    memcpy(label->text, text, length);
+    return message;
+}
+
+static int block_build(struct worker *worker, enum message_kind kind, soma_handle port, const char *text,
+                       const soma_type *type, const void *body, struct message **message)
+{
+    size_t size;
+    int error = type_flat_size(type, body, &size);
+    if (error)
+        return error;
+    *message = block_new(worker, kind, port, text, size);
+    if (!*message)
+        return SOMA_ENOMEM;
+    (*message)->type = type;
+    type_flatten(type, (void *)(uintptr_t)message_body(*message), body);
+    return 0;
+}
+
+int port_send(soma_agent *self, const struct port_place *to, const char *label, const soma_type *type,
+              const void *message)
+{
+    struct worker *worker = worker_or_outside(self->worker);
+    struct message *block;
+    int error = block_build(worker, MESSAGE_PLAIN, to->port, label, type, message, &block);
+    if (error)
+        return error;
+    block->sender = soma_self(self);
+    return message_push(self->worker->system, worker, to->agent, block);
+}
+
+int port_send_body(soma_agent *self, const struct port_place *to, const char *label, soma_body *body)
+{
+    struct worker *worker = worker_or_outside(self->worker);
+    struct message *block = block_new(worker, MESSAGE_SHARED, to->port, label, 0);
+    if (!block)
+        return SOMA_ENOMEM;
+    body_hold(block, body);
+    block->sender = soma_self(self);
+    return message_push(self->worker->system, worker, to->agent, block);
+}
+
+soma_handle port_request(soma_agent *self, const struct port_place *to, uint64_t timeout, const soma_then *then,
+                         const soma_type *type, const void *message)
+{
+    struct message *block;
+    int error = block_build(worker_or_outside(self->worker), MESSAGE_REQUEST, to->port, "", type, message, &block);
+    return error ? error : request_go(self, to->agent, timeout, then, block);
+}
+
+const char *port_label(const soma_agent *self)
+{
+    struct message *message = self->worker->current;
+    return message && message->marks & MARK_LABEL ? message_label(message)->text : NULL;
+}
+
+/* ---- the tenant ---- */
+
+struct tenant *system_tenant(soma_system *system, struct tenant *(*make)(void))
+{
+    struct tenant *tenant = ptr_load(&system->tenant); // acquire: sees it whole
+    if (tenant)
+        return tenant;
+    pthread_mutex_lock(&system->lock);
+    tenant = ptr_load(&system->tenant);
+    if (!tenant) {
+        tenant = make();
+        ptr_store(&system->tenant, tenant); // release
+    }
+    pthread_mutex_unlock(&system->lock);
+    return tenant;
+}

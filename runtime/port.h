@@ -1,0 +1,95 @@
+/*
+ * Ports: places in an agent where messages arrive that go by more than their type. A higher layer makes them, gives
+ * each a class of functions, and hands its handle to whoever is to send there; the runtime delivers, and ends them with
+ * their agent. A port is an entry of the agent's table of what it waits for, so its handle is never another one's.
+ *
+ * A message for a port is one of the usual kinds with a mark, and a *label* between what its kind puts first and the
+ * message itself. The mark takes it off the fast path, which so knows nothing of ports; all else, such as limits,
+ * pressure, requests with their answers, and dead letters, is as for any message of its kind.
+ */
+#ifndef RUNTIME_PORT_H
+#define RUNTIME_PORT_H
+
+#include "runtime/message.h"
+#include "runtime/slot.h"
+#include <soma/body.h>
+#include <soma/request.h>
+
+struct port;
+
+struct port_class {
+    /* Handles a message that came; as a handler, the result too. The port may be closed meanwhile. */
+    int (*deliver)(soma_agent *self, void *state, struct port *port, struct message *message);
+    /* It ends, closed or with its agent: nothing comes any more. */
+    void (*end)(soma_agent *self, struct port *port);
+    /* After that, once no deliver() runs: frees what it has, but not itself. */
+    void (*release)(struct port *port);
+};
+
+struct port {
+    const struct port_class *class;
+    struct port *next; /* of its agent's */
+    soma_handle handle;
+    bool busy; /* its deliver() runs */
+    bool closed;
+};
+
+/* Where a message for a port goes. */
+struct port_place {
+    soma_ref agent;
+    soma_handle port;
+};
+
+static inline bool port_place_equal(const struct port_place *a, const struct port_place *b)
+{
+    return soma_ref_equal(a->agent, b->agent) && a->port == b->port;
+}
+
+/* A port of `size` bytes in all, zeroed behind its head; NULL when memory is out. */
+struct port *port_open(soma_agent *self, const struct port_class *class, size_t size);
+
+void port_close(soma_agent *self, struct port *port);
+
+/* The first of an agent's, newest first. */
+struct port *port_first(const soma_agent *self);
+
+/* The port of a handle; NULL if it is closed, or never was. */
+struct port *port_find(const soma_agent *self, soma_handle handle);
+
+static inline struct port_place port_here(const soma_agent *self, const struct port *port)
+{
+    return (struct port_place){soma_self(self), port->handle};
+}
+
+/*
+ * Sends a message with a text as its label, by the agent, to a port in its system. As soma_send(); SOMA_EGONE only if
+ * the agent is gone: word that the port is closed must come by another way.
+ */
+int port_send(soma_agent *self, const struct port_place *to, const char *label, const soma_type *type,
+              const void *message);
+int port_send_body(soma_agent *self, const struct port_place *to, const char *label, soma_body *body);
+
+/* Asks a port; as soma_request(). A closed one answers with SOMA_EGONE. */
+soma_handle port_request(soma_agent *self, const struct port_place *to, uint64_t timeout, const soma_then *then,
+                         const soma_type *type, const void *message);
+
+/* The label of the message that is being handled; NULL for one that is for no port. */
+const char *port_label(const soma_agent *self);
+
+/* ---- for turns ---- */
+
+int port_deliver(struct worker *worker, soma_agent *agent, struct message *message);
+
+/* The agent ends, and with it the port that an entry of its table is. Takes the block. */
+void port_end(soma_agent *agent, struct message *entry);
+
+/* ---- what the layer that makes ports keeps for a system ---- */
+
+struct tenant {
+    void (*release)(struct tenant *tenant); /* the system's end */
+};
+
+/* The system's, made by the first who needs it; NULL when memory is out. Any thread. */
+struct tenant *system_tenant(soma_system *system, struct tenant *(*make)(void));
+
+#endif

@@ -1,0 +1,442 @@
+/*
+ * The life of channels: what opens one and what does not, closing from anywhere, and that an agent's end is that of its
+ * channels, whoever else is killed and however short memory is.
+ */
+#include "channels/channel.h"
+#include "player.h"
+#include "runtime/system.h"
+#include <stdlib.h>
+
+static const soma_handler *const notes = SOMA_HANDLERS(SOMA_ON(note, player_note));
+static const soma_address push_at = {.transport = SOMA_INPROC, .pattern = SOMA_PUSH, .host = "jobs"};
+static const soma_address pull_at = {.transport = SOMA_INPROC, .pattern = SOMA_PULL, .host = "jobs"};
+
+/* ---- what is allowed ---- */
+
+static int bind_at(soma_agent *self, soma_pattern pattern, const char *alias, const char *place,
+                   const soma_handler *handlers)
+{
+    soma_address address = push_at;
+    int error = soma_bind(self, pattern, alias, &(soma_channel_options){place, handlers}, &address);
+    assert_int_equal(soma_address_valid(&address), !error);
+    return error;
+}
+
+static int bind_wrongly(soma_agent *self, void *state, void *arg)
+{
+    static const soma_handler none[] = {{NULL, NULL, 0}};
+    static const soma_handler no_function[] = {{&note_type, NULL, 0}, {NULL, NULL, 0}};
+    char alias[SOMA_CHANNEL_ALIAS_MOST + 2];
+    (void)state, (void)arg;
+    memset(alias, 'a', sizeof(alias));
+    alias[sizeof(alias) - 1] = '\0';
+    assert_int_equal(bind_at(self, SOMA_PUSH, alias, NULL, NULL), SOMA_ETOOBIG);
+    assert_int_equal(bind_at(self, SOMA_PUSH, "", NULL, NULL), SOMA_EINVAL);
+    assert_int_equal(bind_at(self, SOMA_PUSH, "a b", NULL, NULL), SOMA_EINVAL);
+    assert_int_equal(bind_at(self, SOMA_PUSH, "a/b", NULL, NULL), SOMA_EINVAL);
+    assert_int_equal(bind_at(self, SOMA_PUSH, NULL, NULL, NULL), SOMA_EINVAL);
+    assert_int_equal(bind_at(NULL, SOMA_PUSH, "a", NULL, NULL), SOMA_EINVAL);
+    assert_int_equal(bind_at(self, SOMA_ANY_PATTERN, "a", NULL, NULL), SOMA_EINVAL);
+    assert_int_equal(bind_at(self, (soma_pattern)99, "a", NULL, NULL), SOMA_EINVAL);
+    assert_int_equal(bind_at(self, SOMA_PUSH, "a", "somewhere", NULL), SOMA_EINVAL);
+    assert_int_equal(bind_at(self, SOMA_PUSH, "a", "inproc://jobs pull", NULL), SOMA_EINVAL);
+    assert_int_equal(bind_at(self, SOMA_PUSH, "a", "tcp://127.0.0.1", NULL), SOMA_ENOROUTE);
+    assert_int_equal(bind_at(self, SOMA_PULL, "a", NULL, none), SOMA_EINVAL);
+    assert_int_equal(bind_at(self, SOMA_PULL, "a", NULL, no_function), SOMA_EINVAL);
+    alias[SOMA_CHANNEL_ALIAS_MOST] = '\0';
+    assert_int_equal(bind_at(self, SOMA_PUSH, alias, "inproc://jobs push", NULL), 0);
+    assert_int_equal(bind_at(self, SOMA_PULL, alias, NULL, notes), SOMA_EEXIST);
+    assert_int_equal(bind_at(self, SOMA_PULL, "a", "inproc://jobs", notes), SOMA_EEXIST);
+    assert_int_equal(soma_channel_peers(self, "a"), SOMA_ENOENT); // what could not be bound is not there
+    return 0;
+}
+
+/* Who must have handlers, and who can't. */
+static int bind_all(soma_agent *self, void *state, void *arg)
+{
+    static const bool with[] = {
+        [SOMA_PULL] = true,      [SOMA_SUB] = true,      [SOMA_REP] = true,     [SOMA_PAIR] = true,
+        [SOMA_ASYNC_REP] = true, [SOMA_SYNC_PUB] = true, [SOMA_SYNC_SUB] = true};
+    static const bool without[] = {
+        [SOMA_PUSH] = true,      [SOMA_PUB] = true,  [SOMA_SUB] = true,     [SOMA_REQ] = true,
+        [SOMA_ASYNC_REQ] = true, [SOMA_PAIR] = true, [SOMA_SYNC_SUB] = true};
+    soma_address a, b;
+    (void)state, (void)arg;
+    for (soma_pattern pattern = SOMA_PUSH; pattern <= SOMA_SYNC_SUB; pattern++) {
+        assert_int_equal(bind_at(self, pattern, "with", NULL, notes), with[pattern] ? 0 : SOMA_EINVAL);
+        bool can = pattern != SOMA_SYNC_PUB && without[pattern];
+        assert_int_equal(bind_at(self, pattern, "without", NULL, NULL), can ? 0 : SOMA_EINVAL);
+        if (with[pattern] && can) {
+            assert_int_equal(soma_channel_address(self, "with", &a), 0);
+            assert_int_equal(soma_channel_address(self, "without", &b), 0);
+            assert_int_equal(a.pattern, pattern);
+            assert_false(soma_address_equal(&a, &b)); // each has a place of its own
+        }
+        assert_int_equal(soma_close_channels(self), 0);
+        assert_int_equal(soma_channel_peers(self, "with"), SOMA_ENOENT);
+    }
+    return 0;
+}
+
+static int use_wrongly(soma_agent *self, void *state, void *arg)
+{
+    soma_address address;
+    char topic[SOMA_TOPIC_MOST + 2];
+    (void)state, (void)arg;
+    memset(topic, 't', sizeof(topic));
+    topic[sizeof(topic) - 1] = '\0';
+    assert_int_equal(bind_at(self, SOMA_PUSH, "push", "inproc://jobs", NULL), 0);
+    assert_int_equal(bind_at(self, SOMA_PUB, "pub", NULL, NULL), 0);
+    assert_int_equal(bind_at(self, SOMA_SUB, "sub", NULL, NULL), 0);
+    assert_int_equal(soma_connect(self, &pull_at, "x", NULL), SOMA_ETYPE); // there is a PUSH
+    assert_int_equal(soma_connect(self, &push_at, "push", notes), SOMA_EEXIST);
+    assert_int_equal(soma_connect(self, &push_at, "x", NULL), SOMA_EINVAL);
+    assert_int_equal(soma_connect(self, NULL, "x", notes), SOMA_EINVAL);
+    assert_int_equal(soma_address_parse("inproc://jobs", &address), 0);
+    assert_int_equal(soma_connect(self, &address, "x", notes), SOMA_EINVAL); // of no pattern
+    assert_int_equal(soma_address_parse("tcp://127.0.0.1:1 push", &address), 0);
+    assert_int_equal(soma_connect(self, &address, "x", notes), SOMA_ENOROUTE);
+    assert_int_equal(soma_send_to(self, "x", note), SOMA_ENOENT);
+    assert_int_equal(soma_send_to(self, "sub", note), SOMA_ESTATE);
+    assert_int_equal(soma_publish(self, "push", "t", note), SOMA_ESTATE);
+    assert_int_equal(soma_publish(self, "pub", topic, note), SOMA_ETOOBIG);
+    assert_int_equal(soma_subscribe(self, "sub", topic, notes), SOMA_ETOOBIG);
+    topic[SOMA_TOPIC_MOST] = '\0';
+    assert_int_equal(soma_publish(self, "pub", topic, note), 0);
+    assert_int_equal(soma_subscribe(self, "sub", topic, notes), 0);
+    assert_int_equal(soma_subscribe(self, "sub", "t", NULL), SOMA_EINVAL);
+    assert_int_equal(soma_subscribe(self, "pub", "t", notes), SOMA_ESTATE);
+    assert_int_equal(soma_unsubscribe(self, "x", "t"), SOMA_ENOENT);
+    const soma_then *then = SOMA_THEN(answer, player_answer, player_error);
+    assert_int_equal(soma_request_to(self, "push", SOMA_SECOND, then, ask), SOMA_ESTATE);
+    assert_int_equal(soma_request_to(self, "push", 0, then, ask), SOMA_EINVAL);
+    assert_int_equal(soma_close_channel(self, "x"), SOMA_ENOENT);
+    assert_null(soma_topic(self));
+    return 0;
+}
+
+static void test_what_is_allowed(soma_test *test)
+{
+    player_do(test, player_open(test, &player_quiet), bind_all, NULL);
+    player_do(test, player_open(test, &player_quiet), bind_wrongly, NULL);
+    soma_test_settle(test);
+    soma_system *second = soma_test_node(test, "second"); // has places of its own
+    soma_ref other;
+    assert_int_equal(soma_spawn(second, &player_quiet, NULL, &other), 0);
+    assert_int_equal(soma_post(second, other, use_wrongly, NULL, NULL), 0);
+    soma_test_settle(test);
+}
+
+/* ---- closing ---- */
+
+static int pull_bind(soma_agent *self, void *state, void *arg)
+{
+    (void)state, (void)arg;
+    assert_int_equal(bind_at(self, SOMA_PULL, "in", "inproc://jobs", notes), 0);
+    return 0;
+}
+
+static int push_connect(soma_agent *self, void *state, void *arg)
+{
+    (void)state, (void)arg;
+    assert_int_equal(soma_connect(self, &pull_at, "out", NULL), 0);
+    return 0;
+}
+
+/* Sends itself two through a channel and closes it. */
+static int send_and_close(soma_agent *self, void *state, void *arg)
+{
+    push_connect(self, state, arg);
+    assert_int_equal(soma_send_to(self, "out", note, .number = 1), 0);
+    assert_int_equal(soma_send_to(self, "out", note, .number = 2), 0);
+    return soma_close_channel(self, arg);
+}
+
+static void test_what_is_under_way(soma_test *test)
+{
+    soma_system *system = soma_test_system(test);
+    soma_ref both = player_open(test, &player_quiet);
+    soma_stats stats;
+    player_do(test, both, pull_bind, NULL);
+    player_do(test, both, send_and_close, "out"); // what was sent arrives
+    player_expect(test, both, "1 2 ");
+    assert_int_equal(soma_system_stats(system, &stats), 0);
+    assert_int_equal(stats.dead_letters, 0);
+    player_do(test, both, send_and_close, "in"); // what nobody waits for doesn't
+    player_expect(test, both, "1 2 ");
+    assert_int_equal(soma_system_stats(system, &stats), 0);
+    assert_int_equal(stats.dead_letters, 2);
+}
+
+static int on_note_close(soma_agent *self, struct player *my, const struct note *m)
+{
+    player_log(my, "%u ", m->number);
+    return soma_close_channels(self);
+}
+
+static int pull_once(soma_agent *self, void *state, void *arg)
+{
+    (void)state, (void)arg;
+    return bind_at(self, SOMA_PULL, "in", "inproc://jobs", SOMA_HANDLERS(SOMA_ON(note, on_note_close)));
+}
+
+static int send_two(soma_agent *self, void *state, void *arg)
+{
+    (void)state, (void)arg;
+    assert_int_equal(soma_send_to(self, "out", note, .number = 1), 0);
+    assert_int_equal(soma_send_to(self, "out", note, .number = 2), 0);
+    return 0;
+}
+
+static void test_a_handler_closes_its_channel(soma_test *test)
+{
+    soma_ref puller = player_open(test, &player_quiet), pusher = player_open(test, &player);
+    player_do(test, puller, pull_once, NULL);
+    player_do(test, pusher, push_connect, NULL);
+    player_do(test, pusher, send_two, NULL);
+    player_expect(test, puller, "1 ");
+    player_expect(test, pusher, "out:1 out:0 ");
+}
+
+/* A handler's error is the agent's end, as everywhere. */
+static int on_note_fail(soma_agent *self, struct player *my, const struct note *m)
+{
+    (void)my, (void)m;
+    return soma_fail(self, -5, "enough");
+}
+
+static int pull_failing(soma_agent *self, void *state, void *arg)
+{
+    (void)state, (void)arg;
+    return bind_at(self, SOMA_PULL, "in", "inproc://jobs", SOMA_HANDLERS(SOMA_ON(note, on_note_fail)));
+}
+
+static void test_a_handler_fails(soma_test *test)
+{
+    soma_ref puller = player_open(test, &player_quiet), pusher = player_open(test, &player);
+    player_do(test, puller, pull_failing, NULL);
+    player_do(test, pusher, push_connect, NULL);
+    player_do(test, pusher, send_two, NULL);
+    assert_null(soma_test_state(test, puller));
+    player_expect(test, pusher, "out:1 out:0 ");
+}
+
+/* An init that fails leaves nothing behind. */
+static int init_fails(soma_agent *self, void *state, const void *arg)
+{
+    (void)arg;
+    pull_bind(self, state, NULL);
+    return -9;
+}
+
+static const soma_behavior stillborn = {.name = "stillborn", .state_size = sizeof(struct player), .init = init_fails};
+
+static void test_an_init_fails(soma_test *test)
+{
+    soma_ref puller = player_open(test, &player_quiet), none;
+    assert_int_equal(soma_spawn(soma_test_system(test), &stillborn, NULL, &none), -9);
+    player_do(test, puller, pull_bind, NULL);
+}
+
+/* ---- whatever happens ---- */
+
+#define ACTORS 4u
+#define STEPS 12u
+
+SOMA_MESSAGE(step)
+
+struct actor {
+    uint32_t steps;
+    uint32_t got;
+    uint32_t sent;
+    char peers[3]; /* as it was told, of each alias */
+};
+
+static const char *const aliases[] = {"a", "b", "c"};
+
+static int on_got(soma_agent *self, struct actor *my, const struct note *m)
+{
+    (void)m;
+    assert_non_null(soma_topic(self));
+    my->got++;
+    return soma_random(self) % 8 ? 0 : soma_close_channel(self, aliases[soma_random(self) % 3]) > 0;
+}
+
+static int on_question(soma_agent *self, struct actor *my, const struct ask *m)
+{
+    (void)my;
+    soma_reply(self, answer, .number = m->number);
+    return 0;
+}
+
+static int on_any_answer(soma_agent *self, struct actor *my, const struct answer *m)
+{
+    (void)self, (void)my, (void)m;
+    return 0;
+}
+
+static int on_any_error(soma_agent *self, struct actor *my, const int *error)
+{
+    (void)self, (void)my;
+    assert_true(*error < 0);
+    return 0;
+}
+
+static const soma_handler *const all = SOMA_HANDLERS(SOMA_ON(note, on_got), SOMA_ON(ask, on_question));
+
+/* Opens, uses or closes a channel of random kind at one of two places. */
+static int on_step(soma_agent *self, struct actor *my, const struct step *m)
+{
+    static const char *const places[] = {"inproc://x", "inproc://y"};
+    const char *alias = aliases[soma_random(self) % 3];
+    soma_pattern pattern = (soma_pattern)(1 + soma_random(self) % SOMA_SYNC_SUB);
+    soma_address address = {.transport = SOMA_INPROC, .pattern = pattern};
+    const soma_handler *handlers = soma_random(self) % 2 ? all : NULL;
+    (void)m;
+    switch (soma_random(self) % 6) {
+    case 0:
+        soma_bind(self, pattern, alias, &(soma_channel_options){places[soma_random(self) % 2], handlers}, NULL);
+        break;
+    case 1:
+        snprintf(address.host, sizeof(address.host), "%s", soma_random(self) % 2 ? "x" : "y");
+        soma_connect(self, &address, alias, handlers);
+        break;
+    case 2:
+        soma_close_channel(self, alias);
+        break;
+    case 3:
+        if (soma_subscribe(self, alias, soma_random(self) % 2 ? "t" : "", all))
+            soma_unsubscribe(self, alias, "t");
+        break;
+    default:
+        my->sent += !soma_channel_send(self, alias, soma_random(self) % 2 ? "tt" : NULL, &note_type, &(struct note){1});
+        soma_request_to(self, alias, SOMA_SECOND, SOMA_THEN(answer, on_any_answer, on_any_error), ask, .number = 1);
+    }
+    return ++my->steps < STEPS ? soma_send(self, soma_self(self), step) : 0;
+}
+
+static int on_changed(soma_agent *self, struct actor *my, const struct soma_channel_changed *m)
+{
+    my->peers[m->alias[0] - 'a'] = (char)m->peers;
+    assert_int_equal(soma_channel_peers(self, m->alias), m->peers);
+    return 0;
+}
+
+static const soma_behavior actor = {
+    .name = "actor",
+    .state_size = sizeof(struct actor),
+    .handlers = SOMA_HANDLERS(SOMA_ON(step, on_step), SOMA_ON(soma_channel_changed, on_changed))};
+
+/* ---- who lives and has a peer is had by it ---- */
+
+struct actors {
+    soma_system *system;
+    soma_ref refs[ACTORS];
+};
+
+static const soma_agent *agent_find(const struct actors *actors, soma_ref ref)
+{
+    const soma_agent *agent = slots_find(&actors->system->slots, ref.slot);
+    return life_generation(u64_load(&agent->life)) == ref.generation ? agent : NULL;
+}
+
+static bool has_peer(const soma_agent *agent, soma_handle port, const struct port_place *peer)
+{
+    const struct channel *channel = (struct channel *)port_find(agent, port);
+    for (uint32_t i = 0; channel && i < channel->peer_count; i++)
+        if (port_place_equal(&channel->peers[i].place, peer))
+            return true;
+    return false;
+}
+
+static void check_peers(soma_test *test, void *arg)
+{
+    const struct actors *actors = arg;
+    for (uint32_t i = 0; i < ACTORS; i++) {
+        const soma_agent *agent = agent_find(actors, actors->refs[i]);
+        for (struct port *port = agent ? port_first(agent) : NULL; port; port = port->next) {
+            const struct channel *channel = (struct channel *)port;
+            const struct port_place here = {actors->refs[i], port->handle};
+            if (!channel->bound && channel->peer_count > 1)
+                soma_test_fail(test, "connected to %u at once", channel->peer_count);
+            for (uint32_t k = 0; k < channel->peer_count; k++) {
+                const struct port_place *there = &channel->peers[k].place;
+                const soma_agent *other = agent_find(actors, there->agent);
+                if (!other || !has_peer(other, there->port, &here))
+                    soma_test_fail(test, "a peer of actor %u does not know it", i);
+            }
+        }
+    }
+}
+
+/* Who wants to be connected where something fitting is bound is. */
+static bool fits(const struct channel *wants, const struct channel *bound)
+{
+    return bound->bound && !strcmp(bound->address.host, wants->address.host) &&
+           bound->pattern == soma_pattern_twin(wants->pattern) && (bound->pattern != SOMA_PAIR || !bound->peer_count);
+}
+
+static void check_connected(soma_test *test, void *arg)
+{
+    const struct actors *actors = arg;
+    for (uint32_t i = 0; i < ACTORS; i++) {
+        const soma_agent *agent = agent_find(actors, actors->refs[i]);
+        for (struct port *port = agent ? port_first(agent) : NULL; port; port = port->next) {
+            const struct channel *channel = (struct channel *)port;
+            for (uint32_t k = 0; k < ACTORS && !channel->bound && !channel->peer_count; k++) {
+                const soma_agent *other = agent_find(actors, actors->refs[k]);
+                for (struct port *bound = other ? port_first(other) : NULL; bound; bound = bound->next)
+                    if (fits(channel, (struct channel *)bound))
+                        soma_test_fail(test, "actor %u is not connected to actor %u", i, k);
+            }
+        }
+    }
+}
+
+static struct actors *actors_open(soma_test *test)
+{
+    struct actors *actors = soma_test_alloc(test, sizeof(*actors));
+    actors->system = soma_test_system(test);
+    for (uint32_t i = 0; i < ACTORS; i++)
+        assert_int_equal(soma_spawn(actors->system, &actor, NULL, &actors->refs[i]), 0);
+    return actors;
+}
+
+static void actors_run(soma_test *test, const struct actors *actors)
+{
+    for (uint32_t i = 0; i < ACTORS; i++)
+        soma_send(actors->system, actors->refs[i], step);
+    soma_test_advance(test, 2 * SOMA_SECOND);
+}
+
+static void test_whatever_happens(soma_test *test)
+{
+    struct actors *actors = actors_open(test);
+    soma_test_at_rest(test, check_peers, actors);
+    soma_test_at_rest(test, check_connected, actors);
+    actors_run(test, actors);
+}
+
+/* Notices may be missed then, but nothing else goes wrong. */
+static void test_without_memory(soma_test *test)
+{
+    actors_run(test, actors_open(test));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SOMA_SIM(test_what_is_allowed, 20, 2000),
+        SOMA_REAL(test_what_is_allowed),
+        SOMA_SIM(test_what_is_under_way, 200, 2000),
+        SOMA_SIM(test_a_handler_closes_its_channel, 200, 2000),
+        SOMA_REAL(test_a_handler_closes_its_channel),
+        SOMA_SIM(test_a_handler_fails, 200, 2000),
+        SOMA_SIM(test_an_init_fails, 20, 2000),
+        SOMA_REAL(test_an_init_fails),
+        SOMA_SIM(test_whatever_happens, 20000, 4000),
+        SOMA_SIM(test_whatever_happens, 10000, 4000, .kills = 2, .schedule = SOMA_SCHEDULE_PCT),
+        SOMA_SIM(test_without_memory, 10000, 4000, .kills = 1, .allocations = 3),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

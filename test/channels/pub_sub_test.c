@@ -1,0 +1,346 @@
+/* PUB and SUB: who gets which topic, with subscriptions that change while messages flow; and what a SYNC_SUB asks. */
+#include "player.h"
+#include <stdlib.h>
+
+static const soma_address pub_at = {.transport = SOMA_INPROC, .pattern = SOMA_PUB, .host = "news"};
+static const soma_address sub_at = {.transport = SOMA_INPROC, .pattern = SOMA_SUB, .host = "news"};
+static const soma_address sync_at = {.transport = SOMA_INPROC, .pattern = SOMA_SYNC_PUB, .host = "news"};
+
+/* A second handler, so that it can be seen which one ran. */
+static int on_loud(soma_agent *self, struct player *my, const struct note *m)
+{
+    player_log(my, "!%s%u ", soma_topic(self), m->number);
+    return 0;
+}
+
+static const soma_handler *const notes = SOMA_HANDLERS(SOMA_ON(note, player_note));
+static const soma_handler *const loud = SOMA_HANDLERS(SOMA_ON(note, on_loud));
+
+static int pub_bind(soma_agent *self, void *state, void *arg)
+{
+    (void)state, (void)arg;
+    assert_int_equal(soma_bind(self, SOMA_PUB, "feed", &(soma_channel_options){.place = "inproc://news"}, NULL), 0);
+    return 0;
+}
+
+/* Connects, and subscribes to the topics in `arg`, each ended by a space. */
+static int sub_topics(soma_agent *self, void *state, void *arg)
+{
+    char topics[64];
+    (void)state;
+    snprintf(topics, sizeof(topics), "%s", (const char *)arg);
+    for (char *topic = topics, *end; (end = strchr(topic, ' ')); topic = end + 1) {
+        *end = '\0';
+        assert_int_equal(soma_subscribe(self, "feed", topic, notes), 0);
+    }
+    return 0;
+}
+
+static int sub_connect(soma_agent *self, void *state, void *arg)
+{
+    assert_int_equal(soma_connect(self, &pub_at, "feed", NULL), 0);
+    return sub_topics(self, state, arg);
+}
+
+static int sub_connect_all(soma_agent *self, void *state, void *arg)
+{
+    (void)state, (void)arg;
+    assert_int_equal(soma_connect(self, &pub_at, "feed", notes), 0);
+    return 0;
+}
+
+static int unsubscribe(soma_agent *self, void *state, void *arg)
+{
+    (void)state;
+    assert_int_equal(soma_unsubscribe(self, "feed", arg), 0);
+    assert_int_equal(soma_unsubscribe(self, "feed", arg), SOMA_ENOENT);
+    return 0;
+}
+
+static int subscribe_loud(soma_agent *self, void *state, void *arg)
+{
+    (void)state;
+    assert_int_equal(soma_subscribe(self, "feed", arg, loud), 0);
+    return 0;
+}
+
+/* One message each under the empty topic, fo, foo and bar. */
+static int publish_four(soma_agent *self, void *state, void *arg)
+{
+    (void)state, (void)arg;
+    assert_int_equal(soma_send_to(self, "feed", note, .number = 1), 0);
+    assert_int_equal(soma_publish(self, "feed", "fo", note, .number = 2), 0);
+    assert_int_equal(soma_publish(self, "feed", "foo", note, .number = 3), 0);
+    assert_int_equal(soma_publish(self, "feed", "bar", note, .number = 4), 0);
+    return 0;
+}
+
+static void test_who_gets_what(soma_test *test)
+{
+    static const char *const topics[] = {" ", "foo ", "foo bar ", "bar ", "fo ", "foobar "};
+    static const char *const get[] = {"1 fo2 foo3 bar4 ", "foo3 ", "foo3 bar4 ", "bar4 ", "fo2 foo3 ", ""};
+    soma_ref publisher = player_open(test, &player), subscribers[6];
+    player_do(test, publisher, pub_bind, NULL);
+    player_do(test, publisher, publish_four, NULL); // to nobody
+    for (int i = 0; i < 6; i++) {
+        subscribers[i] = player_open(test, &player_quiet);
+        player_do(test, subscribers[i], sub_connect, topics[i]);
+    }
+    player_do(test, publisher, publish_four, NULL);
+    for (int i = 0; i < 6; i++)
+        player_expect(test, subscribers[i], get[i]);
+    player_expect(test, publisher, "feed:1 feed:2 feed:3 feed:4 feed:5 feed:6 ");
+}
+
+/* The PUB connects, and several to one SUB. */
+static int sub_bind(soma_agent *self, void *state, void *arg)
+{
+    (void)state, (void)arg;
+    const soma_channel_options options = {.place = "inproc://news", .handlers = notes};
+    assert_int_equal(soma_bind(self, SOMA_SUB, "feed", &options, NULL), 0);
+    return 0;
+}
+
+static int pub_connect(soma_agent *self, void *state, void *arg)
+{
+    (void)state, (void)arg;
+    assert_int_equal(soma_connect(self, &sub_at, "feed", NULL), 0);
+    return 0;
+}
+
+static void test_the_subscriber_binds(soma_test *test)
+{
+    soma_ref subscriber = player_open(test, &player), publishers[2];
+    player_do(test, subscriber, sub_bind, NULL);
+    for (int i = 0; i < 2; i++) {
+        publishers[i] = player_open(test, &player);
+        player_do(test, publishers[i], pub_connect, NULL);
+        player_do(test, publishers[i], publish_four, NULL);
+        player_expect(test, publishers[i], "feed:1 ");
+    }
+    player_expect(test, subscriber, "feed:1 1 fo2 foo3 bar4 feed:2 1 fo2 foo3 bar4 ");
+    player_do(test, subscriber, unsubscribe, "");
+    player_expect(test, publishers[0], "feed:1 feed:0 ");
+    player_do(test, subscriber, sub_topics, "bar ");
+    player_do(test, publishers[0], publish_four, NULL);
+    player_expect(test, subscriber, "feed:1 1 fo2 foo3 bar4 feed:2 1 fo2 foo3 bar4 bar4 ");
+}
+
+static void test_subscriptions_change(soma_test *test)
+{
+    soma_ref publisher = player_open(test, &player_quiet), subscriber = player_open(test, &player_quiet);
+    player_do(test, subscriber, sub_connect, "foo bar ");
+    player_do(test, publisher, pub_bind, NULL);
+    player_do(test, publisher, publish_four, NULL);
+    player_expect(test, subscriber, "foo3 bar4 ");
+    player_do(test, subscriber, unsubscribe, "foo");
+    player_do(test, publisher, publish_four, NULL);
+    player_expect(test, subscriber, "foo3 bar4 bar4 ");
+    player_do(test, subscriber, subscribe_loud, "foo"); // back, with another handler
+    player_do(test, publisher, publish_four, NULL);
+    player_expect(test, subscriber, "foo3 bar4 bar4 !foo3 bar4 ");
+    player_do(test, subscriber, subscribe_loud, "bar"); // another handler for this topic alone
+    player_do(test, subscriber, sub_topics, "foo ");
+    player_do(test, publisher, publish_four, NULL);
+    player_expect(test, subscriber, "foo3 bar4 bar4 !foo3 bar4 foo3 !bar4 ");
+}
+
+/* A message that several subscriptions fit comes once, and each handler runs. */
+static void test_several_fit(soma_test *test)
+{
+    soma_ref publisher = player_open(test, &player_quiet), subscriber = player_open(test, &player_quiet);
+    player_do(test, publisher, pub_bind, NULL);
+    player_do(test, subscriber, sub_connect_all, NULL);
+    player_do(test, subscriber, subscribe_loud, "foo");
+    player_do(test, publisher, publish_four, NULL);
+    player_expect(test, subscriber, "1 fo2 foo3 !foo3 bar4 ");
+}
+
+/* What is under way when a subscription ends is not handled, and is no dead letter. */
+static int publish_and_stop(soma_agent *self, void *state, void *arg)
+{
+    publish_four(self, state, arg);
+    assert_int_equal(soma_unsubscribe(self, "mine", ""), 0);
+    assert_int_equal(soma_subscribe(self, "mine", "b", notes), 0);
+    return 0;
+}
+
+static int connect_to_itself(soma_agent *self, void *state, void *arg)
+{
+    (void)state, (void)arg;
+    assert_int_equal(soma_connect(self, &pub_at, "mine", notes), 0);
+    return 0;
+}
+
+static void test_what_is_under_way(soma_test *test)
+{
+    soma_ref both = player_open(test, &player_quiet);
+    player_do(test, both, pub_bind, NULL);
+    player_do(test, both, connect_to_itself, NULL);
+    player_do(test, both, publish_and_stop, NULL);
+    player_expect(test, both, "bar4 ");
+    soma_stats stats;
+    assert_int_equal(soma_system_stats(soma_test_system(test), &stats), 0);
+    assert_int_equal(stats.dead_letters, 0);
+}
+
+/* A handler may change the subscriptions that its own message is being given to, and close the channel. */
+static int on_change(soma_agent *self, struct player *my, const struct note *m)
+{
+    player_log(my, "change%u ", m->number);
+    assert_int_equal(soma_unsubscribe(self, "feed", "foo"), 0);
+    assert_int_equal(soma_subscribe(self, "feed", "f", notes), 0); // from the next one on
+    return 0;
+}
+
+static int on_close(soma_agent *self, struct player *my, const struct note *m)
+{
+    player_log(my, "close%u ", m->number);
+    assert_int_equal(soma_close_channel(self, "feed"), 0);
+    assert_string_equal(soma_topic(self), "foo");
+    return 0;
+}
+
+static int sub_careless(soma_agent *self, void *state, void *arg)
+{
+    (void)state;
+    assert_int_equal(soma_connect(self, &pub_at, "feed", NULL), 0);
+    const soma_handler *first = arg ? SOMA_HANDLERS(SOMA_ON(note, on_close)) : SOMA_HANDLERS(SOMA_ON(note, on_change));
+    assert_int_equal(soma_subscribe(self, "feed", "fo", first), 0);
+    assert_int_equal(soma_subscribe(self, "feed", "foo", loud), 0);
+    return 0;
+}
+
+static int publish_foo(soma_agent *self, void *state, void *arg)
+{
+    (void)state, (void)arg;
+    assert_int_equal(soma_publish(self, "feed", "foo", note, .number = 1), 0);
+    return 0;
+}
+
+static void test_handlers_that_change_things(soma_test *test)
+{
+    soma_ref publisher = player_open(test, &player_quiet), changes = player_open(test, &player_quiet),
+             closes = player_open(test, &player_quiet);
+    player_do(test, publisher, pub_bind, NULL);
+    player_do(test, changes, sub_careless, NULL);
+    player_do(test, closes, sub_careless, "");
+    player_do(test, publisher, publish_foo, NULL);
+    player_expect(test, changes, "change1 ");
+    player_expect(test, closes, "close1 ");
+}
+
+/* Large ones are made once, whoever gets them. */
+static int on_chunk(soma_agent *self, struct player *my, const struct chunk *m)
+{
+    const unsigned char *bytes = m->data.data;
+    assert_int_equal(m->data.size, 100000);
+    assert_int_equal(bytes[99999], 7);
+    soma_body *body = soma_current_body(self);
+    assert_non_null(body);
+    assert_ptr_equal(soma_body_message(body), m);
+    soma_body_close(&body);
+    player_log(my, "%s ", soma_topic(self));
+    return 0;
+}
+
+static int sub_chunks(soma_agent *self, void *state, void *arg)
+{
+    (void)state, (void)arg;
+    assert_int_equal(soma_connect(self, &pub_at, "feed", SOMA_HANDLERS(SOMA_ON(chunk, on_chunk))), 0);
+    return 0;
+}
+
+static int publish_chunk(soma_agent *self, void *state, void *arg)
+{
+    (void)state, (void)arg;
+    unsigned char *bytes = calloc(1, 100000);
+    assert_non_null(bytes);
+    bytes[99999] = 7;
+    assert_int_equal(soma_publish(self, "feed", "big", chunk, .data = {bytes, 100000}), 0);
+    free(bytes);
+    return 0;
+}
+
+static void test_large_ones_are_shared(soma_test *test)
+{
+    soma_ref publisher = player_open(test, &player_quiet), subscribers[2];
+    player_do(test, publisher, pub_bind, NULL);
+    for (int i = 0; i < 2; i++) {
+        subscribers[i] = player_open(test, &player_quiet);
+        player_do(test, subscribers[i], sub_chunks, NULL);
+    }
+    player_do(test, publisher, publish_chunk, NULL);
+    player_expect(test, subscribers[0], "big ");
+    player_expect(test, subscribers[1], "big ");
+}
+
+/* ---- synchronous publications ---- */
+
+/* Publishes before and after its answer, so the order can be seen. */
+static int on_ask(soma_agent *self, void *state, const struct ask *m)
+{
+    (void)state;
+    assert_int_equal(soma_publish(self, "feed", "x", note, .number = m->number), 0);
+    assert_int_equal(soma_reply(self, answer, .number = m->number + 1), 0);
+    assert_int_equal(soma_publish(self, "feed", "x", note, .number = m->number + 2), 0);
+    return 0;
+}
+
+static int sync_bind(soma_agent *self, void *state, void *arg)
+{
+    const soma_channel_options options = {.place = "inproc://news", .handlers = SOMA_HANDLERS(SOMA_ON(ask, on_ask))};
+    (void)state, (void)arg;
+    assert_int_equal(soma_bind(self, SOMA_SYNC_PUB, "feed", &options, NULL), 0);
+    return 0;
+}
+
+static int sync_connect(soma_agent *self, void *state, void *arg)
+{
+    (void)state, (void)arg;
+    assert_int_equal(soma_connect(self, &sync_at, "feed", notes), 0);
+    return 0;
+}
+
+static int sync_ask(soma_agent *self, void *state, void *arg)
+{
+    (void)state, (void)arg;
+    const soma_then *then = SOMA_THEN(answer, player_answer, player_error);
+    assert_true(soma_request_to(self, "feed", SOMA_SECOND, then, ask, .number = 10) > 0);
+    assert_true(soma_request_to(self, "feed", SOMA_SECOND, then, ask, .number = 20) > 0);
+    return 0;
+}
+
+static void test_a_subscriber_asks(soma_test *test)
+{
+    soma_ref publisher = player_open(test, &player_quiet), asks = player_open(test, &player_quiet),
+             listens = player_open(test, &player_quiet);
+    player_do(test, publisher, sync_bind, NULL);
+    player_do(test, asks, sync_connect, NULL);
+    player_do(test, listens, sync_connect, NULL);
+    player_do(test, asks, sync_ask, NULL);
+    player_expect(test, asks, "x10 answer11 x12 x20 answer21 x22 ");
+    player_expect(test, listens, "x10 x12 x20 x22 ");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SOMA_SIM(test_who_gets_what, 200, 2000),
+        SOMA_REAL(test_who_gets_what),
+        SOMA_SIM(test_the_subscriber_binds, 200, 2000),
+        SOMA_REAL(test_the_subscriber_binds),
+        SOMA_SIM(test_subscriptions_change, 200, 2000),
+        SOMA_REAL(test_subscriptions_change),
+        SOMA_SIM(test_several_fit, 200, 2000),
+        SOMA_SIM(test_what_is_under_way, 200, 2000),
+        SOMA_REAL(test_what_is_under_way),
+        SOMA_SIM(test_handlers_that_change_things, 200, 2000),
+        SOMA_REAL(test_handlers_that_change_things),
+        SOMA_SIM(test_large_ones_are_shared, 200, 2000),
+        SOMA_REAL(test_large_ones_are_shared),
+        SOMA_SIM(test_a_subscriber_asks, 200, 2000),
+        SOMA_REAL(test_a_subscriber_asks),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
