@@ -220,8 +220,7 @@ static uint32_t watch_take(const struct nameserver *my, const struct watch *watc
 /* They were told. */
 static void news_drop(struct nameserver *my, struct session *session, uint32_t count)
 {
-    while (count--) {
-        struct keep *keep = session->new_first;
+    for (struct keep *keep; count && (keep = session->new_first); count--) {
         session->new_first = keep->new_next;
         if (!session->new_first)
             session->new_last = NULL;
