@@ -41,7 +41,7 @@ static int on_block(soma_agent *self, uint32_t *my, const struct block *m)
 {
     struct received *mine = &received[*my];
     soma_body *body = soma_current_body(self);
-    REQUIRE(mine->count < 64 && !memcmp(m->data.data, bytes, m->data.size));
+    REQUIRE(mine->count < 64 && (!m->data.size || !memcmp(m->data.data, bytes, m->data.size)));
     mine->numbers[mine->count++] = m->number;
     if (body) {
         bodies_seen += body != last_body;

@@ -146,6 +146,7 @@ static void test_aliases(soma_test *test)
     assert_int_equal(soma_proxy_address(proxy, 0, "levels", address), SOMA_EINVAL);
     assert_int_equal(soma_proxy_open(here, "tank", &local), 0);
     assert_int_equal(soma_proxy_address(local, LONG, "levels", address), SOMA_ESTATE);
+    soma_proxy_close(&local);
     assert_int_equal(soma_proxy_open_named(here, NULL, "tank", &local), SOMA_EINVAL);
     assert_null(local);
     soma_proxy_close(&proxy);
