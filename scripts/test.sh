@@ -72,7 +72,7 @@ if [ "$quick" != --quick ]; then
     step "fuzz unpacking" fuzz unpack 200000
     step "fuzz JSON" fuzz json 800000
     step "fuzz frames" fuzz frame 150000 -detect_leaks=0 # a node is kept, in memory where the detector does not look
-    step "fuzz conversations" fuzz conversation 60000
+    step "fuzz conversations" fuzz conversation 10000
     step "debug build" build debug
     step "valgrind" memcheck
 fi
