@@ -313,7 +313,7 @@ static int unpack_map(struct unpacker *unpacker, const soma_type *type, char *bo
 
 static int unpack_type(struct unpacker *unpacker, const soma_type *type, char *body, int depth)
 {
-    uint32_t count;
+    uint32_t count = 0;
     if (depth > SOMA_TYPE_DEPTH_MAX || type->field_count > 64) // 64 bits say which keys were seen; the macro makes 16
         return SOMA_ETOOBIG;
     if (reader_tag_is_map(reader_peek(&unpacker->reader)))
