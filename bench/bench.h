@@ -13,10 +13,11 @@ struct bench {
     uint32_t workers;
     uint64_t ops;
     double seconds;
-    double rss_per_agent; /* spawn only */
-    double limit;         /* overload only: operations a second of the receiver by itself */
-    struct trips trips;   /* remote_latency only */
-    bool curve;           /* remote delivery, but for remote_links: with keys */
+    double rss_per_agent;                        /* spawn only */
+    double limit;                                /* overload only: operations a second of the receiver by itself */
+    struct trips trips;                          /* remote_latency only */
+    double name_bytes_server, name_bytes_client; /* names_register only: memory a name */
+    bool curve;                                  /* remote delivery, but for remote_links: with keys */
     soma_system *system;
     const soma_supervision *tree; /* tree only */
     atomic_ullong finished;
@@ -64,6 +65,9 @@ void run_remote_latency(struct bench *bench);
 
 /* Links at rest. */
 void run_remote_links(struct bench *bench);
+
+/* The name service; a line each for what is done with names. */
+void run_names(struct bench *bench, bool json);
 
 /* Runs of the test kit. */
 void run_simulate(struct bench *bench);

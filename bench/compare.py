@@ -17,15 +17,19 @@ ZMQ = "build/release/bench/zmq_bench"
 CAF = "build/peers/caf_bench"
 CAF_REMOTE = "build/peers/caf_remote"
 ERLANG_REMOTE = "bench/peers/erlang/erlang_remote.sh"
+PYRO_NAMES = "bench/peers/python/pyro_names.py"
 
-NAMES = {"soma": "Soma", "floor": "floor", "zmq": "libzmq", "caf": "CAF", "erlang": "Erlang"}
+NAMES = {"soma": "Soma", "floor": "floor", "zmq": "libzmq", "caf": "CAF", "erlang": "Erlang",
+         "global": "global", "pg": "pg", "pyro4": "Pyro4"}
 
 # Workload and workers. Each program's default number of operations takes it a second or a few.
 CASES = [("ring", 1), ("ring", 2), ("pingpong", 1), ("pingpong", 2), ("fanin", 2), ("spawn", 2), ("churn", 2),
          ("skynet", 2), ("timers", 2), ("overload", 2), ("monitor", 1), ("down", 1), ("down", 2),
          ("restart", 1), ("restart", 2), ("tree", 1), ("tree", 2),
          ("remote_throughput", 2), ("remote_throughput_1k", 2), ("remote_throughput_curve", 2), ("remote_fanin", 2),
-         ("remote_latency", 1), ("remote_latency", 2)]
+         ("remote_latency", 1), ("remote_latency", 2), ("names", 2)]
+# What a run of `names` says a line of; Erlang's two in one run.
+NAMES_LINES = ("names_register", "names_lookup", "names_cached", "names_list", "names_watch", "names_back")
 WITHOUT_CAF = ("monitor", "down", "restart", "tree")
 
 # What the project asks of itself: (workload, workers) -> peer -> least ratio of ops/s.
@@ -53,6 +57,8 @@ def is_remote(workload):
 
 
 def impls_of(workload):
+    if workload == "names":
+        return ["soma", "erlang", "pyro4"]
     if workload.endswith("_curve"):
         return ["soma", "zmq"]
     if is_remote(workload):
@@ -72,6 +78,10 @@ def command_remote(impl, workload, workers):
 
 
 def command(impl, workload, workers):
+    if impl == "pyro4":
+        return [PYRO_NAMES]
+    if impl == "erlang" and workload == "names":
+        return [ERLANG_REMOTE, workload, str(workers)]
     if is_remote(workload):
         return command_remote(impl, workload, workers)
     if impl == "erlang":
@@ -108,7 +118,9 @@ def measure(cases, rounds):
             for impl in impls_of(workload):
                 progress(f"round {number}/{rounds}: {workload} on {impl} ({workers})")
                 for result in run(command(impl, workload, workers)):
-                    results.setdefault((workload, workers, impl), []).append(result)
+                    key = (result["workload"], workers, result["impl"]) if workload == "names" else \
+                        (workload, workers, impl)
+                    results.setdefault(key, []).append(result)
     progress("")
     return results
 
@@ -118,7 +130,7 @@ def summary(key, runs):
     line = {"workload": key[0], "impl": key[2], "version": runs[0]["version"], "workers": key[1],
             "ops_per_s": round(statistics.median(rates)), "min": round(rates[0]), "max": round(rates[-1])}
     for name, digits in (("rss_bytes_per_agent", 1), ("peak_rss_bytes", 1), ("ops_per_s_limit", 0), ("of_limit", 4),
-                         ("p50_us", 2), ("p99_us", 2), ("p999_us", 2)):
+                         ("p50_us", 2), ("p99_us", 2), ("p999_us", 2), ("name_bytes_server", 0), ("name_bytes_client", 0)):
         values = [run[name] for run in runs if name in run]
         if values:
             line[name] = round(statistics.median(values), digits)
@@ -128,6 +140,8 @@ def summary(key, runs):
 def rate_text(line):
     if not line:
         return "–"
+    if line["workload"] in NAMES_LINES:
+        return f"{line['ops_per_s'] / 1e3:.1f} ({line['min'] / 1e3:.1f}–{line['max'] / 1e3:.1f})"
     if "p50_us" in line:
         return f"{line['p50_us']:.1f} / {line['p99_us']:.1f} / {line['p999_us']:.1f}"
     return f"{line['ops_per_s'] / 1e6:.2f} ({line['min'] / 1e6:.2f}–{line['max'] / 1e6:.2f})"
@@ -191,14 +205,16 @@ def table(lines, cases, unit, impls):
 def tables(lines, cases):
     remote = [case for case in cases if is_remote(case[0])]
     latency = [case for case in remote if case[0] == "remote_latency"]
-    table(lines, [case for case in cases if case not in remote], "M/s", ("soma", "floor", "caf", "erlang"))
+    names = [case for case in cases if case[0] in NAMES_LINES]
+    table(lines, [case for case in cases if case not in remote + names], "M/s", ("soma", "floor", "caf", "erlang"))
     table(lines, [case for case in remote if case not in latency], "M/s", ("soma", "zmq", "caf", "erlang"))
     table(lines, latency, "µs: p50 / p99 / p99.9", ("soma", "zmq", "caf", "erlang"))
+    table(lines, names, "thousand/s", ("soma", "global", "pg", "pyro4"))
 
 
 def each(lines, case, key, scale, unit):
     """What a case says of `key`, by each that ran it."""
-    found = [(NAMES[impl], lines.get((*case, impl), {})) for impl in ("soma", "caf", "erlang")]
+    found = [(NAMES[impl], lines.get((*case, impl), {})) for impl in NAMES]
     return ", ".join(f"{name} {line[key] / scale:.{1 if unit else 3}f}{unit}" for name, line in found if key in line)
 
 
@@ -210,6 +226,10 @@ def notes(lines, cases):
             print(f"Memory at most in `{case[0]}`: {size}.\n")
         if part:
             print(f"Of the receiver's own limit in `{case[0]}`: {part}.\n")
+        for where in ("server", "client"):
+            size = each(lines, case, f"name_bytes_{where}", 1, " bytes")
+            if size:
+                print(f"Memory a name at the {where}: {size}.\n")
 
 
 def main():
@@ -223,6 +243,8 @@ def main():
         parser.error(f"no such workload: {', '.join(sorted(unknown))} (there are {', '.join(sorted(known))})")
     cases = [case for case in CASES if not arguments.workloads or case[0] in arguments.workloads]
     results = measure(cases, int(os.environ.get("SOMA_BENCH_ROUNDS", "5")))
+    if ("names", 2) in cases:
+        cases = [case for case in cases if case[0] != "names"] + [(name, 2) for name in NAMES_LINES]
     lines = {key: summary(key, runs) for key, runs in results.items()
              if any(key[0] == case[0] for case in cases)}
     tables(lines, cases)

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 sudo=()
 [ "$(id -u)" = 0 ] || sudo=(sudo)
-packages=(libcaf-dev erlang-base g++ python3)
+packages=(libcaf-dev erlang-base g++ python3 python3-pyro4)
 missing=()
 for package in "${packages[@]}"; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")

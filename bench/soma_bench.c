@@ -416,6 +416,9 @@ void print_line(const char *workload, const char *impl, const struct bench *benc
                bench->seconds, bench->workers, rate / 1e6);
         if (bench->rss_per_agent > 0)
             printf(", %.0f bytes an agent", bench->rss_per_agent);
+        if (bench->name_bytes_server > 0)
+            printf(", %.0f bytes a name at the server, %.0f at the client", bench->name_bytes_server,
+                   bench->name_bytes_client);
         if (bench->limit > 0)
             printf(", %.3f of the limit, %.1f MB at most", rate / bench->limit, (double)rss_peak() / 1e6);
         if (bench->trips.p50_us > 0)
@@ -429,6 +432,9 @@ void print_line(const char *workload, const char *impl, const struct bench *benc
            workload, impl, bench->workers, bench->ops, bench->seconds, rate);
     if (bench->rss_per_agent > 0)
         printf(",\"rss_bytes_per_agent\":%.1f", bench->rss_per_agent);
+    if (bench->name_bytes_server > 0)
+        printf(",\"name_bytes_server\":%.1f,\"name_bytes_client\":%.1f", bench->name_bytes_server,
+               bench->name_bytes_client);
     if (bench->limit > 0)
         printf(",\"ops_per_s_limit\":%.0f,\"of_limit\":%.4f", bench->limit, rate / bench->limit);
     if (bench->curve)
@@ -444,7 +450,7 @@ static int usage(void)
     fprintf(stderr, "usage: soma_bench WORKLOAD [--workers N] [--ops N] [--curve] [--json]\nworkloads:");
     for (size_t i = 0; i < sizeof(workloads) / sizeof(workloads[0]); i++)
         fprintf(stderr, " %s", workloads[i].name);
-    fprintf(stderr, " floor\n");
+    fprintf(stderr, " floor names\n");
     return 2;
 }
 
@@ -483,6 +489,10 @@ int main(int argc, char **argv)
     }
     if (optind < argc && !strcmp(argv[optind], "floor")) {
         run_floor(bench.ops, json);
+        return 0;
+    }
+    if (optind < argc && !strcmp(argv[optind], "names")) {
+        run_names(&bench, json);
         return 0;
     }
     for (size_t i = 0; optind < argc && i < sizeof(workloads) / sizeof(workloads[0]); i++)

@@ -37,7 +37,7 @@ struct op *op_new(soma_agent *self, struct client *my, struct op **list, void *o
         soma_reply_error(self, SOMA_ENOMEM);
         return NULL;
     }
-    *op = (struct op){.node = op->node, .list = list, .next = *list, .of = of, .late = late};
+    *op = (struct op){.node = op->node, .of = of, .late = late};
     if (!timeout)
         timeout = SOMA_NAMES_TIMEOUT;
     if (timeout < SOMA_NEVER / 2)
@@ -50,16 +50,19 @@ struct op *op_new(soma_agent *self, struct client *my, struct op **list, void *o
         soma_reply_error(self, SOMA_ENOMEM);
         return NULL;
     }
+    op->link = list;
+    op->next = *list;
+    if (op->next)
+        op->next->link = &op->next;
     *list = op;
     return op;
 }
 
 static void op_free(soma_agent *self, struct client *my, struct op *op)
 {
-    struct op **link = op->list;
-    while (*link != op)
-        link = &(*link)->next;
-    *link = op->next;
+    *op->link = op->next;
+    if (op->next)
+        op->next->link = op->link;
     refs_remove(&my->ops, &op->node);
     if (op->timer)
         soma_timer_cancel(self, op->timer);
@@ -96,25 +99,37 @@ static int on_deadline(soma_agent *self, struct client *my, const struct names_d
 
 void task_queue(struct client *my, struct task *task)
 {
+    struct tasks *tasks = task->kind == TASK_PUT ? &my->puts : &my->asks;
     if (task->queued || task->under_way || !my->up)
         return;
     task->queued = true;
     task->next = NULL;
-    if (my->last)
-        my->last->next = task;
+    if (tasks->last)
+        tasks->last->next = task;
     else
-        my->first = task;
-    my->last = task;
+        tasks->first = task;
+    tasks->last = task;
+}
+
+/* The next one, of either queue in turn; NULL if there is none. */
+static struct task *task_take(struct client *my)
+{
+    my->asks_turn = my->asks.first && (!my->asks_turn || !my->puts.first);
+    struct tasks *tasks = my->asks_turn ? &my->asks : &my->puts;
+    struct task *task = tasks->first;
+    if (!task)
+        return NULL;
+    tasks->first = task->next;
+    if (!tasks->first)
+        tasks->last = NULL;
+    task->queued = false;
+    return task;
 }
 
 void tasks_pump(soma_agent *self, struct client *my)
 {
-    while (my->up && my->first && my->under_way < UNDER_WAY_MOST) {
-        struct task *task = my->first;
-        my->first = task->next;
-        if (!my->first)
-            my->last = NULL;
-        task->queued = false;
+    struct task *task;
+    while (my->up && my->under_way < UNDER_WAY_MOST && (task = task_take(my))) {
         if (task->kind == TASK_PUT)
             holding_ask(self, my, (struct holding *)task);
         else if (task->kind == TASK_LOOKUP)
@@ -122,6 +137,15 @@ void tasks_pump(soma_agent *self, struct client *my)
         else
             listing_ask(self, my, (struct listing *)task);
     }
+}
+
+void tasks_drop(struct client *my)
+{
+    for (struct task *task = my->puts.first; task; task = task->next)
+        task->queued = false;
+    for (struct task *task = my->asks.first; task; task = task->next)
+        task->queued = false;
+    my->puts = my->asks = (struct tasks){NULL, NULL};
 }
 
 void task_sent(struct client *my, struct task *task)
@@ -208,12 +232,14 @@ static int client_init(soma_agent *self, void *state, const void *arg)
     if (start->options)
         my->options = *start->options;
     options_fill(&my->options);
-    my->holdings.seed = my->knowns.seed = soma_random(self);
+    int error = index_open(&my->holdings, soma_random(self));
+    if (!error)
+        error = index_open(&my->knowns, my->holdings.seed);
     my->addresses = malloc(start->size);
-    if (!my->addresses)
+    if (error || !my->addresses)
         return SOMA_ENOMEM;
     memcpy(my->addresses, start->addresses, start->size);
-    int error = soma_type_register(soma_agent_system(self), &soma_invoke_type); // see known.c
+    error = soma_type_register(soma_agent_system(self), &soma_invoke_type); // see known.c
     if (!error)
         link_open(self, my);
     return error;

@@ -4,9 +4,9 @@
  * answers lookups. *Watchings* tell agents of this node of changes, and see to it that a new session shows them nothing
  * but what has really changed.
  *
- * What asks something of the server is a *task* in a queue, of which a bounded number is under way: so a hundred
- * thousand names that come back after a restart are put bit by bit, and lookups go on between. Who waits for an answer
- * is an *op*, with a time by which it gets one, whatever happens.
+ * What asks something of the server is a *task* in one of two queues, for what is put and for what is asked, which take
+ * turns; a bounded number is under way. So a hundred thousand names that come back after a restart are put bit by bit,
+ * and lookups go on between. Who waits for an answer is an *op*, with a time by which it gets one, whatever happens.
  */
 #ifndef NAMESERVICE_CLIENT_H
 #define NAMESERVICE_CLIENT_H
@@ -43,10 +43,14 @@ struct task {
     bool under_way;
 };
 
+struct tasks {
+    struct task *first, *last;
+};
+
 /* Somebody waits for an answer. */
 struct op {
     struct refs_node node; /* first; by its number, as a ref's node */
-    struct op **list;      /* it is in: of whom it waits for */
+    struct op **link;      /* to it, in the list of whom it waits for */
     struct op *next;
     void *of; /* whom it waits for */
     soma_handle promise;
@@ -74,7 +78,8 @@ struct holding {
     uint64_t revision, put; /* how often it has changed; which of those was put */
     bool confirmed;         /* the server had it, in this session or an earlier one */
     bool takeover;
-    bool ends; /* it is to be dropped */
+    bool restores; /* it is of an earlier session, and was not put in this one yet */
+    bool ends;     /* it is to be dropped */
 };
 
 /* An agent that has names of this client's. */
@@ -99,7 +104,7 @@ struct known {
 /* A request for a page. */
 struct listing {
     struct task task; /* first */
-    struct listing *next;
+    struct listing *previous, *next;
     struct soma_name_list query;
     struct op *ops; /* one, or none any more */
 };
@@ -137,11 +142,13 @@ struct client {
     uint64_t session; /* counts attempts; nothing of an earlier one counts */
     bool up;          /* the server has said welcome */
     bool settled;
-    struct task *first, *last;
+    struct tasks puts, asks;
+    bool asks_turn;
     uint32_t under_way;
     struct op *server_ops; /* they wait for it to be up */
     /* ---- the other parts ---- */
     struct index holdings;
+    uint32_t restores; /* how many of them do */
     struct refs holders;
     struct index knowns;
     struct known *newest, *oldest;
@@ -174,6 +181,7 @@ bool is_stranger(soma_agent *self);
 /* It asks when its turn comes. Nothing if it waits already. */
 void task_queue(struct client *my, struct task *task);
 void tasks_pump(soma_agent *self, struct client *my);
+void tasks_drop(struct client *my);
 
 /* Its request has been sent, or has ended. False: it was one of an earlier session, and says nothing of this one. */
 void task_sent(struct client *my, struct task *task);

@@ -66,9 +66,20 @@ static int holding_join(soma_agent *self, struct client *my, struct holding *hol
 
 /* ---- their life ---- */
 
+/* It is put, or will not be; with the last of those from before this session the server is told. */
+static void holding_restored(soma_agent *self, struct client *my, struct holding *holding)
+{
+    if (!holding->restores)
+        return;
+    holding->restores = false;
+    if (!--my->restores && self && my->up)
+        soma_send(self, my->server, ns_restored);
+}
+
 /* `self` is NULL when the client itself is no more. */
 static void holding_free(soma_agent *self, struct client *my, struct holding *holding)
 {
+    holding_restored(self, my, holding);
     holding_leave(self, my, holding);
     index_remove(&my->holdings, &holding->node);
     soma_name_destroy(&holding->entry);
@@ -80,6 +91,7 @@ void holdings_free(struct client *my)
     while (my->holdings.root)
         holding_free(NULL, my, CONTAINER(my->holdings.root, holding, node));
     refs_free(&my->holders);
+    index_free(&my->holdings);
 }
 
 static void op_done(soma_agent *self, struct client *my, struct op *op, int error, soma_ref holder)
@@ -162,8 +174,10 @@ static int on_registered(soma_agent *self, struct client *my, const struct soma_
     if (counts && m->error && holding->confirmed && !holding->ends) {
         holding_lose(self, my, holding, m->holder);
     } else {
-        if (counts)
+        if (counts) {
+            holding_restored(self, my, holding);
             holding_put(self, my, holding, m);
+        }
         if (changed)
             holding_again(self, my, holding);
         else if (m->error)
@@ -191,8 +205,10 @@ static int on_put_error(soma_agent *self, struct client *my, const int *error)
 {
     struct holding *holding = (struct holding *)(uintptr_t)soma_tag(self);
     bool failed = task_failed(self, my, &holding->task, *error);
-    if (failed)
+    if (failed) {
+        holding_restored(self, my, holding);
         ops_done(self, my, holding, holding->put, *error, SOMA_REF_NULL);
+    }
     if (!failed || holding->revision != holding->put)
         holding_again(self, my, holding);
     else if (!holding->confirmed || holding->ends)
@@ -222,10 +238,15 @@ void holding_ask(soma_agent *self, struct client *my, struct holding *holding)
 
 void holdings_up(soma_agent *self, struct client *my)
 {
-    (void)self;
+    my->restores = my->holdings.count;
+    if (!my->restores)
+        soma_send(self, my->server, ns_restored); // they ended while it said hello
     for (struct index_node *node = index_from(&my->holdings, "", false); node;
-         node = index_from(&my->holdings, node->key, true))
-        task_queue(my, &CONTAINER(node, holding, node)->task);
+         node = index_from(&my->holdings, node->key, true)) {
+        struct holding *holding = CONTAINER(node, holding, node);
+        holding->restores = true;
+        task_queue(my, &holding->task);
+    }
 }
 
 /* What ends has ended with the session. */

@@ -1,6 +1,7 @@
 /* The index of names; see index.h. */
 #include "nameservice/index.h"
-#include <stddef.h>
+#include <soma/error.h>
+#include <stdlib.h>
 #include <string.h>
 
 static uint64_t order_of(const struct index *index, const char *key)
@@ -12,13 +13,53 @@ static uint64_t order_of(const struct index *index, const char *key)
     return hash ^ hash >> 29;
 }
 
+/* ---- the table ---- */
+
+static struct index_node **place_of(const struct index *index, uint64_t order)
+{
+    return &index->table[order & (index->table_size - 1)];
+}
+
+static struct index_node **table_new(uint32_t size)
+{
+    return calloc(size, sizeof(struct index_node *)); // NOLINT(bugprone-sizeof-expression): of pointers
+}
+
+int index_open(struct index *index, uint64_t seed)
+{
+    *index = (struct index){.table = table_new(16), .table_size = 16, .seed = seed};
+    return index->table ? 0 : SOMA_ENOMEM;
+}
+
+/* Twice as large. Without memory the chains grow. */
+static void table_grow(struct index *index)
+{
+    struct index grown = *index;
+    grown.table_size = index->table_size * 2;
+    grown.table = table_new(grown.table_size);
+    if (!grown.table)
+        return;
+    for (uint32_t i = 0; i < index->table_size; i++)
+        for (struct index_node *node = index->table[i], *next; node; node = next) {
+            struct index_node **place = place_of(&grown, node->order);
+            next = node->chain;
+            node->chain = *place;
+            *place = node;
+        }
+    free(index->table);
+    *index = grown;
+}
+
 struct index_node *index_find(const struct index *index, const char *key)
 {
-    struct index_node *node = index->root;
-    for (int order; node && (order = strcmp(key, node->key)) != 0;)
-        node = order < 0 ? node->left : node->right;
+    uint64_t order = order_of(index, key);
+    struct index_node *node = *place_of(index, order);
+    while (node && (node->order != order || strcmp(key, node->key) != 0))
+        node = node->chain;
     return node;
 }
+
+/* ---- the tree ---- */
 
 struct index_node *index_from(const struct index *index, const char *key, bool beyond)
 {
@@ -36,6 +77,8 @@ struct index_node *index_from(const struct index *index, const char *key, bool b
 void index_add(struct index *index, struct index_node *node, const char *key)
 {
     struct index_node **link = &index->root, **left = &node->left, **right = &node->right;
+    if (index->count >= index->table_size)
+        table_grow(index);
     node->key = key;
     node->order = order_of(index, key);
     while (*link && (*link)->order >= node->order)
@@ -52,6 +95,9 @@ void index_add(struct index *index, struct index_node *node, const char *key)
         below = is_less ? below->right : below->left;
     }
     *left = *right = NULL;
+    struct index_node **place = place_of(index, node->order);
+    node->chain = *place;
+    *place = node;
     index->count++;
 }
 
@@ -72,5 +118,14 @@ void index_remove(struct index *index, struct index_node *node)
         }
     }
     *link = left ? left : right;
+    for (link = place_of(index, node->order); *link != node;)
+        link = &(*link)->chain;
+    *link = node->chain;
     index->count--;
+}
+
+void index_free(struct index *index)
+{
+    free(index->table);
+    *index = (struct index){0};
 }

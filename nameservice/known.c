@@ -101,6 +101,7 @@ void knowns_free(struct client *my)
         soma_name_destroy(&known->entry);
         free(known);
     }
+    index_free(&my->knowns);
 }
 
 /* ---- answers ---- */

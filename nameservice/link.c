@@ -79,7 +79,7 @@ static void link_greet(soma_agent *self, struct client *my, soma_ref server)
     my->monitor = soma_monitor(self, server);
     if (my->monitor < 0 ||
         soma_request(self, server, HELLO_TIME, SOMA_THEN(ns_welcome, on_welcome, on_no_welcome, .tag = my->session),
-                     ns_hello) < 0) {
+                     ns_hello, .restores = my->holdings.count > 0) < 0) {
         link_next(self, my);
     }
 }
@@ -147,9 +147,7 @@ void link_lost(soma_agent *self, struct client *my)
     }
     soma_log_warning(self, "the name server at %s is lost", my->address);
     my->up = my->settled = false;
-    for (struct task *task = my->first; task; task = task->next)
-        task->queued = false;
-    my->first = my->last = NULL;
+    tasks_drop(my);
     link_drop(self, my);
     holdings_lost(self, my);
     knowns_forgotten(self, my);

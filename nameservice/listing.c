@@ -7,12 +7,11 @@
 
 static void listing_release(struct client *my, struct listing *listing)
 {
-    struct listing **link = &my->listings;
     if (listing->ops || listing->task.under_way || listing->task.queued)
         return;
-    while (*link != listing)
-        link = &(*link)->next;
-    *link = listing->next;
+    *(listing->previous ? &listing->previous->next : &my->listings) = listing->next;
+    if (listing->next)
+        listing->next->previous = listing->previous;
     soma_name_list_destroy(&listing->query);
     free(listing);
 }
@@ -91,6 +90,8 @@ int on_name_list(soma_agent *self, struct client *my, const struct soma_name_lis
     }
     listing->task.kind = TASK_LIST;
     listing->next = my->listings;
+    if (listing->next)
+        listing->next->previous = listing;
     my->listings = listing;
     if (op_new(self, my, &listing->ops, listing, m->timeout, list_late) && my->settled)
         task_queue(my, &listing->task);

@@ -15,11 +15,12 @@ static struct keep *keep_find(const struct record *record, const struct session 
     return keep;
 }
 
-static struct keep *keep_get(struct session *session, struct record *record)
+/* The session must not have one of the record. */
+static struct keep *keep_new(struct session *session, struct record *record)
 {
-    struct keep *keep = keep_find(record, session);
-    if (keep || !(keep = calloc(1, sizeof(*keep))))
-        return keep;
+    struct keep *keep = calloc(1, sizeof(*keep));
+    if (!keep)
+        return NULL;
     *keep = (struct keep){.session = session,
                           .record = record,
                           .record_next = record->keeps,
@@ -30,7 +31,7 @@ static struct keep *keep_get(struct session *session, struct record *record)
     if (keep->next)
         keep->next->previous = keep;
     record->keeps = session->keeps = keep;
-    session->keep_count++;
+    session->account->keep_count++;
     return keep;
 }
 
@@ -44,7 +45,7 @@ static void keep_free(struct nameserver *my, struct keep *keep)
     *(keep->previous ? &keep->previous->next : &keep->session->keeps) = keep->next;
     if (keep->next)
         keep->next->previous = keep->previous;
-    keep->session->keep_count--;
+    keep->session->account->keep_count--;
     free(keep);
     record_release(my, record);
 }
@@ -61,7 +62,9 @@ static void keeps_free(struct nameserver *my, struct session *session)
 
 bool keep_ask(struct session *session, struct record *record)
 {
-    struct keep *keep = session->keep_count < KEEPS_MOST ? keep_get(session, record) : keep_find(record, session);
+    struct keep *keep = keep_find(record, session);
+    if (!keep && session->account->keep_count < KEEPS_MOST)
+        keep = keep_new(session, record);
     if (keep)
         keep->asked = true;
     return keep != NULL;
@@ -115,12 +118,15 @@ static bool is_watched(const struct session *session, const char *name)
 void record_tell(soma_agent *self, struct nameserver *my, struct record *record)
 {
     record->pinned = true;
-    for (struct keep *keep = record->keeps; keep; keep = keep->record_next)
+    my->changes++;
+    for (struct keep *keep = record->keeps; keep; keep = keep->record_next) {
         news_add(keep->session, keep);
-    for (struct session *session = my->sessions; session; session = session->next) {
-        if (!is_watched(session, record->entry.name))
+        keep->session->change = my->changes;
+    }
+    for (struct session *session = my->watching; session; session = session->watch_next) {
+        if (session->change == my->changes || !is_watched(session, record->entry.name))
             continue;
-        struct keep *keep = keep_get(session, record);
+        struct keep *keep = keep_new(session, record);
         if (keep)
             news_add(session, keep);
         else
@@ -140,14 +146,14 @@ void news_close(struct nameserver *my, struct session *session)
 {
     keeps_free(my, session);
     while (session->watches)
-        news_unwatch(session, session->watches->id);
+        news_unwatch(my, session, session->watches->id);
 }
 
 /* ---- watches ---- */
 
-int news_watch(struct session *session, uint64_t id, const char *prefix)
+int news_watch(struct nameserver *my, struct session *session, uint64_t id, const char *prefix)
 {
-    news_unwatch(session, id);
+    news_unwatch(my, session, id);
     if (session->watch_count >= WATCHES_MOST)
         return SOMA_EFULL;
     struct watch *watch = calloc(1, sizeof(*watch));
@@ -161,11 +167,17 @@ int news_watch(struct session *session, uint64_t id, const char *prefix)
     watch->begins = true;
     watch->next = session->watches;
     session->watches = watch;
-    session->watch_count++;
+    if (!session->watch_count++) {
+        session->watch_previous = NULL;
+        session->watch_next = my->watching;
+        if (session->watch_next)
+            session->watch_next->watch_previous = session;
+        my->watching = session;
+    }
     return 0;
 }
 
-void news_unwatch(struct session *session, uint64_t id)
+void news_unwatch(struct nameserver *my, struct session *session, uint64_t id)
 {
     struct watch **link = &session->watches, *watch;
     while ((watch = *link) && watch->id != id)
@@ -173,9 +185,13 @@ void news_unwatch(struct session *session, uint64_t id)
     if (!watch)
         return;
     *link = watch->next;
-    session->watch_count--;
     free(watch->prefix);
     free(watch);
+    if (--session->watch_count)
+        return;
+    *(session->watch_previous ? &session->watch_previous->watch_next : &my->watching) = session->watch_next;
+    if (session->watch_next)
+        session->watch_next->watch_previous = session->watch_previous;
 }
 
 /* ---- telling ---- */
@@ -208,8 +224,6 @@ static uint32_t watch_take(const struct nameserver *my, const struct watch *watc
     for (; node && has_prefix(node->key, watch->prefix); node = index_from(&my->names, node->key, true)) {
         if (count == NEWS_ITEMS_MOST || bytes >= NEWS_BYTES_MOST)
             break;
-        if (!((struct record *)node)->owner)
-            continue;
         items[count] = item_of((struct record *)node);
         bytes += entry_weight(&items[count++].name);
     }

@@ -16,14 +16,15 @@
 
 #include <soma/nameservice.h>
 
-#define NEWS_ITEMS_MOST 64u    /* names in one news */
+#define NEWS_ITEMS_MOST 256u   /* names in one news */
 #define NEWS_BYTES_MOST 65536u /* of them, about; one is always told */
-#define KEEPS_MOST 200000u     /* names that a client may keep */
+#define KEEPS_MOST 200000u     /* names that the clients of a node may keep */
 #define WATCHES_MOST 1024u     /* watches that a client may have */
 
 /** @cond internal */
-/* -> ns_welcome. What the client had before is over. */
-SOMA_MESSAGE(ns_hello)
+/* -> ns_welcome. What the client had before is over. `restores`: it puts names that it had, and says when it has. */
+SOMA_MESSAGE(ns_hello, (bool, restores))
+SOMA_MESSAGE(ns_restored)
 SOMA_MESSAGE(ns_welcome, (bool, settled)) /* not settled: a name that is not there may yet come back */
 SOMA_MESSAGE(ns_bye)
 

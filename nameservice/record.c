@@ -9,7 +9,8 @@
 
 struct record *record_find(const struct nameserver *my, const char *name)
 {
-    return (struct record *)index_find(&my->names, name);
+    struct index_node *node = index_find(&my->names, name);
+    return (struct record *)(node ? node : index_find(&my->wanted, name));
 }
 
 struct record *record_get(struct nameserver *my, const char *name)
@@ -21,34 +22,46 @@ struct record *record_get(struct nameserver *my, const char *name)
         free(record);
         return NULL;
     }
-    index_add(&my->names, &record->node, record->entry.name);
     return record;
+}
+
+static void record_move(struct record *record, struct index *index)
+{
+    if (record->index == index)
+        return;
+    if (record->index)
+        index_remove(record->index, &record->node);
+    record->index = index;
+    if (index)
+        index_add(index, &record->node, record->entry.name);
 }
 
 void record_release(struct nameserver *my, struct record *record)
 {
-    if (record->owner || record->keeps || record->pinned)
+    if (record->owner || record->pinned)
         return;
-    index_remove(&my->names, &record->node);
+    record_move(record, record->keeps ? &my->wanted : NULL);
+    if (record->keeps)
+        return;
     soma_name_destroy(&record->entry);
     free(record);
 }
 
-static void record_disown(struct nameserver *my, struct record *record)
+static void record_disown(struct record *record)
 {
     struct session *owner = record->owner;
     *(record->previous ? &record->previous->next : &owner->records) = record->next;
     if (record->next)
         record->next->previous = record->previous;
-    owner->record_count--;
-    my->name_count--;
+    owner->account->record_count--;
 }
 
 void record_own(struct nameserver *my, struct record *record, struct session *owner)
 {
     if (record->owner)
-        record_disown(my, record);
+        record_disown(record);
     record->owner = owner;
+    record_move(record, owner ? &my->names : NULL);
     if (!owner) {
         record->entry.agent = SOMA_REF_NULL;
         return;
@@ -58,8 +71,7 @@ void record_own(struct nameserver *my, struct record *record, struct session *ow
     if (record->next)
         record->next->previous = record;
     owner->records = record;
-    owner->record_count++;
-    my->name_count++;
+    owner->account->record_count++;
 }
 
 /* ---- sessions ---- */
@@ -69,19 +81,33 @@ struct session *session_find(const struct nameserver *my, soma_ref client)
     return (struct session *)refs_find(&my->clients, client);
 }
 
-static uint32_t sessions_of(const struct nameserver *my, uint64_t node)
+static struct account *account_get(struct nameserver *my, uint64_t node)
 {
-    uint32_t count = 0;
-    for (const struct session *session = my->sessions; session; session = session->next)
-        count += session->node.ref.node == node;
-    return count;
+    const soma_ref key = {.node = node};
+    struct account *account = (struct account *)refs_find(&my->accounts, key);
+    if (account || !(account = calloc(1, sizeof(*account))))
+        return account;
+    if (refs_add(&my->accounts, &account->node, key)) {
+        free(account);
+        return NULL;
+    }
+    return account;
 }
 
-struct session *session_get(soma_agent *self, struct nameserver *my, soma_ref client)
+static void account_release(struct nameserver *my, struct account *account)
 {
-    struct session *session = session_find(my, client);
-    if (session || sessions_of(my, client.node) >= SESSIONS_MOST || !(session = calloc(1, sizeof(*session))))
-        return session;
+    if (account->session_count)
+        return;
+    refs_remove(&my->accounts, &account->node);
+    free(account);
+}
+
+static struct session *session_new(soma_agent *self, struct nameserver *my, soma_ref client, struct account *account)
+{
+    struct session *session = account->session_count < SESSIONS_MOST ? calloc(1, sizeof(*session)) : NULL;
+    if (!session)
+        return NULL;
+    session->account = account;
     session->settled = my->settled;
     session->monitor = soma_monitor(self, client);
     if (session->monitor < 0 || refs_add(&my->clients, &session->node, client)) {
@@ -93,6 +119,18 @@ struct session *session_get(soma_agent *self, struct nameserver *my, soma_ref cl
     if (session->next)
         session->next->previous = session;
     my->sessions = session;
+    account->session_count++;
+    return session;
+}
+
+struct session *session_get(soma_agent *self, struct nameserver *my, soma_ref client)
+{
+    struct session *session = session_find(my, client);
+    struct account *account = session ? NULL : account_get(my, client.node);
+    if (!account)
+        return session;
+    session = session_new(self, my, client, account);
+    account_release(my, account);
     return session;
 }
 
@@ -110,5 +148,7 @@ void session_end(soma_agent *self, struct nameserver *my, struct session *sessio
         record_tell(self, my, record);
         record_release(my, record);
     }
+    session->account->session_count--;
+    account_release(my, session->account);
     free(session);
 }

@@ -15,14 +15,24 @@ SOMA_MESSAGE(ns_settle)
 
 static int on_hello(soma_agent *self, struct nameserver *my, const struct ns_hello *m)
 {
-    (void)m;
     struct session *session = session_find(my, soma_sender(self));
     if (session)
         session_end(self, my, session);
-    if (!session_get(self, my, soma_sender(self)))
+    session = session_get(self, my, soma_sender(self));
+    if (!session) {
         soma_reply_error(self, SOMA_EFULL);
-    else
-        soma_reply(self, ns_welcome, .settled = my->settled);
+        return 0;
+    }
+    session->restores = m->restores;
+    return soma_reply(self, ns_welcome, .settled = my->settled);
+}
+
+static int on_restored(soma_agent *self, struct nameserver *my, const struct ns_restored *m)
+{
+    (void)m;
+    struct session *session = session_find(my, soma_sender(self));
+    if (session)
+        session->restores = false;
     return 0;
 }
 
@@ -46,28 +56,26 @@ static int on_down(soma_agent *self, struct nameserver *my, const struct soma_do
 /* ---- putting and dropping ---- */
 
 /* May the name be put by this session? */
-static int put_check(const struct nameserver *my, const struct session *session, const struct ns_put *m)
+static int put_check(const struct nameserver *my, const struct session *session, const struct record *record,
+                     const struct ns_put *m)
 {
-    const struct record *record = record_find(my, m->name.name);
-    if (record && record->owner && !m->takeover && !soma_ref_equal(record->entry.agent, m->name.agent) &&
+    if (record->owner && !m->takeover && !soma_ref_equal(record->entry.agent, m->name.agent) &&
         record->owner != session)
         return SOMA_EEXIST;
-    if ((!record || record->owner != session) && session->record_count >= my->options.node_most)
+    if (record->owner != session && session->account->record_count >= my->options.node_most)
         return SOMA_EFULL;
-    return (!record || !record->owner) && my->name_count >= my->options.names_most ? SOMA_EFULL : 0;
+    return !record->owner && my->names.count >= my->options.names_most ? SOMA_EFULL : 0;
 }
 
-static int put(soma_agent *self, struct nameserver *my, struct session *session, const struct ns_put *m)
+static int put(soma_agent *self, struct nameserver *my, struct session *session, struct record *record,
+               const struct ns_put *m)
 {
     struct soma_name entry;
-    int error = put_check(my, session, m);
-    struct record *record = error ? NULL : record_get(my, m->name.name);
-    if (!record)
-        return error ? error : SOMA_ENOMEM;
-    if ((error = soma_name_copy(&entry, &m->name))) {
-        record_release(my, record);
+    int error = put_check(my, session, record, m);
+    if (!error)
+        error = soma_name_copy(&entry, &m->name);
+    if (error)
         return error;
-    }
     if (record->owner && record->owner != session && !soma_ref_equal(record->entry.agent, entry.agent))
         soma_send(self, record->owner->node.ref, ns_lost, .name = entry.name, .agent = record->entry.agent,
                   .holder = entry.agent);
@@ -75,7 +83,8 @@ static int put(soma_agent *self, struct nameserver *my, struct session *session,
     soma_name_destroy(&record->entry);
     record->entry = entry;
     record->node.key = entry.name;
-    record_own(my, record, session);
+    if (record->owner != session)
+        record_own(my, record, session);
     if (is_new)
         record_tell(self, my, record);
     return 0;
@@ -85,12 +94,17 @@ static int on_put(soma_agent *self, struct nameserver *my, const struct ns_put *
 {
     int error = m->name.agent.node ? check_entry(&m->name) : SOMA_EINVAL;
     struct session *session = error ? NULL : session_get(self, my, soma_sender(self));
+    struct record *record = session ? record_get(my, m->name.name) : NULL;
+    if (!error && !record)
+        error = session ? SOMA_ENOMEM : SOMA_EFULL;
     if (!error)
-        error = session ? put(self, my, session, m) : SOMA_EFULL;
+        error = put(self, my, session, record, m);
     if (error && error != SOMA_EEXIST)
         soma_reply_error(self, error);
     else
-        soma_reply(self, soma_name_registered, .error = error, .holder = record_find(my, m->name.name)->entry.agent);
+        soma_reply(self, soma_name_registered, .error = error, .holder = record->entry.agent);
+    if (record)
+        record_release(my, record); // it was only looked for
     return 0;
 }
 
@@ -143,12 +157,9 @@ static int on_list(soma_agent *self, struct nameserver *my, const struct soma_na
     bool beyond = m->after && strcmp(m->after, prefix) >= 0, more = false;
     struct index_node *node = index_from(&my->names, beyond ? m->after : prefix, beyond);
     for (; node && has_prefix(node->key, prefix) && !more; node = index_from(&my->names, node->key, true)) {
-        const struct record *record = (struct record *)node;
-        if (!record->owner)
-            continue;
         more = count == most || bytes >= NEWS_BYTES_MOST;
         if (!more) {
-            names[count] = record->entry;
+            names[count] = ((const struct record *)node)->entry;
             bytes += entry_weight(&names[count++]);
         }
     }
@@ -164,7 +175,7 @@ static int on_watch(soma_agent *self, struct nameserver *my, const struct ns_wat
     struct session *session = session_get(self, my, soma_sender(self));
     if (!session || !m->watch || !m->prefix || check_prefix(m->prefix))
         return 0;
-    if (news_watch(session, m->watch, m->prefix))
+    if (news_watch(my, session, m->watch, m->prefix))
         session_end(self, my, session); // it must not take silence for peace
     else
         news_tell(self, my, session);
@@ -175,7 +186,7 @@ static int on_unwatch(soma_agent *self, struct nameserver *my, const struct ns_u
 {
     struct session *session = session_find(my, soma_sender(self));
     if (session)
-        news_unwatch(session, m->watch);
+        news_unwatch(my, session, m->watch);
     return 0;
 }
 
@@ -192,10 +203,19 @@ static int on_heard(soma_agent *self, struct nameserver *my, const struct ns_hea
 
 /* ---- its life ---- */
 
+/* Are there clients that still put what they had? For so long they may be waited for. */
+static bool settle_again(soma_agent *self, struct nameserver *my)
+{
+    const struct session *session = my->sessions;
+    while (session && !session->restores)
+        session = session->next;
+    return session && my->settle_left-- && soma_after(self, my->options.settle_ms * SOMA_MS, ns_settle) > 0;
+}
+
 static int on_settle(soma_agent *self, struct nameserver *my, const struct ns_settle *m)
 {
     (void)m;
-    if (!soma_ref_equal(soma_sender(self), soma_self(self)))
+    if (!soma_ref_equal(soma_sender(self), soma_self(self)) || settle_again(self, my))
         return 0;
     my->settled = true;
     for (struct session *session = my->sessions; session; session = session->next)
@@ -215,8 +235,12 @@ static int server_init(soma_agent *self, void *state, const void *arg)
         my->options.node_most = 200000;
     if (!my->options.settle_ms)
         my->options.settle_ms = 2000;
-    my->names.seed = soma_random(self);
-    int error = soma_name_set(soma_agent_system(self), soma_self(self), SOMA_NAMESERVER);
+    my->settle_left = SETTLE_TIMES;
+    int error = index_open(&my->names, soma_random(self));
+    if (!error)
+        error = index_open(&my->wanted, my->names.seed);
+    if (!error)
+        error = soma_name_set(soma_agent_system(self), soma_self(self), SOMA_NAMESERVER);
     if (!error && soma_after(self, my->options.settle_ms * SOMA_MS, ns_settle) < 0)
         error = SOMA_ENOMEM;
     return error;
@@ -234,9 +258,14 @@ static void server_stop(soma_agent *self, void *state, int reason)
             record_own(my, record, NULL);
             record_release(my, record);
         }
+        if (!--session->account->session_count)
+            free(session->account);
         free(session);
     }
     refs_free(&my->clients);
+    refs_free(&my->accounts);
+    index_free(&my->names);
+    index_free(&my->wanted);
 }
 
 const soma_behavior nameserver_behavior = {
@@ -244,11 +273,11 @@ const soma_behavior nameserver_behavior = {
     .state_size = sizeof(struct nameserver),
     .init = server_init,
     .stop = server_stop,
-    .handlers =
-        SOMA_HANDLERS(SOMA_ON(ns_lookup, on_lookup), SOMA_ON(ns_put, on_put), SOMA_ON(ns_drop, on_drop),
-                      SOMA_ON(ns_heard, on_heard), SOMA_ON(ns_forget, on_forget), SOMA_ON(soma_name_list, on_list),
-                      SOMA_ON(ns_watch, on_watch), SOMA_ON(ns_unwatch, on_unwatch), SOMA_ON(ns_hello, on_hello),
-                      SOMA_ON(ns_bye, on_bye), SOMA_ON(soma_down, on_down), SOMA_ON(ns_settle, on_settle))};
+    .handlers = SOMA_HANDLERS(
+        SOMA_ON(ns_lookup, on_lookup), SOMA_ON(ns_put, on_put), SOMA_ON(ns_drop, on_drop), SOMA_ON(ns_heard, on_heard),
+        SOMA_ON(ns_forget, on_forget), SOMA_ON(soma_name_list, on_list), SOMA_ON(ns_watch, on_watch),
+        SOMA_ON(ns_unwatch, on_unwatch), SOMA_ON(ns_hello, on_hello), SOMA_ON(ns_restored, on_restored),
+        SOMA_ON(ns_bye, on_bye), SOMA_ON(soma_down, on_down), SOMA_ON(ns_settle, on_settle))};
 
 int soma_nameserver_start(soma_system *system, const soma_nameserver_options *options, soma_ref *server)
 {

@@ -1,7 +1,8 @@
 /*
  * The name server's agent. It has *records*, one for each name that somebody has put or keeps; *sessions*, one for each
  * client; and *keeps*, each a record that a session is to have news of. A name that changes marks its keeps; what is
- * marked is told as soon as the client has heard the news before.
+ * marked is told as soon as the client has heard the news before. What all clients of one node cost together is on its
+ * *account*, by which a node is held to its share.
  */
 #ifndef NAMESERVICE_SERVER_H
 #define NAMESERVICE_SERVER_H
@@ -13,10 +14,12 @@
 
 #define NEW_MOST 8192u    /* names that are new to a session, before it is reset */
 #define SESSIONS_MOST 64u /* of one node */
+#define SETTLE_TIMES 15u  /* so often a server settles again, at most, while clients put what they had */
 
 /* A name. It goes when nobody has it and nobody keeps it. */
 struct record {
     struct index_node node;         /* first */
+    struct index *index;            /* it is in: the names, or those that are wanted; NULL: none, for now */
     struct session *owner;          /* who has put it; NULL: nobody, and there is only the name */
     struct soma_name entry;         /* with its name, also if nobody has it */
     struct record *previous, *next; /* of the owner */
@@ -45,29 +48,40 @@ struct watch {
     char told[SOMA_NAME_MOST + 1]; /* up to this name */
 };
 
+/* A node. It is kept until none of its clients is left. */
+struct account {
+    struct refs_node node; /* first; by the node's identity */
+    uint32_t session_count, record_count, keep_count;
+};
+
 struct session {
     struct refs_node node; /* first; the client */
+    struct account *account;
     soma_handle monitor;
-    struct session *previous, *next; /* all of them */
+    struct session *previous, *next;             /* all of them */
+    struct session *watch_previous, *watch_next; /* those that watch */
     struct record *records;
-    uint32_t record_count;
     struct keep *keeps;
-    uint32_t keep_count;
     struct keep *new_first, *new_last;
     uint32_t new_count;
     struct watch *watches;
     uint32_t watch_count;
-    bool unheard; /* news is on its way */
-    bool reset;   /* it is to be told that */
-    bool settled; /* it was told so */
+    uint64_t change; /* the last of which it was told as somebody who keeps the record */
+    bool restores;   /* it has names from before this session, and has not put them all */
+    bool unheard;    /* news is on its way */
+    bool reset;      /* it is to be told that */
+    bool settled;    /* it was told so */
 };
 
 struct nameserver {
     soma_nameserver_options options; /* all with values */
-    struct index names;
-    uint32_t name_count; /* that somebody has */
+    struct index names;              /* that somebody has */
+    struct index wanted;             /* that nobody has, but that somebody keeps */
     struct refs clients;
-    struct session *sessions;
+    struct refs accounts;
+    struct session *sessions, *watching;
+    uint64_t changes;     /* counts what is told */
+    uint32_t settle_left; /* how often it waits again for those that restore */
     bool settled;
 };
 
@@ -75,13 +89,13 @@ struct nameserver {
 
 struct record *record_find(const struct nameserver *my, const char *name);
 
-/* Finds or makes it; NULL when memory is out. */
+/* Finds or makes it; to be released. NULL when memory is out. */
 struct record *record_get(struct nameserver *my, const char *name);
 
-/* Frees it if it is of no use any more. */
+/* Frees it if it is of no use any more, and else sees to it that it is found. */
 void record_release(struct nameserver *my, struct record *record);
 
-/* It has another owner, or none (NULL, and then its entry is emptied). */
+/* It has another owner, or none (NULL, and then it has no agent, and is to be released). */
 void record_own(struct nameserver *my, struct record *record, struct session *owner);
 
 /* ---- sessions, session.c ---- */
@@ -110,8 +124,8 @@ void news_close(struct nameserver *my, struct session *session);
 /* Says what is new to the session, unless it has not heard the last yet. */
 void news_tell(soma_agent *self, struct nameserver *my, struct session *session);
 
-int news_watch(struct session *session, uint64_t id, const char *prefix);
-void news_unwatch(struct session *session, uint64_t id);
+int news_watch(struct nameserver *my, struct session *session, uint64_t id, const char *prefix);
+void news_unwatch(struct nameserver *my, struct session *session, uint64_t id);
 
 extern const soma_behavior nameserver_behavior;
 

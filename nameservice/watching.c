@@ -134,6 +134,7 @@ static void watching_free(struct watching *watching)
         index_remove(&watching->seen, &seen->node);
         free(seen);
     }
+    index_free(&watching->seen);
     free(watching->prefix);
     free(watching);
 }
@@ -167,30 +168,37 @@ bool watcher_down(soma_agent *self, struct client *my, const struct soma_down *m
     return true;
 }
 
+static int watching_open(soma_agent *self, struct client *my, struct watching *watching, const char *prefix)
+{
+    watching->prefix = strdup(prefix ? prefix : "");
+    int error = watching->prefix ? index_open(&watching->seen, my->knowns.seed) : SOMA_ENOMEM;
+    watching->watcher = soma_sender(self);
+    watching->monitor = error ? 0 : soma_monitor(self, watching->watcher);
+    if (error || watching->monitor < 0)
+        return SOMA_ENOMEM;
+    watching->id = ++my->numbers;
+    watching->next = my->watchings;
+    my->watchings = watching;
+    return 0;
+}
+
 int on_name_watch(soma_agent *self, struct client *my, const struct soma_name_watch *m)
 {
     int error = check_prefix(m->prefix);
     if (is_stranger(self))
         return 0;
     struct watching *watching = error ? NULL : calloc(1, sizeof(*watching));
-    char *prefix = watching ? strdup(m->prefix ? m->prefix : "") : NULL;
-    soma_handle monitor = prefix ? soma_monitor(self, soma_sender(self)) : SOMA_ENOMEM;
-    if (monitor < 0) {
-        free(watching);
-        free(prefix);
-        soma_reply_error(self, error ? error : SOMA_ENOMEM);
+    if (!error)
+        error = watching ? watching_open(self, my, watching, m->prefix) : SOMA_ENOMEM;
+    if (error) {
+        if (watching)
+            watching_free(watching);
+        soma_reply_error(self, error);
         return 0;
     }
-    *watching = (struct watching){.next = my->watchings,
-                                  .id = ++my->numbers,
-                                  .watcher = soma_sender(self),
-                                  .monitor = monitor,
-                                  .prefix = prefix,
-                                  .seen.seed = my->knowns.seed};
-    my->watchings = watching;
     soma_reply(self, soma_name_watching, .watch = watching->id);
     if (my->up)
-        soma_send(self, my->server, ns_watch, .watch = watching->id, .prefix = prefix);
+        soma_send(self, my->server, ns_watch, .watch = watching->id, .prefix = watching->prefix);
     return 0;
 }
 

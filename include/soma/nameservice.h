@@ -103,9 +103,9 @@ typedef struct soma_names soma_names;
 /** What a name server is started with. Zero means the default. */
 typedef struct soma_nameserver_options {
     uint32_t names_most; /**< names in all; 1,000,000 */
-    uint32_t node_most;  /**< names that one client may register; 200,000 */
-    uint32_t settle_ms;  /**< for so long from its start a server says of no name that it is not there, as those who
-                              registered with the one before may yet come back; 2,000 */
+    uint32_t node_most;  /**< names that the clients of one node may register; 200,000 */
+    uint32_t settle_ms;  /**< for so long from its start, and up to 16 times so long while clients put what they had, a
+                              server says of no name that it is not there; 2,000 */
 } soma_nameserver_options;
 
 /**

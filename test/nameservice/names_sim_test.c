@@ -320,7 +320,7 @@ static void world_check(soma_test *test)
             assert_true(soma_ref_equal(server_has(fact->name), alive ? fact->agent : SOMA_REF_NULL));
             there += alive;
         }
-    assert_int_equal(server_state()->name_count, there);
+    assert_int_equal(server_state()->names.count, there);
     for (uint32_t i = 0; i < NODES; i++) {
         const struct view *view = soma_test_state(test, ledger->leaves[i].watcher);
         assert_true(view->current);
@@ -391,7 +391,7 @@ static void world_close(soma_test *test)
         assert_int_equal(soma_names_close(&ledger->leaves[i].names), 0);
     }
     soma_test_advance(test, SOMA_SECOND);
-    assert_int_equal(server_state()->name_count, 0);
+    assert_int_equal(server_state()->names.count, 0);
 }
 
 static void test_peace(soma_test *test)

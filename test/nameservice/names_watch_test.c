@@ -193,7 +193,7 @@ static void test_reset(soma_test *test)
     soma_test_net_partition(test, "hub", "leaf");
     assert_int_equal(soma_spawn(soma_test_node(test, "hub"), &choir, &names, &singers), 0);
     soma_test_advance(test, 2 * SOMA_SECOND);
-    assert_int_equal(((const struct nameserver *)soma_test_state(test, world.server))->name_count, MANY);
+    assert_int_equal(((const struct nameserver *)soma_test_state(test, world.server))->names.count, MANY);
     soma_test_net_heal(test, "hub", "leaf");
     soma_test_advance(test, 5 * SOMA_SECOND);
     assert_int_equal(called, MANY);
@@ -210,7 +210,7 @@ static void test_reset(soma_test *test)
     assert_int_equal(count, MANY);
     assert_int_equal(soma_kill(soma_test_node(test, "hub"), singers), 0);
     soma_test_advance(test, 5 * SOMA_SECOND);
-    assert_int_equal(((const struct nameserver *)soma_test_state(test, world.server))->name_count, 0);
+    assert_int_equal(((const struct nameserver *)soma_test_state(test, world.server))->names.count, 0);
     world_close(&world);
 }
 
@@ -238,7 +238,7 @@ static void test_cache(soma_test *test)
     const struct nameserver *server = soma_test_state(test, world.server);
     assert_int_equal(client->knowns.count, 10);
     const struct session *session = (struct session *)refs_find(&server->clients, soma_names_agent(small));
-    assert_int_equal(session->keep_count, 10); // the server was told to forget the others
+    assert_int_equal(session->account->keep_count, 10); // the server was told to forget the others
     assert_int_equal(soma_names_close(&small), 0);
     world_close(&world);
 }
