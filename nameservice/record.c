@@ -152,3 +152,31 @@ void session_end(soma_agent *self, struct nameserver *my, struct session *sessio
     account_release(my, session->account);
     free(session);
 }
+
+/* ---- all of it ---- */
+
+int nameserver_open(struct nameserver *my, uint64_t seed)
+{
+    int error = index_open(&my->names, seed);
+    return error ? error : index_open(&my->wanted, seed);
+}
+
+void nameserver_free(struct nameserver *my)
+{
+    for (struct session *session = my->sessions, *next; session; session = next) {
+        next = session->next;
+        news_close(my, session);
+        while (session->records) {
+            struct record *record = session->records;
+            record_own(my, record, NULL);
+            record_release(my, record);
+        }
+        if (!--session->account->session_count)
+            free(session->account);
+        free(session);
+    }
+    refs_free(&my->clients);
+    refs_free(&my->accounts);
+    index_free(&my->names);
+    index_free(&my->wanted);
+}

@@ -236,9 +236,7 @@ static int server_init(soma_agent *self, void *state, const void *arg)
     if (!my->options.settle_ms)
         my->options.settle_ms = 2000;
     my->settle_left = SETTLE_TIMES;
-    int error = index_open(&my->names, soma_random(self));
-    if (!error)
-        error = index_open(&my->wanted, my->names.seed);
+    int error = nameserver_open(my, soma_random(self));
     if (!error)
         error = soma_name_set(soma_agent_system(self), soma_self(self), SOMA_NAMESERVER);
     if (!error && soma_after(self, my->options.settle_ms * SOMA_MS, ns_settle) < 0)
@@ -248,24 +246,8 @@ static int server_init(soma_agent *self, void *state, const void *arg)
 
 static void server_stop(soma_agent *self, void *state, int reason)
 {
-    struct nameserver *my = state;
     (void)self, (void)reason;
-    for (struct session *session = my->sessions, *next; session; session = next) {
-        next = session->next;
-        news_close(my, session);
-        while (session->records) {
-            struct record *record = session->records;
-            record_own(my, record, NULL);
-            record_release(my, record);
-        }
-        if (!--session->account->session_count)
-            free(session->account);
-        free(session);
-    }
-    refs_free(&my->clients);
-    refs_free(&my->accounts);
-    index_free(&my->names);
-    index_free(&my->wanted);
+    nameserver_free(state);
 }
 
 const soma_behavior nameserver_behavior = {

@@ -127,6 +127,14 @@ void news_tell(soma_agent *self, struct nameserver *my, struct session *session)
 int news_watch(struct nameserver *my, struct session *session, uint64_t id, const char *prefix);
 void news_unwatch(struct nameserver *my, struct session *session, uint64_t id);
 
+/* ---- all of it, record.c ---- */
+
+/* Strangers must not know the seed. 0 or SOMA_ENOMEM, and then it is to be freed, too. */
+int nameserver_open(struct nameserver *my, uint64_t seed);
+
+/* With all sessions, and what they have put. */
+void nameserver_free(struct nameserver *my);
+
 extern const soma_behavior nameserver_behavior;
 
 #endif
