@@ -1,8 +1,7 @@
 /*
  * Workload `names`: a name server in one process, and in another a node that registers an agent a name, looks names up,
- * lists and watches them, over TCP on loopback; then the server ends, and another one gets all again. A line each. As
- * a second round of requests, and a third, are on their way when the first is answered, it is a rate, not a wait, that
- * is measured.
+ * lists and watches them, over TCP on loopback; then the server ends, and another one gets all again. A line each.
+ * Many requests are on their way at a time, so it is a rate, not a wait, that is measured.
  */
 #include "bench.h"
 #include <soma/bridge.h>
@@ -35,14 +34,13 @@ static double rss(void)
 
 /* ---- the server's process ---- */
 
-static const soma_nameserver_options quick = {.settle_ms = 1};
-
 /* Says its address, and then, at each word: how much memory it takes, or that another server runs in place of its own.
  */
-static _Noreturn void server_run(uint32_t workers, int socket)
+static _Noreturn void server_run(const struct bench *bench, int socket)
 {
     static const char *const bind[] = {"tcp://127.0.0.1", NULL};
-    const soma_options options = {.workers = workers, .log_level = SOMA_LOG_ERROR};
+    const soma_nameserver_options quick = {.settle_ms = 1, .node_most = (uint32_t)bench->ops};
+    const soma_options options = {.workers = bench->workers, .log_level = SOMA_LOG_ERROR};
     soma_system *system;
     soma_bridge *bridge;
     soma_ref server, found;
@@ -269,7 +267,7 @@ void run_names(struct bench *bench, bool json)
         exit(1);
     if (!fork()) {
         close(ends[0]);
-        server_run(bench->workers, ends[1]);
+        server_run(bench, ends[1]);
     }
     close(ends[1]);
     if (read(ends[0], address, sizeof(address)) <= 0)

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define REST_TIME (100 * SOMA_MS)
+
 /* ---- ops ---- */
 
 bool is_stranger(soma_agent *self)
@@ -114,9 +116,10 @@ void task_queue(struct client *my, struct task *task)
 /* The next one, of either queue in turn; NULL if there is none. */
 static struct task *task_take(struct client *my)
 {
-    my->asks_turn = my->asks.first && (!my->asks_turn || !my->puts.first);
+    bool puts = my->puts.first && !my->puts_rest;
+    my->asks_turn = my->asks.first && (!my->asks_turn || !puts);
     struct tasks *tasks = my->asks_turn ? &my->asks : &my->puts;
-    struct task *task = tasks->first;
+    struct task *task = my->asks_turn || puts ? tasks->first : NULL;
     if (!task)
         return NULL;
     tasks->first = task->next;
@@ -146,6 +149,22 @@ void tasks_drop(struct client *my)
     for (struct task *task = my->asks.first; task; task = task->next)
         task->queued = false;
     my->puts = my->asks = (struct tasks){NULL, NULL};
+}
+
+void tasks_rest(soma_agent *self, struct client *my)
+{
+    if (!my->puts_rest)
+        my->puts_rest = soma_after(self, REST_TIME, names_go_on) > 0;
+}
+
+static int on_go_on(soma_agent *self, struct client *my, const struct names_go_on *m)
+{
+    (void)m;
+    if (is_stranger(self))
+        return 0;
+    my->puts_rest = false;
+    tasks_pump(self, my);
+    return 0;
 }
 
 void task_sent(struct client *my, struct task *task)
@@ -274,4 +293,4 @@ const soma_behavior names_behavior = {
                               SOMA_ON(soma_name_unwatch, on_name_unwatch), SOMA_ON(names_find_server, on_find_server),
                               SOMA_ON(ns_news, on_news), SOMA_ON(ns_lost, on_lost), SOMA_ON(soma_down, on_down),
                               SOMA_ON(names_deadline, on_deadline), SOMA_ON(names_retry, on_names_retry),
-                              SOMA_ON(names_close, on_close))};
+                              SOMA_ON(names_close, on_close), SOMA_ON(names_go_on, on_go_on))};

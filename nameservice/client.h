@@ -28,6 +28,7 @@ SOMA_MESSAGE(names_close)
 /* To itself. */
 SOMA_MESSAGE(names_retry, (u64, session))
 SOMA_MESSAGE(names_deadline, (u64, op))
+SOMA_MESSAGE(names_go_on)
 /** @endcond */
 
 struct client;
@@ -144,6 +145,7 @@ struct client {
     bool settled;
     struct tasks puts, asks;
     bool asks_turn;
+    bool puts_rest; /* the server has had enough of them for now */
     uint32_t under_way;
     struct op *server_ops; /* they wait for it to be up */
     /* ---- the other parts ---- */
@@ -182,6 +184,9 @@ bool is_stranger(soma_agent *self);
 void task_queue(struct client *my, struct task *task);
 void tasks_pump(soma_agent *self, struct client *my);
 void tasks_drop(struct client *my);
+
+/* Nothing is put for a while. */
+void tasks_rest(soma_agent *self, struct client *my);
 
 /* Its request has been sent, or has ended. False: it was one of an earlier session, and says nothing of this one. */
 void task_sent(struct client *my, struct task *task);

@@ -201,15 +201,23 @@ static int on_dropped(soma_agent *self, struct client *my, const struct soma_nam
     return 0;
 }
 
+/* It is more than the server lets a node put now. What it had before comes again; who asks anew is told. */
+static bool is_patient(const struct holding *holding, int error)
+{
+    return error == SOMA_EAGAIN && holding->confirmed && !holding->ends;
+}
+
 static int on_put_error(soma_agent *self, struct client *my, const int *error)
 {
     struct holding *holding = (struct holding *)(uintptr_t)soma_tag(self);
-    bool failed = task_failed(self, my, &holding->task, *error);
-    if (failed) {
+    bool failed = task_failed(self, my, &holding->task, *error), patient = failed && is_patient(holding, *error);
+    if (failed && !patient) {
         holding_restored(self, my, holding);
         ops_done(self, my, holding, holding->put, *error, SOMA_REF_NULL);
     }
-    if (!failed || holding->revision != holding->put)
+    if (patient)
+        tasks_rest(self, my);
+    if (!failed || patient || holding->revision != holding->put)
         holding_again(self, my, holding);
     else if (!holding->confirmed || holding->ends)
         holding_free(self, my, holding); // else it is put again in the next session

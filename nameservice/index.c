@@ -34,20 +34,20 @@ int index_open(struct index *index, uint64_t seed)
 /* Twice as large. Without memory the chains grow. */
 static void table_grow(struct index *index)
 {
-    struct index grown = *index;
-    grown.table_size = index->table_size * 2;
-    grown.table = table_new(grown.table_size);
-    if (!grown.table)
+    uint32_t size = index->table_size;
+    struct index_node **old = index->table, **table = table_new(size * 2);
+    if (!table)
         return;
-    for (uint32_t i = 0; i < index->table_size; i++)
-        for (struct index_node *node = index->table[i], *next; node; node = next) {
-            struct index_node **place = place_of(&grown, node->order);
+    index->table = table;
+    index->table_size = size * 2;
+    for (uint32_t i = 0; i < size; i++)
+        for (struct index_node *node = old[i], *next; node; node = next) {
+            struct index_node **place = place_of(index, node->order);
             next = node->chain;
             node->chain = *place;
             *place = node;
         }
-    free(index->table);
-    *index = grown;
+    free(old);
 }
 
 struct index_node *index_find(const struct index *index, const char *key)

@@ -2,6 +2,7 @@
 #include "nameservice/server.h"
 #include <soma/error.h>
 #include <soma/monitor.h>
+#include <soma/timer.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -94,12 +95,37 @@ static struct account *account_get(struct nameserver *my, uint64_t node)
     return account;
 }
 
-static void account_release(struct nameserver *my, struct account *account)
+static void account_release(soma_agent *self, struct nameserver *my, struct account *account)
 {
-    if (account->session_count)
+    uint64_t now = soma_now(self);
+    if (account->session_count || account->timed)
+        return;
+    account->timed =
+        account->even_at > now && soma_after(self, account->even_at - now, ns_even, .node = account->node.ref.node) > 0;
+    if (account->timed)
         return;
     refs_remove(&my->accounts, &account->node);
     free(account);
+}
+
+int on_even(soma_agent *self, struct nameserver *my, const struct ns_even *m)
+{
+    struct account *account = (struct account *)refs_find(&my->accounts, (soma_ref){.node = m->node});
+    if (!account || !soma_ref_equal(soma_sender(self), soma_self(self)))
+        return 0;
+    account->timed = false;
+    account_release(self, my, account);
+    return 0;
+}
+
+bool account_spend(soma_agent *self, const struct nameserver *my, struct account *account)
+{
+    uint64_t now = soma_now(self), each = SOMA_SECOND / my->options.node_rate;
+    uint64_t even_at = account->even_at > now ? account->even_at : now;
+    if (even_at - now > each * (my->options.node_most - 1))
+        return false;
+    account->even_at = even_at + each;
+    return true;
 }
 
 static struct session *session_new(soma_agent *self, struct nameserver *my, soma_ref client, struct account *account)
@@ -130,7 +156,7 @@ struct session *session_get(soma_agent *self, struct nameserver *my, soma_ref cl
     if (!account)
         return session;
     session = session_new(self, my, client, account);
-    account_release(my, account);
+    account_release(self, my, account);
     return session;
 }
 
@@ -149,7 +175,7 @@ void session_end(soma_agent *self, struct nameserver *my, struct session *sessio
         record_release(my, record);
     }
     session->account->session_count--;
-    account_release(my, session->account);
+    account_release(self, my, session->account);
     free(session);
 }
 
@@ -166,15 +192,18 @@ void nameserver_free(struct nameserver *my)
     for (struct session *session = my->sessions, *next; session; session = next) {
         next = session->next;
         news_close(my, session);
-        while (session->records) {
-            struct record *record = session->records;
+        for (struct record *record = session->records, *behind; record; record = behind) {
+            behind = record->next;
             record_own(my, record, NULL);
             record_release(my, record);
         }
-        if (!--session->account->session_count)
-            free(session->account);
         free(session);
     }
+    for (uint32_t i = 0; i < my->accounts.bucket_count; i++)
+        for (struct refs_node *node = my->accounts.buckets[i], *behind; node; node = behind) {
+            behind = node->next;
+            free(node);
+        }
     refs_free(&my->clients);
     refs_free(&my->accounts);
     index_free(&my->names);

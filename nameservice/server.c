@@ -1,7 +1,10 @@
 /* What is asked of a name server, and its life; see server.h. */
 #include "nameservice/server.h"
 #include "nameservice/check.h"
+#include <inttypes.h>
+#include <soma/attribute.h>
 #include <soma/error.h>
+#include <soma/log.h>
 #include <soma/monitor.h>
 #include <soma/request.h>
 #include <stdlib.h>
@@ -90,19 +93,31 @@ static int put(soma_agent *self, struct nameserver *my, struct session *session,
     return 0;
 }
 
+/* Says so at the 1st, 2nd, 4th, 8th… time: it must not fill the log, too. */
+static void put_refuse(soma_agent *self, struct nameserver *my, struct account *account, int error)
+{
+    uint64_t before = account->refused++;
+    my->refused++;
+    if (!(before & account->refused))
+        soma_log_warning(self, "node %016" PRIx64 " registers too %s: %" PRIu64 " refused", account->node.ref.node,
+                         error == SOMA_EFULL ? "many" : "fast", account->refused);
+}
+
 static int on_put(soma_agent *self, struct nameserver *my, const struct ns_put *m)
 {
     int error = m->name.agent.node ? check_entry(&m->name) : SOMA_EINVAL;
     struct session *session = error ? NULL : session_get(self, my, soma_sender(self));
-    struct record *record = session ? record_get(my, m->name.name) : NULL;
-    if (!error && !record)
-        error = session ? SOMA_ENOMEM : SOMA_EFULL;
     if (!error)
-        error = put(self, my, session, record, m);
-    if (error && error != SOMA_EEXIST)
-        soma_reply_error(self, error);
-    else
+        error = !session ? SOMA_EFULL : account_spend(self, my, session->account) ? 0 : SOMA_EAGAIN;
+    struct record *record = error ? NULL : record_get(my, m->name.name);
+    if (!error)
+        error = record ? put(self, my, session, record, m) : SOMA_ENOMEM;
+    if (session && (error == SOMA_EAGAIN || error == SOMA_EFULL))
+        put_refuse(self, my, session->account, error);
+    if (record && (!error || error == SOMA_EEXIST))
         soma_reply(self, soma_name_registered, .error = error, .holder = record->entry.agent);
+    else
+        soma_reply_error(self, error);
     if (record)
         record_release(my, record); // it was only looked for
     return 0;
@@ -233,6 +248,8 @@ static int server_init(soma_agent *self, void *state, const void *arg)
         my->options.names_most = 1000000;
     if (!my->options.node_most)
         my->options.node_most = 200000;
+    if (!my->options.node_rate)
+        my->options.node_rate = 10000;
     if (!my->options.settle_ms)
         my->options.settle_ms = 2000;
     my->settle_left = SETTLE_TIMES;
@@ -255,11 +272,14 @@ const soma_behavior nameserver_behavior = {
     .state_size = sizeof(struct nameserver),
     .init = server_init,
     .stop = server_stop,
-    .handlers = SOMA_HANDLERS(
-        SOMA_ON(ns_lookup, on_lookup), SOMA_ON(ns_put, on_put), SOMA_ON(ns_drop, on_drop), SOMA_ON(ns_heard, on_heard),
-        SOMA_ON(ns_forget, on_forget), SOMA_ON(soma_name_list, on_list), SOMA_ON(ns_watch, on_watch),
-        SOMA_ON(ns_unwatch, on_unwatch), SOMA_ON(ns_hello, on_hello), SOMA_ON(ns_restored, on_restored),
-        SOMA_ON(ns_bye, on_bye), SOMA_ON(soma_down, on_down), SOMA_ON(ns_settle, on_settle))};
+    .attributes = SOMA_ATTRIBUTES(
+        SOMA_ATTRIBUTE_READ("refused", struct nameserver, refused, "names that a node had too many of, or too fast")),
+    .handlers =
+        SOMA_HANDLERS(SOMA_ON(ns_lookup, on_lookup), SOMA_ON(ns_put, on_put), SOMA_ON(ns_drop, on_drop),
+                      SOMA_ON(ns_heard, on_heard), SOMA_ON(ns_forget, on_forget), SOMA_ON(soma_name_list, on_list),
+                      SOMA_ON(ns_watch, on_watch), SOMA_ON(ns_unwatch, on_unwatch), SOMA_ON(ns_hello, on_hello),
+                      SOMA_ON(ns_restored, on_restored), SOMA_ON(ns_bye, on_bye), SOMA_ON(soma_down, on_down),
+                      SOMA_ON(ns_settle, on_settle), SOMA_ON(ns_even, on_even))};
 
 int soma_nameserver_start(soma_system *system, const soma_nameserver_options *options, soma_ref *server)
 {

@@ -16,6 +16,10 @@
 #define SESSIONS_MOST 64u /* of one node */
 #define SETTLE_TIMES 15u  /* so often a server settles again, at most, while clients put what they had */
 
+/** @cond internal: to itself */
+SOMA_MESSAGE(ns_even, (u64, node))
+/** @endcond */
+
 /* A name. It goes when nobody has it and nobody keeps it. */
 struct record {
     struct index_node node;         /* first */
@@ -48,10 +52,13 @@ struct watch {
     char told[SOMA_NAME_MOST + 1]; /* up to this name */
 };
 
-/* A node. It is kept until none of its clients is left. */
+/* A node. It is kept until none of its clients is left, and it has made up for what it has put. */
 struct account {
     struct refs_node node; /* first; by the node's identity */
     uint32_t session_count, record_count, keep_count;
+    uint64_t even_at; /* when it will have made up: each put moves it on by a time, so it is a rate that is bounded */
+    uint64_t refused;
+    bool timed; /* it is looked at again */
 };
 
 struct session {
@@ -81,6 +88,7 @@ struct nameserver {
     struct refs accounts;
     struct session *sessions, *watching;
     uint64_t changes;     /* counts what is told */
+    uint64_t refused;     /* puts that would have been too many */
     uint32_t settle_left; /* how often it waits again for those that restore */
     bool settled;
 };
@@ -99,6 +107,12 @@ void record_release(struct nameserver *my, struct record *record);
 void record_own(struct nameserver *my, struct record *record, struct session *owner);
 
 /* ---- sessions, session.c ---- */
+
+/* May its node put a name, as far as the rate goes? Then it has. */
+bool account_spend(soma_agent *self, const struct nameserver *my, struct account *account);
+
+/* What was put by a node that is gone may be made up for by now. */
+int on_even(soma_agent *self, struct nameserver *my, const struct ns_even *m);
 
 /* The client's session, begun if need be; NULL: SOMA_ENOMEM, or too many of its node. */
 struct session *session_get(soma_agent *self, struct nameserver *my, soma_ref client);

@@ -40,7 +40,8 @@
  *
  * Errors, in both forms: SOMA_ENOENT (the server says that there is no such name, or alias), SOMA_ETIMEOUT (no server
  * could be reached in time), SOMA_EINVAL (a name, alias, address or attributes that may not be), SOMA_ETOOBIG (one that
- * is too long, or too many aliases), SOMA_EFULL (this node, or the server, has as many names as it may), SOMA_ENOMEM.
+ * is too long, or too many aliases), SOMA_EFULL (this node, or the server, has as many names as it may), SOMA_EAGAIN
+ * (this node registers faster than the server lets it), SOMA_ENOMEM.
  *
  * Names are of 1 to #SOMA_NAME_MOST printable ASCII characters without the space; aliases of 1 to #SOMA_ALIAS_MOST of
  * them without `/`, so that `name/alias` means one thing; addresses of 1 to #SOMA_ADDRESS_MOST, with the space.
@@ -104,8 +105,10 @@ typedef struct soma_names soma_names;
 typedef struct soma_nameserver_options {
     uint32_t names_most; /**< names in all; 1,000,000 */
     uint32_t node_most;  /**< names that the clients of one node may register; 200,000 */
-    uint32_t settle_ms;  /**< for so long from its start, and up to 16 times so long while clients put what they had, a
-                              server says of no name that it is not there; 2,000 */
+    uint32_t node_rate; /**< times a second that they may register or change one, in the long run; 10,000. Once so often
+                             as they may have names, so that all can come back at once */
+    uint32_t settle_ms; /**< for so long from its start, and up to 16 times so long while clients put what they had, a
+                             server says of no name that it is not there; 2,000 */
 } soma_nameserver_options;
 
 /**
