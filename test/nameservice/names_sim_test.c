@@ -3,6 +3,7 @@
  * watch, while agents end, the network is cut and nodes restart. What must hold is checked at each answer, and when all
  * is whole again.
  */
+#include "nameservice/client.h"
 #include "nameservice/server.h"
 #include "test_support.h"
 #include "testkit/kit.h"
@@ -15,7 +16,9 @@
 #include <string.h>
 
 #define NODES 3u
-#define NAMES 6u /* that each node registers */
+#define NAMES 6u  /* that each node registers */
+#define SHARED 2u /* that all of them want */
+#define NAMES_ALL (NODES * NAMES + SHARED)
 #define STALE_MS 500u
 #define REMOVALS_MOST 256u
 
@@ -35,6 +38,7 @@ struct fact {
 struct leaf {
     soma_names *names;
     soma_ref asker, watcher;
+    soma_ref rivals[SHARED];
     struct fact facts[NAMES];
 };
 
@@ -51,6 +55,7 @@ struct ledger {
     struct removal removals[REMOVALS_MOST];
     uint32_t removal_count;
     uint64_t answers, hits;
+    bool quiet; /* nobody wants what another one has any more */
 };
 
 static struct ledger *ledger; // of the run: one after another, in a process of their own
@@ -102,7 +107,7 @@ static int on_registered(soma_agent *self, struct singer *my, const struct soma_
     return soma_after(self, SOMA_SECOND, begin) < 0 ? SOMA_ENOMEM : 0;
 }
 
-static int on_not_registered(soma_agent *self, struct singer *my, const int *error)
+static int on_not_registered(soma_agent *self, void *my, const int *error)
 {
     (void)self, (void)my;
     return *error;
@@ -127,6 +132,60 @@ static const soma_behavior singer = {.name = "singer",
                                      .state_size = sizeof(struct singer),
                                      .init = singer_init,
                                      .handlers = SOMA_HANDLERS(SOMA_ON(begin, on_begin))};
+
+/* ---- what is wanted by all ---- */
+
+struct rival {
+    soma_ref names;
+    uint32_t number; /* of the name */
+    bool holds;      /* was told that it has it, and not yet that it is lost */
+};
+
+static int rival_again(soma_agent *self)
+{
+    uint64_t pause = SOMA_SECOND + soma_random(self) % (4 * SOMA_SECOND);
+    return ledger->quiet || soma_after(self, pause, begin) > 0 ? 0 : SOMA_ENOMEM;
+}
+
+static int on_rival_registered(soma_agent *self, struct rival *my, const struct soma_name_registered *m)
+{
+    my->holds = !m->error;
+    assert_true(m->error == 0 || m->error == SOMA_EEXIST);
+    assert_true(soma_ref_equal(m->holder, soma_self(self)) == my->holds);
+    return my->holds ? 0 : rival_again(self);
+}
+
+static int on_rival_lost(soma_agent *self, struct rival *my, const struct soma_name_lost *m)
+{
+    assert_true(soma_ref_equal(m->agent, soma_self(self)));
+    assert_false(soma_ref_equal(m->holder, soma_self(self)));
+    my->holds = false;
+    return rival_again(self);
+}
+
+static int on_rival_begin(soma_agent *self, struct rival *my, const struct begin *m)
+{
+    char name[16];
+    (void)m;
+    snprintf(name, sizeof(name), "shared/%u", my->number);
+    return soma_request(self, my->names, SOMA_NEVER,
+                        SOMA_THEN(soma_name_registered, on_rival_registered, on_not_registered), soma_name_register,
+                        .name = name, .takeover = soma_random(self) % 4 == 0, .timeout = SOMA_NEVER) < 0
+               ? SOMA_ENOMEM
+               : 0;
+}
+
+static int rival_init(soma_agent *self, void *state, const void *arg)
+{
+    memcpy(state, arg, sizeof(struct rival));
+    return soma_send(self, soma_self(self), begin);
+}
+
+static const soma_behavior rival = {
+    .name = "rival",
+    .state_size = sizeof(struct rival),
+    .init = rival_init,
+    .handlers = SOMA_HANDLERS(SOMA_ON(begin, on_rival_begin), SOMA_ON(soma_name_lost, on_rival_lost))};
 
 /* ---- who looks up ---- */
 
@@ -202,8 +261,8 @@ static const soma_behavior asker = {.name = "asker",
 
 struct view {
     soma_ref names;
-    char name[NODES * NAMES][16];
-    soma_ref agent[NODES * NAMES];
+    char name[NAMES_ALL][16];
+    soma_ref agent[NAMES_ALL];
     uint32_t count;
     bool current;
 };
@@ -227,7 +286,7 @@ static int on_event(soma_agent *self, struct view *my, const struct soma_name_ev
         my->agent[i] = my->agent[my->count];
         return 0;
     }
-    assert_true(i < NODES * NAMES);
+    assert_true(i < NAMES_ALL);
     snprintf(my->name[i], sizeof(my->name[i]), "%s", m->name.name);
     my->agent[i] = m->name.agent;
     my->count += i == my->count;
@@ -294,6 +353,10 @@ static void leaf_open(soma_test *test, uint32_t number)
     assert_int_equal(soma_spawn(system, &watcher, &names, &leaf->watcher), 0);
     for (uint32_t i = 0; i < NAMES; i++)
         fact_begin(test, number, i);
+    for (uint32_t i = 0; i < SHARED; i++) {
+        const struct rival start = {.names = names, .number = i};
+        assert_int_equal(soma_spawn(system, &rival, &start, &leaf->rivals[i]), 0);
+    }
 }
 
 static void world_open(soma_test *test)
@@ -309,6 +372,34 @@ static void world_open(soma_test *test)
         leaf_open(test, i);
 }
 
+/* All that the server says of a name is as the client that put it has it. */
+static void entry_check(soma_test *test, const struct leaf *leaf, const char *name)
+{
+    const struct client *client = soma_test_state(test, soma_names_agent(leaf->names));
+    struct index_node *node = index_find(&client->holdings, name);
+    assert_non_null(node);
+    const struct record *record = (struct record *)index_find(&server_state()->names, name);
+    assert_true(soma_name_equal(&CONTAINER(node, holding, node)->entry, &record->entry));
+}
+
+/* Who of the rivals has a name knows it, and nobody else believes so. */
+static bool shared_check(soma_test *test, uint32_t number)
+{
+    char name[16];
+    snprintf(name, sizeof(name), "shared/%u", number);
+    soma_ref has = server_has(name);
+    uint32_t holders = 0;
+    for (uint32_t i = 0; i < NODES; i++) {
+        const struct rival *state = soma_test_state(test, ledger->leaves[i].rivals[number]);
+        if (!state || !state->holds)
+            continue;
+        assert_true(soma_ref_equal(has, ledger->leaves[i].rivals[number]));
+        holders++;
+    }
+    assert_int_equal(holders, !soma_ref_is_null(has));
+    return holders;
+}
+
 /* All is whole, and had time: each living agent is registered, no other, and all watchers have seen that. */
 static void world_check(soma_test *test)
 {
@@ -318,8 +409,12 @@ static void world_check(soma_test *test)
             const struct fact *fact = &ledger->leaves[i].facts[j];
             bool alive = agent_alive(test, fact->agent);
             assert_true(soma_ref_equal(server_has(fact->name), alive ? fact->agent : SOMA_REF_NULL));
+            if (alive)
+                entry_check(test, &ledger->leaves[i], fact->name);
             there += alive;
         }
+    for (uint32_t i = 0; i < SHARED; i++)
+        there += shared_check(test, i);
     assert_int_equal(server_state()->names.count, there);
     for (uint32_t i = 0; i < NODES; i++) {
         const struct view *view = soma_test_state(test, ledger->leaves[i].watcher);
@@ -336,6 +431,16 @@ static void kill_one(soma_test *test)
 {
     uint64_t leaf = soma_test_random(test, NODES), number = soma_test_random(test, NAMES);
     soma_kill(soma_test_node(test, leaves[leaf]), ledger->leaves[leaf].facts[number].agent);
+}
+
+/* A name gets an alias, or another address for it, now or when its client can tell. */
+static void alias_one(soma_test *test, uint32_t leaf, uint32_t number)
+{
+    char address[32];
+    snprintf(address, sizeof(address), "tcp://10.0.0.1:%u", (uint32_t)soma_test_random(test, 3));
+    int error =
+        soma_names_alias(ledger->leaves[leaf].names, ledger->leaves[leaf].facts[number].name, "main", address, SOMA_MS);
+    assert_true(!error || error == SOMA_ENOENT || error == SOMA_ETIMEOUT);
 }
 
 /* As a process that is started again: all that the node had is gone, and its handle is not closed. */
@@ -356,7 +461,7 @@ static void happen(soma_test *test)
 {
     uint32_t leaf = (uint32_t)soma_test_random(test, NODES);
     uint32_t number = (uint32_t)soma_test_random(test, NAMES);
-    switch (soma_test_random(test, 9)) {
+    switch (soma_test_random(test, 10)) {
     case 0:
         hub_restart(test);
         break;
@@ -378,6 +483,9 @@ static void happen(soma_test *test)
     case 6:
         fact_begin(test, leaf, number);
         break;
+    case 7:
+        alias_one(test, leaf, number);
+        break;
     default:
         kill_one(test);
         break;
@@ -398,6 +506,8 @@ static void test_peace(soma_test *test)
 {
     world_open(test);
     soma_test_advance(test, 5 * SOMA_SECOND);
+    ledger->quiet = true;
+    soma_test_advance(test, SOMA_SECOND);
     world_check(test);
     for (uint32_t i = 0; i < 4; i++)
         kill_one(test);
@@ -416,6 +526,7 @@ static void test_server_restart(soma_test *test)
     hub_restart(test);
     assert_int_equal(soma_names_wait(ledger->leaves[0].names, "south/1", 20 * SOMA_SECOND, &found), 0);
     assert_true(soma_ref_equal(found, ledger->leaves[1].facts[1].agent));
+    ledger->quiet = true;
     soma_test_advance(test, 10 * SOMA_SECOND);
     world_check(test);
     world_close(test);
@@ -434,6 +545,7 @@ static void test_turmoil(soma_test *test)
     }
     for (uint32_t i = 0; i < NODES; i++)
         soma_test_net_heal(test, "hub", leaves[i]);
+    ledger->quiet = true;
     soma_test_advance(test, 40 * SOMA_SECOND);
     world_check(test);
     world_close(test);
@@ -442,11 +554,11 @@ static void test_turmoil(soma_test *test)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SOMA_SIM(test_peace, test_load(300), 100000),
-        SOMA_SIM(test_peace, test_load(200), 100000, .schedule = SOMA_SCHEDULE_PCT),
-        SOMA_SIM(test_server_restart, test_load(200), 100000),
-        SOMA_SIM(test_turmoil, test_load(1500), 200000),
-        SOMA_SIM(test_turmoil, test_load(500), 200000, .cuts = 2, .frames = 2, .pauses = 1),
+        SOMA_SIM(test_peace, test_load(100), 100000),
+        SOMA_SIM(test_peace, test_load(100), 100000, .schedule = SOMA_SCHEDULE_PCT),
+        SOMA_SIM(test_server_restart, test_load(100), 100000),
+        SOMA_SIM(test_turmoil, test_load(400), 200000),
+        SOMA_SIM(test_turmoil, test_load(200), 200000, .cuts = 2, .frames = 2, .pauses = 1),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
