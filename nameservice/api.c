@@ -9,11 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct soma_names {
-    soma_system *system;
-    soma_ref agent;
-};
-
 /* ---- addresses ---- */
 
 struct text {

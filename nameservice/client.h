@@ -31,6 +31,12 @@ SOMA_MESSAGE(names_deadline, (u64, op))
 SOMA_MESSAGE(names_go_on)
 /** @endcond */
 
+/* What a user has: the client agent's ref. */
+struct soma_names {
+    soma_system *system;
+    soma_ref agent;
+};
+
 struct client;
 
 enum task_kind { TASK_PUT, TASK_LOOKUP, TASK_LIST };

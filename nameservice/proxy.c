@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define NO_SERVER "no name server was reached in time"
 #define NAP (10 * SOMA_MS) /* between two looks for what is not there yet */
 
 /* ---- errors and time ---- */
@@ -143,8 +144,16 @@ static int find_named(soma_proxy *proxy, uint64_t left, bool waits, soma_ref *fo
     if (error == SOMA_ENOENT)
         return fail(proxy, error, "no agent is registered as '%s'", proxy->name);
     if (error == SOMA_ETIMEOUT)
-        return fail(proxy, error, "no name server was reached in time");
+        return fail(proxy, error, NO_SERVER);
     return fail_by(proxy, error, NULL);
+}
+
+/* Waiting for the client's next server is all the same as waiting for an answer. */
+static int find_server(soma_proxy *proxy, uint64_t left, bool waits, soma_ref *found)
+{
+    (void)waits;
+    int error = soma_names_server(proxy->names, left, found);
+    return fail_by(proxy, error, error == SOMA_ETIMEOUT ? NO_SERVER : NULL);
 }
 
 int soma_proxy_open(soma_system *system, const char *name, soma_proxy **proxy)
@@ -179,6 +188,15 @@ int soma_proxy_open_named(soma_system *system, soma_names *names, const char *na
         return SOMA_EINVAL;
     return proxy_new(
         &(soma_proxy){.system = system, .find = find_named, .names = names, .name = (char *)(uintptr_t)name}, proxy);
+}
+
+int soma_proxy_open_server(soma_system *system, soma_names *names, soma_proxy **proxy)
+{
+    if (proxy)
+        *proxy = NULL;
+    if (!system || !names || !proxy)
+        return SOMA_EINVAL;
+    return proxy_new(&(soma_proxy){.system = system, .find = find_server, .names = names}, proxy);
 }
 
 int soma_proxy_open_ref(soma_system *system, soma_ref agent, soma_proxy **proxy)
@@ -411,7 +429,7 @@ int soma_proxy_address(soma_proxy *proxy, uint64_t timeout, const char *alias, c
         *address = '\0';
     if (!proxy || !timeout || !alias || !address)
         return SOMA_EINVAL;
-    if (!proxy->names)
+    if (!proxy->names || !proxy->name)
         return fail(proxy, SOMA_ESTATE, "only a name service knows aliases");
     int error = soma_names_address(proxy->names, proxy->name, alias, timeout, address);
     if (error == SOMA_ENOENT)

@@ -7,6 +7,7 @@
 #include <soma/log.h>
 #include <soma/monitor.h>
 #include <soma/request.h>
+#include <soma/system.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -216,6 +217,19 @@ static int on_heard(soma_agent *self, struct nameserver *my, const struct ns_hea
     return 0;
 }
 
+/* ---- what it shows ---- */
+
+static int get_uptime(soma_agent *self, struct nameserver *my, soma_value_builder *result)
+{
+    return soma_value_add_f64(result, (double)(soma_now(self) - my->begun) / (double)SOMA_SECOND);
+}
+
+static int get_version(soma_agent *self, struct nameserver *my, soma_value_builder *result)
+{
+    (void)self, (void)my;
+    return soma_value_add_string(result, soma_version());
+}
+
 /* ---- its life ---- */
 
 /* Are there clients that still put what they had? For so long they may be waited for. */
@@ -253,6 +267,7 @@ static int server_init(soma_agent *self, void *state, const void *arg)
     if (!my->options.settle_ms)
         my->options.settle_ms = 2000;
     my->settle_left = SETTLE_TIMES;
+    my->begun = soma_now(self);
     int error = nameserver_open(my, soma_random(self));
     if (!error)
         error = soma_name_set(soma_agent_system(self), soma_self(self), SOMA_NAMESERVER);
@@ -273,6 +288,9 @@ const soma_behavior nameserver_behavior = {
     .init = server_init,
     .stop = server_stop,
     .attributes = SOMA_ATTRIBUTES(
+        SOMA_ATTRIBUTE_GET("uptime", get_uptime, "seconds since it was started"),
+        SOMA_ATTRIBUTE_GET("version", get_version, "of Soma"),
+        SOMA_ATTRIBUTE_READ("names", struct nameserver, names.count, "how many it has"),
         SOMA_ATTRIBUTE_READ("refused", struct nameserver, refused, "names that a node had too many of, or too fast")),
     .handlers =
         SOMA_HANDLERS(SOMA_ON(ns_lookup, on_lookup), SOMA_ON(ns_put, on_put), SOMA_ON(ns_drop, on_drop),

@@ -84,6 +84,7 @@ struct nameserver {
     soma_nameserver_options options; /* all with values */
     struct index names;              /* that somebody has */
     struct index wanted;             /* that nobody has, but that somebody keeps */
+    uint64_t begun;
     struct refs clients;
     struct refs accounts;
     struct session *sessions, *watching;

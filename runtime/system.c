@@ -381,3 +381,8 @@ void *soma_system_data(const soma_system *system)
 {
     return system ? system->options.data : NULL;
 }
+
+const char *soma_version(void)
+{
+    return SOMA_VERSION;
+}

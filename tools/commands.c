@@ -6,10 +6,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* A proxy for the first argument. */
+/* A proxy for the first argument; for the name server if there is none. */
 static int agent_proxy(struct tool *tool, soma_proxy **proxy)
 {
-    return tool_proxy(tool, tool->arguments[0], proxy);
+    return tool_proxy(tool, tool->arguments[0], proxy); // NULL without
 }
 
 /* Ends the proxy, and says what it failed with. */
@@ -36,8 +36,8 @@ int command_ping(struct tool *tool)
     if (status)
         return status;
     if (tool->json)
-        return tool_print(tool, json_pack("{sssf}", "agent", tool->arguments[0], "ms", took));
-    printf("%s has answered in %.3f ms\n", tool->arguments[0], took);
+        return tool_print(tool, json_pack("{sssf}", "agent", agent_text(tool->arguments[0]), "ms", took));
+    printf("%s has answered in %.3f ms\n", agent_text(tool->arguments[0]), took);
     return STATUS_FINE;
 }
 
@@ -128,10 +128,31 @@ int command_kill(struct tool *tool)
 {
     soma_proxy *proxy;
     int status = agent_proxy(tool, &proxy);
+    return status ? status : proxy_done(tool, &proxy, soma_proxy_kill(proxy, tool->timeout));
+}
+
+static int all_end(struct tool *tool)
+{
+    int status = tool_names(tool);
     if (status)
         return status;
-    return proxy_done(tool, &proxy,
-                      tool->gently ? soma_proxy_shutdown(proxy, tool->timeout) : soma_proxy_kill(proxy, tool->timeout));
+    int error = soma_names_shutdown(tool->names, NULL, tool->timeout);
+    return error ? tool_fail(tool, error, "not all have ended: %s", soma_strerror(error)) : STATUS_FINE;
+}
+
+int command_shutdown(struct tool *tool)
+{
+    bool one = tool->count || !(tool->all || tool->server);
+    soma_proxy *proxy;
+    if (one && (!tool->count || tool->all || tool->server)) {
+        tool_fail(tool, SOMA_EINVAL, "'shutdown' takes either: AGENT, or --all, --server or both");
+        return STATUS_USAGE;
+    }
+    int status = tool->all ? all_end(tool) : STATUS_FINE;
+    if (status || (!one && !tool->server))
+        return status;
+    status = agent_proxy(tool, &proxy);
+    return status ? status : proxy_done(tool, &proxy, soma_proxy_shutdown(proxy, tool->timeout));
 }
 
 /* ---- info ---- */
@@ -140,6 +161,16 @@ static const char *text_of(json_t *object, const char *key)
 {
     const char *text = json_string_value(json_object_get(object, key));
     return text ? text : "";
+}
+
+/* With its value, if that is short enough for a line. */
+static void attribute_print(json_t *row)
+{
+    json_t *now = json_object_get(row, "value");
+    char *value = now && !json_is_object(now) && !json_is_array(now) ? json_dumps(now, JSON_ENCODE_ANY) : NULL;
+    printf("  %-20s %-7s %-4s %-16s %s\n", text_of(row, "name"), text_of(row, "type"),
+           json_is_true(json_object_get(row, "settable")) ? "" : "read", value ? value : "", text_of(row, "about"));
+    free(value);
 }
 
 static void info_print(json_t *info)
@@ -153,9 +184,23 @@ static void info_print(json_t *info)
         printf("  %-20s %s\n", text_of(row, "name"), text_of(row, "about"));
     if (json_array_size(json_object_get(info, "attributes")))
         printf("attributes\n");
+    json_array_foreach(json_object_get(info, "attributes"), i, row) attribute_print(row);
+}
+
+/* What the attributes are now, beside what they are; an agent may fail to tell. */
+static void values_add(const struct tool *tool, soma_proxy *proxy, json_t *info)
+{
+    size_t i;
+    soma_value value;
+    json_t *row, *values = soma_proxy_get(proxy, tool->timeout, NULL, &value) ? NULL : value_json(value);
     json_array_foreach(json_object_get(info, "attributes"), i, row)
-        printf("  %-20s %-7s %-4s %s\n", text_of(row, "name"), text_of(row, "type"),
-               json_is_true(json_object_get(row, "settable")) ? "" : "read", text_of(row, "about"));
+    {
+        json_t *now = json_object_get(values, text_of(row, "name"));
+        if (now)
+            json_object_set(row, "value", now);
+    }
+    json_decref(values);
+    soma_value_destroy(&value);
 }
 
 int command_info(struct tool *tool)
@@ -170,13 +215,15 @@ int command_info(struct tool *tool)
     int error = soma_proxy_describe(proxy, tool->timeout, &value);
     if (!error)
         error = soma_proxy_ref(proxy, tool->timeout, &ref);
-    status = proxy_done(tool, &proxy, error);
-    json_t *info = status ? NULL : value_json(value);
+    json_t *info = error ? NULL : value_json(value);
     soma_value_destroy(&value);
+    if (info)
+        values_add(tool, proxy, info);
+    status = proxy_done(tool, &proxy, error);
     if (status)
         return status;
     snprintf(text, sizeof(text), "%016llx/%u/%u", (unsigned long long)ref.node, ref.slot, ref.generation);
-    if (!info || json_object_set_new(info, "agent", json_string(tool->arguments[0])) ||
+    if (!info || json_object_set_new(info, "agent", json_string(agent_text(tool->arguments[0]))) ||
         json_object_set_new(info, "ref", json_string(text)))
         return tool_fail(tool, SOMA_ENOMEM, "%s", soma_strerror(SOMA_ENOMEM));
     if (tool->json)

@@ -21,12 +21,32 @@ static int names_fail(const struct tool *tool, int error)
 
 /* ---- starting one ---- */
 
+/* An agent that stops the system when the server has ended. */
+static int server_watch(soma_agent *self, void *state, const void *arg)
+{
+    (void)state;
+    soma_handle monitor = soma_monitor(self, *(const soma_ref *)arg);
+    return monitor < 0 ? (int)monitor : 0;
+}
+
+static int on_server_down(soma_agent *self, void *my, const struct soma_down *m)
+{
+    (void)my, (void)m;
+    return soma_system_stop(soma_agent_system(self));
+}
+
+static const soma_behavior watch_behavior = {
+    .name = "watch", .init = server_watch, .handlers = SOMA_HANDLERS(SOMA_ON(soma_down, on_server_down))};
+
 int command_nameserver(struct tool *tool)
 {
+    soma_ref server;
     int status = tool_open(tool, tool->bind ? tool->bind : SOMA_NAMESERVICE_DEFAULT);
     if (status)
         return status;
-    int error = soma_nameserver_start(tool->system, NULL, NULL);
+    int error = soma_nameserver_start(tool->system, NULL, &server);
+    if (!error)
+        error = soma_spawn(tool->system, &watch_behavior, &server, NULL);
     if (error)
         return tool_fail(tool, error, "can't start: %s", soma_strerror(error));
     const char *address = soma_bridge_address(tool->bridge, 0);

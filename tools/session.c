@@ -85,14 +85,20 @@ void tool_close(struct tool *tool)
     soma_system_close(&tool->system);
 }
 
+const char *agent_text(const char *name)
+{
+    return name ? name : "the name server";
+}
+
 int tool_proxy(struct tool *tool, const char *name, soma_proxy **proxy)
 {
-    int status = !tool->at ? tool_names(tool) : tool->system ? STATUS_FINE : tool_open(tool, NULL);
+    int status = !tool->at || !name ? tool_names(tool) : tool->system ? STATUS_FINE : tool_open(tool, NULL);
     if (status)
         return status;
-    int error = tool->at ? soma_proxy_open_at(tool->system, tool->bridge, tool->at, name, proxy)
-                         : soma_proxy_open_named(tool->system, tool->names, name, proxy);
-    return error ? tool_fail(tool, error, "%s: %s", name, soma_strerror(error)) : STATUS_FINE;
+    int error = !name      ? soma_proxy_open_server(tool->system, tool->names, proxy)
+                : tool->at ? soma_proxy_open_at(tool->system, tool->bridge, tool->at, name, proxy)
+                           : soma_proxy_open_named(tool->system, tool->names, name, proxy);
+    return error ? tool_fail(tool, error, "%s: %s", agent_text(name), soma_strerror(error)) : STATUS_FINE;
 }
 
 /* ---- JSON ---- */

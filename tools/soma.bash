@@ -2,8 +2,8 @@
 # Completion of the command soma for bash: commands and options; names of agents are not known here.
 _soma() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}
-    local commands="ping wait info call send get set kill nameserver ls addr watch nodes top run keygen"
-    local options="--at --nameserver --timeout --json --secret-file --allowed-file --insecure --name --bind --gently --all --every --count
+    local commands="ping wait info call send get set kill shutdown nameserver ls addr watch nodes top run keygen"
+    local options="--at --nameserver --timeout --json --secret-file --allowed-file --insecure --name --bind --server --all --every --count
         --help --usage --version"
     case $before in
     --secret-file | --allowed-file | run | keygen)

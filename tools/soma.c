@@ -6,14 +6,15 @@
 #include <string.h>
 
 static const struct command commands[] = {
-    {"ping", "AGENT", "ask an agent whether it is there", 1, 1, 64, command_ping},
+    {"ping", "[AGENT]", "ask an agent, or the name server, whether it is there", 0, 1, 64, command_ping},
     {"wait", "AGENT", "wait until an agent is there, and runs", 1, 1, 64, command_wait},
-    {"info", "AGENT", "show what an agent has and is", 1, 1, 64, command_info},
+    {"info", "[AGENT]", "show what an agent, or the name server, has and is", 0, 1, 64, command_info},
     {"call", "AGENT METHOD [JSON...]", "call a method, print what it gives", 2, 64, 2, command_call},
     {"send", "AGENT METHOD [JSON...]", "call a method, don't wait for its end", 2, 64, 2, command_send},
     {"get", "AGENT [ATTRIBUTE]", "print an attribute, or all", 1, 2, 64, command_get},
     {"set", "AGENT ATTRIBUTE JSON", "set an attribute", 3, 3, 2, command_set},
-    {"kill", "AGENT", "end an agent, at once or gently", 1, 1, 64, command_kill},
+    {"kill", "AGENT", "end an agent at once", 1, 1, 64, command_kill},
+    {"shutdown", "[AGENT]", "tell an agent, all, or the name server to end", 0, 1, 64, command_shutdown},
     {"nameserver", "", "run a name server", 0, 0, 64, command_nameserver},
     {"ls", "[PREFIX]", "list the names of the name service", 0, 1, 64, command_ls},
     {"addr", "AGENT ALIAS", "print the address of an agent's alias", 2, 2, 64, command_addr},
@@ -26,7 +27,7 @@ static const struct command commands[] = {
 
 #define COMMANDS (sizeof(commands) / sizeof(*commands))
 
-enum { KEY_SECRET = 256, KEY_ALLOWED, KEY_INSECURE, KEY_GENTLY, KEY_ALL };
+enum { KEY_SECRET = 256, KEY_ALLOWED, KEY_INSECURE, KEY_SERVER, KEY_ALL };
 
 static const struct argp_option options[] = {
     {"at", 'a', "ADDRESS", 0, "the node on which AGENT is a local name (SOMA_AT)", 1},
@@ -38,8 +39,8 @@ static const struct argp_option options[] = {
     {"insecure", KEY_INSECURE, NULL, 0, "do without keys also beyond this machine", 2},
     {"name", 'n', "NAME", 0, "run: what the agent is called (BEHAVIOR)", 3},
     {"bind", 'b', "ADDRESS", 0, "run, nameserver: where to listen (tcp://127.0.0.1)", 3},
-    {"gently", KEY_GENTLY, NULL, 0, "kill: tell it to end, after what it has to do", 3},
-    {"all", KEY_ALL, NULL, 0, "nodes, top: also nodes that are down", 3},
+    {"all", KEY_ALL, NULL, 0, "shutdown: all that have names; nodes, top: also nodes that are down", 3},
+    {"server", KEY_SERVER, NULL, 0, "shutdown: the name server, after all else", 3},
     {"every", 'e', "SECONDS", 0, "top: the time between two looks (1)", 3},
     {"count", 'c', "N", 0, "top: end after N looks", 3},
     {0}};
@@ -107,8 +108,8 @@ static error_t option_read(int key, char *argument, struct argp_state *state)
     case 'b':
         tool->bind = argument;
         break;
-    case KEY_GENTLY:
-        tool->gently = true;
+    case KEY_SERVER:
+        tool->server = true;
         break;
     case KEY_ALL:
         tool->all = true;
@@ -156,8 +157,6 @@ static char *help_filter(int key, const char *text, void *input)
     return fclose(stream) ? NULL : help;
 }
 
-const char *argp_program_version = "soma " SOMA_TOOL_VERSION;
-
 int main(int argc, char **argv)
 {
     static const struct argp argp = {.options = options,
@@ -171,6 +170,9 @@ int main(int argc, char **argv)
                         .allowed_file = getenv("SOMA_ALLOWED_FILE"),
                         .timeout = 5 * SOMA_SECOND,
                         .every = SOMA_SECOND};
+    char version[64];
+    snprintf(version, sizeof(version), "soma %s", soma_version());
+    argp_program_version = version;
     argp_err_exit_status = STATUS_USAGE;
     argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &tool);
     int status = tool.command->run(&tool);

@@ -43,8 +43,8 @@ struct tool {
     uint32_t times;
     bool insecure;
     bool json;
-    bool gently;
     bool all;
+    bool server;
     void (*leave)(void); /* gives the terminal back, before something is said; NULL: it was not taken */
     /* once a command has opened them */
     soma_system *system;
@@ -61,9 +61,12 @@ void tool_close(struct tool *tool);
 /* A client of the name service as the options say, in tool->names. */
 int tool_names(struct tool *tool);
 
-/* A proxy for the agent of a name: a local one at the address of the options, else one of the name service.
- * STATUS_FINE, or what the command ends with. */
+/* A proxy for the agent of a name: a local one at the address of the options, else one of the name service. NULL: for
+ * the name server. STATUS_FINE, or what the command ends with. */
 int tool_proxy(struct tool *tool, const char *name, soma_proxy **proxy);
+
+/* How people call it. */
+const char *agent_text(const char *name);
 
 /* Says what went wrong. What the command ends with. */
 int tool_fail(const struct tool *tool, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -87,6 +90,7 @@ int command_get(struct tool *tool);
 int command_set(struct tool *tool);
 int command_info(struct tool *tool);
 int command_kill(struct tool *tool);
+int command_shutdown(struct tool *tool);
 int command_keygen(struct tool *tool);
 int command_nodes(struct tool *tool);
 int command_run(struct tool *tool);

@@ -113,7 +113,9 @@ typedef struct soma_nameserver_options {
 
 /**
  * Starts a name server, with the local name #SOMA_NAMESERVER. Other programs reach it by the addresses of the
- * system's bridge. It ends with soma_shutdown(), or with the system.
+ * system's bridge. It ends with soma_shutdown(), or with the system. It shows the attributes `uptime`, in seconds,
+ * `version`, of Soma, and `names`, how many it has: soma_proxy_open_server() of soma/proxy.h reads them, pings it and
+ * ends it.
  * @param system where it lives
  * @param options NULL for all defaults
  * @param server gets its ref; may be NULL; the null ref on error
@@ -258,6 +260,17 @@ SOMA_API int soma_names_alias(soma_names *names, const char *name, const char *a
  */
 SOMA_API int soma_names_address(soma_names *names, const char *name, const char *alias, uint64_t timeout,
                                 char address[SOMA_ADDRESS_MOST + 1]);
+
+/**
+ * Ends all agents of a prefix, wherever they live: tells them to shut down (soma_shutdown()), kills those that have not
+ * ended when half of the time is over, and waits until all are gone. An agent that another has in its care may be
+ * started anew.
+ * @param names the client
+ * @param prefix what their names begin with; NULL or "": all
+ * @param timeout nanoseconds
+ * @return 0: all that had such a name are gone, or their nodes are; SOMA_ETIMEOUT: some are not; or another error
+ */
+SOMA_API int soma_names_shutdown(soma_names *names, const char *prefix, uint64_t timeout);
 
 /**
  * Has a function called for each event: first SOMA_NAME_ADDED for each name that is there, then SOMA_NAME_CURRENT, then

@@ -49,6 +49,11 @@ SOMA_API int soma_proxy_open_at(soma_system *system, soma_bridge *bridge, const 
 /** For the agent of a name at a name service. The name is copied; the client must not be closed before the proxy. */
 SOMA_API int soma_proxy_open_named(soma_system *system, soma_names *names, const char *name, soma_proxy **proxy);
 
+/** For the name server that a client uses, whichever it is: soma_proxy_ping() asks whether it is there, its attributes
+ *  are those of soma_nameserver_start(), and soma_proxy_shutdown() ends it. The client must not be closed before the
+ *  proxy. */
+SOMA_API int soma_proxy_open_server(soma_system *system, soma_names *names, soma_proxy **proxy);
+
 /** For one agent, wherever it lives: when that has ended, all ends with SOMA_EGONE. */
 SOMA_API int soma_proxy_open_ref(soma_system *system, soma_ref agent, soma_proxy **proxy);
 

@@ -112,4 +112,7 @@ SOMA_API int soma_system_stats(const soma_system *system, soma_stats *stats);
  */
 SOMA_API int soma_type_register(soma_system *system, const soma_type *type);
 
+/** The version of the library that runs, as "0.1.0"; a constant string. Any thread. */
+SOMA_API const char *soma_version(void);
+
 #endif

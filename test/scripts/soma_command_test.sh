@@ -79,7 +79,7 @@ TERM=xterm script -qec "'$soma' top --count=2 --every=0.05" "$work/terminal" >/d
 grep -q 'MESSAGES/S' "$work/terminal"
 
 echo "== ends"
-is "" 0 kill tank --gently
+is "" 0 shutdown tank
 wait "$hosted" || { cat "$work/host"; exit 1; }
 host
 hosted=$!
@@ -142,6 +142,12 @@ is "soma: no agent is registered as 'two'" 3 ping two
 "$soma" ls o --json | python3 -c 'import json, sys; n = json.loads(sys.stdin.read()); assert n["name"] == "one" and n["aliases"] == {}, n'
 is "" 0 ls two
 is "soma: 'one' has no alias 'levels'" 3 addr one levels
+"$soma" ping | grep -q '^the name server has answered in '
+"$soma" info | grep -q '^  uptime  *value  *read [0-9.]*  *seconds since it was started$'
+"$soma" info --json | python3 -c 'import json, sys
+shown = {row["name"]: row["value"] for row in json.load(sys.stdin)["attributes"]}
+assert shown["names"] == 1 and shown["uptime"] > 0, shown
+assert "soma " + shown["version"] == sys.argv[1], shown' "$("$soma" --version)"
 "$soma" nodes --json | python3 -c 'import json, sys
 names = sorted(node["name"] for node in json.load(sys.stdin))
 assert names == ["nameserver", "one", "watch"], names'
@@ -161,12 +167,26 @@ pids+=("$server")
 is "" 0 wait one
 is "" 0 wait two
 is 8 0 call one fill 1
-is "" 0 kill one
+is "" 0 shutdown one
 for event in added current stale removed; do
     until grep -q "\"event\":\"$event\"" "$work/events"; do sleep 0.1; done
 done
-kill "$server"
+
+echo "== the end of all"
+SOMA_AT=ipc://$work/four host --name=four
+fourth=$!
+is "" 0 wait four
+is - 2 shutdown
+is - 2 shutdown four --all
+is - 2 shutdown four --server
+is "" 0 shutdown --all
+wait "$fourth"
+until [ -z "$("$soma" ls)" ]; do sleep 0.1; done
+is - 3 ping four
+is "" 0 shutdown --server --all
 wait "$server"
+is "soma: no name server was reached in time" 4 ping --timeout=0.2
+is - 4 shutdown --all --timeout=0.2
 unset SOMA_NAMESERVICE
 
 echo "== wrong usage"
