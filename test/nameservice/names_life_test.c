@@ -39,9 +39,11 @@ static void world_open(struct world *world)
     assert_int_equal(soma_nameserver_start(world->nodes[0].system, &quick, &world->server), 0);
     const char *const addresses[] = {soma_bridge_address(world->nodes[0].bridge, 0), NULL};
     const soma_names_options options = {.addresses = addresses};
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2; i++) {
         assert_int_equal(soma_names_open(world->nodes[i].system, world->nodes[i].bridge, &options, &world->names[i]),
                          0);
+        assert_int_equal(soma_names_server(world->names[i], PATIENCE, NULL), 0);
+    }
 }
 
 static void world_close(struct world *world)
