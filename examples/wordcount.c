@@ -1,15 +1,15 @@
 /*
- * wordcount [--top N] [--nodes N] PATH…: counts the words in files and folders; a word is a run of the letters A–Z and
- * a–z, in lower case, and every other byte parts words. So any file will do, text or not.
+ * wordcount [--top N] [--nodes N | --on NAME,…] PATH…: counts the words in files and folders; a word is a run of the
+ * letters A–Z and a–z, in lower case, and every other byte parts words. So any file will do, text or not.
  *
  * A reader reads a chunk of a file and sends each word to the agent that owns it by hash (thousands of them). A feeder
  * gives each reader one chunk at a time: it is done when the owners have acknowledged all of its words, so memory is
  * bounded however large the files are. At the end the owners report to the reporter. Readers and owners are spawned on
- * all nodes alike, each a process of its own; they can't tell. See docs/wordcount.md.
+ * all nodes alike, each a process of its own; they can't tell. The nodes are started here, or they are found by name:
+ * each was started by wordcount --serve NAME. See docs/wordcount.md.
  */
 #include "wordcount_text.h"
 #include <inttypes.h>
-#include <soma/bridge.h>
 #include <soma/soma.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -17,6 +17,7 @@
 #define READERS 16u
 #define OWNERS 4096u
 #define NODES_MOST 16u
+#define PATIENCE (60 * SOMA_SECOND) /* with nodes and name servers that are yet to be started */
 
 SOMA_MESSAGE(begin)
 SOMA_MESSAGE(owner_setup, (ref, reporter))
@@ -42,6 +43,8 @@ static struct job {
     size_t top;
     struct node nodes[NODES_MOST];
     uint32_t node_count;
+    char *on;          /* names of nodes with commas between; NULL: nodes of its own */
+    const char *serve; /* the name of this node, which counts nothing by itself; or NULL */
     soma_ref reporter;
 } job = {.top = 20, .node_count = 1};
 
@@ -345,8 +348,9 @@ static const soma_behavior reporter = {.name = "reporter",
 static int node_open(bool listens, soma_system **system, soma_bridge **bridge)
 {
     static const char *const bind[] = {"tcp://127.0.0.1", NULL};
+    const soma_bridge_options options = {.name = job.serve ? job.serve : "wordcount", .bind = listens ? bind : NULL};
     int error = soma_system_open(system, &(soma_options){.log_level = SOMA_LOG_WARNING});
-    error = error ? error : soma_bridge_open(*system, &(soma_bridge_options){.bind = listens ? bind : NULL}, bridge);
+    error = error ? error : soma_bridge_open(*system, &options, bridge);
     error = error ? error : soma_bridge_offer(*bridge, "owner", &owner, &owner_setup_type);
     return error ? error : soma_bridge_offer(*bridge, "reader", &reader, &reader_setup_type);
 }
@@ -398,13 +402,40 @@ static int nodes_find(soma_system *system, soma_bridge *bridge, char addresses[]
     return error;
 }
 
+/* A name of one of a node's offers. */
+static const char *offer_name(char *name, size_t size, const char *node, const char *offer)
+{
+    snprintf(name, size, "%s/%s", node, offer);
+    return name;
+}
+
+/* Whoever comes first waits for the others, and for the name server. */
+static int nodes_find_named(soma_system *system, soma_bridge *bridge)
+{
+    char name[SOMA_NAME_MOST + 1];
+    soma_names *names;
+    int error = soma_names_open(system, bridge, NULL, &names);
+    job.node_count = 0;
+    for (char *rest = job.on, *node; !error && (node = strsep(&rest, ","));) {
+        struct node *found = &job.nodes[job.node_count++];
+        error = soma_names_wait(names, offer_name(name, sizeof(name), node, "owner"), PATIENCE, &found->owners);
+        if (!error)
+            error = soma_names_wait(names, offer_name(name, sizeof(name), node, "reader"), PATIENCE, &found->readers);
+        if (error)
+            fprintf(stderr, "wordcount: no node '%s'\n", node);
+    }
+    soma_names_close(&names);
+    return error;
+}
+
 static int count_words(char addresses[][64])
 {
     soma_system *system;
     soma_bridge *bridge;
     soma_ref agent;
-    int error = node_open(job.node_count > 1, &system, &bridge);
-    error = error ? error : nodes_find(system, bridge, addresses);
+    int error = node_open(job.node_count > 1 || job.on, &system, &bridge);
+    if (!error)
+        error = job.on ? nodes_find_named(system, bridge) : nodes_find(system, bridge, addresses);
     error = error ? error : soma_spawn(system, &reporter, NULL, &job.reporter);
     error = error ? error : soma_spawn(system, &feeder, NULL, &agent);
     error = error ? error : soma_send(system, agent, begin);
@@ -432,7 +463,66 @@ static int nodes_run(void)
     return error;
 }
 
+/* ---- a node that others find by name ---- */
+
+/* Whoever has told them to has shut the node down. */
+static int on_offer_down(soma_agent *self, void *my, const struct soma_down *m)
+{
+    (void)my, (void)m;
+    return soma_system_stop(soma_agent_system(self));
+}
+
+static int keeper_init(soma_agent *self, void *state, const void *arg)
+{
+    (void)state;
+    return error_of(soma_monitor(self, *(const soma_ref *)arg));
+}
+
+static const soma_behavior keeper = {
+    .name = "keeper", .init = keeper_init, .handlers = SOMA_HANDLERS(SOMA_ON(soma_down, on_offer_down))};
+
+static int offers_register(soma_system *system, soma_names *names)
+{
+    static const char *const offers[] = {"owner", "reader"};
+    char name[SOMA_NAME_MOST + 1];
+    soma_ref offer;
+    int error = 0;
+    for (int i = 0; i < 2 && !error; i++) {
+        error = soma_whereis(system, offers[i], &offer);
+        if (!error)
+            error = soma_names_register(names, offer_name(name, sizeof(name), job.serve, offers[i]), offer, PATIENCE);
+    }
+    return error ? error : soma_spawn(system, &keeper, &offer, NULL);
+}
+
+/* Until a signal comes, or its offers are shut down. */
+static int serve_named(void)
+{
+    soma_system *system;
+    soma_bridge *bridge;
+    soma_names *names = NULL;
+    int error = node_open(true, &system, &bridge);
+    error = error ? error : soma_system_stop_on_signals(system);
+    error = error ? error : soma_names_open(system, bridge, NULL, &names);
+    error = error ? error : offers_register(system, names);
+    if (!error)
+        printf("%s serves at %s\n", job.serve, soma_bridge_address(bridge, 0));
+    fflush(stdout);
+    error = error ? error : soma_system_run(system);
+    soma_names_close(&names);
+    int closing = soma_system_close(&system);
+    return error ? error : closing;
+}
+
 /* ---- the command ---- */
+
+static uint32_t names_in(const char *list)
+{
+    uint32_t count = 1;
+    while ((list = strchr(list, ',')))
+        list++, count++;
+    return count;
+}
 
 /* The options; where paths begin, 0 if they make no sense. */
 static int options_read(int count, char **arguments)
@@ -444,22 +534,33 @@ static int options_read(int count, char **arguments)
             job.top = number; // 0: all
         else if (!strcmp(arguments[at], "--nodes") && number >= 1 && number <= NODES_MOST)
             job.node_count = (uint32_t)number;
+        else if (!strcmp(arguments[at], "--on") && names_in(arguments[at + 1]) <= NODES_MOST)
+            job.on = arguments[at + 1];
+        else if (!strcmp(arguments[at], "--serve"))
+            job.serve = arguments[at + 1];
         else
             return 0;
     }
-    return at < count ? at : 0;
+    return job.serve || at < count ? at : 0;
 }
 
 int main(int argc, char **argv)
 {
     int first = options_read(argc, argv);
     if (!first) {
-        fprintf(stderr, "usage: wordcount [--top N] [--nodes N] PATH…   (--top 0 prints every word)\n");
+        fprintf(stderr, "usage: wordcount [--top N] [--nodes N | --on NAME,…] PATH…   (--top 0 prints every word)\n"
+                        "       wordcount --serve NAME\n");
         return 2;
+    }
+    if (job.serve) {
+        int error = serve_named();
+        if (error)
+            fprintf(stderr, "wordcount: %s: %s\n", job.serve, soma_strerror(error));
+        return error != 0;
     }
     for (int i = first; i < argc; i++)
         files_find(argv[i], &job.files);
-    int error = nodes_run();
+    int error = job.on ? count_words(NULL) : nodes_run();
     if (error)
         fprintf(stderr, "wordcount: %s\n", soma_strerror(error));
     files_free(&job.files);

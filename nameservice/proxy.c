@@ -393,7 +393,8 @@ static int ping(soma_proxy *proxy, uint64_t timeout, bool waits)
 {
     struct asking asking = {.method = "soma.ping", .harmless = true, .waits = waits};
     int error = ask(proxy, timeout, &asking, NULL);
-    return error == SOMA_EUNHANDLED || error == SOMA_ENOREPLY ? 0 : error; // it is there to say so
+    bool there = error == SOMA_EUNHANDLED || error == SOMA_ENOREPLY || error == SOMA_ETYPE; // to say so
+    return there ? 0 : error;
 }
 
 int soma_proxy_ping(soma_proxy *proxy, uint64_t timeout)

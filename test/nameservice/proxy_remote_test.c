@@ -152,6 +152,24 @@ static void test_node_ends(void **state)
     nodes_close(nodes, 1);
 }
 
+/* What takes one type of message alone is there all the same. */
+static void test_offer(void **state)
+{
+    (void)state;
+    struct node nodes[2];
+    soma_proxy *proxy;
+    node_open(&nodes[0], "here");
+    node_open(&nodes[1], "there");
+    assert_int_equal(soma_bridge_offer(nodes[1].bridge, "tanks", &tank, &soma_bridge_located_type), 0);
+    assert_int_equal(
+        soma_proxy_open_at(nodes[0].system, nodes[0].bridge, soma_bridge_address(nodes[1].bridge, 0), "tanks", &proxy),
+        0);
+    assert_int_equal(soma_proxy_wait(proxy, PATIENCE), 0);
+    assert_int_equal(soma_proxy_call(proxy, PATIENCE, "fill", SOMA_VALUE_NONE, NULL), SOMA_ETYPE);
+    soma_proxy_close(&proxy);
+    nodes_close(nodes, 2);
+}
+
 /* ---- what a node shows of itself ---- */
 
 static uint64_t shown_number(soma_value map, const char *key)
@@ -225,6 +243,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_call),          cmocka_unit_test(test_proxy_first),
                                        cmocka_unit_test(test_node_restarts), cmocka_unit_test(test_node_ends),
-                                       cmocka_unit_test(test_node_shown),    cmocka_unit_test(test_node_again)};
+                                       cmocka_unit_test(test_node_shown),    cmocka_unit_test(test_node_again),
+                                       cmocka_unit_test(test_offer)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # The word count equals what tr, sort and uniq give under the same definition of a word, on real and on nasty files, with
-# one process and with three.
+# one process, with three, and with nodes that are found by name.
 set -euo pipefail
 export LC_ALL=C
 wordcount=$1/examples/wordcount
+soma=$1/tools/soma
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+pids=()
+trap 'for pid in "${pids[@]}"; do kill -9 "$pid" 2>/dev/null || true; done; rm -rf "$work" "$work".*' EXIT
 
 expected() {
     # shellcheck disable=SC2018,SC2019 # the letters are A-Z, by definition
@@ -44,6 +46,35 @@ if [ -d /usr/share/doc ] && ! grep -q fsanitize "$1/CMakeCache.txt"; then
     compare /usr/share/doc
 fi
 
+# Nodes that are found by name: serve NAME…, and the name server, in the order of the arguments.
+serve() {
+    local each
+    rm -f "$work.names"
+    pids=()
+    for each; do
+        case $each in
+        nameserver) "$soma" nameserver --bind="$SOMA_NAMESERVICE" >"$work.log.$each" 2>&1 & ;;
+        count) "$wordcount" --top 0 --on one,two,three "$work/nasty" >"$work.ours" 2>"$work.log.$each" & ;;
+        *) "$wordcount" --serve "$each" >"$work.log.$each" 2>&1 & ;;
+        esac
+        pids+=($!)
+        [ "$each" != count ] || count=$!
+    done
+}
+
+export SOMA_NAMESERVICE=ipc://$work.names
+expected "$work/nasty" >"$work.theirs"
+for order in "nameserver one two three count" "count three one two nameserver" "two count nameserver one three"; do
+    # shellcheck disable=SC2086 # words
+    serve $order
+    wait "$count"
+    cmp "$work.ours" "$work.theirs"
+    "$soma" shutdown --all --server --timeout=60
+    for pid in "${pids[@]}"; do
+        [ "$pid" = "$count" ] || wait "$pid"
+    done
+    echo "equal by nodes that are found by name, started as: $order"
+done
 for nodes in 1 3; do
     if "$wordcount" --nodes "$nodes" /proc/self/mem >/dev/null 2>"$work/log"; then
         echo "an unreadable file went unnoticed"
