@@ -102,6 +102,8 @@ int soma_bridge_peers(soma_bridge *bridge, soma_bridge_peer *peers, uint32_t mos
                                       .frames_waiting = peer->shown.sent - peer->shown.acked,
                                       .bytes_waiting = peer->shown.bytes + peer->out.bytes,
                                       .received = peer->shown.received,
+                                      .bytes_before = peer->shown.before,
+                                      .bytes_after = peer->shown.after,
                                       .agent = peer->shown.agent};
         memcpy(peers[i].name, peer->name, sizeof(peers[i].name));
         spin_unlock(&peer->busy);

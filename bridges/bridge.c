@@ -37,7 +37,10 @@ static bool data_send(struct soma_bridge *bridge, struct peer *peer, uint64_t nu
     struct session *session = &peer->session;
     const struct kept_frame *kept = session_kept(session, number);
     msgpack_sbuffer_clear(&bridge->frame);
-    if (!data_write(&bridge->frame, number, session->received, kept->items, kept->size))
+    bool written = kept->size < kept->plain
+                       ? packed_write(&bridge->frame, number, session->received, kept->plain, kept->items, kept->size)
+                       : data_write(&bridge->frame, number, session->received, kept->items, kept->size);
+    if (!written)
         return false; // it stays kept, and is sent once there is memory and a new connection
     frame_send(bridge, peer->connection);
     session->told = session->received;
@@ -135,24 +138,53 @@ static int frame_missing(struct soma_bridge *bridge, const struct peer *peer)
     return SOMA_EFORMAT;
 }
 
-static int data_arrive(struct soma_bridge *bridge, struct peer *peer, struct reader *reader, uint32_t count)
+/* Items that are `plain` bytes once they are unpacked; in `unpacked`, to be freed. */
+static int items_unpack(struct soma_bridge *bridge, struct peer *peer, const struct reader *items, uint64_t plain,
+                        unsigned char **unpacked)
 {
-    uint64_t number, acked;
-    int error = data_read(reader, count, &number, &acked);
+    int error = decompress(&bridge->compressor, items->at, reader_left(items), plain, unpacked);
+    if (error == SOMA_EFORMAT) // sent again, it would be no better
+        peer_end(peer, SOMA_ENODEDOWN);
+    if (error != SOMA_ENOMEM)
+        return error;
+    soma_log_error(bridge->system, "bridge: out of memory for %llu bytes of node %s, which sends them again",
+                   (unsigned long long)plain, peer->name);
+    return SOMA_ECLOSED;
+}
+
+/* The next frame, with items of `plain` bytes, if they are packed; else 0. */
+static int items_take(struct soma_bridge *bridge, struct peer *peer, uint64_t number, const struct reader *items,
+                      uint64_t plain)
+{
+    unsigned char *unpacked = NULL;
+    int error = plain ? items_unpack(bridge, peer, items, plain, &unpacked) : 0;
+    if (error) // it has not arrived
+        return error;
+    peer->session.received = number;
+    error = plain ? items_arrive(peer, unpacked, plain) : items_arrive(peer, items->at, reader_left(items));
+    free(unpacked);
+    if (error) // what follows in the frame is lost, so nobody may take the session for whole
+        peer_end(peer, SOMA_ENODEDOWN);
+    return error;
+}
+
+static int data_arrive(struct soma_bridge *bridge, struct peer *peer, struct reader *reader, uint32_t count,
+                       bool packed)
+{
+    uint64_t number, acked, plain = 0;
+    int error =
+        packed ? packed_read(reader, count, &number, &acked, &plain) : data_read(reader, count, &number, &acked);
     if (error)
         return error;
     if (!session_acknowledge(&peer->session, acked) && acked > peer->session.sent)
         return SOMA_EFORMAT;
-    switch (session_arrive(&peer->session, number)) {
+    switch (session_look(&peer->session, number)) {
     case ARRIVAL_REPEATED:
         return 0;
     case ARRIVAL_MISSING:
         return frame_missing(bridge, peer);
     default:
-        error = items_arrive(peer, reader->at, reader_left(reader));
-        if (error) // what follows in the frame is lost, so nobody may take the session for whole
-            peer_end(peer, SOMA_ENODEDOWN);
-        return error;
+        return items_take(bridge, peer, number, reader, plain);
     }
 }
 
@@ -212,8 +244,8 @@ static int frame_arrive(struct soma_bridge *bridge, struct connection *connectio
     }
     if (!connection->ready)
         return SOMA_EFORMAT;
-    if (kind == FRAME_DATA)
-        return data_arrive(bridge, peer, reader, count);
+    if (kind == FRAME_DATA || kind == FRAME_PACKED)
+        return data_arrive(bridge, peer, reader, count, kind == FRAME_PACKED);
     if (kind == FRAME_PING)
         return ping_arrive(bridge, peer, reader, count);
     return kind == FRAME_BYE ? bye_arrive(bridge, peer) : SOMA_EFORMAT;
@@ -248,6 +280,21 @@ void bridge_received(struct soma_bridge *bridge, uint64_t id, const void *frame,
 
 /* ---- what is sent ---- */
 
+/* If that is asked for, the other side reads it, and it is worth it. `*size` is what they are then. */
+static char *items_compress(struct soma_bridge *bridge, struct peer *peer, char *items, size_t *size)
+{
+    uint32_t least = bridge->options.compress_least;
+    if (!least || *size < least || !(peer->reads & READS_PACKED))
+        return items;
+    size_t smaller;
+    char *compressed = compress(&bridge->compressor, &peer->luck, items, *size, &smaller);
+    if (!compressed)
+        return items;
+    free(items);
+    *size = smaller;
+    return compressed;
+}
+
 /* Puts what leaves next into the session; false if there is nothing, or the window is full. */
 static bool frame_take(struct soma_bridge *bridge, struct peer *peer)
 {
@@ -256,11 +303,11 @@ static bool frame_take(struct soma_bridge *bridge, struct peer *peer)
     msgpack_sbuffer next;
     if (!transit_take(peer, &next))
         return false;
-    size_t size = next.size;
-    char *items = msgpack_sbuffer_release(&next);
-    if (session_keep(&peer->session, items, size)) {
+    size_t plain = next.size, size = plain;
+    char *items = items_compress(bridge, peer, msgpack_sbuffer_release(&next), &size);
+    if (session_keep(&peer->session, items, size, plain)) {
         free(items);
-        soma_log_error(bridge->system, "bridge: out of memory: %zu bytes to node %s are lost", size, peer->name);
+        soma_log_error(bridge->system, "bridge: out of memory: %zu bytes to node %s are lost", plain, peer->name);
     }
     return true;
 }
@@ -381,7 +428,8 @@ static void wants_take(struct soma_bridge *bridge)
 static void peer_show(struct peer *peer)
 {
     const struct session *session = &peer->session;
-    struct shown shown = {session->sent, session->acked, session->received, session->bytes, peer->joined, peer->agent};
+    struct shown shown = {session->sent,   session->acked, session->received, session->bytes,
+                          session->before, session->after, peer->joined,      peer->agent};
     if (shown.sent == peer->shown.sent && shown.acked == peer->shown.acked && shown.received == peer->shown.received &&
         shown.connected == peer->shown.connected)
         return; // only this thread writes it

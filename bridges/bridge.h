@@ -81,7 +81,8 @@ struct soma_bridge {
     uint64_t moves;        /* debts of the kind DEBT_MOVED, of all peers */
     uint64_t mail_most;    /* MAIL_MOST, but in tests */
     msgpack_sbuffer frame; /* being written */
-    struct arena arena;    /* for the message that is being read */
+    struct compressor compressor;
+    struct arena arena; /* for the message that is being read */
 };
 
 /* An address that somebody here wants to be connected to, and who answers there; the null ref if nobody does. */

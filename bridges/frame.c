@@ -51,7 +51,7 @@ int frame_open(struct reader *reader, enum frame_kind *kind, uint32_t *count)
     int error = reader_array(reader, count);
     if (error || !*count)
         return SOMA_EFORMAT;
-    error = read_number(reader, FRAME_BYE, &number);
+    error = read_number(reader, FRAME_LAST, &number);
     if (error || !number)
         return SOMA_EFORMAT;
     *kind = (enum frame_kind)number;
@@ -101,6 +101,14 @@ int data_read(struct reader *reader, uint32_t count, uint64_t *number, uint64_t 
 {
     int error = count != 2 ? SOMA_EFORMAT : read_number(reader, UINT64_MAX, number);
     return error ? error : read_number(reader, UINT64_MAX, acked);
+}
+
+int packed_read(struct reader *reader, uint32_t count, uint64_t *number, uint64_t *acked, uint64_t *plain)
+{
+    int error = count != 3 ? SOMA_EFORMAT : data_read(reader, 2, number, acked);
+    if (error || (error = read_number(reader, COMPRESS_MOST, plain)))
+        return error;
+    return *plain ? 0 : SOMA_EFORMAT;
 }
 
 int ping_read(struct reader *reader, uint32_t count, uint64_t *acked, uint64_t *sent)
@@ -159,6 +167,19 @@ bool data_write(msgpack_sbuffer *buffer, uint64_t number, uint64_t acked, const 
     write_number(&writer, FRAME_DATA);
     write_number(&writer, number);
     write_number(&writer, acked);
+    write_raw(&writer, items, size);
+    return !writer.failed;
+}
+
+bool packed_write(msgpack_sbuffer *buffer, uint64_t number, uint64_t acked, uint64_t plain, const char *items,
+                  size_t size)
+{
+    struct writer writer = {buffer, false};
+    write_array(&writer, 4);
+    write_number(&writer, FRAME_PACKED);
+    write_number(&writer, number);
+    write_number(&writer, acked);
+    write_number(&writer, plain);
     write_raw(&writer, items, size);
     return !writer.failed;
 }

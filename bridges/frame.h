@@ -6,6 +6,7 @@
 #ifndef BRIDGES_FRAME_H
 #define BRIDGES_FRAME_H
 
+#include "bridges/compress.h"
 #include "runtime/reader.h"
 #include "runtime/writer.h"
 #include <soma/ref.h>
@@ -20,7 +21,8 @@
 
 #define READS_APART 1u   /* bodies that come apart from their messages: in parts, or for many of these */
 #define READS_RELAYED 2u /* frames for other nodes, which it passes on */
-#define READS_ALL READS_APART
+#define READS_PACKED 4u  /* frames of data whose items are compressed */
+#define READS_ALL (READS_APART | (compress_is_there() ? READS_PACKED : 0))
 
 enum frame_kind {
     FRAME_HELLO = 1, /* who speaks; the first of a connection, from either side */
@@ -28,7 +30,9 @@ enum frame_kind {
     FRAME_DATA,      /* a number, an acknowledgement, then items up to the end of the frame */
     FRAME_PING,      /* an acknowledgement, and how much was sent: nothing else was to be said */
     FRAME_REJECT,    /* why the other side's hello is not accepted; the connection is over */
-    FRAME_BYE        /* this node leaves for good */
+    FRAME_BYE,       /* this node leaves for good */
+    FRAME_PACKED,    /* as data, and how many bytes its items are: they are compressed */
+    FRAME_LAST = FRAME_PACKED
 };
 
 /* A string among the bytes of a frame; not ended by a NUL. */
@@ -75,6 +79,7 @@ static inline bool hello_speaks(const struct hello *hello)
 int hello_read(struct reader *reader, uint32_t count, struct hello *hello);
 int join_read(struct reader *reader, uint32_t count, struct join *join);
 int data_read(struct reader *reader, uint32_t count, uint64_t *number, uint64_t *acked);
+int packed_read(struct reader *reader, uint32_t count, uint64_t *number, uint64_t *acked, uint64_t *plain);
 int ping_read(struct reader *reader, uint32_t count, uint64_t *acked, uint64_t *sent);
 int reject_read(struct reader *reader, uint32_t count, int *error, struct span *text);
 
@@ -82,6 +87,8 @@ int reject_read(struct reader *reader, uint32_t count, int *error, struct span *
 bool hello_write(msgpack_sbuffer *buffer, const struct hello *hello);
 bool join_write(msgpack_sbuffer *buffer, const struct join *join);
 bool data_write(msgpack_sbuffer *buffer, uint64_t number, uint64_t acked, const char *items, size_t size);
+bool packed_write(msgpack_sbuffer *buffer, uint64_t number, uint64_t acked, uint64_t plain, const char *items,
+                  size_t size);
 bool ping_write(msgpack_sbuffer *buffer, uint64_t acked, uint64_t sent);
 bool reject_write(msgpack_sbuffer *buffer, int error, const char *text);
 bool bye_write(msgpack_sbuffer *buffer);

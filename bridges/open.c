@@ -61,6 +61,8 @@ int bridge_new(soma_system *system, const soma_bridge_options *options, struct s
     options_fill(&bridge->options);
     msgpack_sbuffer_init(&bridge->frame);
     pthread_mutex_init(&bridge->lock, NULL);
+    if (options->compress_least && !compress_is_there())
+        soma_log_warning(system, "bridge: nothing is compressed: the library was built without zstd");
     bridge->worker = worker_new(system);
     int error = bridge->worker ? keys_open(system, options, &bridge->keys) : SOMA_ENOMEM;
     if (!error)
@@ -309,6 +311,7 @@ void bridge_free(struct soma_bridge *bridge)
     for (uint32_t i = 0; i < bridge->address_count; i++)
         free(bridge->addresses[i]);
     keys_close(&bridge->keys);
+    compressor_close(&bridge->compressor);
     msgpack_sbuffer_destroy(&bridge->frame);
     arena_free(&bridge->arena);
     pthread_mutex_destroy(&bridge->lock);

@@ -75,12 +75,14 @@ struct peer {
     struct shown {
         uint64_t sent, acked, received;
         size_t bytes;
+        uint64_t before, after;
         bool connected;
         soma_ref agent;
     } shown; /* of the session, for who asks */
     /* ---- the thread's own ---- */
     struct session session;
     struct transit transit;
+    struct compress_luck luck;
     struct bodies bodies;
     const soma_type **types; /* by the index that the other side gave; NULL: unknown here */
     uint32_t type_count;

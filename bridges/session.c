@@ -22,12 +22,14 @@ static bool ring_grow(struct session *session)
     return true;
 }
 
-int session_keep(struct session *session, char *items, size_t size)
+int session_keep(struct session *session, char *items, size_t size, size_t plain)
 {
     if (session->sent - session->acked == session->capacity && !ring_grow(session))
         return SOMA_ENOMEM;
-    *place(session, ++session->sent) = (struct kept_frame){items, size};
-    session->bytes += size;
+    *place(session, ++session->sent) = (struct kept_frame){items, size, plain};
+    session->bytes += plain;
+    session->before += plain;
+    session->after += size;
     return 0;
 }
 
@@ -42,20 +44,17 @@ bool session_acknowledge(struct session *session, uint64_t number)
         return false;
     while (session->acked < number) {
         struct kept_frame *frame = place(session, ++session->acked);
-        session->bytes -= frame->size;
+        session->bytes -= frame->plain;
         free(frame->items);
     }
     return true;
 }
 
-enum arrival session_arrive(struct session *session, uint64_t number)
+enum arrival session_look(const struct session *session, uint64_t number)
 {
     if (number <= session->received)
         return ARRIVAL_REPEATED;
-    if (number != session->received + 1)
-        return ARRIVAL_MISSING;
-    session->received = number;
-    return ARRIVAL_NEXT;
+    return number == session->received + 1 ? ARRIVAL_NEXT : ARRIVAL_MISSING;
 }
 
 void session_reset(struct session *session)

@@ -15,6 +15,7 @@
 struct kept_frame {
     char *items; /* from malloc */
     size_t size;
+    size_t plain; /* bytes that they are; more than `size`: they are compressed */
 };
 
 struct session {
@@ -26,14 +27,17 @@ struct session {
     uint64_t told;           /* and the other side has been told so up to here */
     struct kept_frame *kept; /* a ring, of the frames from acked + 1 to sent */
     uint32_t capacity;       /* a power of two */
-    size_t bytes;            /* of all kept */
+    size_t bytes;            /* of all kept, before compression: as many as they may become over there */
+    uint64_t before;         /* bytes of all that were made, before compression */
+    uint64_t after;          /* and after it */
 };
 
 /* What a frame of a number is to the receiver. */
 enum arrival { ARRIVAL_NEXT, ARRIVAL_REPEATED, ARRIVAL_MISSING };
 
-/* Keeps a frame's items, which it takes over if it returns 0, under the next number; or SOMA_ENOMEM. */
-int session_keep(struct session *session, char *items, size_t size);
+/* Keeps a frame's items, which it takes over if it returns 0, under the next number; or SOMA_ENOMEM. They are `plain`
+ * bytes, of which compression has left `size`. */
+int session_keep(struct session *session, char *items, size_t size, size_t plain);
 
 /* The items of a kept frame. */
 const struct kept_frame *session_kept(const struct session *session, uint64_t number);
@@ -41,8 +45,8 @@ const struct kept_frame *session_kept(const struct session *session, uint64_t nu
 /* The other side has all up to a number. False if it can't be: it was never sent, or is less than before. */
 bool session_acknowledge(struct session *session, uint64_t number);
 
-/* A frame has come: takes note of the next one. */
-enum arrival session_arrive(struct session *session, uint64_t number);
+/* What a frame is that has come. `received` grows by the next one, once that is known to be whole. */
+enum arrival session_look(const struct session *session, uint64_t number);
 
 /* Frees what is kept; the session is as new. */
 void session_reset(struct session *session);

@@ -46,6 +46,7 @@ static void peer_add(const soma_bridge_peer *peer, soma_value_builder *result)
                    (bool, "connected", peer->connected), (bool, "down", peer->down),
                    (u64, "frames_sent", peer->frames_sent), (u64, "frames_waiting", peer->frames_waiting),
                    (u64, "bytes_waiting", peer->bytes_waiting), (u64, "received", peer->received),
+                   (u64, "bytes_before", peer->bytes_before), (u64, "bytes_after", peer->bytes_after),
                    (ref, "agent", peer->agent));
 }
 

@@ -61,6 +61,9 @@ typedef struct soma_bridge_options {
     uint32_t message_most;    /**< the most bytes of one message on the wire; 16 MiB */
     uint64_t window;          /**< the most bytes that a link keeps unacknowledged; 8 MiB */
     uint32_t close_ms;        /**< how long closing waits for what is on its way; 5,000 */
+    uint32_t compress_least;  /**< frames with at least so many bytes are compressed by zstd, if the other node reads
+                                   that and it makes them smaller; 1,024 is a good value; 0: none is. With keys see
+                                   docs/bridge_security.md */
 } soma_bridge_options;
 
 /** One node that a bridge knows; see soma_bridge_peers(). */
@@ -73,6 +76,8 @@ typedef struct soma_bridge_peer {
     uint64_t frames_waiting; /**< of them not acknowledged */
     uint64_t bytes_waiting;  /**< bytes of those, and of what is not in a frame yet */
     uint64_t received;       /**< frames of data that came, in this session */
+    uint64_t bytes_before;   /**< of data that was put into frames in this session, before compression */
+    uint64_t bytes_after;    /**< and after it: as many if none was compressed; what was sent again counts once */
     soma_ref agent;          /**< its agent #SOMA_NODE; the null ref before it was first connected */
 } soma_bridge_peer;
 

@@ -48,6 +48,8 @@ static int frame_read(struct reader *reader, struct hello *hello, uint64_t numbe
         return hello_read(reader, count, hello);
     case FRAME_DATA:
         return data_read(reader, count, &numbers[0], &numbers[1]);
+    case FRAME_PACKED:
+        return packed_read(reader, count, &numbers[0], &numbers[1], &(uint64_t){0});
     case FRAME_SESSION:
         return join_read(reader, count, &join);
     case FRAME_PING:
@@ -99,10 +101,11 @@ static void test_truncation(void **state)
     (void)state;
     struct hello hello = sample_hello();
     uint64_t numbers[2];
-    for (int kind = FRAME_HELLO; kind <= FRAME_BYE; kind++) {
+    for (int kind = FRAME_HELLO; kind <= FRAME_LAST; kind++) {
         msgpack_sbuffer buffer;
         msgpack_sbuffer_init(&buffer);
         bool written = kind == FRAME_HELLO     ? hello_write(&buffer, &hello)
+                       : kind == FRAME_PACKED  ? packed_write(&buffer, 300, UINT64_MAX, 1 << 20, NULL, 0)
                        : kind == FRAME_DATA    ? data_write(&buffer, 70000, UINT64_MAX, NULL, 0)
                        : kind == FRAME_SESSION ? join_write(&buffer, &(struct join){1, 2, UINT64_MAX})
                        : kind == FRAME_PING    ? ping_write(&buffer, 300, UINT64_MAX)
@@ -133,12 +136,15 @@ static void test_malformed_frames(void **state)
 {
     (void)state;
     assert_int_equal(READ("\x90"), SOMA_EFORMAT);                 // nothing in it
-    assert_int_equal(READ("\x91\x07"), SOMA_EFORMAT);             // no such kind
+    assert_int_equal(READ("\x91\x08"), SOMA_EFORMAT);             // no such kind
     assert_int_equal(READ("\x91\x00"), SOMA_EFORMAT);             // nor this
     assert_int_equal(READ("\x91\xff"), SOMA_EFORMAT);             // nor a negative one
     assert_int_equal(READ("\x93\x04\xff\x01"), SOMA_EFORMAT);     // a negative acknowledgement
     assert_int_equal(READ("\x94\x04\x01\x01\x01"), SOMA_EFORMAT); // one too many
     assert_int_equal(READ("\x93\x05\x05\xa0"), 1);                // a reason that is none becomes one: not SOMA_EINVAL
+    assert_int_equal(READ("\x94\x07\x01\x01\xce\x00\x10\x00\x01"), SOMA_EFORMAT); // over a MiB
+    assert_int_equal(READ("\x94\x07\x01\x01\x00"), SOMA_EFORMAT);                 // of no bytes
+    assert_int_equal(READ("\x93\x07\x01\x01"), SOMA_EFORMAT);                     // of no size
     assert_int_equal(READ("\xdd\xff\xff\xff\xff\x01"), SOMA_EFORMAT);
     assert_int_equal(READ("\x99\x01\x02\x02"), 0); // another version: the rest is not looked at
 }

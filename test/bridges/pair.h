@@ -14,9 +14,10 @@ struct pair {
     struct lone sides[2]; /* the first calls */
     uint64_t connected;   /* of its connections */
     uint64_t frames;      /* of data, that have crossed */
+    uint64_t packed;      /* of them compressed */
     uint64_t bytes;       /* and theirs */
     size_t largest;
-    uint64_t items[ITEM_LAST + 1]; /* what was in them, by kind */
+    uint64_t items[ITEM_LAST + 1]; /* what was in those that were not, by kind */
 };
 
 static inline void pair_count(struct pair *pair, const struct lone_frame *frame, int from)
@@ -26,11 +27,14 @@ static inline void pair_count(struct pair *pair, const struct lone_frame *frame,
     enum frame_kind kind;
     uint32_t count;
     struct item item;
-    if (frame->kind != FRAME_DATA)
+    if (frame->kind != FRAME_DATA && frame->kind != FRAME_PACKED)
         return;
     pair->frames++;
     pair->bytes += frame->size;
     pair->largest = pair->largest > frame->size ? pair->largest : frame->size;
+    pair->packed += frame->kind == FRAME_PACKED;
+    if (frame->kind == FRAME_PACKED)
+        return;
     REQUIRE(frame_unseal(&reader) && !frame_open(&reader, &kind, &count) &&
             !data_read(&reader, count, &number, &acked));
     while (reader_left(&reader)) {
@@ -89,7 +93,7 @@ static inline void pair_cut(struct pair *pair)
 /* What has crossed is counted from here on. */
 static inline void pair_count_anew(struct pair *pair)
 {
-    pair->frames = pair->bytes = pair->largest = 0;
+    pair->frames = pair->packed = pair->bytes = pair->largest = 0;
     memset(pair->items, 0, sizeof(pair->items));
 }
 

@@ -42,12 +42,30 @@ static void try_hello(const struct hello *hello)
     msgpack_sbuffer_destroy(&buffer);
 }
 
+static struct compressor compressor;
+
+/* What comes out of it is as many bytes as it says, and comes back from what is made of that, if that is fewer. */
+static void try_packed(const struct reader *items, uint64_t plain)
+{
+    unsigned char *bytes;
+    struct compress_luck luck = {0};
+    size_t size;
+    REQUIRE(plain && plain <= COMPRESS_MOST);
+    if (decompress(&compressor, items->at, reader_left(items), plain, &bytes))
+        return;
+    char *smaller = compress(&compressor, &luck, (const char *)bytes, plain, &size);
+    REQUIRE(!smaller || size < plain);
+    REQUIRE(!smaller || !memcmp(compress_undo(&compressor, smaller, size, plain), bytes, plain));
+    free(smaller);
+    free(bytes);
+}
+
 static void try_frame(const uint8_t *data, size_t size)
 {
     struct reader reader = {data, data + size};
     enum frame_kind kind;
     uint32_t count;
-    uint64_t number, acked;
+    uint64_t number, acked, plain;
     int error;
     struct hello hello;
     struct join join;
@@ -64,6 +82,10 @@ static void try_frame(const uint8_t *data, size_t size)
         break;
     case FRAME_DATA:
         data_read(&reader, count, &number, &acked);
+        break;
+    case FRAME_PACKED:
+        if (!packed_read(&reader, count, &number, &acked, &plain))
+            try_packed(&reader, plain);
         break;
     case FRAME_PING:
         ping_read(&reader, count, &acked, &number);
@@ -130,18 +152,20 @@ static void node_close(void)
 {
     if (lone.system)
         lone_close(&lone);
+    compressor_close(&compressor);
 }
 
 static void deliver(const uint8_t *data, size_t size)
 {
-    static const soma_bridge_options options = {.name = "here", .insecure = true};
+    static const soma_bridge_options options = {.name = "here", .insecure = true, .compress_least = 1};
     if (!is_whole()) {
         node_close();
         lone_open(&lone, &options);
         for (uint32_t i = 0; i < 2; i++)
             REQUIRE(!soma_spawn(lone.system, &target, NULL, &agents[i]));
     }
-    const struct hello hello = lone_hello(THERE);
+    struct hello hello = lone_hello(THERE);
+    hello.reads = size & 1 ? READS_ALL : 0;
     const struct join join = {.mine = 5};
     lone_receive_hello(&lone, 1, &hello);
     lone_receive_join(&lone, 1, &join);
