@@ -2,7 +2,6 @@
  * Two nodes that can't reach each other, and one that relays between them, under the simulated network: what holds for
  * nodes that are joined directly holds for them, too.
  */
-#include "bridges/bridge.h"
 #include "session_agents.h"
 
 static const struct peer *peer_at(soma_test *test, uint32_t from, uint32_t to)
@@ -17,6 +16,7 @@ static void nodes_open(soma_test *test, bool relay)
     for (uint32_t i = 0; i < NODES; i++)
         node_watch(test, names[i]);
     test->nodes[1].carrier.bridge->options.relay = relay;
+    nodes_compress(test);
     soma_test_net_cut(test, "north", "west");
     stream_open(test, "north", "south", 0);
     stream_open(test, "west", "south", 0);
@@ -100,6 +100,7 @@ static void test_relay_returns(soma_test *test)
     soma_test_advance(test, 5 * SOMA_SECOND);
     soma_test_node_restart(test, "south");
     test->nodes[1].carrier.bridge->options.relay = true;
+    nodes_compress(test);
     stream_open(test, "south", "north", 0); // so it knows both again, and tells them of each other
     stream_open(test, "south", "west", 0);
     soma_test_advance(test, 5 * SOMA_SECOND);

@@ -5,6 +5,7 @@
 #ifndef SESSION_AGENTS_H
 #define SESSION_AGENTS_H
 
+#include "bridges/bridge.h"
 #include "runtime/extension.h"
 #include "test_support.h"
 #include "testkit/kit.h"
@@ -231,6 +232,14 @@ static soma_ref spawn_at(soma_test *test, const char *node, const soma_behavior 
 static void node_watch(soma_test *test, const char *node)
 {
     assert_int_equal(soma_dead_letters_watch(soma_test_node(test, node), spawn_at(test, node, &undertaker, NULL)), 0);
+}
+
+/* In half of the runs some nodes compress what they send. Once all are open. */
+static void nodes_compress(soma_test *test)
+{
+    bool some = soma_test_random(test, 2);
+    for (uint32_t i = 0; i < test->node_count; i++)
+        test->nodes[i].carrier.bridge->options.compress_least = some && soma_test_random(test, 3) ? 64 : 0;
 }
 
 static struct stream *stream_open(soma_test *test, const char *from, const char *to, uint64_t pause)

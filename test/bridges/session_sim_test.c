@@ -2,7 +2,6 @@
  * Sessions under the simulated network: whatever it does, each message arrives exactly once and in order, or is
  * reported; requests, monitors and links end once. The bridges are those that run over ZeroMQ, to the last line.
  */
-#include "bridges/bridge.h"
 #include "session_agents.h"
 
 /* ---- what must hold ---- */
@@ -74,6 +73,21 @@ static void links_check(soma_test *test)
         }
 }
 
+/* Who compresses has done so with the large marks; the others with nothing. */
+static void sizes_check(soma_test *test)
+{
+    for (uint32_t i = 0; i < NODES; i++) {
+        const struct soma_bridge *bridge = test->nodes[i].carrier.bridge;
+        for (uint32_t j = 0; j < bridge->peer_count; j++) {
+            const struct session *session = &bridge->list[j]->session;
+            if (!bridge->options.compress_least || !compress_is_there())
+                assert_true(session->after == session->before);
+            else if (ledger.load)
+                assert_true(session->before > ledger.load && session->after < session->before / 10);
+        }
+    }
+}
+
 /* ---- outages that are short ---- */
 
 static void nodes_open(soma_test *test, uint32_t load)
@@ -81,6 +95,7 @@ static void nodes_open(soma_test *test, uint32_t load)
     ledger = (struct ledger){.load = load};
     for (uint32_t i = 0; i < NODES; i++)
         node_watch(test, names[i]);
+    nodes_compress(test);
 }
 
 static void streams_open(soma_test *test, uint64_t pause)
@@ -102,6 +117,7 @@ static void faithful(soma_test *test, uint32_t load)
     soma_test_advance(test, 60 * SOMA_SECOND);
     streams_check();
     links_check(test);
+    sizes_check(test);
     assert_true(is_linked(test, one) && is_linked(test, two));
     for (uint32_t i = 0; i < ledger.count; i++)
         assert_int_equal(ledger.streams[i].downs, 0);
@@ -170,6 +186,7 @@ static void outage(soma_test *test)
     case 3:
         soma_test_node_restart(test, names[a]);
         node_watch(test, names[a]);
+        nodes_compress(test);
         stream_open(test, names[a], names[b], 2 * SOMA_SECOND);
         stream_open(test, names[b], names[a], 2 * SOMA_SECOND);
         break;
