@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The long run of the fault tests of bridges: at least 10 million messages and 200 faults, over the proxy and, where
 # namespaces are allowed, with cables that are pulled. Takes some 15 minutes, at most twice that. Options go to
-# test/faults/faults.py: --seed N, --rate N, --messages N, --faults N, ...
+# test/faults/faults.py, where every other node compresses by way of the proxy: --seed N, --rate N, --messages N, --faults N, ...
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,7 +9,7 @@ cmake --preset release >/dev/null
 cmake --build --preset release --target ledger
 
 echo "== by way of the proxy [${SECONDS}s]"
-test/faults/faults.py build/release/test/ledger --messages 10000000 --faults 200 --seconds 1200 "$@"
+test/faults/faults.py build/release/test/ledger --messages 10000000 --faults 200 --seconds 1200 --compress 512 "$@"
 if unshare --net true 2>/dev/null; then
     echo "== in namespaces [${SECONDS}s]"
     test/faults/faults.py build/release/test/ledger --net namespaces --messages 2000000 --faults 60 --seconds 600 "$@"

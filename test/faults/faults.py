@@ -7,6 +7,7 @@ cable to a switch; cables are pulled and plugged in again.
 """
 import argparse
 import contextlib
+import json
 import mmap
 import os
 import random
@@ -64,6 +65,10 @@ class Node:
         self.ledger = self.process = None
         self.lives = 0
 
+    def compress(self):
+        """Every other node does."""
+        return self.run.options.compress if self.name in "aceg" else 0
+
     def start(self):
         self.lives += 1
         path = os.path.join(self.run.folder, f"{self.name}{self.lives}")
@@ -72,7 +77,7 @@ class Node:
             options.ledger, "--file", path, "--bind", self.bind, "--advertise", self.advertise, "--insecure",
             "--rate", str(options.rate), "--size", str(options.size), "--streams", str(options.streams),
             "--down-ms", str(options.down_ms), "--beat-ms", str(options.beat_ms),
-            "--seconds", str(int(options.seconds + 120)), *self.peers]
+            "--seconds", str(int(options.seconds + 120)), "--compress", str(self.compress()), *self.peers]
         with open(path + ".log", "w") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
         wait_for(f"{self.name} to start", lambda: self.process.poll() is not None or
@@ -265,6 +270,8 @@ class Run:
         lines = [node.end() for node in self.nodes]
         for line in lines + [f"FAULT: {fault}" for fault in faults]:
             print(line)
+        if self.options.compress:
+            self.check_sizes([json.loads(line) for line in lines])
         print("sums: " + ", ".join(f"{name} {value}" for name, value in sums.items()))
         print("faults: " + ", ".join(f"{name} {count}" for name, count in sorted(self.counts.items())))
         for name, times in sorted(self.returns.items()):
@@ -273,6 +280,15 @@ class Run:
                   f"{times[-1]:.2f} s (most)")
         if faults:
             raise Failure(f"{len(faults)} streams are wrong")
+
+    def check_sizes(self, lines):
+        """What compresses sends less than it was given; what does not, as much."""
+        for way, wanted in (("compressed", True), ("as it was", False)):
+            some = [line for node, line in zip(self.nodes, lines) if bool(node.compress()) == wanted]
+            before, after = (sum(line[key] for line in some) for key in ("before", "after"))
+            print(f"{way}: {before} bytes, of which {after} were sent")
+            if not before or (after < before) != wanted:
+                raise Failure(f"{way}: that can't be")
 
     def close(self):
         for node in self.nodes:
@@ -461,6 +477,7 @@ def main():
     parser.add_argument("--streams", type=int, default=2, help="from each node to each")
     parser.add_argument("--down-ms", type=int, default=3000)
     parser.add_argument("--beat-ms", type=int, default=300)
+    parser.add_argument("--compress", type=int, default=0, help="every other node compresses frames of so many bytes")
     parser.add_argument("--strangers", type=int, default=1000, help="connections that never speak")
     parser.add_argument("--keep", action="store_true", help="keep the folder with the ledgers and logs")
     options = parser.parse_args()

@@ -4,7 +4,7 @@
  * other side's end, and another one begins.
  *
  * ledger --file PATH --bind ADDRESS [--advertise ADDRESS] [--insecure] [--streams N] [--rate N] [--size BYTES]
- *        [--down-ms N] [--beat-ms N] [--seconds N] PEER...
+ *        [--down-ms N] [--beat-ms N] [--seconds N] [--compress BYTES] PEER...
  *
  * Runs until its standard input ends, or a time; a line "quiet" there stops the sending. Prints its sums as a line of
  * JSON.
@@ -38,7 +38,7 @@ struct options {
     const char *bind[2];
     const char *advertise[2];
     bool insecure;
-    uint32_t streams, rate, size, down_ms, beat_ms, seconds;
+    uint32_t streams, rate, size, down_ms, beat_ms, seconds, compress;
     uint32_t peer_count;
     const char *peers[PEERS_MAX];
 };
@@ -243,7 +243,7 @@ static bool commands_read(int milliseconds)
     return size > 0;
 }
 
-static void ledger_sum(void)
+static void ledger_sum(const struct soma_bridge_peer *sizes)
 {
     struct record sum = {0}, *record;
     for (record = ledger->records; record < ledger->records + LEDGER_RECORDS; record++) {
@@ -254,10 +254,23 @@ static void ledger_sum(void)
         sum.reported += record->reported;
     }
     printf("{\"node\":\"%016llx\",\"streams\":%llu,\"sent\":%llu,\"got\":%llu,\"wrong\":%llu,\"altered\":%llu,"
-           "\"reported\":%llu}\n",
+           "\"reported\":%llu,\"before\":%llu,\"after\":%llu}\n",
            (unsigned long long)ledger->node, (unsigned long long)ledger->used, (unsigned long long)ledger->sent,
            (unsigned long long)ledger->got, (unsigned long long)sum.wrong, (unsigned long long)sum.altered,
-           (unsigned long long)sum.reported);
+           (unsigned long long)sum.reported, (unsigned long long)sizes->bytes_before,
+           (unsigned long long)sizes->bytes_after);
+}
+
+/* Of what was sent in the sessions that there are now. */
+static soma_bridge_peer sizes_sum(soma_bridge *bridge)
+{
+    soma_bridge_peer peers[2 * PEERS_MAX], sum = {0};
+    int count = soma_bridge_peers(bridge, peers, 2 * PEERS_MAX);
+    for (int i = 0; i < count && i < (int)(2 * PEERS_MAX); i++) {
+        sum.bytes_before += peers[i].bytes_before;
+        sum.bytes_after += peers[i].bytes_after;
+    }
+    return sum;
 }
 
 static void check(int error, const char *what)
@@ -275,7 +288,8 @@ static void run(void)
                                           .advertise = options.advertise[0] ? options.advertise : NULL,
                                           .insecure = options.insecure,
                                           .down_ms = options.down_ms,
-                                          .heartbeat_ms = options.beat_ms};
+                                          .heartbeat_ms = options.beat_ms,
+                                          .compress_least = options.compress};
     const soma_options quiet_options = {.workers = 2};
     soma_system *system;
     soma_bridge *bridge;
@@ -292,9 +306,10 @@ static void run(void)
         for (uint32_t i = 0; i < options.peer_count; i++)
             peer_begin(system, bridge, i);
     atomic_store(&quiet, true);
+    const soma_bridge_peer sizes = sizes_sum(bridge);
     soma_bridge_close(&bridge);
     soma_system_close(&system);
-    ledger_sum();
+    ledger_sum(&sizes);
 }
 
 static void ledger_map(void)
@@ -313,8 +328,9 @@ static void number_option(const char *name, const char *value)
     const struct {
         const char *name;
         uint32_t *value;
-    } numbers[] = {{"--streams", &options.streams}, {"--rate", &options.rate},       {"--size", &options.size},
-                   {"--down-ms", &options.down_ms}, {"--beat-ms", &options.beat_ms}, {"--seconds", &options.seconds}};
+    } numbers[] = {{"--streams", &options.streams},  {"--rate", &options.rate},       {"--size", &options.size},
+                   {"--down-ms", &options.down_ms},  {"--beat-ms", &options.beat_ms}, {"--seconds", &options.seconds},
+                   {"--compress", &options.compress}};
     for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {
         if (!strcmp(name, numbers[i].name)) {
             *numbers[i].value = (uint32_t)strtoul(value, NULL, 10);
