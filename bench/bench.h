@@ -18,6 +18,7 @@ struct bench {
     struct trips trips;                          /* remote_latency only */
     double name_bytes_server, name_bytes_client; /* names_register only: memory a name */
     bool curve;                                  /* remote delivery, but for remote_links: with keys */
+    bool compress;                               /* and compressed, with something in the messages that can be */
     soma_system *system;
     const soma_supervision *tree; /* tree only */
     atomic_ullong finished;

@@ -10,6 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define COMPRESS_LEAST 1024u /* bytes of a frame */
+
 /* ---- the nodes ---- */
 
 struct pair {
@@ -20,6 +22,7 @@ struct pair {
 struct share {
     uint64_t parcels;
     uint32_t size;
+    bool text;
 };
 
 /* What another node's process is given. */
@@ -27,7 +30,7 @@ struct other {
     uint32_t workers;
     const soma_behavior *behavior;
     int hub; /* the socket to the hub's process */
-    bool curve;
+    bool curve, compress;
     struct pair own;
     const char *allowed;
 };
@@ -57,6 +60,7 @@ static _Noreturn void other_run(const struct other *other)
     soma_bridge *bridge;
     soma_ref hub, agent;
     soma_bridge_options options = keys_options(other->curve, &other->own, other->allowed);
+    options.compress_least = other->compress ? COMPRESS_LEAST : 0;
     struct share share;
     const soma_options quiet = {.workers = other->workers, .log_level = SOMA_LOG_WARNING};
     check(soma_system_open(&system, &quiet), "open");
@@ -66,7 +70,8 @@ static _Noreturn void other_run(const struct other *other)
     check(soma_spawn(system, other->behavior, NULL, &agent), "spawn");
     tell(other->hub, "", 1);
     told(other->hub, &share, sizeof(share));
-    check(soma_send(system, agent, begin, .hub = hub, .left = share.parcels, .size = share.size), "send");
+    check(soma_send(system, agent, begin, .hub = hub, .left = share.parcels, .size = share.size, .text = share.text),
+          "send");
     if (read(other->hub, &byte, 1) < 0)
         exit(1);
     soma_bridge_close(&bridge);
@@ -94,7 +99,7 @@ void remote_open(struct bench *bench, struct remote *remote, uint32_t nodes, uin
 {
     static const char *const bind[] = {"tcp://127.0.0.1", NULL};
     struct pair own;
-    struct other other = {.workers = workers, .behavior = there, .curve = bench->curve};
+    struct other other = {.workers = workers, .behavior = there, .curve = bench->curve, .compress = bench->compress};
     soma_ref hub;
     if (bench->curve) {
         check(soma_bridge_keygen(own.public_key, own.secret_key), "keygen");
@@ -108,6 +113,7 @@ void remote_open(struct bench *bench, struct remote *remote, uint32_t nodes, uin
     check(soma_name_set(bench->system, hub, "hub"), "name");
     soma_bridge_options options = keys_options(bench->curve, &own, other.own.public_key);
     options.bind = bind;
+    options.compress_least = bench->compress ? COMPRESS_LEAST : 0;
     check(soma_bridge_open(bench->system, &options, &remote->bridge), "bridge");
     const char *address = soma_bridge_address(remote->bridge, 0);
     char byte;
@@ -119,7 +125,7 @@ void remote_open(struct bench *bench, struct remote *remote, uint32_t nodes, uin
 
 void remote_begin(const struct bench *bench, const struct remote *remote, uint32_t size)
 {
-    const struct share share = {.parcels = bench->ops / remote->nodes, .size = size};
+    const struct share share = {.parcels = bench->ops / remote->nodes, .size = size, .text = bench->compress};
     for (uint32_t i = 0; i < remote->nodes; i++)
         tell(remote->others[i], &share, sizeof(share));
 }
@@ -162,16 +168,29 @@ static const soma_behavior sink = {.name = "sink",
 
 #define BURST 100u
 
+/* Letters, half of whose bits say nothing; other ones for each message of a frame. */
+static const char *text_at(uint64_t number)
+{
+    enum { SIZE = 256 * 1024 };
+    static char text[SIZE];
+    uint64_t bits = 1;
+    for (uint32_t i = 0; i < SIZE && !text[SIZE - 1]; i++) {
+        bits = bits * UINT64_C(6364136223846793005) + 1;
+        text[i] = (char)('a' + (bits >> 60));
+    }
+    return text + number * PARCEL_MOST % SIZE;
+}
+
 static int on_begin(soma_agent *self, void *my, const struct begin *m)
 {
-    static const char load[PARCEL_MOST];
+    static const char zeros[PARCEL_MOST];
     uint64_t count = m->left < BURST ? m->left : BURST;
     (void)my;
     for (uint64_t i = 0; i < count; i++)
-        check(soma_send(self, m->hub, parcel, .load = {load, m->size}), "send");
-    return m->left > count
-               ? soma_send(self, soma_self(self), begin, .hub = m->hub, .left = m->left - count, .size = m->size)
-               : 0;
+        check(soma_send(self, m->hub, parcel, .load = {m->text ? text_at(m->left - i) : zeros, m->size}), "send");
+    return m->left > count ? soma_send(self, soma_self(self), begin, .hub = m->hub, .left = m->left - count,
+                                       .size = m->size, .text = m->text)
+                           : 0;
 }
 
 static const soma_behavior source = {.name = "source", .handlers = SOMA_HANDLERS(SOMA_ON(begin, on_begin))};

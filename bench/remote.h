@@ -17,14 +17,15 @@ struct remote {
 };
 
 /* What the other nodes' agents get: whom to send how many parcels, with so many bytes. */
-SOMA_MESSAGE(begin, (ref, hub), (u64, left), (u32, size))
+SOMA_MESSAGE(begin, (ref, hub), (u64, left), (u32, size), (bool, text))
 
 #define PARCEL_MOST 1024u /* bytes of its load */
 SOMA_MESSAGE(parcel, (bytes, load))
 
 /*
  * Starts the other nodes, each with an agent of `there` and as many workers, and returns when all of them have found
- * the hub's agent, of `here`; with keys if bench->curve is set.
+ * the hub's agent, of `here`; with keys if bench->curve is set, and compressed if
+ * bench->compress is.
  */
 void remote_open(struct bench *bench, struct remote *remote, uint32_t nodes, uint32_t workers,
                  const soma_behavior *here, const soma_behavior *there);

@@ -1,5 +1,5 @@
 /*
- * soma_bench WORKLOAD [--workers N] [--ops N] [--curve] [--json]: measures one workload and prints a line.
+ * soma_bench WORKLOAD [--workers N] [--ops N] [--curve] [--compress] [--json]: measures one workload and prints a line.
  * bench/README.md says what each workload is. `demo` is spawn for people: a million agents, and what they cost.
  */
 #include "bench.h"
@@ -439,6 +439,8 @@ void print_line(const char *workload, const char *impl, const struct bench *benc
         printf(",\"ops_per_s_limit\":%.0f,\"of_limit\":%.4f", bench->limit, rate / bench->limit);
     if (bench->curve)
         printf(",\"curve\":true");
+    if (bench->compress)
+        printf(",\"compress\":true");
     if (bench->trips.p50_us > 0)
         printf(",\"p50_us\":%.2f,\"p99_us\":%.2f,\"p999_us\":%.2f", bench->trips.p50_us, bench->trips.p99_us,
                bench->trips.p999_us);
@@ -447,7 +449,7 @@ void print_line(const char *workload, const char *impl, const struct bench *benc
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: soma_bench WORKLOAD [--workers N] [--ops N] [--curve] [--json]\nworkloads:");
+    fprintf(stderr, "usage: soma_bench WORKLOAD [--workers N] [--ops N] [--curve] [--compress] [--json]\nworkloads:");
     for (size_t i = 0; i < sizeof(workloads) / sizeof(workloads[0]); i++)
         fprintf(stderr, " %s", workloads[i].name);
     fprintf(stderr, " floor names\n");
@@ -468,11 +470,10 @@ static int run(const struct workload *workload, struct bench *bench, bool json)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {{"workers", required_argument, NULL, 'w'},
-                                            {"ops", required_argument, NULL, 'o'},
-                                            {"curve", no_argument, NULL, 'c'},
-                                            {"json", no_argument, NULL, 'j'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"workers", required_argument, NULL, 'w'}, {"ops", required_argument, NULL, 'o'},
+        {"curve", no_argument, NULL, 'c'},         {"compress", no_argument, NULL, 'z'},
+        {"json", no_argument, NULL, 'j'},          {NULL, 0, NULL, 0}};
     struct bench bench = {.workers = 2};
     bool json = false;
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -482,6 +483,8 @@ int main(int argc, char **argv)
             bench.ops = strtoull(optarg, NULL, 10);
         else if (c == 'c')
             bench.curve = true;
+        else if (c == 'z')
+            bench.compress = true;
         else if (c == 'j')
             json = true;
         else

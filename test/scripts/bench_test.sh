@@ -12,6 +12,7 @@ for workload in remote_throughput remote_throughput_1k remote_fanin remote_laten
     "$bench" "$workload" --ops 1000 --json >>"$out"
     "$bench" "$workload" --workers 1 --ops 1000 --curve --json >>"$out"
 done
+"$bench" remote_throughput_1k --ops 1000 --compress --json >>"$out"
 "$bench" open --ops 10 --json >>"$out"
 "$bench" floor --ops 100000 --json >>"$out"
 for workload in remote_throughput remote_throughput_1k remote_fanin remote_latency; do
@@ -23,7 +24,7 @@ import json
 import sys
 
 lines = [json.loads(line) for line in open(sys.argv[1], encoding="utf-8")]
-assert [line["impl"] for line in lines] == 21 * ["soma"] + 3 * ["floor"] + 8 * ["zmq"]
+assert [line["impl"] for line in lines] == 22 * ["soma"] + 3 * ["floor"] + 8 * ["zmq"]
 for line in lines:
     for key in ("workload", "version"):
         assert isinstance(line[key], str), line
