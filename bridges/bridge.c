@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HALF_OPEN_MAX 256u /* connections of others that are not agreed on yet */
+#define ACKNOWLEDGE (5 * SOMA_MS) /* after this at the latest */
+#define HALF_OPEN_MAX 256u        /* connections of others that are not agreed on yet */
 
 /* ---- frames ---- */
 
@@ -32,6 +33,14 @@ static void hang_up_on(struct soma_bridge *bridge, uint64_t connection)
         bridge->wire.hang_up(bridge->wire.context, connection);
 }
 
+/* What has left says what has come, too. */
+static void told_all(struct peer *peer)
+{
+    peer->session.told = peer->session.received;
+    peer->session.untold = 0;
+    peer->spoken = bridge_now(peer->bridge);
+}
+
 static bool data_send(struct soma_bridge *bridge, struct peer *peer, uint64_t number)
 {
     struct session *session = &peer->session;
@@ -43,8 +52,7 @@ static bool data_send(struct soma_bridge *bridge, struct peer *peer, uint64_t nu
     if (!written)
         return false; // it stays kept, and is sent once there is memory and a new connection
     frame_send(bridge, peer->connection);
-    session->told = session->received;
-    peer->spoken = bridge_now(bridge);
+    told_all(peer);
     return true;
 }
 
@@ -54,8 +62,7 @@ static void ping_send(struct soma_bridge *bridge, struct peer *peer)
     if (!ping_write(&bridge->frame, peer->session.received, peer->session.sent))
         return;
     frame_send(bridge, peer->connection);
-    peer->session.told = peer->session.received;
-    peer->spoken = bridge_now(bridge);
+    told_all(peer);
 }
 
 /* ---- connections ---- */
@@ -160,7 +167,10 @@ static int items_take(struct soma_bridge *bridge, struct peer *peer, uint64_t nu
     int error = plain ? items_unpack(bridge, peer, items, plain, &unpacked) : 0;
     if (error) // it has not arrived
         return error;
+    if (number == peer->session.told + 1)
+        peer->owed = bridge_now(bridge) + ACKNOWLEDGE;
     peer->session.received = number;
+    peer->session.untold += plain ? plain : reader_left(items);
     error = plain ? items_arrive(peer, unpacked, plain) : items_arrive(peer, items->at, reader_left(items));
     free(unpacked);
     if (error) // what follows in the frame is lost, so nobody may take the session for whole
@@ -312,12 +322,27 @@ static bool frame_take(struct soma_bridge *bridge, struct peer *peer)
     return true;
 }
 
-static void peer_flush(struct soma_bridge *bridge, struct peer *peer)
+/* For who asks, by way of the lock. */
+static void peer_show(struct peer *peer)
+{
+    const struct session *session = &peer->session;
+    struct shown shown = {session->sent,   session->acked, session->received, session->bytes,
+                          session->before, session->after, peer->joined,      peer->agent};
+    if (shown.sent == peer->shown.sent && shown.acked == peer->shown.acked && shown.received == peer->shown.received &&
+        shown.connected == peer->shown.connected)
+        return; // only this thread writes it
+    spin_lock(&peer->busy);
+    peer->shown = shown;
+    spin_unlock(&peer->busy);
+}
+
+void peer_flush(struct soma_bridge *bridge, struct peer *peer)
 {
     while (peer->joined && frame_take(bridge, peer))
         if (!data_send(bridge, peer, peer->session.sent))
             break;
     gate_look(peer);
+    peer_show(peer);
 }
 
 void relayed_flush(struct soma_bridge *bridge)
@@ -339,6 +364,17 @@ void peer_resume(struct soma_bridge *bridge, struct peer *peer)
 }
 
 /* ---- time ---- */
+
+/*
+ * One small frame is acknowledged a moment later, as what answers it mostly leaves before that and says so by the way.
+ * Of more, or of much, the sender hears at once: it may wait for room.
+ */
+static bool acknowledgement_due(const struct peer *peer, uint64_t now)
+{
+    const struct session *session = &peer->session;
+    return session->received - session->told >= 2 || session->untold >= FRAME_ITEMS / 2 ||
+           (session->received != session->told && (now >= peer->owed || u32_load(&peer->bridge->closing)));
+}
 
 /* A node that was neither heard of nor reached for too long is down. When to look again. */
 static uint64_t peer_watch(struct soma_bridge *bridge, struct peer *peer, uint64_t now)
@@ -364,9 +400,10 @@ static uint64_t peer_watch(struct soma_bridge *bridge, struct peer *peer, uint64
         peer->since = heard; // the time without a word counts from the last one
         return now;
     }
-    if (now >= peer->spoken + peer->beat || peer->session.told != peer->session.received)
+    if (now >= peer->spoken + peer->beat || acknowledgement_due(peer, now))
         ping_send(bridge, peer);
-    return earlier(peer->spoken + peer->beat, silent);
+    uint64_t next = earlier(peer->spoken + peer->beat, silent);
+    return peer->session.told != peer->session.received ? earlier(next, peer->owed) : next;
 }
 
 /* Within which both sides must agree: so that there is time for some attempts before the node is down. */
@@ -424,20 +461,6 @@ static void wants_take(struct soma_bridge *bridge)
         trust_review(bridge);
 }
 
-/* For who asks, by way of the lock. */
-static void peer_show(struct peer *peer)
-{
-    const struct session *session = &peer->session;
-    struct shown shown = {session->sent,   session->acked, session->received, session->bytes,
-                          session->before, session->after, peer->joined,      peer->agent};
-    if (shown.sent == peer->shown.sent && shown.acked == peer->shown.acked && shown.received == peer->shown.received &&
-        shown.connected == peer->shown.connected)
-        return; // only this thread writes it
-    spin_lock(&peer->busy);
-    peer->shown = shown;
-    spin_unlock(&peer->busy);
-}
-
 uint64_t bridge_turn(struct soma_bridge *bridge)
 {
     uint64_t now = bridge_now(bridge), next;
@@ -448,7 +471,6 @@ uint64_t bridge_turn(struct soma_bridge *bridge)
     for (uint32_t i = 0; i < bridge->peer_count; i++) {
         peer_flush(bridge, bridge->list[i]);
         next = earlier(next, peer_watch(bridge, bridge->list[i], now));
-        peer_show(bridge->list[i]);
     }
     if (!u32_load(&bridge->closing))
         next = earlier(next, dials_watch(bridge, now));

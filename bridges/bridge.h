@@ -133,6 +133,12 @@ void bridge_goodbye(struct soma_bridge *bridge);
 /* The route: struct route's carry. */
 int bridge_carry(void *context, soma_ref to, struct message *message);
 
+/* And its send. */
+int bridge_send(void *context, soma_ref from, soma_ref to, const soma_type *type, const void *body);
+
+/* Sends what waits for a peer, as far as the window is open. */
+void peer_flush(struct soma_bridge *bridge, struct peer *peer);
+
 /* The peer of a node, made if there is none; NULL when memory is out, or it would be too many. */
 struct peer *bridge_peer(struct soma_bridge *bridge, uint64_t node);
 

@@ -16,11 +16,9 @@ static struct worker *worker_of(const struct soma_bridge *bridge)
     return here && here->system == bridge->system ? worker_or_outside(here) : NULL;
 }
 
-/* A block whose item is on its way. What it pointed to and the item does not is freed; a watch is kept as a debt. */
-static void message_departed(struct worker *worker, struct message *message, struct message *watch)
+/* A block whose item is on its way. What it pointed to and the item does not is freed. */
+static void message_departed(struct worker *worker, struct message *message)
 {
-    if (watch)
-        message_free(worker, watch);
     if (message->kind == MESSAGE_LINK)
         message_free(worker, link_carried(message));
     message_dispose(worker, message);
@@ -55,31 +53,67 @@ static int message_refused(struct soma_bridge *bridge, struct worker *worker, so
     return error;
 }
 
+/*
+ * While the bridge's thread waits, the first thing that a handler sends leaves by the handler's own worker: to wake the
+ * thread would take as long, and what leaves would come later. The rest of what the handler sends leaves by the thread,
+ * together. False if it must be woken.
+ */
+static bool peer_flush_here(struct peer *peer, struct worker *worker)
+{
+    const struct wire *wire = &peer->bridge->wire;
+    if (!worker || !worker->queues || worker->carried || !wire->enter || !wire->enter(wire->context))
+        return false;
+    bool straight = peer->joined && !(peer->connection & RELAYED);
+    if (straight)
+        peer_flush(peer->bridge, peer);
+    wire->leave(wire->context);
+    worker->carried = straight;
+    return straight;
+}
+
+/* The item goes to where the others wait. An error, and the message has stayed. */
+static int item_take(struct peer *peer, struct worker *worker, soma_ref to, struct message *message, const void *body)
+{
+    struct message *watch = NULL;
+    spin_lock(&peer->busy);
+    int error = peer->open ? outbound_append(peer, to, message, body, &watch) : SOMA_ENODEDOWN;
+    bool first = !error && !peer->dirty;
+    peer->dirty |= first;
+    if (!error)
+        gate_press(peer, worker, to, message);
+    spin_unlock(&peer->busy);
+    if (watch)
+        message_free(worker, watch);
+    if (first && !peer_flush_here(peer, worker))
+        peer->bridge->wire.wake(peer->bridge->wire.context);
+    return error;
+}
+
 int bridge_carry(void *context, soma_ref to, struct message *message)
 {
     struct soma_bridge *bridge = context;
     struct worker *worker = worker_of(bridge);
     struct peer *peer = peers_find(&bridge->peers, to.node);
-    struct message *watch = NULL;
-    bool wake = false;
-    int error = SOMA_ENOROUTE;
-    if (peer) {
-        spin_lock(&peer->busy);
-        error = peer->open ? outbound_append(peer, to, message, &watch) : SOMA_ENODEDOWN;
-        wake = !error && !peer->dirty;
-        peer->dirty |= wake;
-        if (!error)
-            gate_press(peer, worker, to, message);
-        spin_unlock(&peer->busy);
-    }
-    if (!error && message->kind == MESSAGE_REQUEST && message->sender.node != bridge->system->node)
-        wake |= request_moved(bridge, message->sender, to, message->body[0]);
+    int error = peer ? item_take(peer, worker, to, message, message_body(message)) : SOMA_ENOROUTE;
     if (error)
         return message_refused(bridge, worker, to, message, error);
-    message_departed(worker, message, watch);
-    if (wake)
+    if (message->kind == MESSAGE_REQUEST && message->sender.node != bridge->system->node &&
+        request_moved(bridge, message->sender, to, message->body[0]))
         bridge->wire.wake(bridge->wire.context);
+    message_departed(worker, message);
     return 0;
+}
+
+int bridge_send(void *context, soma_ref from, soma_ref to, const soma_type *type, const void *body)
+{
+    struct soma_bridge *bridge = context;
+    struct worker *worker = worker_of(bridge);
+    struct peer *peer = peers_find(&bridge->peers, to.node);
+    struct message message = {.type = type, .kind = MESSAGE_PLAIN, .sender = from};
+    int error = peer ? item_take(peer, worker, to, &message, body) : SOMA_ENOROUTE;
+    if (error && error != SOMA_EINVAL) // then it never was a message
+        letter_dead(bridge->system, worker, from, to, type, error);
+    return error;
 }
 
 /* ---- the end of a session ---- */

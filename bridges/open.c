@@ -89,8 +89,12 @@ int bridge_new(soma_system *system, const soma_bridge_options *options, struct s
 int bridge_start(struct soma_bridge *bridge, int (*stop)(void *), void (*release)(void *))
 {
     soma_system *system = bridge->system;
-    bridge->route =
-        (struct route){.carry = bridge_carry, .gate = bridge_gate, .stop = stop, .release = release, .context = bridge};
+    bridge->route = (struct route){.carry = bridge_carry,
+                                   .send = bridge_send,
+                                   .gate = bridge_gate,
+                                   .stop = stop,
+                                   .release = release,
+                                   .context = bridge};
     pthread_mutex_lock(&system->lock);
     const struct route *route = ptr_load(&system->route);
     struct soma_bridge *before = route ? route->context : NULL;

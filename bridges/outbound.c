@@ -186,6 +186,7 @@ struct departure {
     uint64_t here; /* this node */
     soma_ref to;
     struct message *message;
+    const void *content;     /* what it carries to a handler, if anything */
     struct offered *offered; /* a type that was offered with this item */
     size_t item;             /* where in the buffer one with a body begins */
     size_t body;             /* and where that does; 0: it has none, or elsewhere */
@@ -239,7 +240,7 @@ static int body_depart(struct departure *d, enum item_kind kind, bool handle)
         return 0;
     }
     d->body = d->writer.buffer->size;
-    error = type_pack_into(d->message->type, message_body(d->message), d->writer.buffer);
+    error = type_pack_into(d->message->type, d->content, d->writer.buffer);
     if (!error && d->writer.failed)
         error = SOMA_ENOMEM;
     return !error && d->writer.buffer->size - before > d->peer->bridge->options.message_most ? SOMA_ETOOBIG : error;
@@ -359,13 +360,18 @@ static int item_depart(struct departure *d, struct message **watch)
     }
 }
 
-int outbound_append(struct peer *peer, soma_ref to, struct message *message, struct message **watch)
+int outbound_append(struct peer *peer, soma_ref to, struct message *message, const void *body, struct message **watch)
 {
     struct chunk *chunk = chunk_for(&peer->out);
     if (!chunk)
         return SOMA_ENOMEM;
     size_t before = chunk->items.size;
-    struct departure d = {peer, {&chunk->items, false}, peer->bridge->system->node, to, message, NULL, 0, 0, NULL};
+    struct departure d = {.peer = peer,
+                          .writer = {&chunk->items, false},
+                          .here = peer->bridge->system->node,
+                          .to = to,
+                          .message = message,
+                          .content = body};
     *watch = NULL;
     int error = item_depart(&d, watch);
     if (!error && d.writer.failed)

@@ -91,6 +91,7 @@ struct peer {
     uint64_t beat;       /* so often the other side wants to hear something, nanoseconds */
     uint64_t heard;      /* when the other side last spoke */
     uint64_t spoken;     /* when this side did */
+    uint64_t owed;       /* when what has come must be acknowledged, if it is not */
     uint64_t since;      /* when there was first something to say, or the connection was lost; UINT64_MAX: neither */
     uint64_t ended;      /* when its session was over, if that is not open */
 };
@@ -111,8 +112,8 @@ void peers_free(shared_ptr *table);
 /* ---- going out: under busy ---- */
 
 /* Appends the item of a message that goes to an agent of the peer. 0, or an error and nothing was appended. The message
- * stays, but for a watch that it carries. */
-int outbound_append(struct peer *peer, soma_ref to, struct message *message, struct message **watch);
+ * stays, but for a watch that it carries. `body` is what it carries to a handler, if anything. */
+int outbound_append(struct peer *peer, soma_ref to, struct message *message, const void *body, struct message **watch);
 
 /* A chunk that was taken from the queue, and is nobody's any more. */
 void chunk_free(struct chunk *chunk);

@@ -25,6 +25,7 @@ struct session {
     uint64_t acked;          /* the other side has all up to here */
     uint64_t received;       /* this side has all up to here */
     uint64_t told;           /* and the other side has been told so up to here */
+    size_t untold;           /* bytes of the frames after it */
     struct kept_frame *kept; /* a ring, of the frames from acked + 1 to sent */
     uint32_t capacity;       /* a power of two */
     size_t bytes;            /* of all kept, before compression: as many as they may become over there */

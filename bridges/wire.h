@@ -5,10 +5,11 @@
 #ifndef BRIDGES_WIRE_H
 #define BRIDGES_WIRE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* Only the bridge's own thread calls these, but for wake(). */
+/* Only the bridge's own thread calls these, but for wake(), and who has entered. */
 struct wire {
     /* Begins a connection to an address. bridge_connected() or bridge_broken() follows. 0 or an error: it never can be.
      */
@@ -23,6 +24,10 @@ struct wire {
     /* A connection that the other side has made has said a hello. The key that it has proven to have, in Z85, which
      * lives during the call; NULL: none. The member itself may be NULL: this wire knows no keys. */
     const char *(*greeted)(void *context, uint64_t connection);
+    /* Lets another thread send in the bridge's place, until it leaves: true if the bridge's thread waits, and now keeps
+     * still. NULL: no other thread ever may. Any thread. */
+    bool (*enter)(void *context);
+    void (*leave)(void *context);
 };
 
 #endif

@@ -9,6 +9,7 @@
 #include "bridges/zmq_wire.h"
 #include "bridges/address.h"
 #include "bridges/door.h"
+#include "bridges/zmq_end.h"
 #include "runtime/thread.h"
 #include <errno.h>
 #include <soma/error.h>
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 #include <zmq.h>
@@ -32,8 +34,8 @@
 struct dealer {
     struct dealer *next;
     uint64_t id;
-    void *socket;
-    void *monitor;
+    struct zmq_end socket;
+    struct zmq_end monitor;
     bool connected;
     bool gone; /* hung up: closed after the round that it may be part of */
 };
@@ -41,17 +43,20 @@ struct dealer {
 struct zmq_wire {
     struct soma_bridge *bridge;
     void *context;
-    void *router;
+    int poll; /* an epoll */
     int bell; /* an eventfd */
+    struct zmq_end router;
+    struct zmq_end guard; /* for the door, whose sockets are its own */
     struct door door;
     zmq_msg_t *current; /* the frame of an accepted connection that the bridge has just been given */
     uint64_t current_id;
     struct dealer *dealers;
-    uint32_t dealer_count;
     uint64_t next_id;
-    zmq_pollitem_t *items;
-    uint32_t item_capacity;
-    uint64_t *broken; /* connections to tell the bridge of, once it has returned */
+    bool looks;              /* some end is to be looked at, whatever its handle says */
+    struct zmq_end *touched; /* by which something was sent last */
+    pthread_mutex_t turn;    /* the thread's, but while it waits: then who sends in its place may take it */
+    bool waits;              /* under the turn */
+    uint64_t *broken;        /* connections to tell the bridge of, once it has returned */
     uint32_t broken_count;
     uint32_t broken_capacity;
     bool drained;
@@ -98,15 +103,21 @@ static struct dealer *dealer_find(const struct zmq_wire *wire, uint64_t id)
     return dealer;
 }
 
-static void dealer_free(struct dealer *dealer, int linger)
+static void socket_close(const struct zmq_wire *wire, void *socket, int linger)
 {
-    if (dealer->socket) {
-        set(dealer->socket, ZMQ_LINGER, linger);
-        zmq_socket_monitor(dealer->socket, NULL, 0);
-        zmq_close(dealer->socket);
-    }
-    if (dealer->monitor)
-        zmq_close(dealer->monitor);
+    if (!socket)
+        return;
+    zmq_end_forget(wire->poll, socket);
+    set(socket, ZMQ_LINGER, linger);
+    zmq_close(socket);
+}
+
+static void dealer_free(const struct zmq_wire *wire, struct dealer *dealer, int linger)
+{
+    if (dealer->socket.socket)
+        zmq_socket_monitor(dealer->socket.socket, NULL, 0);
+    socket_close(wire, dealer->socket.socket, linger);
+    socket_close(wire, dealer->monitor.socket, 0);
     free(dealer);
 }
 
@@ -124,23 +135,25 @@ static int dealer_open(struct zmq_wire *wire, struct dealer *dealer, const struc
 {
     char monitor[64];
     snprintf(monitor, sizeof(monitor), "inproc://monitor-%llu", (unsigned long long)dealer->id);
-    dealer->socket = zmq_socket(wire->context, ZMQ_DEALER);
-    if (!dealer->socket)
+    void *socket = dealer->socket.socket = zmq_socket(wire->context, ZMQ_DEALER);
+    if (!socket)
         return SOMA_ENOMEM;
-    socket_prepare(wire, dealer->socket);
-    if (address->key[0] && !curve_dial(wire, dealer->socket, address))
+    socket_prepare(wire, socket);
+    if (address->key[0] && !curve_dial(wire, socket, address))
         return SOMA_ENOMEM;
-    set(dealer->socket, ZMQ_RECONNECT_IVL, NEVER_MS); // -1 would drop what has come and was not read at the end
+    set(socket, ZMQ_RECONNECT_IVL, NEVER_MS); // -1 would drop what has come and was not read at the end
     int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_CONNECT_RETRIED |
                  ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
                  ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
-    if (zmq_socket_monitor(dealer->socket, monitor, events))
+    if (zmq_socket_monitor(socket, monitor, events))
         return SOMA_ENOMEM;
-    dealer->monitor = zmq_socket(wire->context, ZMQ_PAIR);
-    if (!dealer->monitor || zmq_connect(dealer->monitor, monitor))
+    dealer->monitor.socket = zmq_socket(wire->context, ZMQ_PAIR);
+    if (!dealer->monitor.socket || zmq_connect(dealer->monitor.socket, monitor) ||
+        !zmq_end_watch(wire->poll, dealer->monitor.socket, &dealer->monitor) ||
+        !zmq_end_watch(wire->poll, socket, &dealer->socket))
         return SOMA_ENOMEM;
-    set(dealer->monitor, ZMQ_LINGER, 0);
-    return zmq_connect(dealer->socket, address->place) ? SOMA_EINVAL : 0;
+    wire->looks = true;
+    return zmq_connect(socket, address->place) ? SOMA_EINVAL : 0;
 }
 
 static int wire_dial(void *context, const char *address, uint64_t *connection)
@@ -160,12 +173,11 @@ static int wire_dial(void *context, const char *address, uint64_t *connection)
     dealer->id = ++wire->next_id;
     int error = dealer_open(wire, dealer, &parts);
     if (error) {
-        dealer_free(dealer, 0);
+        dealer_free(wire, dealer, 0);
         return error;
     }
     dealer->next = wire->dealers;
     wire->dealers = dealer;
-    wire->dealer_count++;
     *connection = dealer->id;
     return 0;
 }
@@ -173,20 +185,22 @@ static int wire_dial(void *context, const char *address, uint64_t *connection)
 static void wire_send(void *context, uint64_t connection, const void *frame, size_t size)
 {
     struct zmq_wire *wire = context;
-    int sent;
-    if (connection & ACCEPTED) {
+    struct dealer *dealer = connection & ACCEPTED ? NULL : dealer_find(wire, connection);
+    struct zmq_end *end = connection & ACCEPTED ? &wire->router : dealer && !dealer->gone ? &dealer->socket : NULL;
+    int sent = end ? 0 : -1;
+    if (end == &wire->router) {
         uint32_t number = (uint32_t)connection;
         unsigned char identity[5] = {0};
         memcpy(identity + 1, &number, sizeof(number));
-        sent = zmq_send(wire->router, identity, sizeof(identity), ZMQ_SNDMORE | ZMQ_DONTWAIT);
-        if (sent >= 0)
-            sent = zmq_send(wire->router, frame, size, ZMQ_DONTWAIT);
-    } else {
-        const struct dealer *dealer = dealer_find(wire, connection);
-        sent = dealer && !dealer->gone ? zmq_send(dealer->socket, frame, size, ZMQ_DONTWAIT) : -1;
+        sent = zmq_send(end->socket, identity, sizeof(identity), ZMQ_SNDMORE | ZMQ_DONTWAIT);
     }
+    if (sent >= 0)
+        sent = zmq_send(end->socket, frame, size, ZMQ_DONTWAIT);
     if (sent < 0)
         broken_note(wire, connection);
+    if (end)
+        end->look = wire->looks = true;
+    wire->touched = end;
 }
 
 /* The socket that a frame came through. */
@@ -222,6 +236,34 @@ static void wire_wake(void *context)
         return; // it rings already
 }
 
+/* ---- in the thread's place ---- */
+
+static bool wire_enter(void *context)
+{
+    struct zmq_wire *wire = context;
+    if (pthread_mutex_trylock(&wire->turn))
+        return false;
+    bool waits = wire->waits;
+    wire->touched = NULL;
+    if (!waits)
+        pthread_mutex_unlock(&wire->turn);
+    return waits;
+}
+
+/* The socket that something was sent by may have taken the word that something has come, which the thread waits for. */
+static void wire_leave(void *context)
+{
+    struct zmq_wire *wire = context;
+    bool wanted = wire->broken_count;
+    if (wire->touched) {
+        wire->touched->look = zmq_end_has(wire->touched->socket);
+        wanted |= wire->touched->look;
+    }
+    pthread_mutex_unlock(&wire->turn);
+    if (wanted)
+        wire_wake(wire);
+}
+
 /* ---- addresses ---- */
 
 static int wire_bind(struct zmq_wire *wire, const char *address)
@@ -241,13 +283,13 @@ static int wire_bind(struct zmq_wire *wire, const char *address)
         return SOMA_EINVAL;
     }
     snprintf(bound, sizeof(bound), "%s%s", address, tcp && !strchr(address + 6, ':') ? ":*" : "");
-    if (zmq_bind(wire->router, bound)) {
+    if (zmq_bind(wire->router.socket, bound)) {
         soma_log_error(bridge->system, "bridge: can't bind '%s': %s", address, zmq_strerror(errno));
         return errno == EADDRINUSE ? SOMA_EEXIST : SOMA_EINVAL;
     }
     if (bridge->options.advertise)
         return 0;
-    zmq_getsockopt(wire->router, ZMQ_LAST_ENDPOINT, bound, &size);
+    zmq_getsockopt(wire->router.socket, ZMQ_LAST_ENDPOINT, bound, &size);
     return bridge_bound(bridge, bound);
 }
 
@@ -264,34 +306,47 @@ static void frame_accepted(struct zmq_wire *wire, uint64_t connection, zmq_msg_t
     wire->current = NULL;
 }
 
-/* True if there may be more. */
-static bool frames_receive(struct zmq_wire *wire, void *socket, uint64_t connection)
+/* One frame of a socket, if there is any: its bytes; or -1. */
+static int64_t frame_receive(struct zmq_wire *wire, void *socket, uint64_t connection)
 {
+    unsigned char identity[256];
     zmq_msg_t frame;
-    size_t total = 0;
-    for (int i = 0; i < RECEIVE_MOST && total < RECEIVE_BYTES; i++) {
-        unsigned char identity[256];
-        int size = connection ? 0 : zmq_recv(socket, identity, sizeof(identity), ZMQ_DONTWAIT);
-        if (size < 0)
-            return false;
-        uint32_t number = 0;
-        if (!connection && size == 5)
-            memcpy(&number, identity + 1, sizeof(number));
-        zmq_msg_init(&frame);
+    int size = connection ? 0 : zmq_recv(socket, identity, sizeof(identity), ZMQ_DONTWAIT);
+    if (size < 0)
+        return -1;
+    uint32_t number = 0;
+    if (!connection && size == 5)
+        memcpy(&number, identity + 1, sizeof(number));
+    zmq_msg_init(&frame);
+    if (zmq_msg_recv(&frame, socket, ZMQ_DONTWAIT) < 0)
+        return -1;
+    size_t bytes = zmq_msg_more(&frame) ? 0 : zmq_msg_size(&frame); // no node of ours sends parts: they are no frame
+    if (connection)
+        bridge_received(wire->bridge, connection, zmq_msg_data(&frame), bytes);
+    else if (size == 5)
+        frame_accepted(wire, ACCEPTED | number, &frame, bytes);
+    while (zmq_msg_more(&frame))
         if (zmq_msg_recv(&frame, socket, ZMQ_DONTWAIT) < 0)
-            return false;
-        size_t bytes =
-            zmq_msg_more(&frame) ? 0 : zmq_msg_size(&frame); // no node of ours sends parts: they are no frame
-        total += bytes;
-        if (connection)
-            bridge_received(wire->bridge, connection, zmq_msg_data(&frame), bytes);
-        else if (size == 5)
-            frame_accepted(wire, ACCEPTED | number, &frame, bytes);
-        while (zmq_msg_more(&frame))
-            if (zmq_msg_recv(&frame, socket, ZMQ_DONTWAIT) < 0)
-                break;
-        zmq_msg_close(&frame);
+            break;
+    zmq_msg_close(&frame);
+    return (int64_t)bytes;
+}
+
+/* True if there were any. */
+static bool frames_receive(struct zmq_wire *wire, struct zmq_end *end, uint64_t connection)
+{
+    size_t total = 0;
+    int count = 0;
+    while (count < RECEIVE_MOST && total < RECEIVE_BYTES) {
+        int64_t bytes = frame_receive(wire, end->socket, connection);
+        if (bytes < 0) {
+            end->look = false;
+            return count;
+        }
+        total += (size_t)bytes;
+        count++;
     }
+    end->look = wire->looks = true;
     return true;
 }
 
@@ -300,10 +355,10 @@ static void monitor_receive(struct zmq_wire *wire, struct dealer *dealer)
 {
     unsigned char event[6];
     char address[ADDRESS_MAX + 1];
-    while (zmq_recv(dealer->monitor, event, sizeof(event), ZMQ_DONTWAIT) == sizeof(event)) {
+    while (zmq_recv(dealer->monitor.socket, event, sizeof(event), ZMQ_DONTWAIT) == sizeof(event)) {
         uint16_t kind;
         memcpy(&kind, event, sizeof(kind));
-        zmq_recv(dealer->monitor, address, sizeof(address), ZMQ_DONTWAIT);
+        zmq_recv(dealer->monitor.socket, address, sizeof(address), ZMQ_DONTWAIT);
         if (dealer->gone)
             continue;
         if (kind == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
@@ -336,55 +391,50 @@ static void dealers_sweep(struct zmq_wire *wire)
             continue;
         }
         *link = dealer->next;
-        wire->dealer_count--;
-        dealer_free(dealer, GOODBYE_MS);
+        dealer_free(wire, dealer, GOODBYE_MS);
     }
 }
 
-#define ITEMS_OWN 4u /* poll items before those of the dealers */
-
-/* The bell, the router, the door's, then two sockets a dealer. How many; 0 when memory is out. */
-static uint32_t items_fill(struct zmq_wire *wire)
+/* True if it brought any frames. */
+static bool dealer_look(struct zmq_wire *wire, struct dealer *dealer)
 {
-    uint32_t count = ITEMS_OWN + 2 * wire->dealer_count;
-    if (count > wire->item_capacity) {
-        zmq_pollitem_t *grown = realloc(wire->items, (size_t)count * 2 * sizeof(*grown));
-        if (!grown)
-            return 0;
-        wire->items = grown;
-        wire->item_capacity = count * 2;
-    }
-    wire->items[0] = (zmq_pollitem_t){NULL, wire->bell, ZMQ_POLLIN, 0};
-    wire->items[1] = (zmq_pollitem_t){wire->router, 0, ZMQ_POLLIN, 0};
-    wire->items[2] = (zmq_pollitem_t){wire->door.monitor, 0, ZMQ_POLLIN, 0};
-    wire->items[3] = (zmq_pollitem_t){wire->door.zap, wire->bell, wire->door.zap ? ZMQ_POLLIN : 0, 0};
-    uint32_t at = ITEMS_OWN;
-    for (const struct dealer *dealer = wire->dealers; dealer; dealer = dealer->next) {
-        wire->items[at++] = (zmq_pollitem_t){dealer->monitor, 0, ZMQ_POLLIN, 0};
-        wire->items[at++] = (zmq_pollitem_t){dealer->socket, 0, ZMQ_POLLIN, 0};
-    }
-    return count;
+    bool told = dealer->monitor.look, any = false;
+    if ((dealer->socket.look || told) && !dealer->gone)
+        any = frames_receive(wire, &dealer->socket, dealer->id);
+    while (told && dealer->socket.look && !dealer->gone) // the frames of one whose end is told came before that: all
+        any = frames_receive(wire, &dealer->socket, dealer->id);
+    if (told)
+        monitor_receive(wire, dealer);
+    dealer->monitor.look = false;
+    return any || told;
+}
+
+/* Reads what there is, of each end not too much at a time. False if there was nothing. */
+static bool ends_look(struct zmq_wire *wire)
+{
+    bool any = false;
+    wire->looks = false;
+    if (wire->router.look || wire->guard.look)
+        door_look(&wire->door); // who comes is known before what he says
+    wire->guard.look = false;
+    if (wire->router.look)
+        any = frames_receive(wire, &wire->router, 0);
+    for (struct dealer *dealer = wire->dealers; dealer; dealer = dealer->next)
+        if (dealer->socket.look || dealer->monitor.look)
+            any |= dealer_look(wire, dealer);
+    return any;
 }
 
 static void round_run(struct zmq_wire *wire, long timeout)
 {
-    uint64_t rings;
-    uint32_t count = items_fill(wire), at = ITEMS_OWN;
-    if (!count || zmq_poll(wire->items, (int)count, timeout) <= 0)
+    if (wire->looks && ends_look(wire))
         return;
-    if (wire->items[0].revents && read(wire->bell, &rings, sizeof(rings)) < 0)
-        return;
-    if (wire->items[1].revents || wire->items[2].revents || wire->items[3].revents)
-        door_look(&wire->door); // who comes is known before what he says
-    if (wire->items[1].revents)
-        frames_receive(wire, wire->router, 0);
-    for (struct dealer *dealer = wire->dealers; dealer && at < count; dealer = dealer->next, at += 2) {
-        bool more = wire->items[at + 1].revents && !dealer->gone;
-        while (more) // the frames of one whose end is told, too, came before that: all of them
-            more = frames_receive(wire, dealer->socket, dealer->id) && wire->items[at].revents && !dealer->gone;
-        if (wire->items[at].revents)
-            monitor_receive(wire, dealer);
-    }
+    wire->waits = true;
+    pthread_mutex_unlock(&wire->turn);
+    zmq_ends_await(wire->poll, wire->bell, wire->looks ? 0 : (int)timeout);
+    pthread_mutex_lock(&wire->turn);
+    wire->waits = false;
+    ends_look(wire);
 }
 
 /* Milliseconds until a time, rounded up. */
@@ -402,6 +452,7 @@ static void *wire_main(void *argument)
     struct soma_bridge *bridge = wire->bridge;
     uint64_t deadline = UINT64_MAX; // of closing
     worker_enter(bridge->worker);
+    pthread_mutex_lock(&wire->turn);
     for (;;) {
         uint64_t next = bridge_turn(bridge), due = door_watch(&wire->door);
         next = next < due ? next : due;
@@ -418,10 +469,30 @@ static void *wire_main(void *argument)
         round_run(wire, timeout_until(bridge, next));
     }
     bridge_goodbye(bridge);
+    pthread_mutex_unlock(&wire->turn);
     return NULL;
 }
 
 /* ---- opening and closing ---- */
+
+/* The bell, the router and the door. 0 or SOMA_ENOMEM. */
+static int wire_sockets(struct zmq_wire *wire)
+{
+    struct epoll_event rings = {.events = EPOLLIN, .data.ptr = NULL};
+    wire->router.socket = zmq_socket(wire->context, ZMQ_ROUTER);
+    if (!wire->router.socket || epoll_ctl(wire->poll, EPOLL_CTL_ADD, wire->bell, &rings))
+        return SOMA_ENOMEM;
+    socket_prepare(wire, wire->router.socket);
+    set(wire->router.socket, ZMQ_ROUTER_MANDATORY, 1);
+    int error = door_open(&wire->door, wire->bridge, wire->context, wire->router.socket);
+    if (error)
+        return error;
+    wire->looks = true;
+    bool watched = zmq_end_watch(wire->poll, wire->door.monitor, &wire->guard) &&
+                   (!wire->door.zap || zmq_end_watch(wire->poll, wire->door.zap, &wire->guard)) &&
+                   zmq_end_watch(wire->poll, wire->router.socket, &wire->router);
+    return watched ? 0 : SOMA_ENOMEM;
+}
 
 int zmq_wire_open(struct soma_bridge *bridge, struct zmq_wire **result)
 {
@@ -429,17 +500,13 @@ int zmq_wire_open(struct soma_bridge *bridge, struct zmq_wire **result)
     if (!wire)
         return SOMA_ENOMEM;
     wire->bridge = bridge;
+    pthread_mutex_init(&wire->turn, NULL);
+    wire->poll = epoll_create1(EPOLL_CLOEXEC);
     wire->bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     wire->context = zmq_ctx_new();
     if (wire->context) // three a connection that this side makes
         zmq_ctx_set(wire->context, ZMQ_MAX_SOCKETS, zmq_ctx_get(wire->context, ZMQ_SOCKET_LIMIT));
-    wire->router = wire->context ? zmq_socket(wire->context, ZMQ_ROUTER) : NULL;
-    int error = wire->bell < 0 || !wire->router ? SOMA_ENOMEM : 0;
-    if (!error) {
-        socket_prepare(wire, wire->router);
-        set(wire->router, ZMQ_ROUTER_MANDATORY, 1);
-        error = door_open(&wire->door, bridge, wire->context, wire->router);
-    }
+    int error = wire->bell < 0 || !wire->context ? SOMA_ENOMEM : wire_sockets(wire);
     for (const struct dial *dial = bridge->dials; !error && dial; dial = dial->next) {
         struct address parts;
         error = address_check(bridge, dial->address, &parts);
@@ -450,7 +517,8 @@ int zmq_wire_open(struct soma_bridge *bridge, struct zmq_wire **result)
         zmq_wire_free(wire);
         return error;
     }
-    bridge->wire = (struct wire){wire_dial, wire_send, wire_hang_up, wire_wake, wire, wire_greeted};
+    bridge->wire =
+        (struct wire){wire_dial, wire_send, wire_hang_up, wire_wake, wire, wire_greeted, wire_enter, wire_leave};
     *result = wire;
     return 0;
 }
@@ -473,22 +541,22 @@ bool zmq_wire_stop(struct zmq_wire *wire)
     for (struct dealer *dealer = wire->dealers; dealer; dealer = dealer->next)
         dealer->gone = true;
     dealers_sweep(wire);
-    set(wire->router, ZMQ_LINGER, GOODBYE_MS);
-    zmq_close(wire->router);
-    wire->router = NULL;
+    socket_close(wire, wire->router.socket, GOODBYE_MS);
+    wire->router.socket = NULL;
     return wire->drained;
 }
 
 void zmq_wire_free(struct zmq_wire *wire)
 {
-    if (wire->router)
-        zmq_close(wire->router);
+    socket_close(wire, wire->router.socket, 0);
     door_close(&wire->door);
     if (wire->context)
         zmq_ctx_term(wire->context);
     if (wire->bell >= 0)
         close(wire->bell);
-    free(wire->items);
+    if (wire->poll >= 0)
+        close(wire->poll);
     free(wire->broken);
+    pthread_mutex_destroy(&wire->turn);
     free(wire);
 }

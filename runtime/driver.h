@@ -70,6 +70,8 @@ struct route {
     /* Takes the message, of any kind but those that stay (a MESSAGE_WAKE is a kill), whatever it returns: 0 or an error
      * for the sender. Any thread; must not block. */
     int (*carry)(void *context, soma_ref to, struct message *message);
+    /* The same for a plain message that is not a block yet: its body stays the caller's. NULL: carry() has all. */
+    int (*send)(void *context, soma_ref from, soma_ref to, const soma_type *type, const void *body);
     /* The agent here whose pressure holds up threads outside that send there; NULL for none. Any thread. */
     soma_agent *(*gate)(void *context, soma_ref to);
     /* The system closes: what is on its way may still leave, as long as that must take. 0, or SOMA_ETIMEOUT if

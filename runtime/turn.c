@@ -262,7 +262,7 @@ static struct message *turn_after(struct worker *worker, soma_agent *agent, stru
         turn_end(worker, agent, error, message_name(message));
     else if (worker->failing)
         failure_forget(agent); // it thought better of it
-    worker->failing = false;
+    worker->failing = worker->carried = false;
     if (agent->dispatch->idle && !u32_load(&worker->leave))
         turn_idle(worker, agent, message);
     if (worker->sending)

@@ -298,6 +298,17 @@ static void worker_sleep(struct worker *worker)
     asleep_clear(system, bit);
 }
 
+/*
+ * Does any worker run an agent? Else nothing comes but from outside, by whom a worker is woken; and to look around
+ * takes a core away from them: the threads of a bridge, of ZeroMQ, of the program. With two nodes on two cores
+ * half the time of a round trip was that.
+ */
+static bool some_work(const soma_system *system)
+{
+    uint32_t resting = u32_load(&system->searching) + (uint32_t)__builtin_popcountll(u64_load(&system->asleep));
+    return resting < system->options.workers; // a guess: who sleeps has looked, in any case
+}
+
 /* Looks around for a while; NULL if it slept instead. */
 static soma_agent *search(struct worker *worker)
 {
@@ -315,6 +326,8 @@ static soma_agent *search(struct worker *worker)
                                   // no heavy fence here, is its maker's, who is awake, or the next searcher's
             return agent;
         }
+        if (!some_work(system))
+            break;
         for (int i = 0; i < SEARCH_PAUSES; i++)
             cpu_relax();
     }

@@ -61,10 +61,11 @@ struct worker {
     uint32_t reach;    /* how many there were when this was last looked up; 0: a guest's sends go the long way */
     union {
         struct {
-            bool exiting;  /* the agent asked to end */
-            bool failing;  /* it said why it will, with soma_fail() */
-            bool pressing; /* it has sent to `pressed` */
-            bool sending;  /* there is something in the outbox */
+            bool exiting : 1; /* the agent asked to end */
+            bool failing : 1; /* it said why it will, with soma_fail() */
+            bool carried : 1; /* what it sent to another node has left by this worker: more waits for others */
+            bool pressing;    /* it has sent to `pressed` */
+            bool sending;     /* there is something in the outbox */
         };
         uint32_t due; /* any of them: one look after each message */
     };

@@ -357,7 +357,7 @@ static void bridge_begin(struct node *node)
         error = bridge_bound(bridge, node_address(node, address, sizeof(address)));
     if (error)
         kit_fail(node->test, "out of memory");
-    bridge->wire = (struct wire){wire_dial, wire_send, wire_hang_up, wire_wake, node, NULL};
+    bridge->wire = (struct wire){wire_dial, wire_send, wire_hang_up, wire_wake, node, NULL, NULL, NULL};
     node->test->carrying = true;
     memory_own(true);
     error = bridge_agent_spawn(bridge);
@@ -367,6 +367,7 @@ static void bridge_begin(struct node *node)
         soma_test_fail(node->test, "out of memory");
     bridge_start(bridge, NULL, carrier_release);
     bridge->route.carry = carrier_carry;
+    bridge->route.send = NULL; // so that all goes that way
     node->carrier = (struct carrier){.bridge = bridge, .due = UINT64_MAX};
 }
 
