@@ -19,6 +19,8 @@
 
 /* ---- types ---- */
 
+#define ROOM_MOST 4096u
+
 static int types_room(struct peer *peer, uint64_t index)
 {
     if (index < peer->type_count)
@@ -26,10 +28,10 @@ static int types_room(struct peer *peer, uint64_t index)
     uint32_t count = peer->type_count ? peer->type_count * 2 : 16;
     while (count <= index)
         count *= 2;
-    const soma_type **grown = realloc(peer->types, count * sizeof(const soma_type *));
+    struct heard_type *grown = realloc(peer->types, count * sizeof(*grown));
     if (!grown)
         return SOMA_ENOMEM;
-    memset(grown + peer->type_count, 0, (count - peer->type_count) * sizeof(const soma_type *));
+    memset(grown + peer->type_count, 0, (count - peer->type_count) * sizeof(*grown));
     peer->types = grown;
     peer->type_count = count;
     return 0;
@@ -45,6 +47,12 @@ static void refuse(struct peer *peer, uint64_t index, const soma_type *closest)
     spin_unlock(&peer->busy);
 }
 
+/* A block is made for a size before it is known: what the last one had, if that was not much. */
+static size_t room_of(size_t size)
+{
+    return size <= ROOM_MOST ? (size + 7) & ~(size_t)7 : 0;
+}
+
 static int type_arrive(struct peer *peer, const struct item *item)
 {
     const soma_type *closest;
@@ -53,7 +61,7 @@ static int type_arrive(struct peer *peer, const struct item *item)
         return error;
     const soma_type *type = types_find(peer->bridge->system, item->name.text, item->name.size, item->layout.text,
                                        item->layout.size, &closest);
-    peer->types[item->type] = type;
+    peer->types[item->type] = (struct heard_type){type, type ? room_of(type->size) : 0};
     if (!type)
         refuse(peer, item->type, closest);
     return 0;
@@ -79,32 +87,49 @@ static void refused_arrive(struct peer *peer, const struct item *item)
 
 /* ---- messages ---- */
 
-/* A block of a kind for what comes next in the item's body; its handle, if it has one, is the first word. */
-static int body_unpack(struct peer *peer, struct item *item, enum message_kind kind, const soma_type *type,
+/* A block of just the size, for what is looked at first. */
+static int body_fit(struct peer *peer, struct item *item, enum message_kind kind, struct heard_type *heard,
+                    struct message **message)
+{
+    struct arena *arena = &peer->bridge->arena;
+    void *view = arena_take(arena, heard->type->size);
+    size_t size;
+    int error = view ? type_view_next(heard->type, view, &item->body, arena) : SOMA_ENOMEM;
+    if (!error && !(error = type_flat_size(heard->type, view, &size)))
+        heard->room = room_of(size);
+    if (!error)
+        error = message_build(peer->bridge->worker, kind, item->handle, heard->type, view, message);
+    arena_reset(arena);
+    return error;
+}
+
+/*
+ * A block of a kind for what comes next in the item's body; its handle, if it has one, is the first word. Messages of a
+ * type are often of one size, so it is read straight into a block of the last one's.
+ */
+static int body_unpack(struct peer *peer, struct item *item, enum message_kind kind, struct heard_type *heard,
                        struct message **message)
 {
     struct worker *worker = peer->bridge->worker;
-    struct arena *arena = &peer->bridge->arena;
-    size_t words = kind != MESSAGE_PLAIN;
-    if (type->flat) { // straight into the block
-        size_t size = words * sizeof(uint64_t) + type->size;
-        *message = message_new(worker, kind, size < 2 * sizeof(uint64_t) ? 2 * sizeof(uint64_t) : size);
-        int error = *message ? type_unpack_next(type, (*message)->body + words, &item->body) : SOMA_ENOMEM;
-        if (error && *message)
-            message_free(worker, *message);
-        if (error)
-            return error;
-        (*message)->type = type;
-        if (words)
-            (*message)->body[0] = item->handle;
-        return 0;
+    const struct reader body = item->body;
+    size_t words = kind != MESSAGE_PLAIN, used,
+           room = heard->room > heard->type->size ? heard->room : heard->type->size;
+    size_t size = words * sizeof(uint64_t) + room;
+    *message = message_new(worker, kind, size < 2 * sizeof(uint64_t) ? 2 * sizeof(uint64_t) : size);
+    if (!*message)
+        return SOMA_ENOMEM;
+    int error = type_unpack_flat(heard->type, (*message)->body + words, room, &item->body, &used);
+    if (error) {
+        message_free(worker, *message);
+        item->body = body;
+        return error == SOMA_EFULL ? body_fit(peer, item, kind, heard, message) : error;
     }
-    void *view = arena_take(arena, type->size);
-    int error = view ? type_view_next(type, view, &item->body, arena) : SOMA_ENOMEM;
-    if (!error)
-        error = message_build(worker, kind, item->handle, type, view, message);
-    arena_reset(arena);
-    return error;
+    if (used < room / 2)
+        heard->room = used;
+    (*message)->type = heard->type;
+    if (words)
+        (*message)->body[0] = item->handle;
+    return 0;
 }
 
 static struct reader apart_reader(const struct apart *apart)
@@ -146,18 +171,18 @@ static int shared_unpack(struct peer *peer, struct apart *apart, const soma_type
 }
 
 /* A message whose body has come before it. */
-static int apart_unpack(struct peer *peer, struct item *item, enum message_kind kind, const soma_type *type,
+static int apart_unpack(struct peer *peer, struct item *item, enum message_kind kind, struct heard_type *heard,
                         struct message **message)
 {
     struct apart *apart = bodies_find(&peer->bodies, item->number);
     if (!apart || (apart->shared && kind != MESSAGE_PLAIN))
         return SOMA_EFORMAT;
-    int error = apart->error ? apart->error : type ? 0 : SOMA_ETYPE;
+    int error = apart->error ? apart->error : heard ? 0 : SOMA_ETYPE;
     if (apart->shared)
-        return error ? error : shared_unpack(peer, apart, type, message);
+        return error ? error : shared_unpack(peer, apart, heard->type, message);
     item->body = apart_reader(apart);
     if (!error)
-        error = body_unpack(peer, item, kind, type, message);
+        error = body_unpack(peer, item, kind, heard, message);
     bodies_drop(apart);
     return error;
 }
@@ -182,12 +207,14 @@ static int body_arrive(struct peer *peer, struct item *item, struct reader *read
     struct soma_bridge *bridge = peer->bridge;
     static const enum message_kind kinds[] = {
         [ITEM_SEND] = MESSAGE_PLAIN, [ITEM_REQUEST] = MESSAGE_REQUEST, [ITEM_REPLY] = MESSAGE_REPLY};
-    const soma_type *type = item->type < peer->type_count ? peer->types[item->type] : NULL;
+    struct heard_type *heard = item->type < peer->type_count ? &peer->types[item->type] : NULL;
     struct message *message;
     bool apart = item->number != 0;
-    int error = apart  ? apart_unpack(peer, item, kinds[item->kind], type, &message)
-                : type ? body_unpack(peer, item, kinds[item->kind], type, &message)
-                       : SOMA_ETYPE;
+    if (heard && !heard->type)
+        heard = NULL;
+    int error = apart   ? apart_unpack(peer, item, kinds[item->kind], heard, &message)
+                : heard ? body_unpack(peer, item, kinds[item->kind], heard, &message)
+                        : SOMA_ETYPE;
     bool cut = error && !apart && value_skip(reader);
     if (error) {
         body_refused(peer, item, error);
@@ -201,7 +228,7 @@ static int body_arrive(struct peer *peer, struct item *item, struct reader *read
     if (item->kind == ITEM_REPLY)
         return 0;
     if (error == SOMA_EAGAIN && item->kind == ITEM_SEND) // who sent it can't be told any more
-        letter_dead(bridge->system, bridge->worker, item->from, item->to, type, error);
+        letter_dead(bridge->system, bridge->worker, item->from, item->to, heard->type, error);
     if (bridge->worker->pressing) // as a sender here, who would be muted for it
         burden_weigh(peer, item->to, bytes);
     return 0;
@@ -422,11 +449,17 @@ static int item_skip(struct peer *peer, struct reader *reader)
 static int items_read(struct peer *peer, const unsigned char *items, size_t size)
 {
     struct reader reader = {items, items + size};
+    struct reader head = {NULL, NULL}; // of the item, if another one may begin so
     struct item item;
     peer->bridge->worker->budget = 0; // it has no turns, but counts what it pushes
     while (reader_left(&reader)) {
         const struct reader begin = reader;
-        int error = item_head_read(&reader, peer->bridge->system->node, peer->node, &item);
+        int error = 0;
+        if (!item_repeats(&reader, &head, &item)) {
+            error = item_head_read(&reader, peer->bridge->system->node, peer->node, &item);
+            bool plain = !error && item.kind == ITEM_SEND && !item.number;
+            head = plain ? (struct reader){begin.at, reader.at} : (struct reader){NULL, NULL};
+        }
         if (!error)
             error = item_arrive(peer, &item, &reader);
         if (error == SOMA_ENOMEM) { // what it was is lost, and said so; the session must not be

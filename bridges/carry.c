@@ -71,21 +71,27 @@ static bool peer_flush_here(struct peer *peer, struct worker *worker)
     return straight;
 }
 
+/* After an item went to where the others wait: what leaves now, and by whom. */
+static void item_taken(struct peer *peer, struct worker *worker, bool first)
+{
+    if (first && !peer_flush_here(peer, worker))
+        peer->bridge->wire.wake(peer->bridge->wire.context);
+}
+
 /* The item goes to where the others wait. An error, and the message has stayed. */
-static int item_take(struct peer *peer, struct worker *worker, soma_ref to, struct message *message, const void *body)
+static int item_take(struct peer *peer, struct worker *worker, soma_ref to, struct message *message)
 {
     struct message *watch = NULL;
     spin_lock(&peer->busy);
-    int error = peer->open ? outbound_append(peer, to, message, body, &watch) : SOMA_ENODEDOWN;
+    int error = peer->open ? outbound_append(peer, to, message, message_body(message), &watch) : SOMA_ENODEDOWN;
     bool first = !error && !peer->dirty;
     peer->dirty |= first;
     if (!error)
-        gate_press(peer, worker, to, message);
+        gate_press(peer, worker, to, message_presses(message));
     spin_unlock(&peer->busy);
     if (watch)
         message_free(worker, watch);
-    if (first && !peer_flush_here(peer, worker))
-        peer->bridge->wire.wake(peer->bridge->wire.context);
+    item_taken(peer, worker, first);
     return error;
 }
 
@@ -94,7 +100,7 @@ int bridge_carry(void *context, soma_ref to, struct message *message)
     struct soma_bridge *bridge = context;
     struct worker *worker = worker_of(bridge);
     struct peer *peer = peers_find(&bridge->peers, to.node);
-    int error = peer ? item_take(peer, worker, to, message, message_body(message)) : SOMA_ENOROUTE;
+    int error = peer ? item_take(peer, worker, to, message) : SOMA_ENOROUTE;
     if (error)
         return message_refused(bridge, worker, to, message, error);
     if (message->kind == MESSAGE_REQUEST && message->sender.node != bridge->system->node &&
@@ -104,13 +110,26 @@ int bridge_carry(void *context, soma_ref to, struct message *message)
     return 0;
 }
 
+static int plain_take(struct peer *peer, struct worker *worker, soma_ref from, soma_ref to, const soma_type *type,
+                      const void *body)
+{
+    spin_lock(&peer->busy);
+    int error = peer->open ? outbound_plain(peer, from, to, type, body) : SOMA_ENODEDOWN;
+    bool first = !error && !peer->dirty;
+    peer->dirty |= first;
+    if (!error)
+        gate_press(peer, worker, to, from.node != 0);
+    spin_unlock(&peer->busy);
+    item_taken(peer, worker, first);
+    return error;
+}
+
 int bridge_send(void *context, soma_ref from, soma_ref to, const soma_type *type, const void *body)
 {
     struct soma_bridge *bridge = context;
     struct worker *worker = worker_of(bridge);
     struct peer *peer = peers_find(&bridge->peers, to.node);
-    struct message message = {.type = type, .kind = MESSAGE_PLAIN, .sender = from};
-    int error = peer ? item_take(peer, worker, to, &message, body) : SOMA_ENOROUTE;
+    int error = peer ? plain_take(peer, worker, from, to, type, body) : SOMA_ENOROUTE;
     if (error && error != SOMA_EINVAL) // then it never was a message
         letter_dead(bridge->system, worker, from, to, type, error);
     return error;

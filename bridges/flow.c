@@ -69,11 +69,11 @@ soma_agent *bridge_gate(void *context, soma_ref to)
     return gate;
 }
 
-void gate_press(struct peer *peer, struct worker *worker, soma_ref to, const struct message *message)
+void gate_press(struct peer *peer, struct worker *worker, soma_ref to, bool presses)
 {
     if (peer->out.bytes > OUT_HIGH)
         u32_store(&peer->gate->pressure, PRESSURE_OVERLOADED); // release: senders look after their push
-    const soma_agent *gate = worker && message_presses(message) ? gate_shut_for(peer, to) : NULL;
+    const soma_agent *gate = worker && presses ? gate_shut_for(peer, to) : NULL;
     if (gate)
         worker_press(worker, slot_of(peer->bridge, gate));
 }

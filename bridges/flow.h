@@ -64,8 +64,8 @@ soma_agent *gate_spawn(struct soma_bridge *bridge);
 /* struct route's gate: the agent whose pressure holds up threads outside that send there. */
 soma_agent *bridge_gate(void *context, soma_ref to);
 
-/* Under busy, after an item was appended: its sender is muted if a gate is shut. */
-void gate_press(struct peer *peer, struct worker *worker, soma_ref to, const struct message *message);
+/* Under busy, after an item was appended: its sender is muted if a gate is shut, and it is of a kind that `presses`. */
+void gate_press(struct peer *peer, struct worker *worker, soma_ref to, bool presses);
 
 /* Opens the way's gate, if enough has left. */
 void gate_look(struct peer *peer);

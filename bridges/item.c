@@ -54,12 +54,18 @@ static int number_read(struct reader *reader, struct item *item)
     return !error && !item->number ? SOMA_EFORMAT : error;
 }
 
+/* Is there the number of a message that has come apart, in its place? */
+static inline bool body_is_apart(const struct reader *reader)
+{
+    unsigned tag = reader_peek(reader);
+    return tag < 0x80 || (tag >= 0xcc && tag <= 0xcf);
+}
+
 /* The packed message itself is left; unless it has come apart, and its number is here. */
 static int body_read(struct reader *reader, struct item *item)
 {
     int error = read_number(reader, TYPES_MAX - 1, &item->type);
-    unsigned tag = reader_peek(reader);
-    if (!error && (tag < 0x80 || (tag >= 0xcc && tag <= 0xcf)))
+    if (!error && body_is_apart(reader))
         return number_read(reader, item);
     item->body = *reader;
     return error;
@@ -223,6 +229,18 @@ int item_head_read(struct reader *reader, uint64_t here, uint64_t there, struct 
     if (!is_meant(item, here, there))
         return SOMA_EFORMAT;
     return rest_read(reader, item) ? SOMA_EFORMAT : 0;
+}
+
+bool item_repeats(struct reader *reader, const struct reader *head, struct item *item)
+{
+    size_t size = reader_left(head);
+    if (!size || reader_left(reader) <= size || memcmp(reader->at, head->at, size) != 0)
+        return false;
+    const struct reader body = {reader->at + size, reader->end};
+    if (body_is_apart(&body))
+        return false;
+    *reader = item->body = body;
+    return true;
 }
 
 int item_read(struct reader *reader, uint64_t here, uint64_t there, struct item *item)

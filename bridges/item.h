@@ -72,6 +72,13 @@ int item_read(struct reader *reader, uint64_t here, uint64_t there, struct item 
  * whoever unpacks it has then checked it. */
 int item_head_read(struct reader *reader, uint64_t here, uint64_t there, struct item *item);
 
+/*
+ * Does the next item begin like one before, whose bytes up to the packed message are `head`? Then it is that item, but
+ * for the message, and the reader is before that. What agents say to each other comes in bursts, and to compare is
+ * less than to read.
+ */
+bool item_repeats(struct reader *reader, const struct reader *head, struct item *item);
+
 static inline bool item_has_body(const struct item *item)
 {
     return item->kind >= ITEM_SEND && item->kind <= ITEM_REPLY && !item->number;

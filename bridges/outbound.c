@@ -63,7 +63,6 @@ static bool body_set_apart(struct outbound *out, size_t at)
         return false;
     }
     rest->items = items;
-    rest->messages = chunk->messages;
     rest->number = chunk->number;
     chunk->body = ++out->bodies;
     chunk->at = at;
@@ -149,6 +148,7 @@ const soma_type *outbound_refused(struct outbound *out, uint64_t index)
     if (!offered)
         return NULL;
     offered->again = true;
+    out->head.type = NULL;
     shares_refuse(&out->shares, offered->type);
     return offered->type;
 }
@@ -324,6 +324,18 @@ static int link_leave(struct departure *d)
     return 0;
 }
 
+/* How the item begins, for outbound_plain(). */
+static void head_note(const struct departure *d)
+{
+    struct head *head = &d->peer->out.head;
+    const struct message *message = d->message;
+    size_t size = d->body - d->item;
+    if (message->kind != MESSAGE_PLAIN || size > HEAD_MOST)
+        return;
+    *head = (struct head){.to = d->to, .from = message->sender, .type = message->type, .size = size};
+    memcpy(head->bytes, d->writer.buffer->data + d->item, size);
+}
+
 static int item_depart(struct departure *d, struct message **watch)
 {
     switch (d->message->kind) {
@@ -382,13 +394,49 @@ int outbound_append(struct peer *peer, soma_ref to, struct message *message, con
             d.offered->again = true;
         return error;
     }
-    chunk->messages++;
-    if (d.body)
+    if (d.body) {
+        head_note(&d);
         body_sort_out(&d);
+    }
     if (d.share)
         d.share->used = chunk->number;
     peer->out.bytes += peer->out.last->items.size - before;
     return 0;
+}
+
+/* Appends an item that begins like the last one. False, and nothing was appended: it is none, or needs a closer look.
+ */
+static bool plain_repeat(struct peer *peer, soma_ref from, soma_ref to, const soma_type *type, const void *body)
+{
+    const struct head *head = &peer->out.head;
+    if (head->type != type || !soma_ref_equal(head->to, to) || !soma_ref_equal(head->from, from))
+        return false;
+    struct chunk *chunk = chunk_for(&peer->out);
+    if (!chunk)
+        return false;
+    size_t before = chunk->items.size;
+    struct writer writer = {&chunk->items, false};
+    char *at = writer_room(&writer, HEAD_MOST);
+    if (!at)
+        return false;
+    memcpy(at, head->bytes, HEAD_MOST); // of one length, which is quick; what is behind its end is written over
+    writer_end(&writer, at + head->size);
+    int error = type_pack_into(type, body, &chunk->items);
+    size_t size = chunk->items.size - before;
+    if (error || size > APART_LEAST || size > peer->bridge->options.message_most) {
+        chunk->items.size = before;
+        return false;
+    }
+    peer->out.bytes += size;
+    return true;
+}
+
+int outbound_plain(struct peer *peer, soma_ref from, soma_ref to, const soma_type *type, const void *body)
+{
+    if (plain_repeat(peer, from, to, type, body))
+        return 0;
+    struct message *watch, message = {.type = type, .kind = MESSAGE_PLAIN, .sender = from};
+    return outbound_append(peer, to, &message, body, &watch);
 }
 
 /* After an item of the bridge's own. */

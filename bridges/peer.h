@@ -30,7 +30,6 @@ struct item;
 struct chunk {
     struct chunk *next;
     msgpack_sbuffer items;
-    uint64_t messages;
     uint64_t number; /* chunks of items are numbered in their order */
     uint64_t body;   /* a body's number; 0: items */
     size_t at;       /* of a body: where in `items` it begins, less what has left */
@@ -44,12 +43,31 @@ struct offered {
     bool again; /* it was refused: offer it anew */
 };
 
+/* And as the other side has offered it. */
+struct heard_type {
+    const soma_type *type; /* NULL: unknown here */
+    size_t room;           /* bytes of a block that its messages mostly fit */
+};
+
+#define HEAD_MOST 80
+
+/* What the item of the last plain message began with, up to the packed message: the next is often for the same agent.
+ * item_repeats() is the other side of this. */
+struct head {
+    soma_ref to;
+    soma_ref from;
+    const soma_type *type; /* NULL: there is none */
+    size_t size;
+    char bytes[HEAD_MOST];
+};
+
 struct outbound {
     struct chunk *first;
     struct chunk *last;
     size_t bytes;
     uint64_t chunks; /* how many there were */
     uint64_t bodies; /* how many were set apart: their numbers begin with 1 */
+    struct head head;
     struct shares shares;
     struct offered *types; /* open addressing by the descriptor's address; at most half full */
     uint32_t type_count;
@@ -84,7 +102,7 @@ struct peer {
     struct transit transit;
     struct compress_luck luck;
     struct bodies bodies;
-    const soma_type **types; /* by the index that the other side gave; NULL: unknown here */
+    struct heard_type *types; /* by the index that the other side gave */
     uint32_t type_count;
     uint64_t connection; /* 0: none */
     bool joined;         /* and the session goes on over it */
@@ -114,6 +132,9 @@ void peers_free(shared_ptr *table);
 /* Appends the item of a message that goes to an agent of the peer. 0, or an error and nothing was appended. The message
  * stays, but for a watch that it carries. `body` is what it carries to a handler, if anything. */
 int outbound_append(struct peer *peer, soma_ref to, struct message *message, const void *body, struct message **watch);
+
+/* The same for a plain message that is no block. */
+int outbound_plain(struct peer *peer, soma_ref from, soma_ref to, const soma_type *type, const void *body);
 
 /* A chunk that was taken from the queue, and is nobody's any more. */
 void chunk_free(struct chunk *chunk);

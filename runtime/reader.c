@@ -80,7 +80,7 @@ int reader_map(struct reader *reader, uint32_t *count)
     return read_length(reader, 0x80, 0x0f, 0xde, 2, count);
 }
 
-int reader_block(struct reader *reader, bool string, const void **data, uint32_t *size)
+int reader_block_long(struct reader *reader, bool string, const void **data, uint32_t *size)
 {
     int error = string ? read_length(reader, 0xa0, 0x1f, 0xd9, 1, size) : read_length(reader, 0, 0, 0xc4, 1, size);
     if (!error && *size > reader_left(reader))

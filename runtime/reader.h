@@ -69,7 +69,19 @@ static inline int reader_integer(struct reader *reader, uint64_t *number, bool *
 int reader_float(struct reader *reader, double *number);
 
 // Reads a string's or binary's length, and gives where its bytes are.
-int reader_block(struct reader *reader, bool string, const void **data, uint32_t *size);
+int reader_block_long(struct reader *reader, bool string, const void **data, uint32_t *size);
+
+static inline int reader_block(struct reader *reader, bool string, const void **data, uint32_t *size)
+{
+    const unsigned char *at = reader->at;
+    bool brief = reader_left(reader) >= 2 && at[0] == (string ? 0xd9 : 0xc4) && at[1] <= reader_left(reader) - 2;
+    if (!brief)
+        return reader_block_long(reader, string, data, size);
+    *data = at + 2;
+    *size = at[1];
+    reader->at = at + 2 + at[1];
+    return 0;
+}
 
 // Reads what an array starts with, and a map: the number of its elements or entries, which need not be there.
 int reader_array_long(struct reader *reader, uint32_t *count);

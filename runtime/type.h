@@ -70,6 +70,10 @@ int type_unpack_next(const soma_type *type, void *dst, struct reader *reader);
 // too.
 int type_item_from_value(const soma_field *field, void *at, soma_value value);
 
+// The same into one block, as type_flatten() makes it, of `size` bytes, which are at least the struct's; how many are
+// *used. SOMA_EFULL if it needs more. After an error there is nothing to destroy, and the reader is anywhere.
+int type_unpack_flat(const soma_type *type, void *block, size_t size, struct reader *reader, size_t *used);
+
 // The same for a look, which owns nothing: bytes and values point to where they are read, what else takes memory is the
 // arena's. Whatever it returns there is nothing to destroy.
 int type_view_next(const soma_type *type, void *dst, struct reader *reader, struct arena *arena);

@@ -17,6 +17,8 @@ struct unpacker {
     bool grown; // the outermost message may have another number of fields than here
     struct arena
         *arena; // a view: bytes and values stay where they are, all else is the arena's. NULL: each is malloc's
+    char *room; // but in one block: the next piece of it
+    char *room_end;
 };
 
 // -- Numbers ---------------------------------------------------------------------------------------------------------
@@ -128,10 +130,35 @@ static int unpack_ref(struct reader *reader, void *at)
 
 // -- What takes memory -----------------------------------------------------------------------------------------------
 
+// A piece of the block; NULL if it is full.
+static void *room_take(struct unpacker *unpacker, size_t size)
+{
+    size_t rounded = (size + 7) & ~(size_t)7;
+    if (rounded > (size_t)(unpacker->room_end - unpacker->room))
+        return NULL;
+    char *piece = unpacker->room;
+    unpacker->room += rounded;
+    return piece;
+}
+
 // Zeroed.
 static void *take(struct unpacker *unpacker, size_t count, size_t size)
 {
-    return unpacker->arena ? arena_take(unpacker->arena, count * size) : calloc(count, size);
+    if (unpacker->arena)
+        return arena_take(unpacker->arena, count * size);
+    if (!unpacker->room)
+        return calloc(count, size);
+    void *piece = room_take(unpacker, count * size);
+    return piece ? memset(piece, 0, count * size) : NULL;
+}
+
+// A copy of bytes, but in a view.
+static const void *take_copy(struct unpacker *unpacker, const void *data, size_t size)
+{
+    if (unpacker->arena)
+        return data;
+    void *copy = unpacker->room ? room_take(unpacker, size) : malloc(size);
+    return copy ? memcpy(copy, data, size) : NULL;
 }
 
 static int unpack_string(struct unpacker *unpacker, void *at)
@@ -161,12 +188,9 @@ static int unpack_bytes(struct unpacker *unpacker, void *at)
     int error = reader_block(&unpacker->reader, false, &bytes.data, &bytes.size);
     if (error || !bytes.size)
         return error;
-    if (!unpacker->arena) {
-        void *copy = malloc(bytes.size);
-        if (!copy)
-            return SOMA_ENOMEM;
-        bytes.data = memcpy(copy, bytes.data, bytes.size);
-    }
+    bytes.data = take_copy(unpacker, bytes.data, bytes.size);
+    if (!bytes.data)
+        return SOMA_ENOMEM;
     memcpy(at, &bytes, sizeof bytes);
     return 0;
 }
@@ -186,10 +210,11 @@ static int unpack_value(struct unpacker *unpacker, void *at, int depth)
     if (error)
         return error;
     reader->at = limited.at;
-    soma_value value = {start, (uint32_t)(reader->at - start)}, copy = value;
-    if (!unpacker->arena && (error = soma_value_copy(&copy, value)))
-        return error;
-    memcpy(at, &copy, sizeof copy);
+    soma_value value = {NULL, (uint32_t)(reader->at - start)};
+    value.data = take_copy(unpacker, start, value.size);
+    if (!value.data)
+        return SOMA_ENOMEM;
+    memcpy(at, &value, sizeof value);
     return 0;
 }
 
@@ -356,6 +381,20 @@ int type_unpack_next(const soma_type *type, void *dst, struct reader *reader)
         soma_type_destroy(type, dst);
     *reader = unpacker.reader;
     return error;
+}
+
+int type_unpack_flat(const soma_type *type, void *block, size_t size, struct reader *reader, size_t *used)
+{
+    size_t behind = ((size_t)type->size + 7) & ~(size_t)7;
+    char *end = (char *)block + size;
+    struct unpacker unpacker = {.reader = *reader, .grown = true};
+    unpacker.room = behind < size ? (char *)block + behind : end;
+    unpacker.room_end = end;
+    memset(block, 0, type->size);
+    int error = unpack_type(&unpacker, type, block, 1);
+    *used = (size_t)(unpacker.room - (char *)block);
+    *reader = unpacker.reader;
+    return error == SOMA_ENOMEM ? SOMA_EFULL : error; // it takes no other memory
 }
 
 int type_view_next(const soma_type *type, void *dst, struct reader *reader, struct arena *arena)
