@@ -15,13 +15,13 @@
 
 /* ---- frames ---- */
 
-void frame_send(struct soma_bridge *bridge, uint64_t connection)
+void frame_send(struct soma_bridge *bridge, uint64_t connection, const char *items, size_t size)
 {
-    bool sealed = frame_seal(&bridge->frame); // else it will be missed
-    if (sealed && connection & RELAYED)
-        relay_send(bridge, connection, bridge->frame.data, bridge->frame.size);
-    else if (sealed)
-        bridge->wire.send(bridge->wire.context, connection, bridge->frame.data, bridge->frame.size);
+    const struct pieces frame = frame_pieces(&bridge->frame, items, size);
+    if (connection & RELAYED)
+        relay_send(bridge, connection, &frame);
+    else
+        bridge->wire.send(bridge->wire.context, connection, &frame);
     msgpack_sbuffer_clear(&bridge->frame);
 }
 
@@ -47,13 +47,22 @@ static bool data_send(struct soma_bridge *bridge, struct peer *peer, uint64_t nu
     const struct kept_frame *kept = session_kept(session, number);
     msgpack_sbuffer_clear(&bridge->frame);
     bool written = kept->size < kept->plain
-                       ? packed_write(&bridge->frame, number, session->received, kept->plain, kept->items, kept->size)
-                       : data_write(&bridge->frame, number, session->received, kept->items, kept->size);
+                       ? packed_write(&bridge->frame, number, session->received, kept->plain, NULL, 0)
+                       : data_write(&bridge->frame, number, session->received, NULL, 0);
     if (!written)
         return false; // it stays kept, and is sent once there is memory and a new connection
-    frame_send(bridge, peer->connection);
+    frame_send(bridge, peer->connection, kept->items, kept->size);
     told_all(peer);
     return true;
+}
+
+/* Memory for frames that nobody sends for now. */
+static void peer_tidy(struct peer *peer)
+{
+    spin_lock(&peer->busy);
+    outbound_tidy(&peer->out);
+    spin_unlock(&peer->busy);
+    session_tidy(&peer->session);
 }
 
 static void ping_send(struct soma_bridge *bridge, struct peer *peer)
@@ -61,7 +70,7 @@ static void ping_send(struct soma_bridge *bridge, struct peer *peer)
     msgpack_sbuffer_clear(&bridge->frame);
     if (!ping_write(&bridge->frame, peer->session.received, peer->session.sent))
         return;
-    frame_send(bridge, peer->connection);
+    frame_send(bridge, peer->connection, NULL, 0);
     told_all(peer);
 }
 
@@ -290,19 +299,19 @@ void bridge_received(struct soma_bridge *bridge, uint64_t id, const void *frame,
 
 /* ---- what is sent ---- */
 
-/* If that is asked for, the other side reads it, and it is worth it. `*size` is what they are then. */
-static char *items_compress(struct soma_bridge *bridge, struct peer *peer, char *items, size_t *size)
+/* If that is asked for, the other side reads it, and it is worth it. */
+static void frame_compress(struct soma_bridge *bridge, struct peer *peer, struct kept_frame *frame)
 {
     uint32_t least = bridge->options.compress_least;
-    if (!least || *size < least || !(peer->reads & READS_PACKED))
-        return items;
+    if (!least || frame->size < least || !(peer->reads & READS_PACKED))
+        return;
     size_t smaller;
-    char *compressed = compress(&bridge->compressor, &peer->luck, items, *size, &smaller);
+    char *compressed = compress(&bridge->compressor, &peer->luck, frame->items, frame->size, &smaller);
     if (!compressed)
-        return items;
-    free(items);
-    *size = smaller;
-    return compressed;
+        return;
+    free(frame->items);
+    frame->items = compressed;
+    frame->size = frame->room = smaller;
 }
 
 /* Puts what leaves next into the session; false if there is nothing, or the window is full. */
@@ -313,11 +322,11 @@ static bool frame_take(struct soma_bridge *bridge, struct peer *peer)
     msgpack_sbuffer next;
     if (!transit_take(peer, &next))
         return false;
-    size_t plain = next.size, size = plain;
-    char *items = items_compress(bridge, peer, msgpack_sbuffer_release(&next), &size);
-    if (session_keep(&peer->session, items, size, plain)) {
-        free(items);
-        soma_log_error(bridge->system, "bridge: out of memory: %zu bytes to node %s are lost", plain, peer->name);
+    struct kept_frame frame = {.items = next.data, .size = next.size, .plain = next.size, .room = next.alloc};
+    frame_compress(bridge, peer, &frame);
+    if (session_keep(&peer->session, &frame)) {
+        free(frame.items);
+        soma_log_error(bridge->system, "bridge: out of memory: %zu bytes to node %s are lost", frame.plain, peer->name);
     }
     return true;
 }
@@ -400,6 +409,8 @@ static uint64_t peer_watch(struct soma_bridge *bridge, struct peer *peer, uint64
         peer->since = heard; // the time without a word counts from the last one
         return now;
     }
+    if (now >= peer->spoken + peer->beat) // nothing is on the way
+        peer_tidy(peer);
     if (now >= peer->spoken + peer->beat || acknowledgement_due(peer, now))
         ping_send(bridge, peer);
     uint64_t next = earlier(peer->spoken + peer->beat, silent);

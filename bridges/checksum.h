@@ -11,9 +11,10 @@
 
 #define CHECKSUM_SIZE 4u /* bytes on the wire, the lowest first */
 
-uint32_t checksum_of(const void *bytes, size_t size);
+/* Of what `sum` is of, 0 for nothing, and these bytes behind it. */
+uint32_t checksum_more(uint32_t sum, const void *bytes, size_t size);
 
 /* The same without the processor's help. */
-uint32_t checksum_plain(const void *bytes, size_t size);
+uint32_t checksum_plain(uint32_t sum, const void *bytes, size_t size);
 
 #endif

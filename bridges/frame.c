@@ -29,10 +29,28 @@ int read_span(struct reader *reader, uint32_t most, struct span *span)
 
 bool frame_seal(msgpack_sbuffer *frame)
 {
-    uint32_t sum = checksum_of(frame->data, frame->size);
-    const unsigned char bytes[CHECKSUM_SIZE] = {(unsigned char)sum, (unsigned char)(sum >> 8),
-                                                (unsigned char)(sum >> 16), (unsigned char)(sum >> 24)};
-    return !msgpack_sbuffer_write(frame, (const char *)bytes, sizeof(bytes));
+    const struct pieces pieces = frame_pieces(frame, NULL, 0);
+    return !msgpack_sbuffer_write(frame, (const char *)pieces.sum, sizeof(pieces.sum));
+}
+
+struct pieces frame_pieces(const msgpack_sbuffer *head, const char *items, size_t size)
+{
+    uint32_t sum = checksum_more(checksum_more(0, head->data, head->size), items, size);
+    return (struct pieces){
+        head->data,
+        head->size,
+        items,
+        size,
+        {(unsigned char)sum, (unsigned char)(sum >> 8), (unsigned char)(sum >> 16), (unsigned char)(sum >> 24)}};
+}
+
+void pieces_join(const struct pieces *pieces, void *to)
+{
+    char *at = to;
+    memcpy(at, pieces->head, pieces->head_size);
+    if (pieces->items_size) // else there may be none
+        memcpy(at + pieces->head_size, pieces->items, pieces->items_size);
+    memcpy(at + pieces->head_size + pieces->items_size, pieces->sum, sizeof(pieces->sum));
 }
 
 bool frame_unseal(struct reader *reader)
@@ -41,7 +59,7 @@ bool frame_unseal(struct reader *reader)
         return false;
     reader->end -= CHECKSUM_SIZE;
     const unsigned char *said = reader->end;
-    return checksum_of(reader->at, reader_left(reader)) ==
+    return checksum_more(0, reader->at, reader_left(reader)) ==
            ((uint32_t)said[0] | (uint32_t)said[1] << 8 | (uint32_t)said[2] << 16 | (uint32_t)said[3] << 24);
 }
 

@@ -6,6 +6,7 @@
 #ifndef BRIDGES_FRAME_H
 #define BRIDGES_FRAME_H
 
+#include "bridges/checksum.h"
 #include "bridges/compress.h"
 #include "runtime/reader.h"
 #include "runtime/writer.h"
@@ -63,6 +64,25 @@ struct join {
 
 /* Ends a whole frame with its checksum; false when memory is out. */
 bool frame_seal(msgpack_sbuffer *frame);
+
+/* A whole frame as it leaves, whose items are where they were. */
+struct pieces {
+    const char *head;
+    size_t head_size;
+    const char *items;
+    size_t items_size;
+    unsigned char sum[CHECKSUM_SIZE];
+};
+
+struct pieces frame_pieces(const msgpack_sbuffer *head, const char *items, size_t size);
+
+static inline size_t pieces_size(const struct pieces *pieces)
+{
+    return pieces->head_size + pieces->items_size + sizeof(pieces->sum);
+}
+
+/* One behind the other, to where there is room for all. */
+void pieces_join(const struct pieces *pieces, void *to);
 
 /* Takes the checksum off again; false if it is not that of the frame. */
 bool frame_unseal(struct reader *reader);

@@ -19,11 +19,21 @@
 
 /* ---- chunks ---- */
 
+/* Where much is sent, a chunk has room for a whole frame at once: to grow is to copy. */
+static void chunk_make_room(struct outbound *out, struct chunk *chunk)
+{
+    if (out->recent < FRAME_ITEMS / 2)
+        return;
+    chunk->items.data = out->spare_count ? out->spare[--out->spare_count] : malloc(FRAME_ROOM);
+    chunk->items.alloc = chunk->items.data ? FRAME_ROOM : 0;
+}
+
 static struct chunk *chunk_add(struct outbound *out)
 {
     struct chunk *chunk = calloc(1, sizeof(*chunk));
     if (!chunk)
         return NULL;
+    chunk_make_room(out, chunk);
     chunk->number = ++out->chunks;
     if (out->last)
         out->last->next = chunk;
@@ -92,8 +102,16 @@ static bool body_set_ahead(struct outbound *out, size_t item, size_t at)
     return done;
 }
 
+void outbound_tidy(struct outbound *out)
+{
+    while (out->spare_count)
+        free(out->spare[--out->spare_count]);
+    out->recent = 0;
+}
+
 void outbound_reset(struct outbound *out)
 {
+    outbound_tidy(out);
     for (struct chunk *chunk = out->first, *next; chunk; chunk = next) {
         next = chunk->next;
         chunk_free(chunk);

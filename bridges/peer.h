@@ -24,8 +24,6 @@ struct item;
 #define OUT_HIGH ((size_t)1 << 20)
 #define OUT_LOW ((size_t)1 << 18)
 
-#define FRAME_ITEMS ((size_t)64 * 1024) /* bytes of items from which on a frame takes no more */
-
 /* Items that will be one frame; or a body that leaves in parts, ahead of the chunk with its message. */
 struct chunk {
     struct chunk *next;
@@ -65,7 +63,10 @@ struct outbound {
     struct chunk *first;
     struct chunk *last;
     size_t bytes;
-    uint64_t chunks; /* how many there were */
+    uint64_t chunks;         /* how many there were */
+    size_t recent;           /* bytes of the last one that was taken: the next has as much room from the first */
+    char *spare[SPENT_MOST]; /* buffers for that */
+    uint32_t spare_count;
     uint64_t bodies; /* how many were set apart: their numbers begin with 1 */
     struct head head;
     struct shares shares;
@@ -135,6 +136,9 @@ int outbound_append(struct peer *peer, soma_ref to, struct message *message, con
 
 /* The same for a plain message that is no block. */
 int outbound_plain(struct peer *peer, soma_ref from, soma_ref to, const soma_type *type, const void *body);
+
+/* What nobody has needed for a while is freed. */
+void outbound_tidy(struct outbound *out);
 
 /* A chunk that was taken from the queue, and is nobody's any more. */
 void chunk_free(struct chunk *chunk);

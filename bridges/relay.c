@@ -94,12 +94,17 @@ int relay_dial(struct soma_bridge *bridge, uint64_t node, uint64_t *connection)
     return 0;
 }
 
-void relay_send(struct soma_bridge *bridge, uint64_t connection, const void *frame, size_t size)
+void relay_send(struct soma_bridge *bridge, uint64_t connection, const struct pieces *frame)
 {
     const struct way *way = way_find(bridge, connection);
     // What does not leave is missed by the other end, or its answer by this one: that ends the connection.
-    if (way)
-        item_send(way->relay, way->far, bridge->system->node, way->channel, frame, size);
+    size_t size = pieces_size(frame);
+    char *whole = way ? malloc(size) : NULL;
+    if (!whole)
+        return;
+    pieces_join(frame, whole);
+    item_send(way->relay, way->far, bridge->system->node, way->channel, whole, size);
+    free(whole);
 }
 
 void relay_hang_up(struct soma_bridge *bridge, uint64_t connection)

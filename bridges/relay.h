@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 struct soma_bridge;
+struct pieces;
 struct peer;
 struct item;
 struct way;
@@ -30,7 +31,7 @@ struct relay {
 
 /* As struct wire's. SOMA_ENOENT: no node that is joined relays. */
 int relay_dial(struct soma_bridge *bridge, uint64_t node, uint64_t *connection);
-void relay_send(struct soma_bridge *bridge, uint64_t connection, const void *frame, size_t size);
+void relay_send(struct soma_bridge *bridge, uint64_t connection, const struct pieces *frame);
 void relay_hang_up(struct soma_bridge *bridge, uint64_t connection);
 
 /* Is a node relaying for this one, now? */

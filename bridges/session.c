@@ -22,14 +22,14 @@ static bool ring_grow(struct session *session)
     return true;
 }
 
-int session_keep(struct session *session, char *items, size_t size, size_t plain)
+int session_keep(struct session *session, const struct kept_frame *frame)
 {
     if (session->sent - session->acked == session->capacity && !ring_grow(session))
         return SOMA_ENOMEM;
-    *place(session, ++session->sent) = (struct kept_frame){items, size, plain};
-    session->bytes += plain;
-    session->before += plain;
-    session->after += size;
+    *place(session, ++session->sent) = *frame;
+    session->bytes += frame->plain;
+    session->before += frame->plain;
+    session->after += frame->size;
     return 0;
 }
 
@@ -45,9 +45,18 @@ bool session_acknowledge(struct session *session, uint64_t number)
     while (session->acked < number) {
         struct kept_frame *frame = place(session, ++session->acked);
         session->bytes -= frame->plain;
-        free(frame->items);
+        if (frame->room == FRAME_ROOM && session->spent_count < SPENT_MOST)
+            session->spent[session->spent_count++] = frame->items;
+        else
+            free(frame->items);
     }
     return true;
+}
+
+void session_tidy(struct session *session)
+{
+    while (session->spent_count)
+        free(session->spent[--session->spent_count]);
 }
 
 enum arrival session_look(const struct session *session, uint64_t number)
@@ -60,6 +69,7 @@ enum arrival session_look(const struct session *session, uint64_t number)
 void session_reset(struct session *session)
 {
     session_acknowledge(session, session->sent);
+    session_tidy(session);
     free(session->kept);
     *session = (struct session){0};
 }

@@ -11,12 +11,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Bytes of items from which on a frame takes no more; and of a buffer for as many, whose last item mostly fits. */
+#define FRAME_ITEMS ((size_t)64 * 1024)
+#define FRAME_ROOM (FRAME_ITEMS + 4096)
+
 /* A frame's items, kept until they are acknowledged. */
 struct kept_frame {
     char *items; /* from malloc */
     size_t size;
     size_t plain; /* bytes that they are; more than `size`: they are compressed */
+    size_t room;  /* bytes that were allocated */
 };
+
+#define SPENT_MOST 16u
 
 struct session {
     uint64_t mine;           /* the number of this side's half; 0: none was drawn yet */
@@ -31,14 +38,18 @@ struct session {
     size_t bytes;            /* of all kept, before compression: as many as they may become over there */
     uint64_t before;         /* bytes of all that were made, before compression */
     uint64_t after;          /* and after it */
+    char *spent[SPENT_MOST]; /* buffers of FRAME_ROOM bytes that are free for other frames */
+    uint32_t spent_count;
 };
 
 /* What a frame of a number is to the receiver. */
 enum arrival { ARRIVAL_NEXT, ARRIVAL_REPEATED, ARRIVAL_MISSING };
 
-/* Keeps a frame's items, which it takes over if it returns 0, under the next number; or SOMA_ENOMEM. They are `plain`
- * bytes, of which compression has left `size`. */
-int session_keep(struct session *session, char *items, size_t size, size_t plain);
+/* Frees the buffers that nobody has taken. */
+void session_tidy(struct session *session);
+
+/* Keeps a frame's items, which it takes over if it returns 0, under the next number; or SOMA_ENOMEM. */
+int session_keep(struct session *session, const struct kept_frame *frame);
 
 /* The items of a kept frame. */
 const struct kept_frame *session_kept(const struct session *session, uint64_t number);

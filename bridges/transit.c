@@ -93,7 +93,10 @@ static struct chunk *chunk_pop(struct peer *peer)
     spin_lock(&peer->busy);
     uint32_t count = outbound_forget(peer, forgotten);
     struct chunk *chunk = peer->out.first;
+    while (peer->session.spent_count && peer->out.spare_count < SPENT_MOST)
+        peer->out.spare[peer->out.spare_count++] = peer->session.spent[--peer->session.spent_count];
     if (chunk && chunk->items.size) {
+        peer->out.recent = chunk->items.size;
         if (!chunk->body)
             peer->transit.taken = chunk->number;
         peer->out.first = chunk->next;

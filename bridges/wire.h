@@ -5,6 +5,7 @@
 #ifndef BRIDGES_WIRE_H
 #define BRIDGES_WIRE_H
 
+#include "bridges/frame.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,7 +16,7 @@ struct wire {
      */
     int (*dial)(void *context, const char *address, uint64_t *connection);
     /* Sends a copy of a frame. What can't be sent breaks the connection, of which bridge_broken() tells. */
-    void (*send)(void *context, uint64_t connection, const void *frame, size_t size);
+    void (*send)(void *context, uint64_t connection, const struct pieces *frame);
     /* Ends a connection; bridge_broken() is not called for it. */
     void (*hang_up)(void *context, uint64_t connection);
     /* There is something to be done: bridge_turn() is wanted soon. Any thread. */

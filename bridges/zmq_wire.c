@@ -182,7 +182,19 @@ static int wire_dial(void *context, const char *address, uint64_t *connection)
     return 0;
 }
 
-static void wire_send(void *context, uint64_t connection, const void *frame, size_t size)
+static int frame_write(void *socket, const struct pieces *frame)
+{
+    zmq_msg_t message;
+    if (zmq_msg_init_size(&message, pieces_size(frame)))
+        return -1;
+    pieces_join(frame, zmq_msg_data(&message));
+    int sent = zmq_msg_send(&message, socket, ZMQ_DONTWAIT);
+    if (sent < 0)
+        zmq_msg_close(&message);
+    return sent;
+}
+
+static void wire_send(void *context, uint64_t connection, const struct pieces *frame)
 {
     struct zmq_wire *wire = context;
     struct dealer *dealer = connection & ACCEPTED ? NULL : dealer_find(wire, connection);
@@ -195,7 +207,7 @@ static void wire_send(void *context, uint64_t connection, const void *frame, siz
         sent = zmq_send(end->socket, identity, sizeof(identity), ZMQ_SNDMORE | ZMQ_DONTWAIT);
     }
     if (sent >= 0)
-        sent = zmq_send(end->socket, frame, size, ZMQ_DONTWAIT);
+        sent = frame_write(end->socket, frame);
     if (sent < 0)
         broken_note(wire, connection);
     if (end)

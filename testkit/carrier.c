@@ -175,14 +175,19 @@ static int wire_dial(void *context, const char *address, uint64_t *connection)
     return 0;
 }
 
-static void wire_send(void *context, uint64_t connection, const void *frame, size_t size)
+static void wire_send(void *context, uint64_t connection, const struct pieces *frame)
 {
     struct node *node = context;
     struct end *end = end_find(node, connection);
+    size_t size = pieces_size(frame);
+    char *whole = malloc(size);
+    if (whole)
+        pieces_join(frame, whole);
     if (!end)
         end_add(node, connection, node->number, false)->broken = true;
     else if (!end->broken)
-        end->broken = !packet_send(node, end->other, PACKET_FRAME, connection, frame, size);
+        end->broken = !whole || !packet_send(node, end->other, PACKET_FRAME, connection, whole, size);
+    free(whole);
 }
 
 static void wire_hang_up(void *context, uint64_t connection)

@@ -8,15 +8,17 @@
 static void test_checksum(void **state)
 {
     (void)state;
-    unsigned char bytes[1000];
-    assert_int_equal(checksum_of("123456789", 9), 0xe3069283); // as all the literature has it
-    assert_int_equal(checksum_of("", 0), 0);
+    static unsigned char bytes[20000];
+    assert_int_equal(checksum_more(0, "123456789", 9), 0xe3069283); // as all the literature has it
+    assert_int_equal(checksum_more(checksum_more(0, "1234", 4), "56789", 5), 0xe3069283);
+    assert_int_equal(checksum_more(0, "", 0), 0);
     for (size_t i = 0; i < sizeof(bytes); i++)
-        bytes[i] = (unsigned char)(i * 37 >> 3);
+        bytes[i] = (unsigned char)(i * i * 37 >> 3);
     for (size_t size = 0; size <= 100; size++)
         for (size_t from = 0; from < 9; from++)
-            assert_int_equal(checksum_of(bytes + from, size), checksum_plain(bytes + from, size));
-    assert_int_equal(checksum_of(bytes, sizeof(bytes)), checksum_plain(bytes, sizeof(bytes)));
+            assert_int_equal(checksum_more(0, bytes + from, size), checksum_plain(0, bytes + from, size));
+    for (size_t size = 3000; size < sizeof(bytes); size += 71) // in lanes
+        assert_int_equal(checksum_more(7, bytes, size), checksum_plain(7, bytes, size));
 }
 
 static bool is_whole(const msgpack_sbuffer *frame)

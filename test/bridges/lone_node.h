@@ -93,22 +93,28 @@ static inline int lone_dial(void *context, const char *address, uint64_t *connec
     return 0;
 }
 
-static inline void lone_send(void *context, uint64_t connection, const void *frame, size_t size)
+static inline void lone_send(void *context, uint64_t connection, const struct pieces *pieces)
 {
     struct lone *lone = context;
-    struct reader reader = {frame, (const unsigned char *)frame + size};
+    size_t size = pieces_size(pieces);
+    struct lone_frame *kept = malloc(sizeof(*kept) + size);
+    REQUIRE(kept);
+    pieces_join(pieces, kept->bytes);
+    struct reader reader = {kept->bytes, kept->bytes + size};
     enum frame_kind kind;
     uint32_t count;
     REQUIRE(frame_unseal(&reader) && !frame_open(&reader, &kind, &count));
     lone->sent++;
     lone->sent_on = connection;
     lone->kind = (uint8_t)kind;
-    if (!lone->keeps)
+    if (!lone->keeps) {
+        free(kept);
         return;
-    struct lone_frame *kept = malloc(sizeof(*kept) + size);
-    REQUIRE(kept);
-    *kept = (struct lone_frame){.connection = connection, .kind = (uint8_t)kind, .size = size};
-    memcpy(kept->bytes, frame, size);
+    }
+    kept->next = NULL;
+    kept->connection = connection;
+    kept->kind = (uint8_t)kind;
+    kept->size = size;
     *(lone->first ? &lone->last->next : &lone->first) = kept;
     lone->last = kept;
 }

@@ -120,7 +120,7 @@ static int fake_dial(void *context, const char *address, uint64_t *connection)
     return 0;
 }
 
-static void fake_send(void *context, uint64_t connection, const void *frame, size_t size)
+static void fake_send(void *context, uint64_t connection, const struct pieces *frame)
 {
     struct end *end = context;
     struct line *line = line_of(connection);
@@ -130,8 +130,9 @@ static void fake_send(void *context, uint64_t connection, const void *frame, siz
         end->broken = connection; // who called is told anyway
         return;
     }
+    size_t size = pieces_size(frame);
     void *copy = malloc(size);
-    memcpy(copy, frame, size);
+    pieces_join(frame, copy);
     line->frames[called][line->last[called]++ % FRAMES_MAX] = (struct frame){copy, size};
 }
 
