@@ -179,6 +179,10 @@ static struct guest *guest_meet(struct door *door, int socket, uint64_t id)
 void door_admit(struct door *door, int socket, uint64_t id)
 {
     struct guest *guest = guest_meet(door, socket, 0);
+    if (guest && guest->id && guest->id != id) { // whoever had the socket before has gone
+        events_receive(door);
+        guest = guest_find(door, socket, 0);
+    }
     if (!guest || guest->id)
         return;
     guest->id = id;

@@ -426,7 +426,7 @@ static bool ends_look(struct zmq_wire *wire)
 {
     bool any = false;
     wire->looks = false;
-    if (wire->router.look || wire->guard.look)
+    if (wire->guard.look)
         door_look(&wire->door); // who comes is known before what he says
     wire->guard.look = false;
     if (wire->router.look)
