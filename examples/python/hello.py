@@ -10,11 +10,14 @@ COUNTED = Message("counted", "u64 number")
 HERE = Message("here", "string address")
 ASK = Message("ask", "u64 number")
 TOLD = Message("told", "u64 number")
+WEIGH = Message("weigh", "bytes load")
+WEIGHED = Message("weighed", "u64 times,u64 bytes")
 QUIT = Message("quit")
 
 peer = Peer("python")
-peer.register(COUNTED, ASK, QUIT)
+peer.register(COUNTED, ASK, QUIT, WEIGH)
 found, counted, ended = [], [], []
+weights = []
 
 
 def pythonista(message, _sender):
@@ -22,6 +25,9 @@ def pythonista(message, _sender):
     kind, fields = message
     if kind is ASK:
         return TOLD(number=fields["number"] * 2)
+    if kind is WEIGH:  # alone, or one for all, or asked
+        weights.append(len(fields["load"]) if fields["load"].count(b"x") == len(fields["load"]) else 0)
+        return WEIGHED(times=len(weights), bytes=sum(weights))
     if kind is QUIT:
         peer.end(me, -1000, "as you wish")
         return None

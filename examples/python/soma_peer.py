@@ -14,7 +14,9 @@ import zmq
 VERSION = 1
 HELLO, SESSION, DATA, PING, REJECT, BYE = range(1, 7)
 (TYPE, REFUSED, NODE, SEND, REQUEST, REPLY, ERROR, MOVED, WATCH, UNWATCH, DOWN, LINK, UNLINK, EXIT, SHUTDOWN,
- KILL) = range(1, 17)
+ KILL, BODY, SHARED, FORGET) = range(1, 20)
+READS = 1  # bodies that come apart, and shared ones
+BODIES_MOST = 16
 EGONE, EEXIST, ENOENT, EFORMAT, ETYPE, EKILLED, ENOREPLY, ESHUTDOWN, ENODEDOWN = -3, -6, -7, -9, -11, -16, -17, -18, -20
 BEAT, PATIENCE, RETRY = 0.2, 5.0, 0.1  # seconds
 NOBODY = (0, 0, 0)
@@ -31,29 +33,66 @@ def full(ref, meant):
 class Message:
     """A message type, by its name and layout; calling it makes a message, a pair of the type and its fields."""
 
+    KINDS = ("u8 u16 u32 u64 i8 i16 i32 i64 f32 f64 bool ref string bytes value").split()
     ZERO = {"bool": False, "f32": 0.0, "f64": 0.0, "string": None, "bytes": b"", "value": None, "ref": NOBODY}
 
-    def __init__(self, name, layout=""):
-        self.name, self.layout = name, layout
+    def __init__(self, name, layout="", **nested):
+        """In `layout` a nested type stands by its name alone, and is one of `nested`."""
+        self.name, self.nested = name, nested
         self.fields = [field.rsplit(" ", 1) for field in layout.split(",") if field]
+        self.layout = ",".join(f"{self.kind_text(kind)} {name}" for kind, name in self.fields)
+
+    def kind_text(self, kind):
+        type_ = self.nested.get(kind.strip("[]"))
+        return kind.replace(type_.name, f"{type_.name}#{hash_text(type_.spelled())}") if type_ else kind
+
+    def spelled(self):
+        """What the hash of a nested type is made of; none is within itself here."""
+        text = self.name.encode() + bytes([0, len(self.fields)])
+        for kind, name in self.fields:
+            type_ = self.nested.get(kind.strip("[]"))
+            number = 15 if type_ else self.KINDS.index(kind.strip("[]"))
+            text += name.encode() + bytes([0, number, kind[0] == "["]) + (type_.spelled() if type_ else b"")
+        return text
 
     def __call__(self, **values):
         return self, {name: values.get(name, [] if kind[0] == "[" else self.ZERO.get(kind, 0))
                       for kind, name in self.fields}
 
     def read(self, body):
-        """From the wire: an array, which may be shorter or longer than ours, or a map."""
-        if isinstance(body, dict):
-            return self(**body)
-        return self(**{name: value for (_, name), value in zip(self.fields, body)})
+        """From the wire: an array, which may be shorter or longer than ours, or a map. Nested ones become maps."""
+        if not isinstance(body, dict):
+            body = {name: value for (_, name), value in zip(self.fields, body)}
+        for kind, name in self.fields:
+            type_, value = self.nested.get(kind.strip("[]")), body.get(name)
+            if type_ and value is not None:
+                read = [type_.read(each)[1] for each in (value if kind[0] == "[" else [value])]
+                body[name] = read if kind[0] == "[" else read[0]
+        return self(**body)
 
     def fits(self, layout):
         short, long = sorted((self.layout, layout), key=len)
         return long.startswith(short) and (len(short) in (0, len(long)) or long[len(short)] == ",")
 
 
+def hash_text(text):
+    """FNV-1a, in hexadecimal."""
+    value = 0xcbf29ce484222325
+    for byte in text:
+        value = (value ^ byte) * 0x100000001b3 & 0xFFFFFFFFFFFFFFFF
+    return f"{value:016x}"
+
+
+def wire(value):
+    """A field as it is in a body: a message in it is an array."""
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], Message):
+        return [wire(field) for field in value[1].values()]
+    return [wire(item) for item in value] if isinstance(value, list) else value
+
+
 WHEREIS = Message("soma_bridge_whereis", "string name")
 LOCATED = Message("soma_bridge_located", "ref agent")
+FAILURE = Message("soma_failure", "i32 error,string text")  # as an answer: an error, with its words
 
 
 def checksum_table():
@@ -102,9 +141,29 @@ class Link:
         self.sent = self.acked = self.received = self.told = 0
         self.kept, self.items = {}, []  # frames by number; what is not in one yet
         self.offered, self.refused, self.types = {}, set(), {}
+        self.bodies = {}  # [kind, bytes, how many are to come] by number
 
     def put(self, *item):
         self.items.append(msgpack.packb(item))
+
+    def part_came(self, kind, number, left, part):
+        """Of a body that is put together for later; false if it makes no sense."""
+        kind_before, whole, due = self.bodies.setdefault(number, [kind, b"", left + len(part)])
+        begun = whole or not any(body[2] for other, body in self.bodies.items() if other != number)
+        self.bodies[number] = [kind, whole + part, left]
+        return number and part and begun and kind == kind_before and due == left + len(part) \
+            and len(self.bodies) <= BODIES_MOST
+
+    def body_of(self, kind, body):
+        """What stands in a message's place for its body, which may have come before; None: there is none."""
+        if not isinstance(body, int):
+            return body
+        how, whole, due = self.bodies.get(body, (None, b"", 1))
+        if due or (how == SHARED and kind != SEND):
+            return None
+        if how == BODY:
+            del self.bodies[body]
+        return msgpack.unpackb(whole, strict_map_key=False)
 
     def acknowledge(self, number):
         while self.acked < min(number, self.sent):
@@ -125,7 +184,7 @@ class Peer:
         self.links, self.agents, self.names = {}, {}, {}
         self.known, self.pending, self.watches, self.handles = {}, {}, {}, 0
         self.whereis = self.spawn(self.locate, "bridge")
-        self.register(WHEREIS, LOCATED)
+        self.register(WHEREIS, LOCATED, FAILURE)
 
     # ---- agents ----
 
@@ -165,10 +224,12 @@ class Peer:
         self.watches[self.handles] = (agent[0], then)
         self.put(WATCH, agent, sender, self.handles)
 
-    def find(self, address, name, then):
-        """Connects, and gives `then` the agent's ref, or an error number."""
+    def find(self, address, name, then, until=float("inf")):
+        """Connects, and gives `then` the agent's ref, or an error number; nothing if nobody answers there in time."""
         self.connect(address)
         while not (link := self.links.get(self.dials[address][2])) or not link.ready:
+            if time.monotonic() > until:
+                return
             self.run(0.01)
         self.request(self.whereis, link.agent, WHEREIS(name=name),
                      lambda got: then(got if isinstance(got, int) else tuple(got[1]["agent"])))
@@ -185,12 +246,12 @@ class Peer:
 
     def body(self, node, message):
         """What a message is in an item, after its type was offered if need be: its index, its fields."""
-        link, (type_, fields) = self.links[node], message
+        link, type_ = self.links[node], message[0]
         if type_.name not in link.offered or type_.name in link.refused:
             index = link.offered.setdefault(type_.name, len(link.offered))
             link.refused.discard(type_.name)
             link.put(TYPE, index, type_.name, type_.layout)
-        return link.offered[type_.name], list(fields.values())
+        return link.offered[type_.name], wire(message)
 
     def flush(self, link):
         if link.ready and link.items:
@@ -233,7 +294,7 @@ class Peer:
     def hello(self, connection):
         self.hellos = connection.said = self.hellos + 1
         connection.send(msgpack.packb([HELLO, VERSION, VERSION, *self.whereis, self.name, [self.address],
-                                       int(BEAT * 1000), self.hellos]))
+                                       int(BEAT * 1000), self.hellos, READS]))
 
     def hello_came(self, connection, version, least, node, slot, generation, _name, _addresses, beat, count, *_later):
         if least > VERSION or version < 1 or node == self.node:
@@ -241,7 +302,9 @@ class Peer:
             return self.hang_up(connection)
         link = self.links.setdefault(node, Link(node))
         if connection.address:
-            self.dials[connection.address][2] = node
+            before, self.dials[connection.address][2] = self.links.get(self.dials[connection.address][2]), node
+            if before and before.node != node:  # at whose address there is another one now
+                self.leave(before)
         else:
             self.hello(connection)
         old, connection.heard = link.connection, count
@@ -298,11 +361,17 @@ class Peer:
             if head[1] == link.received + 1:
                 link.received += 1
                 for item in items:
-                    self.item_came(link, *item)
+                    if link.connection:
+                        self.item_came(link, *item)
         else:
-            self.hang_up(connection)
-            self.down(link)
-            del self.links[link.node]
+            self.leave(link)
+
+    def leave(self, link):
+        """The session is over, and the connection with it."""
+        if link.connection:
+            self.hang_up(link.connection)
+        self.down(link)
+        del self.links[link.node]
 
     def item_came(self, link, kind, *rest):
         if kind == TYPE:
@@ -315,6 +384,11 @@ class Peer:
             name = next(name for name, index in link.offered.items() if index == rest[0])
             link.refused.add(name)
             print(f"the other node has {name} as {{{rest[1]}}}", file=sys.stderr)
+        elif kind in (BODY, SHARED):
+            if not link.part_came(kind, *rest):
+                self.leave(link)
+        elif kind == FORGET:
+            link.bodies.pop(rest[0], None)
         elif kind == NODE and rest[0] != self.node and rest[2] and rest[0] not in self.links:
             self.connect(rest[2][0])
         elif SEND <= kind <= KILL:
@@ -325,7 +399,9 @@ class Peer:
         handler, _, watchers = self.agents.get(to) or (None, None, {})
         if kind in (SEND, REQUEST):
             handle, (index, body) = (rest[0], rest[1:]) if kind == REQUEST else (None, rest)
-            type_ = link.types.get(index)
+            type_, body = link.types.get(index), link.body_of(kind, body)
+            if body is None:
+                return
             answer = EGONE if not handler else ETYPE if type_ is None else handler(type_.read(body), sender)
             if kind == REQUEST and isinstance(answer, tuple) and sender[0] in self.links:
                 self.put(REPLY, sender, to, handle, *self.body(sender[0], answer))
@@ -334,8 +410,11 @@ class Peer:
         elif kind == MOVED and rest[0] in self.pending:
             self.pending[rest[0]][0] = sender[0]
         elif kind in (REPLY, ERROR) and rest[0] in self.pending:
-            type_ = link.types.get(rest[1]) if kind == REPLY else None
-            self.pending.pop(rest[0])[1](rest[1] if kind == ERROR else type_.read(rest[2]) if type_ else ETYPE)
+            type_, body = (link.types.get(rest[1]), link.body_of(kind, rest[2])) if kind == REPLY else (None, rest[1])
+            if body is not None:
+                answer = body if kind == ERROR else type_.read(body) if type_ else ETYPE
+                failed = kind == REPLY and type_ is FAILURE
+                self.pending.pop(rest[0])[1](answer[1]["error"] if failed else answer)
         elif kind in (WATCH, LINK):
             end = DOWN if kind == WATCH else EXIT
             if not handler:

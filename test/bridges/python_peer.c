@@ -3,6 +3,7 @@
  * the node in Python, finds its agent by name, asks it, watches it, tells it to end, and ends the agent that is watched
  * from there.
  */
+#include <soma/body.h>
 #include <soma/bridge.h>
 #include <soma/error.h>
 #include <soma/monitor.h>
@@ -17,6 +18,8 @@ SOMA_MESSAGE(counted, (u64, number))
 SOMA_MESSAGE(here, (string, address))
 SOMA_MESSAGE(ask, (u64, number))
 SOMA_MESSAGE(told, (u64, number))
+SOMA_MESSAGE(weigh, (bytes, load))
+SOMA_MESSAGE(weighed, (u64, times), (u64, bytes))
 SOMA_MESSAGE(quit)
 SOMA_MESSAGE(end, (ref, agent))
 SOMA_MESSAGE(ended, (i32, reason), (string, text))
@@ -74,6 +77,27 @@ static int fail(const char *what, int error)
     return 1;
 }
 
+/* What is too large for one frame crosses in parts; what is sent to many, once. */
+static int weigh_much(soma_system *system, soma_ref pythonista)
+{
+    enum { LOAD = 300000, TIMES = 4 };
+    static char load[LOAD];
+    struct weighed answer;
+    soma_body *body;
+    memset(load, 'x', sizeof(load));
+    int error = soma_body_new(&body, weigh, .load = {load, LOAD});
+    for (int i = 0; i < TIMES && !error; i++)
+        error = soma_send_body(system, pythonista, body);
+    soma_body_close(&body);
+    if (!error)
+        error = soma_send(system, pythonista, weigh, .load = {load, LOAD});
+    if (!error)
+        error = soma_call(system, pythonista, 20 * SOMA_SECOND, &answer, weighed, weigh, .load = {load, LOAD});
+    if (!error && (answer.times != TIMES + 2 || answer.bytes != (TIMES + 2) * LOAD))
+        error = SOMA_EFORMAT;
+    return error;
+}
+
 static int talk(soma_system *system, soma_bridge *bridge, soma_ref agent)
 {
     soma_ref pythonista;
@@ -85,6 +109,8 @@ static int talk(soma_system *system, soma_bridge *bridge, soma_ref agent)
     error = soma_call(system, pythonista, 10 * SOMA_SECOND, &answer, told, ask, .number = 21);
     if (error || answer.number != 42)
         return fail("asking it", error);
+    if ((error = weigh_much(system, pythonista)))
+        return fail("large messages", error);
     error = soma_call(system, agent, 10 * SOMA_SECOND, &how, ended, end, .agent = pythonista);
     if (error || how.reason != -1000 || strcmp(how.text, "as you wish") != 0)
         return fail("its end", error ? error : how.reason);
