@@ -8,6 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+// How a message is written: an array of its fields, or, for who does not know the type, a map from their names.
+struct packer {
+    struct writer writer;
+    bool maps;
+};
+
 static int pack_string(struct writer *writer, const char *text)
 {
     if (!text) {
@@ -71,10 +77,11 @@ static char *put_scalar(char *to, const soma_field *field, const char *at)
     }
 }
 
-static int pack_type(struct writer *writer, const soma_type *type, const char *body, int depth);
+static int pack_type(struct packer *packer, const soma_type *type, const char *body, int depth);
 
-static int pack_item(struct writer *writer, const soma_field *field, const char *at, int depth)
+static int pack_item(struct packer *packer, const soma_field *field, const char *at, int depth)
 {
+    struct writer *writer = &packer->writer;
     char *to;
     switch (field->kind) {
     case SOMA_KIND_REF:
@@ -87,7 +94,7 @@ static int pack_item(struct writer *writer, const soma_field *field, const char 
     case SOMA_KIND_VALUE:
         return pack_value(writer, type_load_value(at), depth);
     case SOMA_KIND_MESSAGE:
-        return pack_type(writer, field->nested, at, depth + 1);
+        return pack_type(packer, field->nested, at, depth + 1);
     default:
         to = writer_room(writer, PUT_MOST);
         if (to)
@@ -96,33 +103,49 @@ static int pack_item(struct writer *writer, const soma_field *field, const char 
     }
 }
 
-static int pack_array(struct writer *writer, const soma_field *field, const char *at, int depth)
+static int pack_array(struct packer *packer, const soma_field *field, const char *at, int depth)
 {
     struct type_array array = type_array_get(at);
     int error = array.count && !array.items ? SOMA_EINVAL : 0;
-    write_array(writer, array.count);
+    write_array(&packer->writer, array.count);
     for (uint32_t i = 0; i < array.count && !error; i++)
-        error = pack_item(writer, field, (const char *)array.items + i * type_item_size(field), depth);
+        error = pack_item(packer, field, (const char *)array.items + i * type_item_size(field), depth);
     return error;
 }
 
-static int pack_type(struct writer *writer, const soma_type *type, const char *body, int depth)
+static int pack_type(struct packer *packer, const soma_type *type, const char *body, int depth)
 {
+    struct writer *writer = &packer->writer;
     int error = depth > SOMA_TYPE_DEPTH_MAX ? SOMA_ETOOBIG : 0;
-    write_array(writer, type->field_count);
+    if (packer->maps)
+        write_map(writer, type->field_count);
+    else
+        write_array(writer, type->field_count);
     for (uint32_t i = 0; i < type->field_count && !error && !writer->failed; i++) {
         const soma_field *field = &type->fields[i];
         const char *at = body + field->offset;
-        error = field->is_array ? pack_array(writer, field, at, depth) : pack_item(writer, field, at, depth);
+        if (packer->maps)
+            write_text(writer, field->name, strlen(field->name));
+        error = field->is_array ? pack_array(packer, field, at, depth) : pack_item(packer, field, at, depth);
     }
     return error;
 }
 
+static int pack(const soma_type *type, const void *message, msgpack_sbuffer *buffer, bool maps)
+{
+    struct packer packer = {{buffer, false}, maps};
+    int error = pack_type(&packer, type, message, 1);
+    return !error && packer.writer.failed ? SOMA_ENOMEM : error;
+}
+
 int type_pack_into(const soma_type *type, const void *message, msgpack_sbuffer *buffer)
 {
-    struct writer writer = {buffer, false};
-    int error = pack_type(&writer, type, message, 1);
-    return !error && writer.failed ? SOMA_ENOMEM : error;
+    return pack(type, message, buffer, false);
+}
+
+int type_pack_map_into(const soma_type *type, const void *message, msgpack_sbuffer *buffer)
+{
+    return pack(type, message, buffer, true);
 }
 
 int soma_type_pack(const soma_type *type, const void *message, void **buf, size_t *size)

@@ -109,18 +109,24 @@ bool request_waits(const soma_agent *self, soma_handle request)
     return message && message->kind == MESSAGE_TIMEOUT;
 }
 
+soma_handle request_open(soma_agent *self, soma_ref to, uint64_t timeout, const soma_then *then)
+{
+    struct timer *timer = timer_new(self, MESSAGE_TIMEOUT, sizeof(struct waiting));
+    if (!timer)
+        return SOMA_ENOMEM;
+    *waiting_of(timer) = (struct waiting){to, then->reply, then->on_reply, then->on_error};
+    timer->tag = then->tag;
+    soma_handle handle = timer_start(self, timer, timeout);
+    if (handle > 0)
+        u64_store(waits_of(self), waits_pack(self, to));
+    return handle;
+}
+
 soma_handle request_go(soma_agent *self, soma_ref to, uint64_t timeout, const soma_then *then, struct message *message)
 {
     struct worker *worker = worker_or_outside(self->worker);
     soma_system *system = self->worker->system;
-    struct timer *timer = timer_new(self, MESSAGE_TIMEOUT, sizeof(struct waiting));
-    if (!timer) {
-        message_free(worker, message);
-        return SOMA_ENOMEM;
-    }
-    *waiting_of(timer) = (struct waiting){to, then->reply, then->on_reply, then->on_error};
-    timer->tag = then->tag;
-    soma_handle handle = timer_start(self, timer, timeout);
+    soma_handle handle = request_open(self, to, timeout, then);
     if (handle < 0) {
         message_free(worker, message);
         return handle;
@@ -129,7 +135,6 @@ soma_handle request_go(soma_agent *self, soma_ref to, uint64_t timeout, const so
         soma_type_register(system, then->reply);
     message->sender = soma_self(self);
     message->body[0] = (uint64_t)handle;
-    u64_store(waits_of(self), waits_pack(self, to));
     message_push(system, worker, to, message); // whoever drops it answers with the reason
     return handle;
 }
@@ -173,6 +178,12 @@ static int reply_error(struct worker *worker, const struct message *message)
     return failure->error ? failure->error : SOMA_ETYPE;
 }
 
+/* Who expects none takes any. */
+static bool reply_fits(const soma_type *type, const soma_type *expected)
+{
+    return expected ? type_same(type, expected) : !type_same(type, &soma_failure_type);
+}
+
 int request_settle(struct worker *worker, soma_agent *agent, const struct message *message)
 {
     bool timeout = message->kind == MESSAGE_TIMEOUT;
@@ -196,13 +207,61 @@ int request_settle(struct worker *worker, soma_agent *agent, const struct messag
     int error = timeout                          ? (cycle ? SOMA_EDEADLOCK : SOMA_ETIMEOUT)
                 : message->kind == MESSAGE_ERROR ? (int)(int64_t)message->body[1]
                                                  : 0;
-    if (!error && !type_same(message->type, waiting.reply))
+    if (!error && !reply_fits(message->type, waiting.reply))
         error = reply_error(worker, message);
     int result = error ? waiting.on_error(agent, agent->state, &error)
                        : waiting.on_reply(agent, agent->state, message_body(message));
     worker->tag = 0;
     if (error)
         worker->error_text = NULL;
+    return result;
+}
+
+/* ---- what comes back by another way ---- */
+
+const soma_type *request_expects(const soma_agent *self, soma_handle request, soma_ref to)
+{
+    struct message *message = pending_find(self, request);
+    if (!message || message->kind != MESSAGE_TIMEOUT)
+        return NULL;
+    const struct waiting *waiting = waiting_of(timer_of(message));
+    return soma_ref_equal(waiting->to, to) ? waiting->reply : NULL;
+}
+
+struct message *answer_copy(soma_agent *self, const soma_type *type, const void *body, int error)
+{
+    struct worker *worker = worker_or_outside(self->worker);
+    struct message *answer = NULL;
+    int failed = type ? message_build(worker, MESSAGE_REPLY, 0, type, body, &answer) : error;
+    if (!answer && (answer = message_new(worker, MESSAGE_ERROR, 2 * sizeof(uint64_t))))
+        answer->body[1] = (uint64_t)(int64_t)failed;
+    return answer;
+}
+
+int answer_settle(soma_agent *self, soma_handle request, struct message *answer)
+{
+    struct worker *worker = self->worker;
+    struct message *outer = worker->current;
+    if (!answer)
+        return 0;
+    answer->sender = SOMA_REF_NULL;
+    answer->body[0] = (uint64_t)request;
+    worker->current = answer;
+    int result = request_settle(worker, self, answer);
+    worker->current = outer;
+    message_free(worker_or_outside(worker), answer);
+    return result;
+}
+
+int requests_fail(soma_agent *self, soma_ref to, int error)
+{
+    int result = 0;
+    for (uint32_t i = 0; self->extension && i < self->extension->capacity && result >= 0; i++) {
+        const struct message *message = self->extension->pending[i].message;
+        soma_handle handle = message && message->kind == MESSAGE_TIMEOUT ? pending_handle(self, i) : 0;
+        if (handle && request_expects(self, handle, to))
+            result = answer_settle(self, handle, answer_copy(self, NULL, NULL, error));
+    }
     return result;
 }
 

@@ -12,6 +12,26 @@ SOMA_MESSAGE(soma_failure, (i32, error), (string, text))
 /* The rest of soma_request_send() for a block that was built, and is taken; the other arguments must be valid. */
 soma_handle request_go(soma_agent *self, soma_ref to, uint64_t timeout, const soma_then *then, struct message *message);
 
+/*
+ * The same for a request that goes by a way of the caller's own, to a place that has no ref: `to` is of no node, and
+ * what the caller knows it by. Its answer is given by request_answer(). A handle, or an error.
+ */
+soma_handle request_open(soma_agent *self, soma_ref to, uint64_t timeout, const soma_then *then);
+
+/* The type that the answer to such a request is expected to be of; NULL if it waits no more, or went elsewhere. */
+const soma_type *request_expects(const soma_agent *self, soma_handle request, soma_ref to);
+
+/*
+ * An answer to such a request, or (type is NULL) an error: a copy of it is made first, and then, in a callback of the
+ * agent's, settles the request, which takes it. NULL when memory is out, which settles nothing. The second's result is
+ * as a handler's.
+ */
+struct message *answer_copy(soma_agent *self, const soma_type *type, const void *body, int error);
+int answer_settle(soma_agent *self, soma_handle request, struct message *answer);
+
+/* Ends all that went to such a place, with an error. The result is the first handler's that wants the agent to end. */
+int requests_fail(soma_agent *self, soma_ref to, int error);
+
 /* Is it all there? */
 bool then_valid(const soma_then *then);
 

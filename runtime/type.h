@@ -62,6 +62,9 @@ struct arena;
 // Appends what soma_type_pack() makes to a buffer; on error it holds a part of it.
 int type_pack_into(const soma_type *type, const void *message, struct msgpack_sbuffer *buffer);
 
+// The same as a map from the fields' names, also of nested messages: for who does not know the type.
+int type_pack_map_into(const soma_type *type, const void *message, struct msgpack_sbuffer *buffer);
+
 // Unpacks the message that comes next, as soma_type_unpack() does, of whoever has a longer or shorter layout: fields
 // too many are skipped, those that are missing stay zero. The reader is behind it then.
 int type_unpack_next(const soma_type *type, void *dst, struct reader *reader);
@@ -77,6 +80,9 @@ int type_unpack_flat(const soma_type *type, void *block, size_t size, struct rea
 // The same for a look, which owns nothing: bytes and values point to where they are read, what else takes memory is the
 // arena's. Whatever it returns there is nothing to destroy.
 int type_view_next(const soma_type *type, void *dst, struct reader *reader, struct arena *arena);
+
+// The same, of exactly the declared fields.
+int type_view_exact(const soma_type *type, void *dst, struct reader *reader, struct arena *arena);
 
 // Bytes of one value of a field in memory, for an array one element.
 size_t type_item_size(const soma_field *field);

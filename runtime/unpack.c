@@ -397,13 +397,23 @@ int type_unpack_flat(const soma_type *type, void *block, size_t size, struct rea
     return error == SOMA_ENOMEM ? SOMA_EFULL : error; // it takes no other memory
 }
 
-int type_view_next(const soma_type *type, void *dst, struct reader *reader, struct arena *arena)
+static int view(const soma_type *type, void *dst, struct reader *reader, struct arena *arena, bool grown)
 {
-    struct unpacker unpacker = {.reader = *reader, .grown = true, .arena = arena};
+    struct unpacker unpacker = {.reader = *reader, .grown = grown, .arena = arena};
     memset(dst, 0, type->size);
     int error = unpack_type(&unpacker, type, dst, 1);
     *reader = unpacker.reader;
     return error;
+}
+
+int type_view_next(const soma_type *type, void *dst, struct reader *reader, struct arena *arena)
+{
+    return view(type, dst, reader, arena, true);
+}
+
+int type_view_exact(const soma_type *type, void *dst, struct reader *reader, struct arena *arena)
+{
+    return view(type, dst, reader, arena, false);
 }
 
 int soma_type_from_value(const soma_type *type, void *dst, soma_value value)

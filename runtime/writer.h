@@ -78,6 +78,13 @@ static inline char *put_array(char *at, uint32_t count)
     return count <= UINT16_MAX ? put_tagged(at, 0xdc, count, 2) : put_tagged(at, 0xdd, count, 4);
 }
 
+static inline char *put_map(char *at, uint32_t count)
+{
+    if (count < 16)
+        return put_byte(at, 0x80 | count);
+    return count <= UINT16_MAX ? put_tagged(at, 0xde, count, 2) : put_tagged(at, 0xdf, count, 4);
+}
+
 /* What a binary starts with, and a string. */
 static inline char *put_bytes_size(char *at, uint32_t size)
 {
@@ -119,6 +126,13 @@ static inline void write_array(struct writer *writer, uint32_t count)
     char *at = writer_room(writer, PUT_MOST);
     if (at)
         writer_end(writer, put_array(at, count));
+}
+
+static inline void write_map(struct writer *writer, uint32_t count)
+{
+    char *at = writer_room(writer, PUT_MOST);
+    if (at)
+        writer_end(writer, put_map(at, count));
 }
 
 static inline void write_number(struct writer *writer, uint64_t number)
