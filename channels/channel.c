@@ -1,6 +1,7 @@
 /* Channels: opening, closing, looking. See include/soma/channel.h and channel.h. */
 #include "channels/channel.h"
 #include "channels/hub.h"
+#include "channels/remote.h"
 #include <soma/error.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,6 +44,11 @@ static void channel_end(soma_agent *self, struct port *port)
 {
     struct channel *channel = (struct channel *)port;
     const struct port_place here = port_here(self, port);
+    if (channel->address.transport != SOMA_INPROC) {
+        if (channel->remote)
+            remote_close(channel);
+        return;
+    }
     (channel->bound ? hub_unbind : hub_unwant)(soma_agent_system(self), channel, &here);
     peers_leave(self, channel);
 }
@@ -116,7 +122,7 @@ static int place_read(const soma_agent *self, struct channel *channel, const cha
 {
     soma_address *address = &channel->address;
     if (place) {
-        int error = soma_address_parse(place, address);
+        int error = place_parse(place, address);
         if (error)
             return error == SOMA_EFORMAT ? SOMA_EINVAL : error;
         if (address->pattern && address->pattern != channel->pattern)
@@ -128,7 +134,7 @@ static int place_read(const soma_agent *self, struct channel *channel, const cha
                  (long long)channel->port.handle);
     }
     address->pattern = channel->pattern;
-    return address->transport == SOMA_INPROC ? 0 : SOMA_ENOROUTE;
+    return 0;
 }
 
 int soma_bind(soma_agent *self, soma_pattern pattern, const char *alias, const soma_channel_options *options,
@@ -147,38 +153,54 @@ int soma_bind(soma_agent *self, soma_pattern pattern, const char *alias, const s
     channel->bound = true;
     const struct port_place here = port_here(self, &channel->port);
     error = place_read(self, channel, given->place);
+    bool inproc = channel->address.transport == SOMA_INPROC;
     if (!error)
-        error = hub_bind(soma_agent_system(self), channel, &here);
+        error = inproc ? hub_bind(soma_agent_system(self), channel, &here) : remote_open(self, channel, given);
     if (error) {
         port_close(self, &channel->port);
         return error;
     }
     if (address)
         *address = channel->address;
-    hub_announce(soma_agent_system(self), channel->address.host);
+    if (inproc)
+        hub_announce(soma_agent_system(self), channel->address.host);
     return 0;
+}
+
+/* A channel within the system looks for what it wants to be connected to. */
+static int channel_seek(soma_agent *self, struct channel *channel)
+{
+    const struct port_place here = port_here(self, &channel->port);
+    int error = hub_want(soma_agent_system(self), channel, &here);
+    if (!error)
+        error = channel_reach(self, channel);
+    if (!error && channel->peer_count)
+        notice_bound(soma_agent_system(self), &here); // so that the agent is told, in a turn of its own
+    return error;
+}
+
+int soma_connect_with(soma_agent *self, const soma_address *address, const char *alias,
+                      const soma_channel_options *options)
+{
+    static const soma_channel_options defaults = {0};
+    const soma_channel_options *given = options ? options : &defaults;
+    struct channel *channel;
+    if (!self || !alias || !soma_address_valid(address) || !address->pattern || given->place ||
+        (address->transport == SOMA_TCP && !address->port))
+        return SOMA_EINVAL;
+    int error = channel_open(self, soma_pattern_twin(address->pattern), alias, given->handlers, &channel);
+    if (error)
+        return error;
+    channel->address = *address;
+    error = address->transport == SOMA_INPROC ? channel_seek(self, channel) : remote_open(self, channel, given);
+    if (error)
+        port_close(self, &channel->port);
+    return error;
 }
 
 int soma_connect(soma_agent *self, const soma_address *address, const char *alias, const soma_handler *handlers)
 {
-    struct channel *channel;
-    if (!self || !alias || !soma_address_valid(address) || !address->pattern)
-        return SOMA_EINVAL;
-    if (address->transport != SOMA_INPROC)
-        return SOMA_ENOROUTE;
-    int error = channel_open(self, soma_pattern_twin(address->pattern), alias, handlers, &channel);
-    if (error)
-        return error;
-    channel->address = *address;
-    const struct port_place here = port_here(self, &channel->port);
-    error = hub_want(soma_agent_system(self), channel, &here);
-    if (!error)
-        error = channel_reach(self, channel);
-    if (error)
-        port_close(self, &channel->port);
-    else if (channel->peer_count)
-        notice_bound(soma_agent_system(self), &here); // so that the agent is told, in a turn of its own
-    return error;
+    return soma_connect_with(self, address, alias, &(const soma_channel_options){.handlers = handlers});
 }
 
 /* ---- looking, closing ---- */

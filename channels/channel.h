@@ -34,6 +34,8 @@ struct peer {
     struct topic *topics;
 };
 
+struct remote;
+
 struct channel {
     struct port port; /* first: a channel is its port */
     soma_pattern pattern;
@@ -44,9 +46,10 @@ struct channel {
     struct peer *peers;
     uint32_t peer_count;
     uint32_t peer_capacity;
-    uint32_t peer_next; /* whose turn it is; below the count, or 0 */
-    uint32_t told;      /* how many the agent has been told of */
-    soma_handle asked;  /* a REQ's last question */
+    uint32_t peer_next;    /* whose turn it is; below the count, or 0 */
+    uint32_t told;         /* how many the agent has been told of */
+    soma_handle asked;     /* a REQ's last question */
+    struct remote *remote; /* of one over ipc or tcp, which has no peers of its own; else NULL */
     char alias[SOMA_CHANNEL_ALIAS_MOST + 1];
 };
 
@@ -71,6 +74,11 @@ static inline bool pattern_pushes(soma_pattern pattern)
 static inline bool pattern_asks(soma_pattern pattern)
 {
     return pattern == SOMA_REQ || pattern == SOMA_ASYNC_REQ || pattern == SOMA_SYNC_SUB;
+}
+
+static inline bool pattern_answers(soma_pattern pattern)
+{
+    return pattern == SOMA_REP || pattern == SOMA_ASYNC_REP;
 }
 
 /* ---- channel.c ---- */
@@ -99,10 +107,17 @@ int peers_tell_topic(soma_agent *self, const struct channel *channel, const char
 /* To how many there is something to say. */
 uint32_t peers_ready(const struct channel *channel);
 
+/* The agent hears of a change of those, if it has a handler for that; which may do anything, so the channel may be
+ * gone. As a handler's, the result. */
+int channel_tell(soma_agent *self, void *state, struct channel *channel);
+
 /* Something is bound now where a channel wants to be connected to. */
 void notice_bound(soma_system *system, const struct port_place *to);
 
 /* ---- traffic.c ---- */
+
+/* Does a subscription to a topic take what is published under another? */
+bool topic_fits(const char *subscribed, const char *topic);
 
 int channel_deliver(soma_agent *self, void *state, struct port *port, struct message *message);
 

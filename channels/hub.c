@@ -1,5 +1,6 @@
 /* The places of one system, under one lock; see hub.h. */
 #include "channels/hub.h"
+#include "channels/porter.h"
 #include "runtime/system.h"
 #include <soma/error.h>
 #include <stdlib.h>
@@ -21,6 +22,8 @@ struct hub {
     pthread_mutex_t lock;
     struct entry *bound[BUCKETS];
     struct entry *wanting[BUCKETS];
+    bool stopped;          /* under lock: no porter any more, if there was none */
+    struct porter *porter; /* under lock; NULL before the first channel over ipc or tcp */
 };
 
 static void entries_free(struct entry *entry)
@@ -39,8 +42,20 @@ static void hub_release(struct tenant *tenant)
         entries_free(hub->bound[i]);
         entries_free(hub->wanting[i]);
     }
+    if (hub->porter)
+        porter_free(hub->porter);
     pthread_mutex_destroy(&hub->lock);
     free(hub);
+}
+
+static bool hub_stop(struct tenant *tenant)
+{
+    struct hub *hub = (struct hub *)tenant;
+    pthread_mutex_lock(&hub->lock);
+    hub->stopped = true;
+    struct porter *porter = hub->porter;
+    pthread_mutex_unlock(&hub->lock);
+    return !porter || porter_stop(porter);
 }
 
 static struct tenant *hub_make(void)
@@ -48,6 +63,7 @@ static struct tenant *hub_make(void)
     struct hub *hub = calloc(1, sizeof(*hub));
     if (!hub)
         return NULL;
+    hub->tenant.stop = hub_stop;
     hub->tenant.release = hub_release;
     pthread_mutex_init(&hub->lock, NULL);
     return &hub->tenant;
@@ -56,6 +72,20 @@ static struct tenant *hub_make(void)
 static struct hub *hub_of(soma_system *system)
 {
     return (struct hub *)system_tenant(system, hub_make);
+}
+
+int porter_of(soma_system *system, struct porter **porter)
+{
+    struct hub *hub = hub_of(system);
+    if (!hub)
+        return SOMA_ENOMEM;
+    pthread_mutex_lock(&hub->lock);
+    int error = hub->porter ? 0 : hub->stopped ? SOMA_ECLOSED : porter_open(system, &hub->porter);
+    *porter = hub->porter;
+    pthread_mutex_unlock(&hub->lock);
+    if (!error)
+        ptr_store(&hub->tenant.worker, (*porter)->worker); // release: who counts sees it whole
+    return error;
 }
 
 static uint32_t bucket_of(const char *name)

@@ -3,6 +3,7 @@
  * it when that comes. Either says goodbye when it ends, and one that connects then tries again. See channel.h.
  */
 #include "channels/hub.h"
+#include "channels/remote.h"
 #include "runtime/dispatch.h"
 #include "runtime/system.h"
 #include <soma/error.h>
@@ -102,6 +103,8 @@ void peer_drop(struct channel *channel, uint32_t index)
 
 uint32_t peers_ready(const struct channel *channel)
 {
+    if (channel->remote)
+        return channel->remote->peers;
     if (!pattern_publishes(channel->pattern))
         return channel->peer_count;
     uint32_t ready = 0;
@@ -165,7 +168,7 @@ int peers_tell_topic(soma_agent *self, const struct channel *channel, const char
 {
     const struct port_place here = port_here(self, &channel->port);
     size_t size = strlen(topic) + 1;
-    int error = 0;
+    int error = channel->remote ? remote_topic(self, channel, topic, wanted) : 0;
     for (uint32_t i = 0; i < channel->peer_count && !error; i++) {
         struct notice *notice = notice_new(soma_agent_system(self), &channel->peers[i].place,
                                            wanted ? NOTICE_WANT : NOTICE_UNWANT, &here, size);
@@ -253,8 +256,7 @@ static int notice_apply(soma_agent *self, struct channel *channel, const struct 
     }
 }
 
-/* The agent hears of a change, if it has a handler for that; which may do anything, so the channel may be gone. */
-static int channel_tell(soma_agent *self, void *state, struct channel *channel)
+int channel_tell(soma_agent *self, void *state, struct channel *channel)
 {
     char alias[sizeof(channel->alias)];
     uint32_t ready = peers_ready(channel);

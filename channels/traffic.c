@@ -2,7 +2,7 @@
  * What goes through channels: messages to one peer or to all who want them, questions, and whose handlers get what
  * comes. In one system a message goes from the sender's turn into the receiver's mailbox, as any other does.
  */
-#include "channels/channel.h"
+#include "channels/remote.h"
 #include "runtime/request.h"
 #include "runtime/type.h"
 #include <soma/error.h>
@@ -44,7 +44,7 @@ static void peer_used(struct channel *channel, uint32_t index)
     channel->peer_next = index + 1 < channel->peer_count ? index + 1 : 0;
 }
 
-static bool topic_fits(const char *subscribed, const char *topic)
+bool topic_fits(const char *subscribed, const char *topic)
 {
     return !strncmp(topic, subscribed, strlen(subscribed));
 }
@@ -104,12 +104,22 @@ int soma_channel_send(soma_agent *self, const char *alias, const char *topic, co
     if (!channel)
         return SOMA_ENOENT;
     if (pattern_pushes(channel->pattern) && !topic)
-        return push(self, channel, type, body);
+        return channel->remote ? remote_send(self, channel, "", type, body) : push(self, channel, type, body);
     if (!pattern_publishes(channel->pattern))
         return SOMA_ESTATE;
     if (topic && strnlen(topic, SOMA_TOPIC_MOST + 1) > SOMA_TOPIC_MOST)
         return SOMA_ETOOBIG;
-    return publish(self, channel, topic ? topic : "", type, body);
+    return (channel->remote ? remote_send : publish)(self, channel, topic ? topic : "", type, body);
+}
+
+static soma_handle ask(soma_agent *self, struct channel *channel, uint64_t timeout, const soma_then *then,
+                       const soma_type *type, const void *body)
+{
+    uint32_t index = peer_choose(self, channel);
+    if (index == channel->peer_count)
+        return SOMA_EAGAIN;
+    peer_used(channel, index);
+    return port_request(self, &channel->peers[index].place, timeout, then, type, body);
 }
 
 soma_handle soma_channel_request(soma_agent *self, const char *alias, uint64_t timeout, const soma_then *then,
@@ -123,11 +133,8 @@ soma_handle soma_channel_request(soma_agent *self, const char *alias, uint64_t t
     bool one = channel->pattern == SOMA_REQ;
     if (!pattern_asks(channel->pattern) || (one && request_waits(self, channel->asked)))
         return SOMA_ESTATE;
-    uint32_t index = peer_choose(self, channel);
-    if (index == channel->peer_count)
-        return SOMA_EAGAIN;
-    peer_used(channel, index);
-    soma_handle handle = port_request(self, &channel->peers[index].place, timeout, then, type, body);
+    soma_handle handle = channel->remote ? remote_request(self, channel, timeout, then, type, body)
+                                         : ask(self, channel, timeout, then, type, body);
     if (one && handle > 0)
         channel->asked = handle;
     return handle;

@@ -121,6 +121,30 @@ static int block_build(struct worker *worker, enum message_kind kind, soma_handl
     return 0;
 }
 
+int port_copy(soma_agent *self, const struct port *port, const char *label, const soma_type *type, const void *message,
+              struct message **block)
+{
+    int error = block_build(worker_or_outside(self->worker), MESSAGE_PLAIN, port->handle, label, type, message, block);
+    if (!error)
+        (*block)->sender = SOMA_REF_NULL;
+    return error;
+}
+
+int port_hand(soma_agent *self, void *state, struct port *port, struct message *block)
+{
+    struct worker *worker = self->worker;
+    struct message *outer = worker->current;
+    worker->current = block;
+    port->busy = true;
+    int error = port->class->deliver(self, state, port, block);
+    port->busy = false;
+    worker->current = outer;
+    message_dispose(worker_or_outside(worker), block);
+    if (port->closed)
+        port_free(worker, port);
+    return error;
+}
+
 int port_send(soma_agent *self, const struct port_place *to, const char *label, const soma_type *type,
               const void *message)
 {

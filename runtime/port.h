@@ -73,6 +73,15 @@ int port_send_body(soma_agent *self, const struct port_place *to, const char *la
 soma_handle port_request(soma_agent *self, const struct port_place *to, uint64_t timeout, const soma_then *then,
                          const soma_type *type, const void *message);
 
+/*
+ * What came to the agent by another way than as a message, and is to be handled as one for the port, from nobody: a
+ * copy of it, made first, and then in a callback of the agent's handed over, which takes it. The second's result is as
+ * a handler's.
+ */
+int port_copy(soma_agent *self, const struct port *port, const char *label, const soma_type *type, const void *message,
+              struct message **block);
+int port_hand(soma_agent *self, void *state, struct port *port, struct message *block);
+
 /* The label of the message that is being handled; NULL for one that is for no port. */
 const char *port_label(const soma_agent *self);
 
@@ -86,7 +95,11 @@ void port_end(soma_agent *agent, struct message *entry);
 /* ---- what the layer that makes ports keeps for a system ---- */
 
 struct tenant {
-    void (*release)(struct tenant *tenant); /* the system's end */
+    /* The system closes, and its agents rest: what is under way may still leave, and then no thread of the tenant's
+     * does anything any more. False if something was left. */
+    bool (*stop)(struct tenant *tenant);
+    void (*release)(struct tenant *tenant); /* the system's end, after that of its agents */
+    shared_ptr worker;                      /* whose counters belong to the system's; NULL for none */
 };
 
 /* The system's, made by the first who needs it; NULL when memory is out. Any thread. */

@@ -315,6 +315,9 @@ static int system_end(soma_system **pointer, bool drain)
     const struct route *route = ptr_load(&system->route);
     if (route && route->stop && route->stop(route->context))
         drained = false;
+    struct tenant *tenant = ptr_load(&system->tenant);
+    if (tenant && !tenant->stop(tenant))
+        drained = false;
     signals_close(system);
     clock_stop(&system->clock);
     watcher_stop(system);
@@ -346,6 +349,10 @@ void system_counters(soma_system *system, struct counters *sum)
         counters_merge(sum, &system->courier->counters);
     for (const struct worker *own = system->blocking; own; own = own->own_next)
         counters_merge(sum, &own->counters);
+    const struct tenant *tenant = ptr_load(&system->tenant);
+    const struct worker *porter = tenant ? ptr_load(&tenant->worker) : NULL;
+    if (porter)
+        counters_merge(sum, &porter->counters);
     pthread_mutex_unlock(&system->lock);
 }
 

@@ -30,13 +30,46 @@
 /** The most bytes of a topic. */
 #define SOMA_TOPIC_MOST 255
 
-/** How a channel is bound; zero means the default. All is copied. */
+/** How the topic and the message of a publication share frames over ipc and tcp. */
+typedef enum soma_framing {
+    SOMA_FRAMES_APART,    /**< a frame each: what ZeroMQ's guide does */
+    SOMA_FRAMES_PREFIX,   /**< one frame: the topic, and the message right behind. A subscriber takes its longest topic
+                               that fits for the one that it was published under */
+    SOMA_FRAMES_SEPARATED /**< one frame: the topic, a byte 0x80, and the message */
+} soma_framing;
+
+/** A serializer of one's own: how messages look over ipc and tcp. It must outlive the channels that use it, and its
+ *  functions may be called by several threads at once. */
+typedef struct soma_serializer {
+    const char *name; /**< for logs */
+    /** Makes bytes of a message: `*data` from malloc, to be freed by the channel. 0, SOMA_ETYPE (not of this type), or
+     *  another error, which who sends gets. */
+    int (*pack)(const soma_type *type, const void *message, void **data, size_t *size);
+    /** Makes a message of a type of bytes from anywhere, as soma_type_unpack() does, to be ended by the channel. 0, or
+     *  an error: they are none of that type. */
+    int (*unpack)(const soma_type *type, const void *data, size_t size, void *message);
+} soma_serializer;
+
+/** How a channel is bound or connected; zero means the default. All is copied. What stands from `serializer` on is for
+ *  ipc and tcp, where what comes is bytes; within a system messages go as they are. */
 typedef struct soma_channel_options {
-    const char *place;            /**< where, as soma_address_parse() reads it; so far `inproc://NAME` alone. NULL: a
-                                       place in this system that nobody else has */
+    const char *place;            /**< for binding: where, as soma_address_parse() reads it. For tcp also the name of
+                                       an interface in place of the IP, and a star for all of them. NULL: a place in
+                                       this system that nobody else has */
     const soma_handler *handlers; /**< what handles what comes, made by #SOMA_HANDLERS. PULL, REP, ASYNC_REP and
                                        SYNC_PUB need some, PAIR may have some; for SUB they are a subscription to all
                                        topics; others have none */
+    const char *serializer;       /**< "msgpack" (NULL), "raw", "json", "typed"; docs/channels.md has what each does */
+    const soma_serializer *own_serializer; /**< one of the user's in its place; NULL for none */
+    soma_framing framing;                  /**< of publications */
+    uint32_t high_water;   /**< messages that may wait to be sent before who sends is held up, and as many again at
+                                each connection, in ZeroMQ's own queues; of a PUB: before a subscriber that is slow
+                                misses some; 1,000 */
+    uint32_t linger_ms;    /**< how long what was sent may take to leave after the channel has ended, at most; 1,000 */
+    uint32_t message_most; /**< bytes of a message that comes: who sends more is disconnected; 16 MiB */
+    uint32_t heartbeat_ms; /**< how often the other side is asked whether it is there, if nothing comes; it is given up
+                                after three times that; 5,000 */
+    bool insecure;         /**< a place that other machines reach, without keys */
 } soma_channel_options;
 
 /** @cond internal: Doxygen can't see into the macro */
@@ -74,6 +107,10 @@ SOMA_API int soma_bind(soma_agent *self, soma_pattern pattern, const char *alias
  */
 SOMA_API int soma_connect(soma_agent *self, const soma_address *address, const char *alias,
                           const soma_handler *handlers);
+
+/** soma_connect() with options, the handlers among them; NULL for none. Its `place` must be NULL. */
+SOMA_API int soma_connect_with(soma_agent *self, const soma_address *address, const char *alias,
+                               const soma_channel_options *options);
 
 /**
  * Sends by a PUSH or PAIR, or by a PUB or SYNC_PUB with the empty topic: `soma_send_to(self, "jobs", job, .n = 7)`.

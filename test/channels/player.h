@@ -5,10 +5,14 @@
 #ifndef TEST_CHANNELS_PLAYER_H
 #define TEST_CHANNELS_PLAYER_H
 
+#include <arpa/inet.h>
 #include <soma/fault.h>
 #include <soma/test.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
 
 SOMA_MESSAGE(note, (u32, number))
 SOMA_MESSAGE(text, (string, words))
@@ -72,6 +76,79 @@ static const soma_behavior player = {.name = "player",
                                      .state_size = sizeof(struct player),
                                      .handlers = SOMA_HANDLERS(SOMA_ON(soma_channel_changed, player_changed))};
 
+/* ---- transports: a body runs over each ---- */
+
+static soma_transport player_transport = SOMA_INPROC;
+
+/* PLAYER_WIRES(body) defines what PLAYER_TABLE(body) lists: the body over ipc and tcp, which is on real threads. */
+#define PLAYER_WIRES(body)                                                                                             \
+    static void body##_ipc(soma_test *test)                                                                            \
+    {                                                                                                                  \
+        player_transport = SOMA_IPC;                                                                                   \
+        (body)(test);                                                                                                  \
+        player_transport = SOMA_INPROC;                                                                                \
+    }                                                                                                                  \
+    static void body##_tcp(soma_test *test)                                                                            \
+    {                                                                                                                  \
+        player_transport = SOMA_TCP;                                                                                   \
+        (body)(test);                                                                                                  \
+        player_transport = SOMA_INPROC;                                                                                \
+    }
+
+#define PLAYER_OVER_WIRES(body) SOMA_REAL(body##_ipc), SOMA_REAL(body##_tcp)
+#define PLAYER_TABLE(body, seeds, steps) SOMA_SIM(body, seeds, steps), SOMA_REAL(body), PLAYER_OVER_WIRES(body)
+
+/* A port that is free now. */
+static inline uint16_t player_port(void)
+{
+    static uint16_t port;
+    struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof(name);
+    if (port)
+        return port;
+    int probe = socket(AF_INET, SOCK_STREAM, 0);
+    assert_true(probe >= 0);
+    assert_int_equal(bind(probe, (const struct sockaddr *)&name, size), 0);
+    assert_int_equal(getsockname(probe, (struct sockaddr *)&name, &size), 0);
+    close(probe);
+    return port = ntohs(name.sin_port);
+}
+
+/* Where channels of a name are bound: over tcp a test has one such name. */
+static inline soma_address player_at(const char *name, soma_pattern pattern)
+{
+    soma_address address = {.transport = player_transport, .pattern = pattern};
+    if (player_transport == SOMA_INPROC)
+        snprintf(address.host, sizeof(address.host), "%s", name);
+    else if (player_transport == SOMA_IPC)
+        snprintf(address.host, sizeof(address.host), "/tmp/soma-%ld-%s", (long)getpid(), name);
+    else
+        snprintf(address.host, sizeof(address.host), "127.0.0.1");
+    address.port = player_transport == SOMA_TCP ? player_port() : 0;
+    return address;
+}
+
+/* The same everywhere: so messages keep their types on the wire. */
+static inline void player_bind(soma_agent *self, soma_pattern pattern, const char *alias, const char *name,
+                               const soma_handler *handlers)
+{
+    char place[SOMA_ADDRESS_TEXT_SIZE];
+    soma_address expected = player_at(name, pattern), address;
+    assert_true(soma_address_print(&expected, place, sizeof(place)) > 0);
+    const soma_channel_options options = {.place = place, .handlers = handlers, .serializer = "typed"};
+    assert_int_equal(soma_bind(self, pattern, alias, &options, &address), 0);
+    assert_true(soma_address_equal(&address, &expected));
+}
+
+/* To what is bound by a pattern. */
+static inline void player_connect(soma_agent *self, soma_pattern pattern, const char *alias, const char *name,
+                                  const soma_handler *handlers)
+{
+    const soma_channel_options options = {.handlers = handlers, .serializer = "typed"};
+    soma_address address = player_at(name, pattern);
+    assert_int_equal(soma_connect_with(self, &address, alias, &options), 0);
+}
+
 typedef int player_fn(soma_agent *self, void *state, void *arg);
 
 static inline soma_ref player_open(soma_test *test, const soma_behavior *behavior)
@@ -88,12 +165,61 @@ static inline void player_do(soma_test *test, soma_ref agent, player_fn *fn, con
     soma_test_settle(test);
 }
 
+/* ---- looking ---- */
+
+/* What is looked for, in the agent's own turn. */
+struct player_look {
+    const char *alias;
+    int peers;
+    uint32_t notes;
+    char log[PLAYER_LOG];
+};
+
+static inline int player_look(soma_agent *self, void *state, void *arg)
+{
+    const struct player *my = state;
+    struct player_look *look = arg;
+    snprintf(look->log, sizeof(look->log), "%s", my->log);
+    look->notes = my->notes;
+    look->peers = look->alias ? soma_channel_peers(self, look->alias) : 0;
+    return 0;
+}
+
+#define PLAYER_PATIENCE 20000 /* looks */
+
+/* Looks again and again, as what is on its way in a socket nobody can tell; false if the last look was the last one. */
+static inline bool player_wait(uint32_t *looks)
+{
+    const struct timespec moment = {0, 500000};
+    if (player_transport == SOMA_INPROC || ++*looks == PLAYER_PATIENCE)
+        return false;
+    nanosleep(&moment, NULL);
+    return true;
+}
+
 /* What an agent has written down must be just that. */
 static inline void player_expect(soma_test *test, soma_ref agent, const char *log)
 {
-    const struct player *my = soma_test_state(test, agent);
-    assert_non_null(my);
-    assert_string_equal(my->log, log);
+    struct player_look *look = soma_test_alloc(test, sizeof(*look));
+    uint32_t looks = 0;
+    soma_test_settle(test);
+    do
+        player_do(test, agent, player_look, look);
+    while (strcmp(look->log, log) != 0 && player_wait(&looks));
+    assert_string_equal(look->log, log);
+}
+
+/* So many must be connected to a channel of an agent. */
+static inline void player_peers(soma_test *test, soma_ref agent, const char *alias, int peers)
+{
+    struct player_look *look = soma_test_alloc(test, sizeof(*look));
+    uint32_t looks = 0;
+    look->alias = alias;
+    soma_test_settle(test);
+    do
+        player_do(test, agent, player_look, look);
+    while (look->peers != peers && player_wait(&looks));
+    assert_int_equal(look->peers, peers);
 }
 
 #endif

@@ -2,10 +2,6 @@
 #include "player.h"
 #include <stdlib.h>
 
-static const soma_address pub_at = {.transport = SOMA_INPROC, .pattern = SOMA_PUB, .host = "news"};
-static const soma_address sub_at = {.transport = SOMA_INPROC, .pattern = SOMA_SUB, .host = "news"};
-static const soma_address sync_at = {.transport = SOMA_INPROC, .pattern = SOMA_SYNC_PUB, .host = "news"};
-
 /* A second handler, so that it can be seen which one ran. */
 static int on_loud(soma_agent *self, struct player *my, const struct note *m)
 {
@@ -19,7 +15,7 @@ static const soma_handler *const loud = SOMA_HANDLERS(SOMA_ON(note, on_loud));
 static int pub_bind(soma_agent *self, void *state, void *arg)
 {
     (void)state, (void)arg;
-    assert_int_equal(soma_bind(self, SOMA_PUB, "feed", &(soma_channel_options){.place = "inproc://news"}, NULL), 0);
+    player_bind(self, SOMA_PUB, "feed", "news", NULL);
     return 0;
 }
 
@@ -38,14 +34,14 @@ static int sub_topics(soma_agent *self, void *state, void *arg)
 
 static int sub_connect(soma_agent *self, void *state, void *arg)
 {
-    assert_int_equal(soma_connect(self, &pub_at, "feed", NULL), 0);
+    player_connect(self, SOMA_PUB, "feed", "news", NULL);
     return sub_topics(self, state, arg);
 }
 
 static int sub_connect_all(soma_agent *self, void *state, void *arg)
 {
     (void)state, (void)arg;
-    assert_int_equal(soma_connect(self, &pub_at, "feed", notes), 0);
+    player_connect(self, SOMA_PUB, "feed", "news", notes);
     return 0;
 }
 
@@ -75,16 +71,66 @@ static int publish_four(soma_agent *self, void *state, void *arg)
     return 0;
 }
 
+/* ---- until the publisher has heard of all that a subscriber has said ---- */
+
+static int on_fence(soma_agent *self, struct player *my, const struct note *m)
+{
+    (void)self, (void)m;
+    my->notes++;
+    return 0;
+}
+
+static int fence_subscribe(soma_agent *self, void *state, void *arg)
+{
+    (void)state, (void)arg;
+    assert_int_equal(soma_subscribe(self, "feed", "~", SOMA_HANDLERS(SOMA_ON(note, on_fence))), 0);
+    return 0;
+}
+
+static int fence_publish(soma_agent *self, void *state, void *arg)
+{
+    (void)state, (void)arg;
+    assert_int_equal(soma_publish(self, "feed", "~", note), 0);
+    return 0;
+}
+
+static int fence_end(soma_agent *self, void *state, void *arg)
+{
+    (void)arg;
+    assert_int_equal(soma_unsubscribe(self, "feed", "~"), 0);
+    ((struct player *)state)->notes = 0;
+    return 0;
+}
+
+/* For one who has not subscribed to everything. */
+static void fence(soma_test *test, soma_ref publisher, soma_ref subscriber)
+{
+    struct player_look *look = soma_test_alloc(test, sizeof(*look));
+    uint32_t looks = 0;
+    if (player_transport == SOMA_INPROC)
+        return;
+    player_do(test, subscriber, fence_subscribe, NULL);
+    do {
+        player_do(test, publisher, fence_publish, NULL);
+        player_do(test, subscriber, player_look, look);
+    } while (!look->notes && player_wait(&looks));
+    assert_true(look->notes > 0);
+    player_do(test, subscriber, fence_end, NULL);
+}
+
 static void test_who_gets_what(soma_test *test)
 {
-    static const char *const topics[] = {" ", "foo ", "foo bar ", "bar ", "fo ", "foobar "};
-    static const char *const get[] = {"1 fo2 foo3 bar4 ", "foo3 ", "foo3 bar4 ", "bar4 ", "fo2 foo3 ", ""};
+    static const char *const topics[] = {"foo ", "foo bar ", "bar ", "fo ", "foobar ", " "};
+    static const char *const get[] = {"foo3 ", "foo3 bar4 ", "bar4 ", "fo2 foo3 ", "", "1 fo2 foo3 bar4 "};
     soma_ref publisher = player_open(test, &player), subscribers[6];
     player_do(test, publisher, pub_bind, NULL);
     player_do(test, publisher, publish_four, NULL); // to nobody
     for (int i = 0; i < 6; i++) {
         subscribers[i] = player_open(test, &player_quiet);
         player_do(test, subscribers[i], sub_connect, topics[i]);
+        player_peers(test, publisher, "feed", i + 1);
+        if (i < 5)
+            fence(test, publisher, subscribers[i]);
     }
     player_do(test, publisher, publish_four, NULL);
     for (int i = 0; i < 6; i++)
@@ -96,15 +142,14 @@ static void test_who_gets_what(soma_test *test)
 static int sub_bind(soma_agent *self, void *state, void *arg)
 {
     (void)state, (void)arg;
-    const soma_channel_options options = {.place = "inproc://news", .handlers = notes};
-    assert_int_equal(soma_bind(self, SOMA_SUB, "feed", &options, NULL), 0);
+    player_bind(self, SOMA_SUB, "feed", "news", notes);
     return 0;
 }
 
 static int pub_connect(soma_agent *self, void *state, void *arg)
 {
     (void)state, (void)arg;
-    assert_int_equal(soma_connect(self, &sub_at, "feed", NULL), 0);
+    player_connect(self, SOMA_SUB, "feed", "news", NULL);
     return 0;
 }
 
@@ -115,13 +160,17 @@ static void test_the_subscriber_binds(soma_test *test)
     for (int i = 0; i < 2; i++) {
         publishers[i] = player_open(test, &player);
         player_do(test, publishers[i], pub_connect, NULL);
+        player_peers(test, publishers[i], "feed", 1);
         player_do(test, publishers[i], publish_four, NULL);
         player_expect(test, publishers[i], "feed:1 ");
+        player_expect(test, subscriber,
+                      i ? "feed:1 1 fo2 foo3 bar4 feed:2 1 fo2 foo3 bar4 " : "feed:1 1 fo2 foo3 bar4 ");
     }
     player_expect(test, subscriber, "feed:1 1 fo2 foo3 bar4 feed:2 1 fo2 foo3 bar4 ");
     player_do(test, subscriber, unsubscribe, "");
     player_expect(test, publishers[0], "feed:1 feed:0 ");
     player_do(test, subscriber, sub_topics, "bar ");
+    player_peers(test, publishers[0], "feed", 1);
     player_do(test, publishers[0], publish_four, NULL);
     player_expect(test, subscriber, "feed:1 1 fo2 foo3 bar4 feed:2 1 fo2 foo3 bar4 bar4 ");
 }
@@ -131,12 +180,16 @@ static void test_subscriptions_change(soma_test *test)
     soma_ref publisher = player_open(test, &player_quiet), subscriber = player_open(test, &player_quiet);
     player_do(test, subscriber, sub_connect, "foo bar ");
     player_do(test, publisher, pub_bind, NULL);
+    player_peers(test, publisher, "feed", 1);
+    fence(test, publisher, subscriber);
     player_do(test, publisher, publish_four, NULL);
     player_expect(test, subscriber, "foo3 bar4 ");
     player_do(test, subscriber, unsubscribe, "foo");
+    fence(test, publisher, subscriber);
     player_do(test, publisher, publish_four, NULL);
     player_expect(test, subscriber, "foo3 bar4 bar4 ");
     player_do(test, subscriber, subscribe_loud, "foo"); // back, with another handler
+    fence(test, publisher, subscriber);
     player_do(test, publisher, publish_four, NULL);
     player_expect(test, subscriber, "foo3 bar4 bar4 !foo3 bar4 ");
     player_do(test, subscriber, subscribe_loud, "bar"); // another handler for this topic alone
@@ -152,6 +205,7 @@ static void test_several_fit(soma_test *test)
     player_do(test, publisher, pub_bind, NULL);
     player_do(test, subscriber, sub_connect_all, NULL);
     player_do(test, subscriber, subscribe_loud, "foo");
+    player_peers(test, publisher, "feed", 1);
     player_do(test, publisher, publish_four, NULL);
     player_expect(test, subscriber, "1 fo2 foo3 !foo3 bar4 ");
 }
@@ -168,7 +222,7 @@ static int publish_and_stop(soma_agent *self, void *state, void *arg)
 static int connect_to_itself(soma_agent *self, void *state, void *arg)
 {
     (void)state, (void)arg;
-    assert_int_equal(soma_connect(self, &pub_at, "mine", notes), 0);
+    player_connect(self, SOMA_PUB, "mine", "news", notes);
     return 0;
 }
 
@@ -177,6 +231,7 @@ static void test_what_is_under_way(soma_test *test)
     soma_ref both = player_open(test, &player_quiet);
     player_do(test, both, pub_bind, NULL);
     player_do(test, both, connect_to_itself, NULL);
+    player_peers(test, both, "feed", 1);
     player_do(test, both, publish_and_stop, NULL);
     player_expect(test, both, "bar4 ");
     soma_stats stats;
@@ -204,7 +259,7 @@ static int on_close(soma_agent *self, struct player *my, const struct note *m)
 static int sub_careless(soma_agent *self, void *state, void *arg)
 {
     (void)state;
-    assert_int_equal(soma_connect(self, &pub_at, "feed", NULL), 0);
+    player_connect(self, SOMA_PUB, "feed", "news", NULL);
     const soma_handler *first = arg ? SOMA_HANDLERS(SOMA_ON(note, on_close)) : SOMA_HANDLERS(SOMA_ON(note, on_change));
     assert_int_equal(soma_subscribe(self, "feed", "fo", first), 0);
     assert_int_equal(soma_subscribe(self, "feed", "foo", loud), 0);
@@ -225,6 +280,7 @@ static void test_handlers_that_change_things(soma_test *test)
     player_do(test, publisher, pub_bind, NULL);
     player_do(test, changes, sub_careless, NULL);
     player_do(test, closes, sub_careless, "");
+    player_peers(test, publisher, "feed", 2);
     player_do(test, publisher, publish_foo, NULL);
     player_expect(test, changes, "change1 ");
     player_expect(test, closes, "close1 ");
@@ -247,7 +303,7 @@ static int on_chunk(soma_agent *self, struct player *my, const struct chunk *m)
 static int sub_chunks(soma_agent *self, void *state, void *arg)
 {
     (void)state, (void)arg;
-    assert_int_equal(soma_connect(self, &pub_at, "feed", SOMA_HANDLERS(SOMA_ON(chunk, on_chunk))), 0);
+    player_connect(self, SOMA_PUB, "feed", "news", SOMA_HANDLERS(SOMA_ON(chunk, on_chunk)));
     return 0;
 }
 
@@ -289,16 +345,15 @@ static int on_ask(soma_agent *self, void *state, const struct ask *m)
 
 static int sync_bind(soma_agent *self, void *state, void *arg)
 {
-    const soma_channel_options options = {.place = "inproc://news", .handlers = SOMA_HANDLERS(SOMA_ON(ask, on_ask))};
     (void)state, (void)arg;
-    assert_int_equal(soma_bind(self, SOMA_SYNC_PUB, "feed", &options, NULL), 0);
+    player_bind(self, SOMA_SYNC_PUB, "feed", "news", SOMA_HANDLERS(SOMA_ON(ask, on_ask)));
     return 0;
 }
 
 static int sync_connect(soma_agent *self, void *state, void *arg)
 {
     (void)state, (void)arg;
-    assert_int_equal(soma_connect(self, &sync_at, "feed", notes), 0);
+    player_connect(self, SOMA_SYNC_PUB, "feed", "news", notes);
     return 0;
 }
 
@@ -318,29 +373,28 @@ static void test_a_subscriber_asks(soma_test *test)
     player_do(test, publisher, sync_bind, NULL);
     player_do(test, asks, sync_connect, NULL);
     player_do(test, listens, sync_connect, NULL);
+    player_peers(test, publisher, "feed", 2);
+    player_peers(test, asks, "feed", 1);
     player_do(test, asks, sync_ask, NULL);
     player_expect(test, asks, "x10 answer11 x12 x20 answer21 x22 ");
     player_expect(test, listens, "x10 x12 x20 x22 ");
 }
 
+PLAYER_WIRES(test_who_gets_what)
+PLAYER_WIRES(test_the_subscriber_binds)
+PLAYER_WIRES(test_subscriptions_change)
+PLAYER_WIRES(test_several_fit)
+PLAYER_WIRES(test_what_is_under_way)
+PLAYER_WIRES(test_handlers_that_change_things)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SOMA_SIM(test_who_gets_what, 200, 2000),
-        SOMA_REAL(test_who_gets_what),
-        SOMA_SIM(test_the_subscriber_binds, 200, 2000),
-        SOMA_REAL(test_the_subscriber_binds),
-        SOMA_SIM(test_subscriptions_change, 200, 2000),
-        SOMA_REAL(test_subscriptions_change),
-        SOMA_SIM(test_several_fit, 200, 2000),
-        SOMA_SIM(test_what_is_under_way, 200, 2000),
-        SOMA_REAL(test_what_is_under_way),
-        SOMA_SIM(test_handlers_that_change_things, 200, 2000),
-        SOMA_REAL(test_handlers_that_change_things),
-        SOMA_SIM(test_large_ones_are_shared, 200, 2000),
-        SOMA_REAL(test_large_ones_are_shared),
-        SOMA_SIM(test_a_subscriber_asks, 200, 2000),
-        SOMA_REAL(test_a_subscriber_asks),
+        PLAYER_TABLE(test_who_gets_what, 200, 2000),        PLAYER_TABLE(test_the_subscriber_binds, 200, 2000),
+        PLAYER_TABLE(test_subscriptions_change, 200, 2000), PLAYER_TABLE(test_several_fit, 200, 2000),
+        PLAYER_TABLE(test_what_is_under_way, 200, 2000),    PLAYER_TABLE(test_handlers_that_change_things, 200, 2000),
+        SOMA_SIM(test_large_ones_are_shared, 200, 2000),    SOMA_REAL(test_large_ones_are_shared),
+        SOMA_SIM(test_a_subscriber_asks, 200, 2000),        SOMA_REAL(test_a_subscriber_asks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,39 +2,32 @@
 #include "player.h"
 
 static const soma_handler *const notes = SOMA_HANDLERS(SOMA_ON(note, player_note));
-static const soma_address push_at = {.transport = SOMA_INPROC, .pattern = SOMA_PUSH, .host = "jobs"};
-static const soma_address pull_at = {.transport = SOMA_INPROC, .pattern = SOMA_PULL, .host = "jobs"};
 
 static int push_bind(soma_agent *self, void *state, void *arg)
 {
-    soma_address address;
     (void)state, (void)arg;
-    assert_int_equal(soma_bind(self, SOMA_PUSH, "out", &(soma_channel_options){.place = "inproc://jobs"}, &address), 0);
-    assert_true(soma_address_equal(&address, &push_at));
+    player_bind(self, SOMA_PUSH, "out", "jobs", NULL);
     return 0;
 }
 
 static int pull_bind(soma_agent *self, void *state, void *arg)
 {
-    const soma_channel_options options = {.place = "inproc://jobs pull", .handlers = notes};
-    soma_address address;
     (void)state, (void)arg;
-    assert_int_equal(soma_bind(self, SOMA_PULL, "in", &options, &address), 0);
-    assert_true(soma_address_equal(&address, &pull_at));
+    player_bind(self, SOMA_PULL, "in", "jobs", notes);
     return 0;
 }
 
 static int push_connect(soma_agent *self, void *state, void *arg)
 {
     (void)state, (void)arg;
-    assert_int_equal(soma_connect(self, &pull_at, "out", NULL), 0);
+    player_connect(self, SOMA_PULL, "out", "jobs", NULL);
     return 0;
 }
 
 static int pull_connect(soma_agent *self, void *state, void *arg)
 {
     (void)state, (void)arg;
-    assert_int_equal(soma_connect(self, &push_at, "in", notes), 0);
+    player_connect(self, SOMA_PUSH, "in", "jobs", notes);
     return 0;
 }
 
@@ -72,6 +65,7 @@ static void test_each_in_turn(soma_test *test)
     for (int i = 0; i < 3; i++) {
         pullers[i] = player_open(test, &player);
         player_do(test, pullers[i], pull_connect, NULL);
+        player_peers(test, pusher, "out", i + 1);
     }
     player_do(test, pusher, send_some, &six);
     player_expect(test, pusher, "out:1 out:2 out:3 ");
@@ -98,27 +92,39 @@ static int on_counted_note(soma_agent *self, struct player *my, const struct not
 static int pull_counting(soma_agent *self, void *state, void *arg)
 {
     (void)state, (void)arg;
-    assert_int_equal(soma_connect(self, &push_at, "in", SOMA_HANDLERS(SOMA_ON(note, on_counted_note))), 0);
+    player_connect(self, SOMA_PUSH, "in", "jobs", SOMA_HANDLERS(SOMA_ON(note, on_counted_note)));
     return 0;
+}
+
+/* What they have got in all. Each has some. */
+static uint32_t notes_sum(soma_test *test, const soma_ref *agents, int count)
+{
+    uint32_t sum = 0;
+    for (int i = 0; i < count; i++) {
+        struct player_look *look = soma_test_alloc(test, sizeof(*look));
+        player_do(test, agents[i], player_look, look);
+        sum += look->notes;
+    }
+    return sum;
 }
 
 /* On threads one may be overloaded for a moment, and is passed over then; but all get some, and nothing is lost. */
 static void test_all_have_their_share(soma_test *test)
 {
     soma_ref pusher = player_open(test, &player_quiet), pullers[3];
-    uint32_t sum = 0;
+    uint32_t looks = 0;
     player_do(test, pusher, push_bind, NULL);
     for (int i = 0; i < 3; i++) {
         pullers[i] = player_open(test, &player_quiet);
         player_do(test, pullers[i], pull_counting, NULL);
+        player_peers(test, pusher, "out", i + 1);
     }
     player_do(test, pusher, send_thousand, NULL);
-    for (int i = 0; i < 3; i++) {
-        const struct player *my = soma_test_state(test, pullers[i]);
-        assert_true(my->notes > 0);
-        sum += my->notes;
-    }
-    assert_int_equal(sum, thousand);
+    while (notes_sum(test, pullers, 3) != thousand && player_wait(&looks))
+        ;
+    assert_int_equal(notes_sum(test, pullers, 3), thousand);
+    for (int i = 0; i < 3; i++)
+        assert_true(notes_sum(test, &pullers[i], 1) > 0);
 }
 
 static void test_all_arrive_at_one(soma_test *test)
@@ -128,9 +134,10 @@ static void test_all_arrive_at_one(soma_test *test)
     for (int i = 0; i < 3; i++) {
         pushers[i] = player_open(test, &player_quiet);
         player_do(test, pushers[i], push_connect, NULL);
+        player_peers(test, pushers[i], "out", 1);
         player_do(test, pushers[i], send_some, &two);
+        player_expect(test, puller, &"1 2 1 2 1 2 "[8 - 4 * i]);
     }
-    player_expect(test, puller, "1 2 1 2 1 2 ");
 }
 
 /* Who connects first is connected when the other one binds, and again when it does so anew. */
@@ -140,6 +147,7 @@ static void test_any_order_of_start(soma_test *test)
     player_do(test, puller, pull_connect, NULL);
     player_expect(test, puller, "");
     player_do(test, pusher, push_bind, NULL);
+    player_peers(test, pusher, "out", 1);
     player_do(test, pusher, send_some, &two);
     player_expect(test, puller, "in:1 1 2 ");
     assert_int_equal(soma_kill(soma_test_system(test), pusher), 0);
@@ -147,6 +155,7 @@ static void test_any_order_of_start(soma_test *test)
     player_expect(test, puller, "in:1 1 2 in:0 ");
     again = player_open(test, &player);
     player_do(test, again, push_bind, NULL);
+    player_peers(test, again, "out", 1);
     player_do(test, again, send_some, &two);
     player_expect(test, puller, "in:1 1 2 in:0 in:1 1 2 ");
 }
@@ -158,13 +167,16 @@ static void test_who_is_gone_gets_nothing(soma_test *test)
     for (int i = 0; i < 3; i++) {
         pullers[i] = player_open(test, &player_quiet);
         player_do(test, pullers[i], pull_connect, NULL);
+        player_peers(test, pusher, "out", i + 1);
     }
     assert_int_equal(soma_kill(soma_test_system(test), pullers[0]), 0);
     player_do(test, pullers[1], close_in, NULL);
+    player_peers(test, pusher, "out", 1);
     player_do(test, pusher, send_some, &two);
-    player_expect(test, pullers[1], "");
     player_expect(test, pullers[2], "1 2 ");
+    player_expect(test, pullers[1], "");
     player_do(test, pullers[2], close_in, NULL);
+    player_peers(test, pusher, "out", 0);
     player_do(test, pusher, send_in_vain, NULL);
     soma_stats stats;
     assert_int_equal(soma_system_stats(soma_test_system(test), &stats), 0);
@@ -202,9 +214,8 @@ static void test_limits_hold(soma_test *test)
 
 /* Four thousand notes from four at once to one: nothing is lost, and each sender's are in order. */
 struct tallies {
-    struct player player; /* unused */
+    struct player player; /* of which the number of notes is used */
     uint32_t last[4];
-    uint32_t count;
 };
 
 static int on_counted(soma_agent *self, struct tallies *my, const struct note *m)
@@ -212,7 +223,7 @@ static int on_counted(soma_agent *self, struct tallies *my, const struct note *m
     uint32_t from = m->number >> 16, number = m->number & 0xffff;
     (void)self;
     assert_int_equal(number, ++my->last[from]);
-    my->count++;
+    my->player.notes++;
     return 0;
 }
 
@@ -220,10 +231,8 @@ static const soma_behavior tally = {.name = "tally", .state_size = sizeof(struct
 
 static int tally_bind(soma_agent *self, void *state, void *arg)
 {
-    const soma_channel_options options = {.place = "inproc://jobs",
-                                          .handlers = SOMA_HANDLERS(SOMA_ON(note, on_counted))};
     (void)state, (void)arg;
-    assert_int_equal(soma_bind(self, SOMA_PULL, "in", &options, NULL), 0);
+    player_bind(self, SOMA_PULL, "in", "jobs", SOMA_HANDLERS(SOMA_ON(note, on_counted)));
     return 0;
 }
 
@@ -239,27 +248,38 @@ static int send_many(soma_agent *self, void *state, void *arg)
 static void test_many_at_once(soma_test *test)
 {
     soma_ref puller = player_open(test, &tally), pushers[4];
+    uint32_t looks = 0;
     player_do(test, puller, tally_bind, NULL);
     for (int i = 0; i < 4; i++) {
         pushers[i] = player_open(test, &player_quiet);
         player_do(test, pushers[i], push_connect, NULL);
+        player_peers(test, pushers[i], "out", 1);
     }
     for (uintptr_t i = 0; i < 4; i++)
         assert_int_equal(soma_post(soma_test_system(test), pushers[i], send_many, (void *)i, NULL), 0);
-    soma_test_settle(test);
-    const struct tallies *counts = soma_test_state(test, puller);
-    assert_int_equal(counts->count, 4 * thousand);
+    while (notes_sum(test, &puller, 1) != 4 * thousand && player_wait(&looks))
+        ;
+    assert_int_equal(notes_sum(test, &puller, 1), 4 * thousand);
 }
+
+PLAYER_WIRES(test_each_in_turn)
+PLAYER_WIRES(test_all_have_their_share)
+PLAYER_WIRES(test_all_arrive_at_one)
+PLAYER_WIRES(test_any_order_of_start)
+PLAYER_WIRES(test_who_is_gone_gets_nothing)
+PLAYER_WIRES(test_many_at_once)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SOMA_SIM(test_each_in_turn, 200, 2000),   SOMA_SIM(test_all_have_their_share, 20, 100000),
-        SOMA_REAL(test_all_have_their_share),     SOMA_SIM(test_all_arrive_at_one, 200, 2000),
-        SOMA_REAL(test_all_arrive_at_one),        SOMA_SIM(test_any_order_of_start, 200, 2000),
-        SOMA_REAL(test_any_order_of_start),       SOMA_SIM(test_who_is_gone_gets_nothing, 200, 2000),
-        SOMA_REAL(test_who_is_gone_gets_nothing), SOMA_SIM(test_limits_hold, 200, 2000),
-        SOMA_SIM(test_many_at_once, 5, 100000),   SOMA_REAL(test_many_at_once),
+        SOMA_SIM(test_each_in_turn, 200, 2000),
+        PLAYER_OVER_WIRES(test_each_in_turn),
+        PLAYER_TABLE(test_all_have_their_share, 20, 100000),
+        PLAYER_TABLE(test_all_arrive_at_one, 200, 2000),
+        PLAYER_TABLE(test_any_order_of_start, 200, 2000),
+        PLAYER_TABLE(test_who_is_gone_gets_nothing, 200, 2000),
+        SOMA_SIM(test_limits_hold, 200, 2000),
+        PLAYER_TABLE(test_many_at_once, 5, 100000),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,11 +2,6 @@
  * time. */
 #include "player.h"
 
-static const soma_address rep_at = {.transport = SOMA_INPROC, .pattern = SOMA_REP, .host = "desk"};
-static const soma_address req_at = {.transport = SOMA_INPROC, .pattern = SOMA_REQ, .host = "desk"};
-static const soma_address async_at = {.transport = SOMA_INPROC, .pattern = SOMA_ASYNC_REP, .host = "desk"};
-static const soma_address pair_at = {.transport = SOMA_INPROC, .pattern = SOMA_PAIR, .host = "pair"};
-
 #define REFUSES 1000u /* from this number on */
 #define SILENT 2000u
 
@@ -39,38 +34,36 @@ static const soma_handler *const asks_later = SOMA_HANDLERS(SOMA_ON(ask, on_ask_
 
 static int rep_bind(soma_agent *self, void *state, void *arg)
 {
-    const soma_channel_options options = {.place = "inproc://desk", .handlers = asks};
     (void)state, (void)arg;
-    assert_int_equal(soma_bind(self, SOMA_REP, "desk", &options, NULL), 0);
+    player_bind(self, SOMA_REP, "desk", "desk", asks);
     return 0;
 }
 
 static int rep_connect(soma_agent *self, void *state, void *arg)
 {
     (void)state, (void)arg;
-    assert_int_equal(soma_connect(self, &req_at, "desk", asks), 0);
+    player_connect(self, SOMA_REQ, "desk", "desk", asks);
     return 0;
 }
 
 static int async_bind(soma_agent *self, void *state, void *arg)
 {
-    const soma_channel_options options = {.place = "inproc://desk", .handlers = asks_later};
     (void)state, (void)arg;
-    assert_int_equal(soma_bind(self, SOMA_ASYNC_REP, "desk", &options, NULL), 0);
+    player_bind(self, SOMA_ASYNC_REP, "desk", "desk", asks_later);
     return 0;
 }
 
 static int req_bind(soma_agent *self, void *state, void *arg)
 {
     (void)state, (void)arg;
-    assert_int_equal(soma_bind(self, SOMA_REQ, "desk", &(soma_channel_options){.place = "inproc://desk"}, NULL), 0);
+    player_bind(self, SOMA_REQ, "desk", "desk", NULL);
     return 0;
 }
 
 static int req_connect(soma_agent *self, void *state, void *arg)
 {
     (void)state;
-    assert_int_equal(soma_connect(self, arg, "desk", NULL), 0);
+    player_connect(self, arg ? SOMA_ASYNC_REP : SOMA_REP, "desk", "desk", NULL);
     return 0;
 }
 
@@ -104,12 +97,16 @@ static void test_one_at_a_time(soma_test *test)
     soma_ref replier = player_open(test, &player_quiet), askers[2];
     for (int i = 0; i < 2; i++) {
         askers[i] = player_open(test, &player_quiet);
-        player_do(test, askers[i], req_connect, &rep_at);
+        player_do(test, askers[i], req_connect, NULL);
         player_do(test, askers[i], ask_nobody, NULL);
     }
     player_do(test, replier, rep_bind, NULL);
+    for (int i = 0; i < 2; i++)
+        player_peers(test, askers[i], "desk", 1);
     player_do(test, askers[0], ask_one, &three);
+    player_expect(test, askers[0], "answer6 ");
     player_do(test, askers[1], ask_one, &refused);
+    player_expect(test, askers[1], "error-77 ");
     player_do(test, askers[0], ask_one, &three);
     player_expect(test, replier, "ask3 done3 ask1000 ask3 done3 ");
     player_expect(test, askers[0], "answer6 answer6 ");
@@ -122,7 +119,8 @@ static void test_a_limit_of_time(soma_test *test)
     soma_ref replier = player_open(test, &player_quiet), asker = player_open(test, &player_quiet);
     char expected[64];
     player_do(test, replier, rep_bind, NULL);
-    player_do(test, asker, req_connect, &rep_at);
+    player_do(test, asker, req_connect, NULL);
+    player_peers(test, asker, "desk", 1);
     player_do(test, asker, ask_one, &silent);
     player_expect(test, asker, "");
     soma_test_advance(test, 2 * SOMA_SECOND);
@@ -146,13 +144,13 @@ static void test_who_is_asked_leaves(soma_test *test)
     soma_ref replier = player_open(test, &player_quiet), asker = player_open(test, &player_quiet);
     char expected[64];
     player_do(test, replier, rep_bind, NULL);
-    player_do(test, asker, req_connect, &rep_at);
+    player_do(test, asker, req_connect, NULL);
     player_do(test, asker, ask_one, &silent);
     player_do(test, replier, close_desk, NULL); // what it has taken on stays
     player_expect(test, asker, "");
     player_do(test, asker, close_desk, NULL);
     player_do(test, replier, rep_bind, NULL);
-    player_do(test, asker, req_connect, &rep_at);
+    player_do(test, asker, req_connect, NULL);
     player_do(test, asker, ask_one, &silent);
     assert_int_equal(soma_kill(soma_test_system(test), replier), 0);
     soma_test_settle(test);
@@ -169,8 +167,10 @@ static void test_the_asker_binds(soma_test *test)
     for (int i = 0; i < 2; i++) {
         repliers[i] = player_open(test, &player_quiet);
         player_do(test, repliers[i], rep_connect, NULL);
+        player_peers(test, asker, "desk", i + 1);
     }
     player_do(test, asker, ask_one, &three);
+    player_expect(test, asker, "answer6 ");
     player_do(test, asker, ask_one, &three);
     player_expect(test, repliers[0], "ask3 done3 ");
     player_expect(test, repliers[1], "ask3 done3 ");
@@ -190,7 +190,8 @@ static void test_many_at_a_time(soma_test *test)
 {
     soma_ref replier = player_open(test, &player_quiet), asker = player_open(test, &player_quiet);
     player_do(test, replier, async_bind, NULL);
-    player_do(test, asker, req_connect, &async_at);
+    player_do(test, asker, req_connect, "async");
+    player_peers(test, asker, "desk", 1);
     player_do(test, asker, ask_two, NULL);
     player_do(test, asker, ask_two, NULL);
     player_expect(test, asker, "answer40 answer1 answer40 answer1 ");
@@ -209,7 +210,8 @@ static void test_no_handler(soma_test *test)
     soma_ref replier = player_open(test, &player_quiet), asker = player_open(test, &player_quiet);
     char expected[64];
     player_do(test, replier, rep_bind, NULL);
-    player_do(test, asker, req_connect, &rep_at);
+    player_do(test, asker, req_connect, NULL);
+    player_peers(test, asker, "desk", 1);
     player_do(test, asker, ask_wrongly, NULL);
     snprintf(expected, sizeof(expected), "error%d ", SOMA_EUNHANDLED);
     player_expect(test, asker, expected);
@@ -221,16 +223,15 @@ static const soma_handler *const notes = SOMA_HANDLERS(SOMA_ON(note, player_note
 
 static int pair_bind(soma_agent *self, void *state, void *arg)
 {
-    const soma_channel_options options = {.place = "inproc://pair", .handlers = notes};
     (void)state, (void)arg;
-    assert_int_equal(soma_bind(self, SOMA_PAIR, "other", &options, NULL), 0);
+    player_bind(self, SOMA_PAIR, "other", "pair", notes);
     return 0;
 }
 
 static int pair_connect(soma_agent *self, void *state, void *arg)
 {
     (void)state, (void)arg;
-    assert_int_equal(soma_connect(self, &pair_at, "other", notes), 0);
+    player_connect(self, SOMA_PAIR, "other", "pair", notes);
     return 0;
 }
 
@@ -260,21 +261,64 @@ static void test_a_pair(soma_test *test)
     player_expect(test, c, "other:1 3 ");
 }
 
+/* Over sockets a third may be connected for a moment; so this is about the first two. */
+static void test_a_pair_of_two(soma_test *test)
+{
+    soma_ref a = player_open(test, &player), b = player_open(test, &player), c;
+    player_do(test, a, pair_bind, NULL);
+    player_do(test, b, pair_connect, NULL);
+    player_peers(test, a, "other", 1);
+    player_peers(test, b, "other", 1);
+    player_do(test, a, pair_send, &three);
+    player_do(test, b, pair_send, &refused);
+    player_expect(test, a, "other:1 1000 ");
+    player_expect(test, b, "other:1 3 ");
+    assert_int_equal(soma_kill(soma_test_system(test), b), 0);
+    player_peers(test, a, "other", 0);
+    c = player_open(test, &player);
+    player_do(test, c, pair_connect, NULL);
+    player_peers(test, a, "other", 1);
+    player_do(test, a, pair_send, &three);
+    player_expect(test, c, "other:1 3 ");
+}
+
+/* What nobody answers fails when whoever was asked is gone. */
+static void test_the_asked_ends(soma_test *test)
+{
+    soma_ref replier = player_open(test, &player_quiet), asker = player_open(test, &player_quiet);
+    char expected[64];
+    player_do(test, replier, rep_bind, NULL);
+    player_do(test, asker, req_connect, NULL);
+    player_peers(test, asker, "desk", 1);
+    player_do(test, asker, ask_one, &silent);
+    player_expect(test, replier, "ask2000 ");
+    assert_int_equal(soma_kill(soma_test_system(test), replier), 0);
+    snprintf(expected, sizeof(expected), "error%d ", SOMA_EGONE);
+    player_expect(test, asker, expected);
+    player_do(test, asker, ask_nobody, NULL);
+}
+
+PLAYER_WIRES(test_one_at_a_time)
+PLAYER_WIRES(test_the_asked_ends)
+PLAYER_WIRES(test_the_asker_binds)
+PLAYER_WIRES(test_many_at_a_time)
+PLAYER_WIRES(test_no_handler)
+PLAYER_WIRES(test_a_pair_of_two)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SOMA_SIM(test_one_at_a_time, 200, 2000),
-        SOMA_REAL(test_one_at_a_time),
+        PLAYER_TABLE(test_one_at_a_time, 200, 2000),
         SOMA_SIM(test_a_limit_of_time, 200, 2000),
         SOMA_SIM(test_who_is_asked_leaves, 200, 2000),
         SOMA_REAL(test_who_is_asked_leaves),
-        SOMA_SIM(test_the_asker_binds, 200, 2000),
-        SOMA_REAL(test_the_asker_binds),
-        SOMA_SIM(test_many_at_a_time, 200, 2000),
-        SOMA_REAL(test_many_at_a_time),
-        SOMA_SIM(test_no_handler, 200, 2000),
+        PLAYER_TABLE(test_the_asked_ends, 200, 2000),
+        PLAYER_TABLE(test_the_asker_binds, 200, 2000),
+        PLAYER_TABLE(test_many_at_a_time, 200, 2000),
+        PLAYER_TABLE(test_no_handler, 200, 2000),
         SOMA_SIM(test_a_pair, 200, 2000),
         SOMA_REAL(test_a_pair),
+        PLAYER_TABLE(test_a_pair_of_two, 200, 2000),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,240 @@
+/*
+ * What the sockets have for the porter: messages, which go on as they are to who reads them, the topics that a
+ * publisher's subscribers want, and who connects. See porter.h.
+ */
+#include "channels/clerk.h"
+#include "channels/porter.h"
+#include "runtime/send.h"
+#include "runtime/spin.h"
+#include <soma/error.h>
+#include <soma/log.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RECEIVE_MOST 256u /* messages of one line, before the others get their turn */
+
+/* ---- credit ---- */
+
+bool line_has_room(struct line *line)
+{
+    if (line->taken - u64_load(&line->handled) < LINE_WINDOW)
+        return true;
+    u32_store(&line->stalled, 1);
+    fence_full(); // pairs with arrival_end: either it sees the mark, or we see what it has handled
+    return line->taken - u64_load(&line->handled) < LINE_WINDOW;
+}
+
+/* ---- messages ---- */
+
+static void arrival_drop(void *argument)
+{
+    arrival_end(argument);
+}
+
+/* A block with a callback of who reads the line, which gets what follows it. NULL when memory is out. */
+static struct message *callback_new(struct line *line, int (*run)(soma_agent *, void *, void *), uint32_t parts)
+{
+    size_t size = sizeof(struct callback) + sizeof(struct arrival) + parts * sizeof(zmq_msg_t);
+    struct message *message = message_new(line->porter->worker, MESSAGE_CALLBACK, size);
+    if (!message)
+        return NULL;
+    struct arrival *arrival = (struct arrival *)((char *)message->body + sizeof(struct callback));
+    const struct callback callback = {run, arrival_drop, arrival};
+    memcpy(message->body, &callback, sizeof(callback));
+    *arrival = (struct arrival){.line = line, .count = parts};
+    u32_add(&line->references, 1);
+    return message;
+}
+
+static struct arrival *arrival_of(struct message *message)
+{
+    return (struct arrival *)((char *)message->body + sizeof(struct callback));
+}
+
+static void message_arrive(struct line *line, zmq_msg_t *parts, uint32_t count)
+{
+    struct porter *porter = line->porter;
+    struct message *message = callback_new(line, pattern_answers(line->pattern) ? question_run : arrival_run, count);
+    if (!message) {
+        u64_add(&line->counts.missed, 1);
+        return;
+    }
+    struct arrival *arrival = arrival_of(message);
+    arrival->weight = LINE_PART_COST;
+    for (uint32_t i = 0; i < count; i++) {
+        zmq_msg_init(&arrival->parts[i]);
+        zmq_msg_move(&arrival->parts[i], &parts[i]);
+        arrival->weight += zmq_msg_size(&arrival->parts[i]);
+    }
+    line->taken += arrival->weight;
+    message_push_along(porter->system, porter->worker, line->reader, message);
+}
+
+/* ---- who wants what of a publisher ---- */
+
+static struct guest *guest_find(struct line *line, int socket)
+{
+    for (uint32_t i = 0; i < line->guest_count; i++)
+        if (line->guests[i].socket == socket)
+            return &line->guests[i];
+    return NULL;
+}
+
+static void guest_add(struct line *line, int socket)
+{
+    uint32_t count = line->guest_count;
+    if (guest_find(line, socket))
+        return;
+    if (!(count & (count - 1))) { // a power of two, or none: the list is full
+        struct guest *grown = realloc(line->guests, (count ? count * 2 : 1) * sizeof(*grown));
+        if (!grown)
+            return; // it is not counted
+        line->guests = grown;
+    }
+    line->guests[line->guest_count++] = (struct guest){socket, 0};
+}
+
+static void guest_remove(struct line *line, int socket)
+{
+    struct guest *guest = guest_find(line, socket);
+    if (guest)
+        *guest = line->guests[--line->guest_count];
+}
+
+/* A subscription begins with a 1, its end with a 0. */
+static void topic_arrive(struct line *line, zmq_msg_t *part)
+{
+    const unsigned char *data = zmq_msg_data(part);
+    struct guest *guest = guest_find(line, zmq_msg_get(part, ZMQ_SRCFD));
+    if (!guest)
+        return;
+    if (*data)
+        guest->topics++;
+    else if (guest->topics)
+        guest->topics--;
+}
+
+static uint32_t guests_ready(const struct line *line)
+{
+    uint32_t ready = 0;
+    for (uint32_t i = 0; i < line->guest_count; i++)
+        ready += line->guests[i].topics != 0;
+    return ready;
+}
+
+/* ---- receiving ---- */
+
+/* The frames of one message: how many there were; only so many are kept. 0 if there is none. */
+static uint32_t parts_receive(struct line *line, zmq_msg_t parts[LINE_PARTS])
+{
+    uint32_t count = 0;
+    bool more = true;
+    while (more) {
+        zmq_msg_t rest, *part = count < LINE_PARTS ? &parts[count] : &rest;
+        zmq_msg_init(part);
+        if (zmq_msg_recv(part, line->socket, ZMQ_DONTWAIT) < 0) {
+            zmq_msg_close(part);
+            break;
+        }
+        more = zmq_msg_more(part);
+        count++;
+        if (part == &rest)
+            zmq_msg_close(&rest);
+    }
+    return count;
+}
+
+static bool is_topic(const struct line *line, zmq_msg_t *part)
+{
+    return pattern_publishes(line->pattern) && zmq_msg_size(part) && *(const unsigned char *)zmq_msg_data(part) < 2;
+}
+
+void line_malformed(struct line *line, int error)
+{
+    uint64_t before = u64_add(&line->counts.malformed, 1);
+    if (!(before & (before + 1))) // the 1st, 2nd, 4th, 8th …
+        soma_log_warning(line->porter->system, "channels: a message that makes no sense here: %s (%llu so far)",
+                         soma_strerror(error), (unsigned long long)before + 1);
+}
+
+void line_receive(struct line *line)
+{
+    zmq_msg_t parts[LINE_PARTS];
+    for (uint32_t i = 0; i < RECEIVE_MOST && line_has_room(line); i++) {
+        uint32_t count = parts_receive(line, parts), kept = count < LINE_PARTS ? count : LINE_PARTS;
+        if (!count)
+            break;
+        if (is_topic(line, &parts[0]))
+            topic_arrive(line, &parts[0]);
+        else if (count > LINE_PARTS)
+            line_malformed(line, SOMA_ETOOBIG);
+        else
+            message_arrive(line, parts, count);
+        parts_close(parts, kept);
+    }
+    if (line->porter->worker->sending)
+        outbox_flush(line->porter->worker);
+}
+
+/* ---- who is there ---- */
+
+static void connection_count(struct line *line, bool comes)
+{
+    uint32_t connections = comes ? line->connections + 1 : line->connections - (line->connections > 0);
+    if (comes)
+        u64_add(&line->counts.connected, 1);
+    spin_lock(&line->busy);
+    line->connections = connections;
+    spin_unlock(&line->busy);
+    line_relieve(line, 0, 0); // nobody waits for one who is gone
+}
+
+/* What it tells of a connection that ends comes in two events, if it had not got as far as to speak ZeroMQ. */
+void line_watch(struct line *line)
+{
+    struct {
+        uint16_t kind;
+        unsigned char value[4];
+    } event;
+    char address[256];
+    while (zmq_recv(line->monitor, &event, sizeof(event), ZMQ_DONTWAIT) == sizeof(event)) {
+        int socket;
+        memcpy(&socket, event.value, sizeof(socket));
+        zmq_recv(line->monitor, address, sizeof(address), ZMQ_DONTWAIT);
+        switch (event.kind) {
+        case ZMQ_EVENT_ACCEPTED:
+        case ZMQ_EVENT_CONNECTED:
+            if (pattern_publishes(line->pattern))
+                guest_add(line, socket);
+            break;
+        case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
+            connection_count(line, true);
+            break;
+        case ZMQ_EVENT_DISCONNECTED:
+            guest_remove(line, socket);
+            if (!line->failing)
+                connection_count(line, false);
+            line->failing = false;
+            break;
+        default:
+            line->failing = true;
+            break;
+        }
+        line_tell(line);
+    }
+}
+
+void line_tell(struct line *line)
+{
+    struct porter *porter = line->porter;
+    uint32_t peers = pattern_publishes(line->pattern) ? guests_ready(line) : line->connections;
+    if (peers == line->told || line->deadline)
+        return;
+    struct message *message = callback_new(line, peers_run, 0);
+    if (!message)
+        return; // it is told the next time
+    arrival_of(message)->weight = 0;
+    arrival_of(message)->peers = peers;
+    line->told = peers;
+    message_push_along(porter->system, porter->worker, line->owner.agent, message);
+}

@@ -1,0 +1,193 @@
+/* The queue of a line, and its life; see line.h. */
+#include "channels/line.h"
+#include "channels/porter.h"
+#include "runtime/pressure.h"
+#include "runtime/send.h"
+#include "runtime/spin.h"
+#include <soma/error.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- parts ---- */
+
+bool part_make(zmq_msg_t *part, const void *data, size_t size)
+{
+    if (zmq_msg_init_size(part, size))
+        return false;
+    if (size)
+        memcpy(zmq_msg_data(part), data, size);
+    return true;
+}
+
+void parts_close(zmq_msg_t *parts, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        zmq_msg_close(&parts[i]);
+}
+
+/* ---- the queue ---- */
+
+/* Room for so many parcels behind what is there; the crates that are added are empty. */
+static bool crates_need(struct line *line, uint32_t count)
+{
+    if (line->last && CRATE_PARCELS - line->last->count >= count)
+        return true;
+    struct crate *crate = malloc(sizeof(*crate));
+    if (!crate)
+        return false;
+    crate->next = NULL;
+    crate->count = 0;
+    if (line->last)
+        line->last->next = crate;
+    else
+        line->first = crate;
+    line->last = crate;
+    return true;
+}
+
+_Static_assert(LINE_PARTS <= CRATE_PARCELS, "a message fits a crate");
+
+static int parcels_add(struct line *line, zmq_msg_t *parts, uint32_t count)
+{
+    if (line->waiting_bytes > LINE_QUEUE_MOST)
+        return SOMA_EAGAIN;
+    if (!crates_need(line, count))
+        return SOMA_ENOMEM;
+    struct crate *crate = line->last;
+    for (uint32_t i = 0; i < count; i++) {
+        struct parcel *parcel = &crate->parcels[crate->count++];
+        zmq_msg_init(&parcel->part);
+        zmq_msg_move(&parcel->part, &parts[i]);
+        parcel->more = i + 1 < count;
+        line->waiting_bytes += zmq_msg_size(&parcel->part);
+    }
+    line->waiting_bytes += LINE_PART_COST;
+    line->waiting++;
+    return 0;
+}
+
+static uint32_t dam_slot(const struct line *line)
+{
+    return line->dam_ref.slot;
+}
+
+static bool line_is_full(const struct line *line)
+{
+    return line->waiting >= line->high_water || line->waiting_bytes >= LINE_SHUT;
+}
+
+int line_put(struct line *line, struct worker *worker, zmq_msg_t *parts, uint32_t count)
+{
+    spin_lock(&line->busy);
+    int error = line->closing ? SOMA_EGONE : parcels_add(line, parts, count);
+    bool list = !error && !line->listed;
+    line->listed |= list;
+    if (!error && line->dam && line->connections && line_is_full(line))
+        u32_store(&line->dam->pressure, PRESSURE_OVERLOADED); // release: who is held up by it looks again later
+    spin_unlock(&line->busy);
+    parts_close(parts, count);
+    if (line->dam && worker && worker->index != WORKER_GUEST && u32_load(&line->dam->pressure))
+        worker_press(worker, dam_slot(line));
+    if (list)
+        porter_list(line);
+    return error;
+}
+
+bool line_take(struct line *line)
+{
+    struct crate **end = &line->sending;
+    while (*end)
+        end = &(*end)->next;
+    spin_lock(&line->busy);
+    *end = line->first;
+    line->first = line->last = NULL;
+    line->listed = false;
+    bool closing = line->closing;
+    spin_unlock(&line->busy);
+    return closing;
+}
+
+void line_relieve(struct line *line, uint32_t messages, uint64_t bytes)
+{
+    spin_lock(&line->busy);
+    line->waiting -= messages;
+    line->waiting_bytes -= bytes;
+    bool free = line->closing || !line->connections ||
+                (line->waiting <= line->high_water / 2 && line->waiting_bytes <= LINE_SHUT / 2);
+    bool opens = free && line->dam && u32_load(&line->dam->pressure);
+    if (opens)
+        u32_store(&line->dam->pressure, 0);
+    spin_unlock(&line->busy);
+    if (opens)
+        pressure_release(line->porter->worker, dam_slot(line));
+}
+
+/* ---- its life ---- */
+
+struct line *line_new(struct porter *porter, soma_pattern pattern, const struct port_place *owner)
+{
+    struct line *line = calloc(1, sizeof(*line));
+    if (!line)
+        return NULL;
+    line->porter = porter;
+    line->pattern = pattern;
+    line->owner = *owner;
+    line->reader = owner->agent;
+    u32_store(&line->references, 1);
+    return line;
+}
+
+static void crates_free(struct crate *crate, uint32_t from)
+{
+    while (crate) {
+        struct crate *next = crate->next;
+        for (; from < crate->count; from++)
+            zmq_msg_close(&crate->parcels[from].part);
+        from = 0;
+        free(crate);
+        crate = next;
+    }
+}
+
+void line_unref(struct line *line)
+{
+    if (u32_add(&line->references, (uint32_t)-1) != 1) // acquire-release: the last one sees what all have done
+        return;
+    crates_free(line->sending, line->sent);
+    crates_free(line->first, 0);
+    free(line->guests);
+    free(line);
+}
+
+/* Lets the porter look at it. */
+static void line_list(struct line *line, bool closing)
+{
+    spin_lock(&line->busy);
+    line->closing |= closing;
+    bool list = !line->listed;
+    line->listed = true;
+    spin_unlock(&line->busy);
+    if (list)
+        porter_list(line);
+}
+
+void line_begin(struct line *line)
+{
+    line_list(line, false);
+}
+
+void line_close(struct line *line)
+{
+    line_list(line, true);
+    line_unref(line);
+}
+
+void arrival_end(struct arrival *arrival)
+{
+    struct line *line = arrival->line;
+    parts_close(arrival->parts, arrival->count);
+    u64_add(&line->handled, arrival->weight); // a full fence: either we see that the porter has stopped to read, or it
+    if (u32_load(&line->stalled) && u32_cas(&line->stalled, 1, 0)) // sees, when it looks again, what was handled
+        line_list(line, false);
+    line_unref(line);
+}

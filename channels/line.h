@@ -1,0 +1,148 @@
+/*
+ * A line: the ZeroMQ socket of a channel over ipc or tcp. The agent makes it, binds or connects it, so that it knows at
+ * once what came of that, and gives it to the porter (porter.h), the one thread that uses it from then on. Between
+ * them lie a queue of what is to be sent, which any thread may add to, and the mailbox of who reads what comes.
+ *
+ * Who sends faster than the line carries is held up at a *dam*: an agent without mail that is overloaded in the line's
+ * place, so that runtime/pressure.h does the rest. It is never muted itself, and opens once enough has left, nobody is
+ * connected any more, or the line is closed, whatever agents do: so no cycle of those who wait goes through it.
+ *
+ * What comes is bounded, too: while over LINE_WINDOW bytes wait for who reads it, the socket is not read, which the
+ * other side feels.
+ */
+#ifndef CHANNELS_LINE_H
+#define CHANNELS_LINE_H
+
+#include "channels/channel.h"
+#include "runtime/concurrent.h"
+#include <zmq.h>
+
+#define LINE_PARTS 8u                        /* frames of a message, at most */
+#define LINE_WINDOW (UINT64_C(1) << 20)      /* bytes that may wait for their reader */
+#define LINE_PART_COST 256u                  /* bytes that a message counts for beside its own */
+#define LINE_QUEUE_MOST (UINT64_C(64) << 20) /* bytes that may wait to be sent: one handler can't send more */
+#define LINE_SHUT (UINT64_C(4) << 20)        /* of them from which on senders are held up, */
+#define LINE_HIGH_WATER 1000u                /* or of messages, if the options don't say */
+#define LINE_LINGER 1000u                    /* ms for what was sent to leave after the end, if the options don't say */
+#define LINE_MESSAGE_MOST (16 << 20)         /* bytes of a message that comes, if the options don't say */
+
+struct porter;
+
+/* A frame on its way out. */
+struct parcel {
+    zmq_msg_t part;
+    bool more; /* of its message follow */
+};
+
+#define CRATE_PARCELS 28u
+
+struct crate {
+    struct crate *next;
+    uint32_t count;
+    struct parcel parcels[CRATE_PARCELS];
+};
+
+/* A connection of a publisher's line: how many topics it wants. */
+struct guest {
+    int socket;
+    uint32_t topics;
+};
+
+/* What an agent sees of a line; the porter adds. */
+struct line_counts {
+    shared_u64 connected; /* connections so far */
+    shared_u64 malformed; /* messages that came and made no sense */
+    shared_u64 missed;    /* that somebody did not get because it could not keep up, or was gone */
+};
+
+struct line {
+    struct porter *porter;
+    shared_u32 references; /* the channel's, the porter's, and one for each message on its way to its reader */
+    soma_pattern pattern;
+    bool bound;
+    struct port_place owner; /* the channel */
+    soma_ref reader;         /* who gets what comes: the owner's agent, or its clerk */
+    void *socket;
+    void *monitor;
+    uint32_t high_water;
+    uint32_t linger; /* ms */
+    soma_agent *dam; /* NULL: nobody is held up */
+    soma_ref dam_ref;
+    struct line_counts counts;
+
+    shared_u32 busy; /* guards what follows */
+    struct crate *first;
+    struct crate *last;
+    uint32_t waiting;       /* messages that are to be sent, also those that the porter has taken */
+    uint64_t waiting_bytes; /* of them */
+    uint32_t connections;   /* that speak ZeroMQ; the porter writes */
+    bool listed;            /* the porter is to look at it */
+    bool closing;           /* the channel has ended */
+    struct line *listed_next;
+
+    shared_u64 handled; /* bytes that the reader is done with */
+    shared_u32 stalled; /* the socket is not read: who makes room tells the porter */
+
+    /* The porter's alone. */
+    struct line *next;
+    bool known;
+    bool blocked; /* the socket takes no more for now */
+    bool skips;   /* the rest of a message that can't be sent */
+    bool failing; /* a connection that has not spoken ZeroMQ is about to end */
+    struct crate *sending;
+    uint32_t sent;     /* of its first crate's parcels */
+    uint64_t taken;    /* bytes given to the reader */
+    uint64_t deadline; /* of a closing one */
+    struct guest *guests;
+    uint32_t guest_count;
+    uint32_t told; /* the peers that its agent was told of */
+};
+
+/* A message on its way to its reader; or, without parts, word to the channel of how many peers it has now. */
+struct arrival {
+    struct line *line;
+    uint64_t weight;
+    uint32_t peers;
+    uint32_t count; /* of parts */
+    zmq_msg_t parts[];
+};
+
+/* ---- line.c ---- */
+
+struct line *line_new(struct porter *porter, soma_pattern pattern, const struct port_place *owner);
+void line_unref(struct line *line);
+
+/* Any thread; `worker` as in send.h, of an agent that is to be held up if there is too much. Takes the parts, whatever
+ * it returns: 0, SOMA_EAGAIN (too much waits), SOMA_ENOMEM. */
+int line_put(struct line *line, struct worker *worker, zmq_msg_t *parts, uint32_t count);
+
+/* Its socket is ready: the porter's from now on. */
+void line_begin(struct line *line);
+
+/* The channel has ended: what was put still leaves, and then the socket is closed. Takes the reference. */
+void line_close(struct line *line);
+
+/* Whoever reads is done with a message. */
+void arrival_end(struct arrival *arrival);
+
+/* For the porter: takes what was put, and learns whether the line is closing. */
+bool line_take(struct line *line);
+
+/* So much has left, or the number of connections has changed. */
+void line_relieve(struct line *line, uint32_t messages, uint64_t bytes);
+
+/* A part with these bytes. False when memory is out. */
+bool part_make(zmq_msg_t *part, const void *data, size_t size);
+void parts_close(zmq_msg_t *parts, uint32_t count);
+
+/* ---- socket.c ---- */
+
+/* Makes the line's socket, and binds or connects it; `address` becomes what others reach it by. 0, SOMA_EINVAL,
+ * SOMA_EEXIST, SOMA_ENOMEM, and what is wrong is in the log. */
+int socket_open(soma_agent *self, struct line *line, const soma_channel_options *options, soma_address *address);
+void socket_close(struct line *line, uint32_t linger);
+
+/* The place that options name, where an interface's name may stand for its address. As soma_address_parse(). */
+int place_parse(const char *text, soma_address *address);
+
+#endif

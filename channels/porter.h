@@ -1,0 +1,58 @@
+/*
+ * The porter: the thread that owns all ZeroMQ sockets of a system's channels. It is there from the first channel over
+ * ipc or tcp on, and works without a bridge; docs/architecture.md says why it is not the bridge's. It sends what waits
+ * in the lines, and puts what comes, as it came, into the mailboxes of its readers, who make messages of it: so the one
+ * thread only moves frames.
+ */
+#ifndef CHANNELS_PORTER_H
+#define CHANNELS_PORTER_H
+
+#include "channels/line.h"
+#include "runtime/system.h"
+
+struct porter {
+    soma_system *system;
+    struct worker *worker; /* a pool and counters, no queue */
+    void *context;
+    int bell;          /* an eventfd */
+    shared_ptr listed; /* lines that have something new, by listed_next */
+    shared_u32 asleep; /* ring, to be heard */
+    shared_u32 stopping;
+    bool drained;
+    pthread_t thread;
+    struct line *lines; /* the thread's alone, as what follows */
+    uint32_t line_count;
+    zmq_pollitem_t *items;
+    uint32_t item_capacity;
+};
+
+/* 0, SOMA_ENOMEM, SOMA_ETHREAD. */
+int porter_open(soma_system *system, struct porter **porter);
+
+/* What waits in the lines leaves, for as long as they linger, and the thread ends. False if something was left. */
+bool porter_stop(struct porter *porter);
+
+/* Closes what is left. */
+void porter_free(struct porter *porter);
+
+/* A line that was marked as listed, under its busy: the thread is to look at it. */
+void porter_list(struct line *line);
+
+/* The system's porter, started if there is none. Any thread. 0, SOMA_ENOMEM, SOMA_ETHREAD. */
+int porter_of(soma_system *system, struct porter **porter);
+
+/* ---- arrive.c: what the sockets have ---- */
+
+/* Reads a line's socket for a while. */
+void line_receive(struct line *line);
+
+/* What its monitor tells. */
+void line_watch(struct line *line);
+
+/* May more be put into its reader's mailbox? If not, it is marked as stalled. */
+bool line_has_room(struct line *line);
+
+/* Tells the channel of its number of peers, if that has changed. */
+void line_tell(struct line *line);
+
+#endif

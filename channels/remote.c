@@ -1,0 +1,308 @@
+/* Channels over ipc and tcp, in the turns of their agents; see remote.h. */
+#include "channels/clerk.h"
+#include "channels/porter.h"
+#include "runtime/request.h"
+#include "runtime/send.h"
+#include <soma/error.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SEPARATOR 0x80u /* behind a topic, with SOMA_FRAMES_SEPARATED */
+
+/* ---- opening, closing ---- */
+
+static const soma_behavior dam_behavior = {.name = "line"};
+
+/* Who sends by it can be held up: all but those whose messages are dropped. */
+static bool pattern_waits(soma_pattern pattern)
+{
+    return pattern_pushes(pattern) || pattern_asks(pattern);
+}
+
+/* The agents that stand in for those beyond a line. */
+static int line_staff(soma_system *system, struct line *line, const struct rows *rows,
+                      const soma_channel_options *options)
+{
+    if (pattern_answers(line->pattern))
+        return clerk_open(system, line, rows, options);
+    int error = pattern_waits(line->pattern) ? soma_system_spawn(system, &dam_behavior, NULL, &line->dam_ref) : 0;
+    if (!error && line->dam_ref.node)
+        line->dam = &system->slots.base[line->dam_ref.slot];
+    return error;
+}
+
+static int line_open(soma_agent *self, struct channel *channel, const soma_channel_options *options,
+                     struct line **result)
+{
+    struct porter *porter;
+    const struct port_place here = port_here(self, &channel->port);
+    int error = porter_of(soma_agent_system(self), &porter);
+    struct line *line = error ? NULL : line_new(porter, channel->pattern, &here);
+    if (!line)
+        return error ? error : SOMA_ENOMEM;
+    line->bound = channel->bound;
+    line->high_water = options->high_water ? options->high_water : LINE_HIGH_WATER;
+    line->linger = options->linger_ms ? options->linger_ms : LINE_LINGER;
+    error = socket_open(self, line, options, &channel->address);
+    if (!error)
+        error = line_staff(soma_agent_system(self), line, channel->rows, options);
+    if (error) {
+        socket_close(line, 0);
+        line_unref(line);
+    } else {
+        *result = line;
+    }
+    return error;
+}
+
+int remote_open(soma_agent *self, struct channel *channel, const soma_channel_options *options)
+{
+    if (soma_agent_system(self)->driver.runnable) // a simulated world has no sockets
+        return SOMA_ENOROUTE;
+    struct remote *remote = calloc(1, sizeof(*remote));
+    if (!remote)
+        return SOMA_ENOMEM;
+    int error = speech_open(&remote->speech, options);
+    if (!error)
+        error = line_open(self, channel, options, &remote->line);
+    if (error) {
+        speech_close(&remote->speech);
+        free(remote);
+        return error;
+    }
+    channel->remote = remote;
+    line_begin(remote->line);
+    for (const struct subscription *s = channel->subscriptions; s && !error; s = s->next)
+        error = remote_topic(self, channel, s->topic, true);
+    return error;
+}
+
+void remote_close(struct channel *channel)
+{
+    struct remote *remote = channel->remote;
+    line_close(remote->line);
+    speech_close(&remote->speech);
+    free(remote);
+    channel->remote = NULL;
+}
+
+/* ---- sending ---- */
+
+/* A publication's frames. How many, or an error. */
+static int frames_write(struct remote *remote, const char *topic, const soma_type *type, const void *body,
+                        zmq_msg_t parts[2])
+{
+    struct speech *speech = &remote->speech;
+    char before[SOMA_TOPIC_MOST + 1];
+    size_t size = strlen(topic);
+    bool apart = speech->framing == SOMA_FRAMES_APART;
+    int error;
+    memcpy(before, topic, size);
+    if (speech->framing == SOMA_FRAMES_SEPARATED)
+        before[size++] = (char)SEPARATOR;
+    if (!apart)
+        return (error = speech_write(speech, before, size, type, body, &parts[0])) ? error : 1;
+    if ((error = speech_write(speech, NULL, 0, type, body, &parts[1])))
+        return error;
+    if (part_make(&parts[0], topic, size))
+        return 2;
+    zmq_msg_close(&parts[1]);
+    return SOMA_ENOMEM;
+}
+
+int remote_send(soma_agent *self, struct channel *channel, const char *topic, const soma_type *type, const void *body)
+{
+    struct remote *remote = channel->remote;
+    zmq_msg_t parts[2];
+    bool publishes = pattern_publishes(channel->pattern);
+    if (!remote->peers)
+        return publishes ? 0 : SOMA_EAGAIN;
+    int count = publishes ? frames_write(remote, topic, type, body, parts)
+                          : speech_write(&remote->speech, NULL, 0, type, body, &parts[0]);
+    if (count < 0)
+        return count;
+    return line_put(remote->line, self->worker, parts, publishes ? (uint32_t)count : 1);
+}
+
+int remote_topic(soma_agent *self, const struct channel *channel, const char *topic, bool wanted)
+{
+    char text[SOMA_TOPIC_MOST + 1];
+    zmq_msg_t part;
+    size_t size = strlen(topic);
+    text[0] = (char)wanted; // what ZeroMQ's subscriptions look like
+    memcpy(text + 1, topic, size);
+    if (!part_make(&part, text, size + 1))
+        return SOMA_ENOMEM;
+    return line_put(channel->remote->line, self->worker, &part, 1);
+}
+
+/* ---- requests ---- */
+
+/* What the runtime knows a channel by that a request went to. */
+static soma_ref channel_mark(const struct channel *channel)
+{
+    uint64_t handle = (uint64_t)channel->port.handle;
+    return (soma_ref){0, (uint32_t)handle, (uint32_t)(handle >> 32)};
+}
+
+/* The request's handle, an empty frame, the message: who answers gives back all that stands before the message. */
+soma_handle remote_request(soma_agent *self, struct channel *channel, uint64_t timeout, const soma_then *then,
+                           const soma_type *type, const void *body)
+{
+    struct remote *remote = channel->remote;
+    zmq_msg_t parts[3];
+    if (!remote->peers)
+        return SOMA_EAGAIN;
+    int error = speech_write(&remote->speech, NULL, 0, type, body, &parts[2]);
+    if (error)
+        return error;
+    soma_handle handle = request_open(self, channel_mark(channel), timeout, then);
+    zmq_msg_init(&parts[1]);
+    bool made = handle > 0 && part_make(&parts[0], &handle, sizeof(handle));
+    if (!made)
+        parts_close(&parts[1], 2);
+    error = handle < 0 ? (int)handle : made ? line_put(remote->line, self->worker, parts, 3) : SOMA_ENOMEM;
+    if (error && handle > 0)
+        soma_request_cancel(self, handle);
+    return error ? error : handle;
+}
+
+/* What says that a request failed: behind an empty message its error, and perhaps a text. */
+static int failure_read(zmq_msg_t *part)
+{
+    struct soma_failure failure;
+    int error = soma_type_unpack(&soma_failure_type, &failure, zmq_msg_data(part), zmq_msg_size(part));
+    if (error)
+        return error;
+    error = failure.error ? failure.error : SOMA_EFORMAT;
+    soma_type_destroy(&soma_failure_type, &failure);
+    return error;
+}
+
+static int answer_arrive(soma_agent *self, struct channel *channel, struct arrival *arrival)
+{
+    struct remote *remote = channel->remote;
+    zmq_msg_t *parts = arrival->parts;
+    soma_handle handle;
+    if (arrival->count < 3 || arrival->count > 4 || zmq_msg_size(&parts[0]) != sizeof(handle) ||
+        zmq_msg_size(&parts[1])) {
+        line_malformed(arrival->line, SOMA_EFORMAT);
+        return 0;
+    }
+    memcpy(&handle, zmq_msg_data(&parts[0]), sizeof(handle));
+    const soma_type *type = request_expects(self, handle, channel_mark(channel));
+    if (!type) {
+        counter_add(&self->worker->counters.late_replies, 1);
+        return 0;
+    }
+    if (arrival->count == 4)
+        return answer_settle(self, handle, answer_copy(self, NULL, NULL, failure_read(&parts[3])));
+    struct reading reading;
+    int error = speech_read(&remote->speech, type, zmq_msg_data(&parts[2]), zmq_msg_size(&parts[2]), &reading);
+    if (error) {
+        line_malformed(arrival->line, error);
+        return answer_settle(self, handle, answer_copy(self, NULL, NULL, error));
+    }
+    struct message *answer = answer_copy(self, type, reading.message, 0);
+    speech_done(&remote->speech, &reading);
+    return answer_settle(self, handle, answer);
+}
+
+/* ---- messages ---- */
+
+/* The topic and the bytes of a publication; false if it is malformed. */
+static bool publication_split(const struct channel *channel, struct arrival *arrival, char topic[SOMA_TOPIC_MOST + 1],
+                              const char **data, size_t *size)
+{
+    soma_framing framing = channel->remote->speech.framing;
+    const char *whole = zmq_msg_data(&arrival->parts[0]), *end = NULL;
+    size_t all = zmq_msg_size(&arrival->parts[0]), length = all;
+    if (arrival->count != (framing == SOMA_FRAMES_APART ? 2u : 1u))
+        return false;
+    if (framing == SOMA_FRAMES_SEPARATED && (end = memchr(whole, SEPARATOR, all)))
+        length = (size_t)(end - whole);
+    if (framing == SOMA_FRAMES_PREFIX) {
+        length = 0;
+        for (const struct subscription *s = channel->subscriptions; s; s = s->next) {
+            size_t own = strlen(s->topic);
+            if (!s->ended && own > length && own <= all && !memcmp(s->topic, whole, own))
+                length = own;
+        }
+    }
+    if (length > SOMA_TOPIC_MOST || memchr(whole, '\0', length) || (framing == SOMA_FRAMES_SEPARATED && !end))
+        return false;
+    memcpy(topic, whole, length);
+    topic[length] = '\0';
+    bool apart = framing == SOMA_FRAMES_APART;
+    *data = apart ? zmq_msg_data(&arrival->parts[1]) : end ? end + 1 : whole + length;
+    *size = apart ? zmq_msg_size(&arrival->parts[1]) : all - (size_t)(*data - whole);
+    return true;
+}
+
+/* Reads it as a message that one of those who want it has a handler for. */
+static int publication_read(struct channel *channel, const char *topic, const char *data, size_t size,
+                            struct reading *reading)
+{
+    int error = 1; // nobody wants it
+    for (const struct subscription *s = channel->subscriptions; s && error; s = s->next)
+        if (!s->ended && topic_fits(s->topic, topic))
+            error = speech_read_rows(&channel->remote->speech, s->rows, data, size, reading);
+    return error;
+}
+
+static int message_arrive(soma_agent *self, void *state, struct channel *channel, struct arrival *arrival)
+{
+    char topic[SOMA_TOPIC_MOST + 1] = "";
+    const char *data = zmq_msg_data(&arrival->parts[0]);
+    size_t size = zmq_msg_size(&arrival->parts[0]);
+    struct reading reading;
+    int error;
+    if (pattern_subscribes(channel->pattern))
+        error = publication_split(channel, arrival, topic, &data, &size)
+                    ? publication_read(channel, topic, data, size, &reading)
+                    : SOMA_EFORMAT;
+    else
+        error = arrival->count == 1 ? speech_read_rows(&channel->remote->speech, channel->rows, data, size, &reading)
+                                    : SOMA_EFORMAT;
+    if (error < 0)
+        line_malformed(arrival->line, error);
+    if (error)
+        return 0;
+    struct message *block; // a handler may close the channel, and with it all that the reading points to
+    error = port_copy(self, &channel->port, topic, reading.type, reading.message, &block);
+    speech_done(&channel->remote->speech, &reading);
+    return error ? 0 : port_hand(self, state, &channel->port, block);
+}
+
+static struct channel *owner_find(const soma_agent *self, const struct arrival *arrival)
+{
+    return (struct channel *)port_find(self, arrival->line->owner.port);
+}
+
+int arrival_run(soma_agent *self, void *state, void *arg)
+{
+    struct arrival *arrival = arg;
+    struct channel *channel = owner_find(self, arrival);
+    int result = 0;
+    if (channel && pattern_asks(channel->pattern) && !pattern_subscribes(channel->pattern))
+        result = answer_arrive(self, channel, arrival);
+    else if (channel)
+        result = message_arrive(self, state, channel, arrival);
+    arrival_end(arrival);
+    return result;
+}
+
+int peers_run(soma_agent *self, void *state, void *arg)
+{
+    struct arrival *arrival = arg;
+    struct channel *channel = owner_find(self, arrival);
+    uint32_t peers = arrival->peers;
+    int result = 0;
+    if (channel)
+        channel->remote->peers = peers;
+    if (channel && !peers && pattern_asks(channel->pattern)) // their answers can't come any more
+        result = requests_fail(self, channel_mark(channel), SOMA_EGONE);
+    channel = result < 0 ? NULL : owner_find(self, arrival); // a handler may have closed it
+    arrival_end(arrival);
+    return channel ? channel_tell(self, state, channel) : result;
+}

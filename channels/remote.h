@@ -1,0 +1,67 @@
+/*
+ * Channels over ipc and tcp, as their agents have them: what is sent becomes frames for the line, and frames that come
+ * become messages, by the channel's serializer. Both in the turns of the agent, or of its clerk (clerk.c).
+ */
+#ifndef CHANNELS_REMOTE_H
+#define CHANNELS_REMOTE_H
+
+#include "channels/line.h"
+#include "channels/serializer.h"
+
+/* How a channel speaks. */
+struct speech {
+    const struct serializer *serializer;
+    struct serializer own;
+    soma_framing framing;
+    msgpack_sbuffer out;
+    struct arena arena;
+};
+
+struct remote {
+    struct line *line;
+    struct speech speech;
+    uint32_t peers;
+};
+
+/* Binds or connects a channel at its address. As soma_bind(). */
+int remote_open(soma_agent *self, struct channel *channel, const soma_channel_options *options);
+void remote_close(struct channel *channel);
+
+/* As soma_channel_send() and soma_channel_request(), of a channel whose pattern can. */
+int remote_send(soma_agent *self, struct channel *channel, const char *topic, const soma_type *type, const void *body);
+soma_handle remote_request(soma_agent *self, struct channel *channel, uint64_t timeout, const soma_then *then,
+                           const soma_type *type, const void *body);
+
+/* Tells the publisher of a topic that is wanted, or is not any more. */
+int remote_topic(soma_agent *self, const struct channel *channel, const char *topic, bool wanted);
+
+/* Callbacks of the reader of a line, which get an arrival. */
+int arrival_run(soma_agent *self, void *state, void *arg);
+int peers_run(soma_agent *self, void *state, void *arg);
+
+/* Counts a message that came, and logs some of them. */
+void line_malformed(struct line *line, int error);
+
+/* ---- speech.c ---- */
+
+/* 0, SOMA_EINVAL (no such serializer). */
+int speech_open(struct speech *speech, const soma_channel_options *options);
+void speech_close(struct speech *speech);
+
+/* A message as a part, behind `before` (of a size) in the same frame. */
+int speech_write(struct speech *speech, const void *before, size_t size, const soma_type *type, const void *message,
+                 zmq_msg_t *part);
+
+/* A message as it was read, to be given back by speech_done(). */
+struct reading {
+    const soma_type *type;
+    void *message;
+};
+
+/* The bytes as a message of a type, or of the first of the rows' that they can be. 0, or why they are of none. */
+int speech_read(struct speech *speech, const soma_type *type, const void *data, size_t size, struct reading *reading);
+int speech_read_rows(struct speech *speech, const struct rows *rows, const void *data, size_t size,
+                     struct reading *reading);
+void speech_done(struct speech *speech, struct reading *reading);
+
+#endif

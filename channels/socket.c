@@ -1,0 +1,251 @@
+/*
+ * ZeroMQ sockets for channels: which kind a pattern is, options, binding with an address that others can use, and what
+ * may be bound or connected without keys. See line.h.
+ */
+#include "channels/line.h"
+#include "channels/porter.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <soma/error.h>
+#include <soma/log.h>
+#include <soma/timer.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#define BACKLOG 1024
+#define HANDSHAKE_MS 10000
+#define HEARTBEAT_MS 5000u
+#define RECONNECT_MS 100
+#define RECONNECT_MOST_MS 5000
+#define BIND_TRIES 50
+#define BIND_PAUSE 2000000L /* ns */
+
+/* ---- places ---- */
+
+/* The address of an interface, or of the first that others can reach (NULL), IPv4 first. False if there is none. */
+static bool interface_find(const char *name, int family, char host[SOMA_HOST_SIZE])
+{
+    struct ifaddrs *all = NULL;
+    bool found = false;
+    if (getifaddrs(&all))
+        return false;
+    for (const struct ifaddrs *at = all; at && !found; at = at->ifa_next) {
+        if (!at->ifa_addr || at->ifa_addr->sa_family != family || !(at->ifa_flags & IFF_UP))
+            continue;
+        if (name ? strcmp(name, at->ifa_name) != 0 : (at->ifa_flags & IFF_LOOPBACK) != 0)
+            continue;
+        const void *ip = family == AF_INET ? (const void *)&((const struct sockaddr_in *)at->ifa_addr)->sin_addr
+                                           : (const void *)&((const struct sockaddr_in6 *)at->ifa_addr)->sin6_addr;
+        found = inet_ntop(family, ip, host, SOMA_HOST_SIZE) != NULL;
+    }
+    freeifaddrs(all);
+    return found;
+}
+
+/* The name of an interface, or a star for all of them, with a number in the name's place; false if that is not what it
+ * is. */
+static bool place_resolve(const char *text, char *resolved, size_t size)
+{
+    char name[IFNAMSIZ], host[SOMA_HOST_SIZE];
+    if (strncmp(text, "tcp://", 6) != 0)
+        return false;
+    size_t length = strcspn(text + 6, ": ");
+    if (!length || length >= sizeof(name))
+        return false;
+    memcpy(name, text + 6, length);
+    name[length] = '\0';
+    bool found = !strcmp(name, "*") ? snprintf(host, sizeof(host), "0.0.0.0") > 0 : interface_find(name, AF_INET, host);
+    return found && (size_t)snprintf(resolved, size, "tcp://%s%s", host, text + 6 + length) < size;
+}
+
+int place_parse(const char *text, soma_address *address)
+{
+    char resolved[SOMA_ADDRESS_TEXT_SIZE];
+    int error = soma_address_parse(text, address);
+    return error == SOMA_EFORMAT && place_resolve(text, resolved, sizeof(resolved))
+               ? soma_address_parse(resolved, address)
+               : error;
+}
+
+/* Can it be reached from this machine alone? */
+static bool address_is_local(const soma_address *address)
+{
+    struct in_addr ip;
+    if (address->transport != SOMA_TCP || !strcmp(address->host, "::1"))
+        return true;
+    return inet_pton(AF_INET, address->host, &ip) == 1 && ntohl(ip.s_addr) >> 24 == 127;
+}
+
+/* What stands for all addresses, as one that others can use. */
+static void address_publish(soma_address *address)
+{
+    bool v6 = !strcmp(address->host, "::");
+    if (!v6 && strcmp(address->host, "0.0.0.0") != 0)
+        return;
+    if (!interface_find(NULL, v6 ? AF_INET6 : AF_INET, address->host))
+        snprintf(address->host, sizeof(address->host), "%s", v6 ? "::1" : "127.0.0.1");
+}
+
+/* ---- sockets ---- */
+
+static const int kinds[] = {
+    [SOMA_PUSH] = ZMQ_PUSH,     [SOMA_PULL] = ZMQ_PULL,        [SOMA_PUB] = ZMQ_XPUB,
+    [SOMA_SUB] = ZMQ_XSUB,      [SOMA_REQ] = ZMQ_DEALER,       [SOMA_REP] = ZMQ_ROUTER,
+    [SOMA_PAIR] = ZMQ_PAIR,     [SOMA_ASYNC_REQ] = ZMQ_DEALER, [SOMA_ASYNC_REP] = ZMQ_ROUTER,
+    [SOMA_SYNC_PUB] = ZMQ_XPUB, [SOMA_SYNC_SUB] = ZMQ_XSUB,
+};
+
+static void set(void *socket, int option, int value)
+{
+    zmq_setsockopt(socket, option, &value, sizeof(value));
+}
+
+static void socket_prepare(const struct line *line, const soma_channel_options *options)
+{
+    void *socket = line->socket;
+    const int64_t most = options->message_most ? options->message_most : LINE_MESSAGE_MOST;
+    const int heartbeat = (int)(options->heartbeat_ms ? options->heartbeat_ms : HEARTBEAT_MS);
+    zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &most, sizeof(most));
+    set(socket, ZMQ_SNDHWM, (int)line->high_water);
+    set(socket, ZMQ_RCVHWM, (int)line->high_water);
+    set(socket, ZMQ_BACKLOG, BACKLOG);
+    set(socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
+    set(socket, ZMQ_HEARTBEAT_IVL, heartbeat);
+    set(socket, ZMQ_HEARTBEAT_TIMEOUT, 3 * heartbeat);
+    set(socket, ZMQ_RECONNECT_IVL, RECONNECT_MS);
+    set(socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MOST_MS);
+    set(socket, ZMQ_IMMEDIATE, 1); // nothing is kept for one who is not there
+    if (pattern_publishes(line->pattern)) {
+        set(socket, ZMQ_XPUB_VERBOSER, 1); // so that subscribers can be counted
+        set(socket, ZMQ_XPUB_NODROP, 1);   // see part_send()
+    }
+    if (pattern_answers(line->pattern))
+        set(socket, ZMQ_ROUTER_MANDATORY, 1);
+}
+
+static int monitor_open(struct line *line)
+{
+    char name[64];
+    const int events = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_CONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED |
+                       ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
+                       ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_DISCONNECTED;
+    snprintf(name, sizeof(name), "inproc://line-%p", (void *)line);
+    if (zmq_socket_monitor(line->socket, name, events))
+        return SOMA_ENOMEM;
+    line->monitor = zmq_socket(line->porter->context, ZMQ_PAIR);
+    if (!line->monitor)
+        return SOMA_ENOMEM;
+    set(line->monitor, ZMQ_RCVHWM, 0); // ZeroMQ's thread must never wait for room
+    set(line->monitor, ZMQ_LINGER, 0);
+    return zmq_connect(line->monitor, name) ? SOMA_ENOMEM : 0;
+}
+
+/* ---- binding, connecting ---- */
+
+/* Does somebody listen there? ZeroMQ would take the place of a socket in a file without a question. */
+static bool file_is_bound(const char *path)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    size_t length = strlen(path);
+    if (length >= sizeof(name.sun_path))
+        return false;
+    memcpy(name.sun_path, path, length);
+    if (*path == '@') // without a file
+        name.sun_path[0] = '\0';
+    int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (probe < 0)
+        return false;
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + (*path != '@'));
+    bool bound = !connect(probe, (const struct sockaddr *)&name, size) || errno == EAGAIN;
+    close(probe);
+    return bound;
+}
+
+/* As ZeroMQ wants it. */
+static void endpoint_print(const soma_address *address, char *text, size_t size)
+{
+    soma_address place = *address;
+    place.pattern = SOMA_ANY_PATTERN;
+    soma_address_print(&place, text, size);
+    if (place.transport == SOMA_TCP && !place.port)
+        strncat(text, ":*", size - strlen(text) - 1);
+}
+
+static int endpoint_bind(const struct line *line, const soma_address *address, const char *text)
+{
+    if (address->transport == SOMA_IPC && file_is_bound(address->host))
+        return EADDRINUSE;
+    return zmq_bind(line->socket, text) ? errno : 0;
+}
+
+static int socket_bind(soma_agent *self, struct line *line, soma_address *address)
+{
+    char text[SOMA_ADDRESS_TEXT_SIZE + 16];
+    size_t size = sizeof(text);
+    endpoint_print(address, text, size);
+    int error = endpoint_bind(line, address, text);
+    for (int i = 0; error == EADDRINUSE && i < BIND_TRIES; i++) { // who has just closed it may still have it
+        const struct timespec moment = {0, BIND_PAUSE};
+        nanosleep(&moment, NULL);
+        error = endpoint_bind(line, address, text);
+    }
+    if (error) {
+        soma_log_error(self, "can't bind '%s': %s", text, zmq_strerror(error));
+        return error == EADDRINUSE ? SOMA_EEXIST : SOMA_EINVAL;
+    }
+    if (address->transport == SOMA_IPC)
+        return 0;
+    soma_pattern pattern = address->pattern;
+    if (zmq_getsockopt(line->socket, ZMQ_LAST_ENDPOINT, text, &size) || soma_address_parse(text, address))
+        return SOMA_EINVAL;
+    address->pattern = pattern;
+    address_publish(address);
+    return 0;
+}
+
+static int socket_connect(soma_agent *self, const struct line *line, const soma_address *address)
+{
+    char text[SOMA_ADDRESS_TEXT_SIZE + 16];
+    endpoint_print(address, text, sizeof(text));
+    if (!zmq_connect(line->socket, text))
+        return 0;
+    soma_log_error(self, "can't connect to '%s': %s", text, zmq_strerror(errno));
+    return SOMA_EINVAL;
+}
+
+int socket_open(soma_agent *self, struct line *line, const soma_channel_options *options, soma_address *address)
+{
+    if (!address_is_local(address) && !options->insecure) {
+        soma_log_error(self, "'%s' is for other machines, too: that wants keys, or the option `insecure`",
+                       address->host);
+        return SOMA_EINVAL;
+    }
+    line->socket = zmq_socket(line->porter->context, kinds[line->pattern]);
+    if (!line->socket)
+        return errno == EMFILE ? SOMA_EFULL : SOMA_ENOMEM;
+    socket_prepare(line, options);
+    set(line->socket, ZMQ_IPV6, address->transport == SOMA_TCP && strchr(address->host, ':'));
+    int error = monitor_open(line);
+    if (error)
+        return error;
+    return line->bound ? socket_bind(self, line, address) : socket_connect(self, line, address);
+}
+
+void socket_close(struct line *line, uint32_t linger)
+{
+    if (line->socket) {
+        set(line->socket, ZMQ_LINGER, (int)linger);
+        zmq_socket_monitor(line->socket, NULL, 0);
+        zmq_close(line->socket);
+    }
+    if (line->monitor)
+        zmq_close(line->monitor);
+    line->socket = line->monitor = NULL;
+}
