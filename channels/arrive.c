@@ -31,22 +31,22 @@ static void arrival_drop(void *argument)
     arrival_end(argument);
 }
 
-/* A block with a callback of who reads the line, which gets what follows it. NULL when memory is out. */
-static struct message *callback_new(struct line *line, int (*run)(soma_agent *, void *, void *), uint32_t parts)
+struct message *arrival_new(struct worker *worker, struct line *line, int (*run)(soma_agent *, void *, void *),
+                            uint32_t count)
 {
-    size_t size = sizeof(struct callback) + sizeof(struct arrival) + parts * sizeof(zmq_msg_t);
-    struct message *message = message_new(line->porter->worker, MESSAGE_CALLBACK, size);
+    size_t size = sizeof(struct callback) + sizeof(struct arrival) + count * sizeof(zmq_msg_t);
+    struct message *message = message_new(worker, MESSAGE_CALLBACK, size);
     if (!message)
         return NULL;
-    struct arrival *arrival = (struct arrival *)((char *)message->body + sizeof(struct callback));
+    struct arrival *arrival = arrival_of(message);
     const struct callback callback = {run, arrival_drop, arrival};
     memcpy(message->body, &callback, sizeof(callback));
-    *arrival = (struct arrival){.line = line, .count = parts};
+    *arrival = (struct arrival){.line = line, .count = count};
     u32_add(&line->references, 1);
     return message;
 }
 
-static struct arrival *arrival_of(struct message *message)
+struct arrival *arrival_of(struct message *message)
 {
     return (struct arrival *)((char *)message->body + sizeof(struct callback));
 }
@@ -54,7 +54,8 @@ static struct arrival *arrival_of(struct message *message)
 static void message_arrive(struct line *line, zmq_msg_t *parts, uint32_t count)
 {
     struct porter *porter = line->porter;
-    struct message *message = callback_new(line, pattern_answers(line->pattern) ? question_run : arrival_run, count);
+    bool asks = pattern_answers(line->pattern) || line->pattern == SOMA_SYNC_PUB;
+    struct message *message = arrival_new(porter->worker, line, asks ? question_run : arrival_run, count);
     if (!message) {
         u64_add(&line->counts.missed, 1);
         return;
@@ -101,12 +102,17 @@ static void guest_remove(struct line *line, int socket)
         *guest = line->guests[--line->guest_count];
 }
 
-/* A subscription begins with a 1, its end with a 0. */
+/* A subscription begins with a 1, its end with a 0. One for answers is none for what is published. */
 static void topic_arrive(struct line *line, zmq_msg_t *part)
 {
     const unsigned char *data = zmq_msg_data(part);
-    struct guest *guest = guest_find(line, zmq_msg_get(part, ZMQ_SRCFD));
-    if (!guest)
+    int socket = zmq_msg_get(part, ZMQ_SRCFD);
+    struct guest *guest = guest_find(line, socket);
+    if (!guest) {
+        line_watch(line); // he may have spoken before his coming was read
+        guest = guest_find(line, socket);
+    }
+    if (!guest || (zmq_msg_size(part) > 1 && data[1] == ANSWER_MARK))
         return;
     if (*data)
         guest->topics++;
@@ -166,8 +172,8 @@ void line_receive(struct line *line)
             break;
         if (is_topic(line, &parts[0]))
             topic_arrive(line, &parts[0]);
-        else if (count > LINE_PARTS)
-            line_malformed(line, SOMA_ETOOBIG);
+        else if (count > LINE_PARTS || line->pattern == SOMA_PUB)
+            line_malformed(line, count > LINE_PARTS ? SOMA_ETOOBIG : SOMA_EFORMAT);
         else
             message_arrive(line, parts, count);
         parts_close(parts, kept);
@@ -230,7 +236,7 @@ void line_tell(struct line *line)
     uint32_t peers = pattern_publishes(line->pattern) ? guests_ready(line) : line->connections;
     if (peers == line->told || line->deadline)
         return;
-    struct message *message = callback_new(line, peers_run, 0);
+    struct message *message = arrival_new(porter->worker, line, peers_run, 0);
     if (!message)
         return; // it is told the next time
     arrival_of(message)->weight = 0;

@@ -69,27 +69,65 @@ int clerk_open(soma_system *system, struct line *line, const struct rows *rows, 
 
 /* ---- asking ---- */
 
-/* Where the message is: behind the first empty frame, which ends what the answer must begin with. 0 if it is none. */
-static uint32_t body_find(struct arrival *arrival)
+/* What a question is made of: frames that the answer begins with, and the message. */
+struct parts {
+    zmq_msg_t head[LINE_PARTS];
+    uint32_t count;
+    const char *data;
+    size_t size;
+};
+
+/* Who asks and what he wants back, up to an empty frame; behind it the message. False if it is none. */
+static bool envelope_take(struct arrival *arrival, struct parts *parts)
 {
-    for (uint32_t i = 1; i + 1 < arrival->count; i++) // the first is who asks
-        if (!zmq_msg_size(&arrival->parts[i]))
-            return i + 2 == arrival->count ? i + 1 : 0;
-    return 0;
+    uint32_t at = 1; // the first is who asks
+    while (at < arrival->count && zmq_msg_size(&arrival->parts[at]))
+        at++;
+    if (at + 2 != arrival->count)
+        return false;
+    parts->count = at + 1;
+    for (uint32_t i = 0; i <= at; i++) {
+        zmq_msg_init(&parts->head[i]);
+        zmq_msg_move(&parts->head[i], &arrival->parts[i]);
+    }
+    parts->data = zmq_msg_data(&arrival->parts[at + 1]);
+    parts->size = zmq_msg_size(&arrival->parts[at + 1]);
+    return true;
+}
+
+/* A subscriber's, see ASK_MARK: the answer begins with its topic for answers, what it knows the question by, and an
+ * empty frame. */
+static bool asking_take(struct arrival *arrival, struct parts *parts)
+{
+    const unsigned char *data = zmq_msg_data(&arrival->parts[0]);
+    size_t size = zmq_msg_size(&arrival->parts[0]), topic = size > ASK_HEAD ? data[ASK_HEAD - 1] : 0;
+    if (arrival->count != 1 || !topic || topic > SOMA_TOPIC_MOST || size < ASK_HEAD + topic || *data != ASK_MARK ||
+        data[ASK_HEAD] != ANSWER_MARK)
+        return false;
+    parts->count = 3;
+    for (uint32_t i = 0; i < 3; i++)
+        zmq_msg_init(&parts->head[i]);
+    parts->data = (const char *)data + ASK_HEAD + topic;
+    parts->size = size - ASK_HEAD - topic;
+    if (part_make(&parts->head[0], data + ASK_HEAD, topic) && part_make(&parts->head[1], data + 1, sizeof(soma_handle)))
+        return true;
+    parts_close(parts->head, 3);
+    return false;
 }
 
 /* Keeps what an answer begins with, and the line. NULL when memory is out. */
-static struct question *question_new(struct clerk *my, struct arrival *arrival, uint32_t head)
+static struct question *question_new(struct clerk *my, struct arrival *arrival, struct parts *parts)
 {
-    struct question *question = malloc(sizeof(*question) + sizeof(*arrival) + head * sizeof(zmq_msg_t));
+    size_t size = sizeof(struct question) + sizeof(*arrival) + parts->count * sizeof(zmq_msg_t);
+    struct question *question = malloc(size);
     if (!question)
         return NULL;
     question->arrival = (struct arrival *)(question + 1);
-    *question->arrival = (struct arrival){.line = arrival->line, .weight = arrival->weight, .count = head};
+    *question->arrival = (struct arrival){.line = arrival->line, .weight = arrival->weight, .count = parts->count};
     u32_add(&arrival->line->references, 1);
-    for (uint32_t i = 0; i < head; i++) {
+    for (uint32_t i = 0; i < parts->count; i++) {
         zmq_msg_init(&question->arrival->parts[i]);
-        zmq_msg_move(&question->arrival->parts[i], &arrival->parts[i]);
+        zmq_msg_move(&question->arrival->parts[i], &parts->head[i]);
     }
     arrival->weight = 0; // it counts on
     question->next = my->questions;
@@ -156,12 +194,12 @@ static int on_failure(soma_agent *self, void *state, const void *error)
     return 0;
 }
 
-static void question_ask(soma_agent *self, struct clerk *my, struct question *question, zmq_msg_t *body)
+static void question_ask(soma_agent *self, struct clerk *my, struct question *question, const struct parts *parts)
 {
     struct line *line = question->arrival->line;
     const soma_then then = {.on_reply = on_answer, .on_error = on_failure, .tag = (uintptr_t)question};
     struct reading reading;
-    int error = speech_read_rows(&my->speech, my->rows, zmq_msg_data(body), zmq_msg_size(body), &reading);
+    int error = speech_read_rows(&my->speech, my->rows, parts->data, parts->size, &reading);
     if (error) {
         line_malformed(line, error);
         question_fail(self, question, error, NULL);
@@ -176,12 +214,26 @@ static void question_ask(soma_agent *self, struct clerk *my, struct question *qu
 int question_run(soma_agent *self, void *state, void *arg)
 {
     struct arrival *arrival = arg;
-    uint32_t body = body_find(arrival);
-    struct question *question = body ? question_new(state, arrival, body) : NULL;
+    struct parts parts = {.count = 0};
+    bool publisher = pattern_publishes(arrival->line->pattern);
+    bool whole = (publisher ? asking_take : envelope_take)(arrival, &parts);
+    struct question *question = whole ? question_new(state, arrival, &parts) : NULL;
     if (question)
-        question_ask(self, state, question, &arrival->parts[body]);
+        question_ask(self, state, question, &parts);
     else
-        line_malformed(arrival->line, body ? SOMA_ENOMEM : SOMA_EFORMAT);
+        line_malformed(arrival->line, whole ? SOMA_ENOMEM : SOMA_EFORMAT);
+    parts_close(parts.head, parts.count);
+    arrival_end(arrival);
+    return 0;
+}
+
+int publication_run(soma_agent *self, void *state, void *arg)
+{
+    struct arrival *arrival = arg;
+    (void)state;
+    if (line_put(arrival->line, self->worker, arrival->parts, arrival->count))
+        u64_add(&arrival->line->counts.missed, 1);
+    arrival->count = 0;
     arrival_end(arrival);
     return 0;
 }

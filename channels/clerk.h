@@ -15,4 +15,7 @@ int clerk_open(soma_system *system, struct line *line, const struct rows *rows, 
 /* A question has come: a callback of the clerk's. */
 int question_run(soma_agent *self, void *state, void *arg);
 
+/* A publication of a SYNC_PUB is on its way: the same. So it keeps its place among the answers. */
+int publication_run(soma_agent *self, void *state, void *arg);
+
 #endif

@@ -4,6 +4,8 @@
 #include "runtime/request.h"
 #include "runtime/send.h"
 #include <soma/error.h>
+#include <soma/timer.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,7 +25,7 @@ static bool pattern_waits(soma_pattern pattern)
 static int line_staff(soma_system *system, struct line *line, const struct rows *rows,
                       const soma_channel_options *options)
 {
-    if (pattern_answers(line->pattern))
+    if (pattern_answers(line->pattern) || line->pattern == SOMA_SYNC_PUB)
         return clerk_open(system, line, rows, options);
     int error = pattern_waits(line->pattern) ? soma_system_spawn(system, &dam_behavior, NULL, &line->dam_ref) : 0;
     if (!error && line->dam_ref.node)
@@ -72,6 +74,11 @@ int remote_open(soma_agent *self, struct channel *channel, const soma_channel_op
     }
     channel->remote = remote;
     line_begin(remote->line);
+    if (channel->pattern == SOMA_SYNC_SUB) {
+        snprintf(remote->answers, sizeof(remote->answers), "%c%016llx", ANSWER_MARK,
+                 (unsigned long long)soma_random(self));
+        error = remote_topic(self, channel, remote->answers, true);
+    }
     for (const struct subscription *s = channel->subscriptions; s && !error; s = s->next)
         error = remote_topic(self, channel, s->topic, true);
     return error;
@@ -110,6 +117,22 @@ static int frames_write(struct remote *remote, const char *topic, const soma_typ
     return SOMA_ENOMEM;
 }
 
+/* Behind the answers that were given before. */
+static int by_clerk(soma_agent *self, struct line *line, zmq_msg_t *parts, uint32_t count)
+{
+    struct worker *worker = worker_or_outside(self->worker);
+    struct message *message = arrival_new(worker, line, publication_run, count);
+    for (uint32_t i = 0; i < count && message; i++) {
+        zmq_msg_init(&arrival_of(message)->parts[i]);
+        zmq_msg_move(&arrival_of(message)->parts[i], &parts[i]);
+    }
+    parts_close(parts, count);
+    if (!message)
+        return SOMA_ENOMEM;
+    message->sender = soma_self(self);
+    return message_push(soma_agent_system(self), worker, line->reader, message);
+}
+
 int remote_send(soma_agent *self, struct channel *channel, const char *topic, const soma_type *type, const void *body)
 {
     struct remote *remote = channel->remote;
@@ -121,6 +144,8 @@ int remote_send(soma_agent *self, struct channel *channel, const char *topic, co
                           : speech_write(&remote->speech, NULL, 0, type, body, &parts[0]);
     if (count < 0)
         return count;
+    if (channel->pattern == SOMA_SYNC_PUB)
+        return by_clerk(self, remote->line, parts, (uint32_t)count);
     return line_put(remote->line, self->worker, parts, publishes ? (uint32_t)count : 1);
 }
 
@@ -146,22 +171,45 @@ static soma_ref channel_mark(const struct channel *channel)
 }
 
 /* The request's handle, an empty frame, the message: who answers gives back all that stands before the message. */
+static int request_put(soma_agent *self, struct remote *remote, soma_handle handle, zmq_msg_t *body)
+{
+    zmq_msg_t parts[3];
+    if (!part_make(&parts[0], &handle, sizeof(handle)))
+        return SOMA_ENOMEM;
+    zmq_msg_init(&parts[1]);
+    zmq_msg_init(&parts[2]);
+    zmq_msg_move(&parts[2], body);
+    return line_put(remote->line, self->worker, parts, 3);
+}
+
+static int request_write(struct channel *channel, const soma_type *type, const void *body, zmq_msg_t *part)
+{
+    struct remote *remote = channel->remote;
+    char head[ASK_HEAD + ANSWER_TOPIC] = {ASK_MARK}; // the handle comes later
+    bool subscribes = pattern_subscribes(channel->pattern);
+    head[ASK_HEAD - 1] = ANSWER_TOPIC;
+    memcpy(head + ASK_HEAD, remote->answers, ANSWER_TOPIC);
+    return speech_write(&remote->speech, head, subscribes ? sizeof(head) : 0, type, body, part);
+}
+
 soma_handle remote_request(soma_agent *self, struct channel *channel, uint64_t timeout, const soma_then *then,
                            const soma_type *type, const void *body)
 {
     struct remote *remote = channel->remote;
-    zmq_msg_t parts[3];
+    zmq_msg_t part;
     if (!remote->peers)
         return SOMA_EAGAIN;
-    int error = speech_write(&remote->speech, NULL, 0, type, body, &parts[2]);
+    int error = request_write(channel, type, body, &part);
     if (error)
         return error;
     soma_handle handle = request_open(self, channel_mark(channel), timeout, then);
-    zmq_msg_init(&parts[1]);
-    bool made = handle > 0 && part_make(&parts[0], &handle, sizeof(handle));
-    if (!made)
-        parts_close(&parts[1], 2);
-    error = handle < 0 ? (int)handle : made ? line_put(remote->line, self->worker, parts, 3) : SOMA_ENOMEM;
+    if (handle > 0 && pattern_subscribes(channel->pattern)) {
+        memcpy((char *)zmq_msg_data(&part) + 1, &handle, sizeof(handle));
+        error = line_put(remote->line, self->worker, &part, 1);
+    } else if (handle > 0) {
+        error = request_put(self, remote, handle, &part);
+    }
+    zmq_msg_close(&part);
     if (error && handle > 0)
         soma_request_cancel(self, handle);
     return error ? error : handle;
@@ -179,13 +227,13 @@ static int failure_read(zmq_msg_t *part)
     return error;
 }
 
-static int answer_arrive(soma_agent *self, struct channel *channel, struct arrival *arrival)
+/* The parts are those from the handle on. */
+static int answer_arrive(soma_agent *self, struct channel *channel, struct arrival *arrival, zmq_msg_t *parts,
+                         uint32_t count)
 {
     struct remote *remote = channel->remote;
-    zmq_msg_t *parts = arrival->parts;
     soma_handle handle;
-    if (arrival->count < 3 || arrival->count > 4 || zmq_msg_size(&parts[0]) != sizeof(handle) ||
-        zmq_msg_size(&parts[1])) {
+    if (count < 3 || count > 4 || zmq_msg_size(&parts[0]) != sizeof(handle) || zmq_msg_size(&parts[1])) {
         line_malformed(arrival->line, SOMA_EFORMAT);
         return 0;
     }
@@ -195,7 +243,7 @@ static int answer_arrive(soma_agent *self, struct channel *channel, struct arriv
         counter_add(&self->worker->counters.late_replies, 1);
         return 0;
     }
-    if (arrival->count == 4)
+    if (count == 4)
         return answer_settle(self, handle, answer_copy(self, NULL, NULL, failure_read(&parts[3])));
     struct reading reading;
     int error = speech_read(&remote->speech, type, zmq_msg_data(&parts[2]), zmq_msg_size(&parts[2]), &reading);
@@ -279,13 +327,30 @@ static struct channel *owner_find(const soma_agent *self, const struct arrival *
     return (struct channel *)port_find(self, arrival->line->owner.port);
 }
 
+/* Answers among publications: to this channel, or to another one of whom it gets all. */
+static int private_arrive(soma_agent *self, struct channel *channel, struct arrival *arrival)
+{
+    zmq_msg_t *topic = &arrival->parts[0];
+    bool own = channel->pattern == SOMA_SYNC_SUB && zmq_msg_size(topic) == ANSWER_TOPIC &&
+               !memcmp(zmq_msg_data(topic), channel->remote->answers, ANSWER_TOPIC);
+    return own ? answer_arrive(self, channel, arrival, arrival->parts + 1, arrival->count - 1) : 0;
+}
+
+static bool is_private(zmq_msg_t *part)
+{
+    return zmq_msg_size(part) && *(const unsigned char *)zmq_msg_data(part) == ANSWER_MARK;
+}
+
 int arrival_run(soma_agent *self, void *state, void *arg)
 {
     struct arrival *arrival = arg;
     struct channel *channel = owner_find(self, arrival);
+    bool subscribes = channel && pattern_subscribes(channel->pattern);
     int result = 0;
-    if (channel && pattern_asks(channel->pattern) && !pattern_subscribes(channel->pattern))
-        result = answer_arrive(self, channel, arrival);
+    if (subscribes && is_private(&arrival->parts[0]))
+        result = private_arrive(self, channel, arrival);
+    else if (channel && pattern_asks(channel->pattern) && !subscribes)
+        result = answer_arrive(self, channel, arrival, arrival->parts, arrival->count);
     else if (channel)
         result = message_arrive(self, state, channel, arrival);
     arrival_end(arrival);

@@ -17,10 +17,21 @@ struct speech {
     struct arena arena;
 };
 
+/*
+ * What a SYNC_SUB asks is one frame: ASK_MARK, the request's handle, the length of the topic that it wants the answer
+ * under, that topic, which begins with ANSWER_MARK and is its alone, and the message. No subscription begins with such
+ * a mark, and no topic that is published.
+ */
+#define ASK_MARK 2u
+#define ANSWER_MARK 3u
+#define ASK_HEAD (2 + sizeof(soma_handle))
+#define ANSWER_TOPIC 17u /* bytes: the mark, and a random number in hexadecimal */
+
 struct remote {
     struct line *line;
     struct speech speech;
     uint32_t peers;
+    char answers[ANSWER_TOPIC + 1]; /* of a SYNC_SUB: its topic for them */
 };
 
 /* Binds or connects a channel at its address. As soma_bind(). */
@@ -38,6 +49,12 @@ int remote_topic(soma_agent *self, const struct channel *channel, const char *to
 /* Callbacks of the reader of a line, which get an arrival. */
 int arrival_run(soma_agent *self, void *state, void *arg);
 int peers_run(soma_agent *self, void *state, void *arg);
+
+/* A block with a callback of somebody's, who gets an arrival with so many parts, which the caller fills in. `worker` as
+ * in send.h. NULL when memory is out. */
+struct message *arrival_new(struct worker *worker, struct line *line, int (*run)(soma_agent *, void *, void *),
+                            uint32_t count);
+struct arrival *arrival_of(struct message *message);
 
 /* Counts a message that came, and logs some of them. */
 void line_malformed(struct line *line, int error);

@@ -384,17 +384,22 @@ PLAYER_WIRES(test_who_gets_what)
 PLAYER_WIRES(test_the_subscriber_binds)
 PLAYER_WIRES(test_subscriptions_change)
 PLAYER_WIRES(test_several_fit)
-PLAYER_WIRES(test_what_is_under_way)
 PLAYER_WIRES(test_handlers_that_change_things)
+PLAYER_WIRES(test_a_subscriber_asks)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        PLAYER_TABLE(test_who_gets_what, 200, 2000),        PLAYER_TABLE(test_the_subscriber_binds, 200, 2000),
-        PLAYER_TABLE(test_subscriptions_change, 200, 2000), PLAYER_TABLE(test_several_fit, 200, 2000),
-        PLAYER_TABLE(test_what_is_under_way, 200, 2000),    PLAYER_TABLE(test_handlers_that_change_things, 200, 2000),
-        SOMA_SIM(test_large_ones_are_shared, 200, 2000),    SOMA_REAL(test_large_ones_are_shared),
-        SOMA_SIM(test_a_subscriber_asks, 200, 2000),        SOMA_REAL(test_a_subscriber_asks),
+        PLAYER_TABLE(test_who_gets_what, 200, 2000),
+        PLAYER_TABLE(test_the_subscriber_binds, 200, 2000),
+        PLAYER_TABLE(test_subscriptions_change, 200, 2000),
+        PLAYER_TABLE(test_several_fit, 200, 2000),
+        SOMA_SIM(test_what_is_under_way, 200, 2000),
+        SOMA_REAL(test_what_is_under_way),
+        PLAYER_TABLE(test_handlers_that_change_things, 200, 2000),
+        SOMA_SIM(test_large_ones_are_shared, 200, 2000),
+        SOMA_REAL(test_large_ones_are_shared),
+        PLAYER_TABLE(test_a_subscriber_asks, 200, 2000),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
