@@ -11,6 +11,8 @@
 #include <stdint.h>
 
 /* Only the bridge's own thread calls these, but for wake(), and who has entered. */
+struct worker;
+
 struct wire {
     /* Begins a connection to an address. bridge_connected() or bridge_broken() follows. 0 or an error: it never can be.
      */
@@ -29,6 +31,10 @@ struct wire {
      * still. NULL: no other thread ever may. Any thread. */
     bool (*enter)(void *context);
     void (*leave)(void *context);
+    /* struct route's await(), attend() and rouse(), or NULL; with `context` as their post. */
+    bool (*await)(void *context, bool *mail);
+    void (*attend)(void *context, struct worker *worker);
+    void (*rouse)(void *context);
 };
 
 #endif

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 
 struct message;
+struct worker;
 
 /* What happens in a system, told to a driver that observes it. */
 enum event_kind {
@@ -80,6 +81,12 @@ struct route {
     int (*stop)(void *context);
     void (*release)(void *context); /* the very end; or NULL */
     void *context;
+    /* A worker without work may wait where the route's mail is waited for, one at a time. False at once: not now. True:
+     * something has come (*mail), for which it must attend(), or it was roused. NULL: none ever may. */
+    bool (*await)(void *post, bool *mail);
+    void (*attend)(void *post, struct worker *worker);
+    void (*rouse)(void *post); /* Any thread. */
+    void *post;
 };
 
 void system_route_set(soma_system *system, const struct route *route);

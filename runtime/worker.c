@@ -55,7 +55,12 @@ void counters_merge(struct counters *sum, const struct counters *counters)
 static void worker_rouse(struct worker *worker)
 {
     u32_store(&worker->awake, 1);
-    futex_wake(&worker->awake);
+    fence_full(); // pairs with worker_await: either it sees that it is awake, or we see where it waits
+    const struct route *route = ptr_load(&worker->rests);
+    if (route)
+        route->rouse(route->post);
+    else
+        futex_wake(&worker->awake);
 }
 
 /* Work was made that others could take: wakes one sleeper, unless a searcher will find it. */
@@ -108,7 +113,7 @@ static void ring_put(struct worker *worker, soma_agent *agent)
 }
 
 /* Agents that no worker's queue takes: from outside, of a driver, with a thread of their own. */
-static void schedule_special(soma_system *system, soma_agent *agent)
+static void schedule_special(const struct worker *worker, soma_system *system, soma_agent *agent)
 {
     if (system->driver.runnable) {
         system->driver.runnable(system->driver.context, system, agent);
@@ -116,7 +121,8 @@ static void schedule_special(soma_system *system, soma_agent *agent)
         blocking_schedule(system, agent->extension->own);
     } else {
         run_inbox_push(&system->inbox, agent);
-        wake_one(system);
+        if (!worker || !worker->lent)
+            wake_one(system);
     }
 }
 
@@ -129,7 +135,7 @@ static inline bool is_special(const struct worker *worker, const soma_agent *age
 void worker_schedule(struct worker *worker, soma_system *system, soma_agent *agent)
 {
     if (is_special(worker, agent)) {
-        schedule_special(system, agent);
+        schedule_special(worker, system, agent);
         return;
     }
     soma_agent *displaced = worker->lifo;
@@ -143,7 +149,7 @@ void worker_schedule(struct worker *worker, soma_system *system, soma_agent *age
 void worker_schedule_last(struct worker *worker, soma_agent *agent)
 {
     if (__builtin_expect(is_special(worker, agent), 0)) {
-        schedule_special(worker->system, agent);
+        schedule_special(worker, worker->system, agent);
         return;
     }
     ring_put(worker, agent);
@@ -276,6 +282,22 @@ void closer_tell(soma_system *system)
 }
 
 /*
+ * Waits for the route's mail, if that may be: NULL if not. Then *mail says whether it has come; else the worker is
+ * roused, or should look whether it is.
+ */
+static const struct route *worker_await(struct worker *worker, bool *mail)
+{
+    struct route *route = ptr_load(&worker->system->route); // acquire: sees the route whole
+    if (!route || !route->await)
+        return NULL;
+    ptr_store(&worker->rests, route);
+    fence_full(); // pairs with worker_rouse
+    bool waited = u32_load(&worker->awake) || route->await(route->post, mail);
+    ptr_store(&worker->rests, NULL);
+    return waited ? route : NULL;
+}
+
+/*
  * Sleeps until woken. No wake is lost: we set our bit, fence, and look for work once more; a waker makes work visible,
  * fences (the light half, see thread.h), and looks for bits. One of the two comes second and sees the other. The same
  * holds for `searching`, which we left before setting the bit: a waker that saw us searching made its work visible
@@ -285,17 +307,22 @@ static void worker_sleep(struct worker *worker)
 {
     soma_system *system = worker->system;
     uint64_t bit = 1ull << worker->index;
+    const struct route *route = NULL;
+    bool mail = false;
     u32_store(&worker->awake, 0);
     u64_add(&system->asleep, bit); // clear before: only we set it
     barrier_heavy();
     if (!work_visible(system) && !u32_load(&system->stopping)) {
         closer_tell(system);
         counter_add(&worker->counters.sleeps, 1);
-        while (!u32_load(&worker->awake))
-            futex_wait(&worker->awake, 0, FUTEX_FOREVER);
+        while (!mail && !u32_load(&worker->awake))
+            if (!(route = worker_await(worker, &mail)))
+                futex_wait(&worker->awake, 0, FUTEX_FOREVER);
     }
     u64_add(&system->wakes, 1); // before the bit can be set again: the closer compares it
     asleep_clear(system, bit);
+    if (mail)
+        route->attend(route->post, worker);
 }
 
 /*

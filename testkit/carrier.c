@@ -362,7 +362,8 @@ static void bridge_begin(struct node *node)
         error = bridge_bound(bridge, node_address(node, address, sizeof(address)));
     if (error)
         kit_fail(node->test, "out of memory");
-    bridge->wire = (struct wire){wire_dial, wire_send, wire_hang_up, wire_wake, node, NULL, NULL, NULL};
+    bridge->wire = (struct wire){
+        .dial = wire_dial, .send = wire_send, .hang_up = wire_hang_up, .wake = wire_wake, .context = node};
     node->test->carrying = true;
     memory_own(true);
     error = bridge_agent_spawn(bridge);

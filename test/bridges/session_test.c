@@ -224,7 +224,8 @@ static void node_begin(struct node *node, int side)
     assert_int_equal(soma_system_open(&node->system, &quiet), 0);
     assert_int_equal(bridge_new(node->system, &options, &node->bridge), 0);
     ends[side] = (struct end){node->bridge, side, 0};
-    node->bridge->wire = (struct wire){fake_dial, fake_send, fake_hang_up, fake_wake, &ends[side], NULL, NULL, NULL};
+    node->bridge->wire = (struct wire){
+        .dial = fake_dial, .send = fake_send, .hang_up = fake_hang_up, .wake = fake_wake, .context = &ends[side]};
     assert_int_equal(bridge_start(node->bridge, NULL, release), 0);
     assert_int_equal(soma_spawn(node->system, &receiver, &side, &node->agent), 0);
 }

@@ -1,0 +1,78 @@
+/*
+ * What the files of the wire over ZeroMQ share: zmq_wire.c sends and opens, zmq_round.c reads and waits. All of it is
+ * for who has the turn, see zmq_post.h.
+ */
+#ifndef BRIDGES_ZMQ_PARTS_H
+#define BRIDGES_ZMQ_PARTS_H
+
+#include "bridges/door.h"
+#include "bridges/zmq_post.h"
+#include "bridges/zmq_wire.h"
+#include <zmq.h>
+
+#define ACCEPTED (UINT64_C(1) << 63) /* of a connection's number: the other side has made it */
+
+/* What the post tells of: POST_NOTHING, these, or a dealer's by its number, which is never 0. */
+#define KEY_ROUTER 1u
+#define KEY_DOOR 2u
+#define KEY_OF(dealer) ((dealer)->id * 4)
+#define KEY_MONITOR 1u
+
+/* A socket that is read. */
+struct end {
+    void *socket;
+    bool look; /* there may be something */
+};
+
+struct dealer {
+    struct dealer *next;
+    uint64_t id;
+    struct end socket;
+    struct end monitor;
+    bool connected;
+    bool gone; /* hung up: closed after the round that it may be part of */
+};
+
+struct zmq_wire {
+    struct soma_bridge *bridge;
+    void *context;
+    struct post post;
+    struct end router;
+    struct end guard; /* for the door, whose sockets are its own */
+    struct door door;
+    zmq_msg_t *current; /* the frame of an accepted connection that the bridge has just been given */
+    uint64_t current_id;
+    struct dealer *dealers;
+    uint64_t next_id;
+    bool looks;          /* some end is to be looked at */
+    struct end *touched; /* by which something was sent last */
+    uint64_t *broken;    /* connections to tell the bridge of, once it has returned */
+    uint32_t broken_count;
+    uint32_t broken_capacity;
+    uint64_t deadline; /* of closing; UINT64_MAX: it does not close */
+    bool over;         /* nobody sees to anything any more */
+    bool drained;
+    bool started;
+    pthread_t thread;
+};
+
+/* Closes those dealers that have gone. */
+void dealers_sweep(struct zmq_wire *wire);
+
+struct dealer *dealer_find(const struct zmq_wire *wire, uint64_t id);
+
+/* The socket that a frame came through. */
+static inline int frame_socket(zmq_msg_t *frame)
+{
+    return zmq_msg_get(frame, ZMQ_SRCFD);
+}
+
+/* The wire's thread. */
+void *wire_main(void *wire);
+
+/* struct wire's, for a worker in the thread's place. */
+bool wire_await(void *context, bool *mail);
+void wire_attend(void *context, struct worker *worker);
+void wire_rouse(void *context);
+
+#endif

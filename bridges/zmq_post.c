@@ -1,0 +1,172 @@
+/* Handles, wakes and waits; see zmq_post.h. */
+#include "bridges/zmq_post.h"
+#include <soma/error.h>
+#include <stddef.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#define CALL UINT64_MAX /* a key */
+#define SECOND UINT64_C(1000000000)
+
+/* ---- what is waited for ---- */
+
+static bool watch(const struct post *post, int handle, uint64_t key)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = key};
+    return handle >= 0 && !epoll_ctl(post->poll, EPOLL_CTL_ADD, handle, &event);
+}
+
+static int handle_of(void *socket)
+{
+    int handle = -1;
+    size_t size = sizeof(handle);
+    return zmq_getsockopt(socket, ZMQ_FD, &handle, &size) ? -1 : handle;
+}
+
+bool post_watch(struct post *post, void *socket, uint64_t key)
+{
+    return watch(post, handle_of(socket), key);
+}
+
+void post_forget(struct post *post, void *socket)
+{
+    epoll_ctl(post->poll, EPOLL_CTL_DEL, handle_of(socket), NULL);
+}
+
+bool post_socket_has(void *socket)
+{
+    int events = 0;
+    size_t size = sizeof(events);
+    return !zmq_getsockopt(socket, ZMQ_EVENTS, &events, &size) && events & ZMQ_POLLIN;
+}
+
+/* Each write is told of, so that nobody needs to read. */
+static void eventfd_tell(int handle)
+{
+    const uint64_t one = 1;
+    if (write(handle, &one, sizeof(one)) != sizeof(one))
+        return; // never: it would take longer than all of us
+}
+
+void post_ring(const struct post *post)
+{
+    eventfd_tell(post->bell);
+}
+
+void post_call(const struct post *post)
+{
+    eventfd_tell(post->call);
+}
+
+void post_set_alarm(struct post *post, uint64_t now, uint64_t until)
+{
+    if (post->due <= now) // it has gone off
+        post->due = UINT64_MAX;
+    if (until >= post->due)
+        return;
+    uint64_t left = until > now ? until - now : 1;
+    const struct itimerspec time = {.it_value = {(time_t)(left / SECOND), (long)(left % SECOND)}};
+    timerfd_settime(post->alarm, 0, &time, NULL);
+    post->due = until;
+}
+
+/* ---- who waits ---- */
+
+/* Without the turn meanwhile. */
+static uint32_t keys_wait(struct post *post, int timeout, uint64_t keys[POST_MOST], bool *called)
+{
+    struct epoll_event events[POST_MOST];
+    uint32_t count = 0;
+    pthread_mutex_unlock(&post->turn);
+    int told = epoll_wait(post->poll, events, POST_MOST, timeout);
+    pthread_mutex_lock(&post->turn);
+    for (int i = 0; i < told; i++) {
+        if (events[i].data.u64 == CALL)
+            *called = true;
+        else
+            keys[count++] = events[i].data.u64;
+    }
+    return count;
+}
+
+/* Whoever waits beside the thread is called, and leaves. The thread must not wait before that: it would be told. */
+static void beside_end(struct post *post)
+{
+    const uint64_t stay = post->stays;
+    if (post->taken)
+        post_call(post);
+    while (post->taken && post->stays == stay) // it may be back already
+        pthread_cond_wait(&post->left, &post->turn);
+}
+
+uint32_t post_wait(struct post *post, bool presses, uint64_t keys[POST_MOST])
+{
+    bool called = false;
+    uint32_t count = keys_wait(post, presses ? 0 : -1, keys, &called);
+    post->called |= called && !post->taken;
+    if (called)
+        beside_end(post);
+    return count;
+}
+
+bool post_take(struct post *post)
+{
+    if (pthread_mutex_trylock(&post->turn))
+        return false;
+    bool free = !post->taken && !post->shut;
+    post->taken |= free;
+    post->stays += free;
+    if (!free)
+        pthread_mutex_unlock(&post->turn);
+    return free;
+}
+
+uint32_t post_wait_beside(struct post *post, uint64_t keys[POST_MOST])
+{
+    bool called = post->called;
+    post->called = false;
+    return called ? 0 : keys_wait(post, -1, keys, &called);
+}
+
+void post_leave(struct post *post)
+{
+    post->taken = false;
+    pthread_cond_signal(&post->left);
+}
+
+void post_shut(struct post *post)
+{
+    pthread_mutex_lock(&post->turn);
+    post->shut = true;
+    beside_end(post);
+    pthread_mutex_unlock(&post->turn);
+}
+
+/* ---- opening and closing ---- */
+
+int post_open(struct post *post)
+{
+    *post = (struct post){.poll = epoll_create1(EPOLL_CLOEXEC),
+                          .bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC),
+                          .call = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC),
+                          .alarm = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC),
+                          .due = UINT64_MAX};
+    pthread_mutex_init(&post->turn, NULL);
+    pthread_cond_init(&post->left, NULL);
+    bool watched = watch(post, post->bell, POST_NOTHING) && watch(post, post->call, CALL) &&
+                   watch(post, post->alarm, POST_NOTHING);
+    return watched ? 0 : SOMA_ENOMEM;
+}
+
+void post_close(struct post *post)
+{
+    const int handles[] = {post->bell, post->call, post->alarm, post->poll};
+    for (size_t i = 0; i < sizeof(handles) / sizeof(*handles); i++)
+        if (handles[i] >= 0)
+            close(handles[i]);
+    pthread_cond_destroy(&post->left);
+    pthread_mutex_destroy(&post->turn);
+}

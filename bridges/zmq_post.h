@@ -1,0 +1,76 @@
+/*
+ * The post: where somebody waits for what the wire must see to. That is the wire's own thread; but a worker that has
+ * nothing to do may wait beside it, and is the first to be told. So a message that it will handle needs not be handed
+ * from thread to thread. Whoever is told of something takes the turn, which one has at a time, and sees to all of it.
+ *
+ * ZeroMQ's sockets are waited for by their handles, in an epoll. A handle becomes readable once ZeroMQ has something to
+ * tell its socket, and any use of the socket may take that word without a sign of what it was. So who has used a
+ * socket, other than by reading until nothing was left, must look at it again before he waits. (zmq_poll() looks at
+ * every socket before and after each wait, with system calls for each.)
+ *
+ * Word of each thing goes to one who waits (edge-triggered), mostly the last to have come: Linux keeps them so. What is
+ * only quicker by that, and stays right if it is another.
+ */
+#ifndef BRIDGES_ZMQ_POST_H
+#define BRIDGES_ZMQ_POST_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define POST_MOST 64   /* things that a wait tells of; the others by the next */
+#define POST_NOTHING 0 /* a key: the bell or the alarm */
+
+struct post {
+    int poll;             /* an epoll */
+    int bell;             /* eventfds: there is something to be done; */
+    int call;             /* and whoever waits beside the thread is wanted elsewhere */
+    int alarm;            /* a timerfd */
+    uint64_t due;         /* when that goes off, as far as is known; under the turn, as what follows */
+    bool taken;           /* somebody waits beside the thread */
+    uint64_t stays;       /* so often somebody did */
+    bool called;          /* when nobody did: whoever comes next was meant */
+    bool shut;            /* nobody may any more */
+    pthread_mutex_t turn; /* who has it sees to things; nobody waits with it */
+    pthread_cond_t left;  /* nobody waits there any more */
+};
+
+/* 0 or SOMA_ENOMEM; to be closed in any case. */
+int post_open(struct post *post);
+void post_close(struct post *post);
+
+/* Tells of a socket by a key, not POST_NOTHING, from now on. It is to be looked at first. False: it can't. */
+bool post_watch(struct post *post, void *socket, uint64_t key);
+
+/* Before the socket is closed. */
+void post_forget(struct post *post, void *socket);
+
+/* Would reading from a socket that something was sent by bring anything? */
+bool post_socket_has(void *socket);
+
+/* There is something to be done: any thread. */
+void post_ring(const struct post *post);
+
+/* Tells of nothing at a time, or a little before: under the turn. */
+void post_set_alarm(struct post *post, uint64_t now, uint64_t until);
+
+/* The thread waits, and has the turn only before and after; not at all if something `presses`. How many keys of what
+ * there is. */
+uint32_t post_wait(struct post *post, bool presses, uint64_t keys[POST_MOST]);
+
+/* Another takes the turn, to wait beside the thread. False: nobody may now, and it does not have the turn. */
+bool post_take(struct post *post);
+
+/* It waits, and has the turn only before and after; there may be no key, if it was called. */
+uint32_t post_wait_beside(struct post *post, uint64_t keys[POST_MOST]);
+
+/* And does not wait there any more; the turn goes on. */
+void post_leave(struct post *post);
+
+/* Calls whoever waits there: any thread. */
+void post_call(const struct post *post);
+
+/* From here on nobody waits beside the thread. */
+void post_shut(struct post *post);
+
+#endif

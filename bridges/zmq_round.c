@@ -1,0 +1,236 @@
+/* What comes by the wire over ZeroMQ, and who waits for it: the wire's thread, or a worker; see zmq_parts.h. */
+#include "bridges/zmq_parts.h"
+#include "runtime/thread.h"
+#include <soma/timer.h>
+#include <string.h>
+
+/* Of one socket, before the others and the bridge get their turn: acknowledgements, beats, handshakes wait for it. */
+#define RECEIVE_MOST 256 /* frames */
+#define RECEIVE_BYTES ((size_t)512 * 1024)
+
+/* ---- reading ---- */
+
+/* A frame of an accepted connection. */
+static void frame_accepted(struct zmq_wire *wire, uint64_t connection, zmq_msg_t *frame, size_t size)
+{
+    if (wire->door.leaving && door_ignores(&wire->door, frame_socket(frame)))
+        return;
+    wire->current = frame;
+    wire->current_id = connection;
+    bridge_received(wire->bridge, connection, zmq_msg_data(frame), size);
+    wire->current = NULL;
+}
+
+/* One frame of a socket, if there is any: its bytes; or -1. */
+static int64_t frame_receive(struct zmq_wire *wire, void *socket, uint64_t connection)
+{
+    unsigned char identity[256];
+    zmq_msg_t frame;
+    int size = connection ? 0 : zmq_recv(socket, identity, sizeof(identity), ZMQ_DONTWAIT);
+    if (size < 0)
+        return -1;
+    uint32_t number = 0;
+    if (!connection && size == 5)
+        memcpy(&number, identity + 1, sizeof(number));
+    zmq_msg_init(&frame);
+    if (zmq_msg_recv(&frame, socket, ZMQ_DONTWAIT) < 0)
+        return -1;
+    size_t bytes = zmq_msg_more(&frame) ? 0 : zmq_msg_size(&frame); // no node of ours sends parts: they are no frame
+    if (connection)
+        bridge_received(wire->bridge, connection, zmq_msg_data(&frame), bytes);
+    else if (size == 5)
+        frame_accepted(wire, ACCEPTED | number, &frame, bytes);
+    while (zmq_msg_more(&frame))
+        if (zmq_msg_recv(&frame, socket, ZMQ_DONTWAIT) < 0)
+            break;
+    zmq_msg_close(&frame);
+    return (int64_t)bytes;
+}
+
+/* True if there were any. */
+static bool frames_receive(struct zmq_wire *wire, struct end *end, uint64_t connection)
+{
+    size_t total = 0;
+    int count = 0;
+    while (count < RECEIVE_MOST && total < RECEIVE_BYTES) {
+        int64_t bytes = frame_receive(wire, end->socket, connection);
+        if (bytes < 0) {
+            end->look = false;
+            return count;
+        }
+        total += (size_t)bytes;
+        count++;
+    }
+    end->look = wire->looks = true;
+    return true;
+}
+
+/* What the monitor tells: an event's number and value, then an address. */
+static void monitor_receive(struct zmq_wire *wire, struct dealer *dealer)
+{
+    unsigned char event[6];
+    char address[ADDRESS_MAX + 1];
+    while (zmq_recv(dealer->monitor.socket, event, sizeof(event), ZMQ_DONTWAIT) == sizeof(event)) {
+        uint16_t kind;
+        memcpy(&kind, event, sizeof(kind));
+        zmq_recv(dealer->monitor.socket, address, sizeof(address), ZMQ_DONTWAIT);
+        if (dealer->gone)
+            continue;
+        if (kind == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
+            dealer->connected = true;
+            bridge_connected(wire->bridge, dealer->id);
+        } else {
+            dealer->gone = true;
+            bridge_broken(wire->bridge, dealer->id);
+        }
+    }
+}
+
+static void broken_tell(struct zmq_wire *wire)
+{
+    while (wire->broken_count) {
+        uint64_t id = wire->broken[--wire->broken_count];
+        struct dealer *dealer = id & ACCEPTED ? NULL : dealer_find(wire, id);
+        if (dealer)
+            dealer->gone = true;
+        bridge_broken(wire->bridge, id);
+    }
+}
+
+/* True if it brought any frames. */
+static bool dealer_look(struct zmq_wire *wire, struct dealer *dealer)
+{
+    bool told = dealer->monitor.look, any = false;
+    if ((dealer->socket.look || told) && !dealer->gone)
+        any = frames_receive(wire, &dealer->socket, dealer->id);
+    while (told && dealer->socket.look && !dealer->gone) // the frames of one whose end is told came before that: all
+        any = frames_receive(wire, &dealer->socket, dealer->id);
+    if (told)
+        monitor_receive(wire, dealer);
+    dealer->monitor.look = false;
+    return any || told;
+}
+
+/* Reads what there is, of each end not too much at a time. False if there was nothing. */
+static bool ends_look(struct zmq_wire *wire)
+{
+    bool any = false;
+    wire->looks = false;
+    if (wire->guard.look)
+        door_look(&wire->door); // who comes is known before what he says
+    wire->guard.look = false;
+    if (wire->router.look)
+        any = frames_receive(wire, &wire->router, 0);
+    for (struct dealer *dealer = wire->dealers; dealer; dealer = dealer->next)
+        if (dealer->socket.look || dealer->monitor.look)
+            any |= dealer_look(wire, dealer);
+    return any;
+}
+
+/* ---- rounds ---- */
+
+/* What somebody was told of is to be looked at. */
+static void keys_note(struct zmq_wire *wire, const uint64_t *keys, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct dealer *dealer = keys[i] >= 4 ? dealer_find(wire, keys[i] / 4) : NULL; // it may have gone
+        struct end *end = keys[i] == KEY_ROUTER        ? &wire->router
+                          : keys[i] == KEY_DOOR        ? &wire->guard
+                          : !dealer                    ? NULL
+                          : keys[i] % 4 == KEY_MONITOR ? &dealer->monitor
+                                                       : &dealer->socket;
+        if (end)
+            end->look = wire->looks = true;
+    }
+}
+
+/* The bridge's turn, and the wire's own. When the next one is due. */
+static uint64_t turn_run(struct zmq_wire *wire)
+{
+    struct soma_bridge *bridge = wire->bridge;
+    uint64_t next = bridge_turn(bridge), due = door_watch(&wire->door);
+    next = earlier(next, due);
+    broken_tell(wire);
+    dealers_sweep(wire);
+    if (!u32_load(&bridge->closing))
+        return next;
+    if (wire->deadline == UINT64_MAX)
+        wire->deadline = bridge_now(bridge) + bridge->options.close_ms * SOMA_MS;
+    wire->drained = bridge_is_drained(bridge);
+    wire->over = wire->drained || bridge_now(bridge) >= wire->deadline;
+    if (wire->over)
+        wire->post.shut = true; // so that the thread is told, who ends it
+    return earlier(next, wire->deadline);
+}
+
+static void alarm_set(struct zmq_wire *wire, uint64_t next)
+{
+    post_set_alarm(&wire->post, bridge_now(wire->bridge), next);
+}
+
+void *wire_main(void *argument)
+{
+    struct zmq_wire *wire = argument;
+    struct post *post = &wire->post;
+    uint64_t keys[POST_MOST];
+    worker_enter(wire->bridge->worker);
+    pthread_mutex_lock(&post->turn);
+    for (;;) {
+        uint64_t next = turn_run(wire);
+        if (wire->over)
+            break;
+        if (wire->looks && ends_look(wire))
+            continue;
+        alarm_set(wire, next);
+        uint32_t count = post_wait(post, wire->looks, keys);
+        keys_note(wire, keys, count);
+        ends_look(wire);
+    }
+    bridge_goodbye(wire->bridge);
+    pthread_mutex_unlock(&post->turn);
+    return NULL;
+}
+
+/* ---- a worker in the thread's place ---- */
+
+bool wire_await(void *context, bool *mail)
+{
+    struct zmq_wire *wire = context;
+    uint64_t keys[POST_MOST];
+    if (!post_take(&wire->post))
+        return false;
+    uint32_t count = wire->looks ? 0 : post_wait_beside(&wire->post, keys);
+    keys_note(wire, keys, count);
+    *mail = wire->looks || count;
+    post_leave(&wire->post);
+    pthread_mutex_unlock(&wire->post.turn);
+    return true;
+}
+
+/* What it brings is for this worker, so others need not be woken for it; but if there is more, that is the thread's. */
+void wire_attend(void *context, struct worker *worker)
+{
+    struct zmq_wire *wire = context;
+    struct worker *own = wire->bridge->worker;
+    pthread_mutex_lock(&wire->post.turn);
+    if (!wire->over) {
+        worker_enter(own);
+        own->lent = true;
+        ends_look(wire);
+        uint64_t next = turn_run(wire);
+        if (wire->looks && ends_look(wire))
+            next = turn_run(wire);
+        own->lent = false;
+        worker_enter(worker);
+        if (wire->looks || wire->over)
+            post_ring(&wire->post);
+        else
+            alarm_set(wire, next);
+    }
+    pthread_mutex_unlock(&wire->post.turn);
+}
+
+void wire_rouse(void *context)
+{
+    post_call(&((struct zmq_wire *)context)->post);
+}
