@@ -479,6 +479,7 @@ uint64_t bridge_turn(struct soma_bridge *bridge)
     burdens_look(bridge);
     next = connections_watch(bridge, now); // before dials, which it may free
     next = earlier(next, strangers_watch(bridge, now));
+    next = earlier(next, peers_watch(bridge, now));
     for (uint32_t i = 0; i < bridge->peer_count; i++) {
         peer_flush(bridge, bridge->list[i]);
         next = earlier(next, peer_watch(bridge, bridge->list[i], now));

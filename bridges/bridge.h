@@ -15,6 +15,7 @@
 #include <soma/bridge.h>
 #include <soma/timer.h>
 
+#define HOPELESS UINT64_C(10)       /* a node that was down for so many times `down_ms` will not come back */
 #define HANDSHAKE (5 * SOMA_SECOND) /* the longest that a handshake may take */
 
 /* A node that this one connects to, and connects to again. */
@@ -70,6 +71,7 @@ struct soma_bridge {
     struct connection *connections;
     struct peer *strangers;
     uint32_t stranger_count;
+    struct peer *spare; /* nobody's, see forget.c */
     uint32_t half_open; /* connections that others have made, and are not ready */
     uint32_t accepted;  /* and those that are */
     const struct want *wants_seen;
@@ -152,6 +154,13 @@ struct peer *peer_seen(const struct soma_bridge *bridge, uint64_t node);
 int peer_publish(struct soma_bridge *bridge, struct peer *peer);
 struct peer *peer_new(struct soma_bridge *bridge, uint64_t node);
 void peer_free(struct peer *peer);
+
+/* It is nobody's any more: freed, or kept for the next node, if other threads may still have it. */
+void peer_retire(struct peer *peer);
+void spares_free(struct soma_bridge *bridge);
+
+/* Forgets those that are gone for good, as far as can be known. When to look again. */
+uint64_t peers_watch(struct soma_bridge *bridge, uint64_t now);
 
 void stranger_remove(struct soma_bridge *bridge, struct peer *peer);
 void strangers_free(struct soma_bridge *bridge);

@@ -27,11 +27,10 @@ static void message_departed(struct worker *worker, struct message *message)
 /* A request from another node went on to `to`: there it is waited for from now on. True if the thread must be woken. */
 static bool request_moved(struct soma_bridge *bridge, soma_ref asker, soma_ref to, uint64_t handle)
 {
-    struct peer *peer = peers_find(&bridge->peers, asker.node);
+    struct peer *peer = peer_lock(&bridge->peers, asker.node);
     bool wake = false;
     if (!peer)
         return false;
-    spin_lock(&peer->busy);
     if (peer->open && !outbound_moved(peer, asker, to, handle)) {
         wake = !peer->dirty;
         peer->dirty = true;
@@ -78,11 +77,16 @@ static void item_taken(struct peer *peer, struct worker *worker, bool first)
         peer->bridge->wire.wake(peer->bridge->wire.context);
 }
 
-/* The item goes to where the others wait. An error, and the message has stayed. */
+/* Of a node that is no peer: it was never heard of, or is gone for good. */
+static int node_missing(const struct soma_bridge *bridge, uint64_t node)
+{
+    return peers_know(&bridge->peers, node) ? SOMA_ENODEDOWN : SOMA_ENOROUTE;
+}
+
+/* The item goes to where the others wait. An error, and the message has stayed. Lets `busy` go. */
 static int item_take(struct peer *peer, struct worker *worker, soma_ref to, struct message *message)
 {
     struct message *watch = NULL;
-    spin_lock(&peer->busy);
     int error = peer->open ? outbound_append(peer, to, message, message_body(message), &watch) : SOMA_ENODEDOWN;
     bool first = !error && !peer->dirty;
     peer->dirty |= first;
@@ -99,8 +103,8 @@ int bridge_carry(void *context, soma_ref to, struct message *message)
 {
     struct soma_bridge *bridge = context;
     struct worker *worker = worker_of(bridge);
-    struct peer *peer = peers_find(&bridge->peers, to.node);
-    int error = peer ? item_take(peer, worker, to, message) : SOMA_ENOROUTE;
+    struct peer *peer = peer_lock(&bridge->peers, to.node);
+    int error = peer ? item_take(peer, worker, to, message) : node_missing(bridge, to.node);
     if (error)
         return message_refused(bridge, worker, to, message, error);
     if (message->kind == MESSAGE_REQUEST && message->sender.node != bridge->system->node &&
@@ -110,10 +114,10 @@ int bridge_carry(void *context, soma_ref to, struct message *message)
     return 0;
 }
 
+/* The same for a plain message that is no block. */
 static int plain_take(struct peer *peer, struct worker *worker, soma_ref from, soma_ref to, const soma_type *type,
                       const void *body)
 {
-    spin_lock(&peer->busy);
     int error = peer->open ? outbound_plain(peer, from, to, type, body) : SOMA_ENODEDOWN;
     bool first = !error && !peer->dirty;
     peer->dirty |= first;
@@ -128,8 +132,8 @@ int bridge_send(void *context, soma_ref from, soma_ref to, const soma_type *type
 {
     struct soma_bridge *bridge = context;
     struct worker *worker = worker_of(bridge);
-    struct peer *peer = peers_find(&bridge->peers, to.node);
-    int error = peer ? plain_take(peer, worker, from, to, type, body) : SOMA_ENOROUTE;
+    struct peer *peer = peer_lock(&bridge->peers, to.node);
+    int error = peer ? plain_take(peer, worker, from, to, type, body) : node_missing(bridge, to.node);
     if (error && error != SOMA_EINVAL) // then it never was a message
         letter_dead(bridge->system, worker, from, to, type, error);
     return error;

@@ -11,7 +11,6 @@
 #define RETRY_LEAST (50 * SOMA_MS)
 #define RETRY_HOPED (500 * SOMA_MS)  /* the longest wait while the node's session is not given up */
 #define RETRY_SLOW (2 * SOMA_SECOND) /* and if there is a connection, but no word */
-#define HOPELESS UINT64_C(10)        /* a node that was down for so many times `down_ms` will not come back */
 
 /* ---- which there are ---- */
 

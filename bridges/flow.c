@@ -61,9 +61,11 @@ static soma_agent *gate_shut_for(const struct peer *peer, soma_ref to)
 soma_agent *bridge_gate(void *context, soma_ref to)
 {
     struct peer *peer = peers_find(&((struct soma_bridge *)context)->peers, to.node);
-    if (!peer || !u32_load(&peer->gates.count))
+    if (!peer || !u32_load(&peer->gates.count)) // the gate of one that was forgotten just now opens soon, too
         return peer ? peer->gate : NULL;
-    spin_lock(&peer->busy);
+    peer = peer_lock(&((struct soma_bridge *)context)->peers, to.node);
+    if (!peer)
+        return NULL;
     soma_agent *gate = gate_shut_for(peer, to);
     spin_unlock(&peer->busy);
     return gate;

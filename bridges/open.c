@@ -116,7 +116,7 @@ int bridge_start(struct soma_bridge *bridge, int (*stop)(void *), void (*release
 
 /* ---- peers ---- */
 
-#define PEERS_MOST 65536u /* that are ever known: without keys anybody can make some up */
+#define PEERS_MOST 65536u /* at a time */
 
 static int list_add(struct soma_bridge *bridge, struct peer *peer)
 {
@@ -131,36 +131,20 @@ static int list_add(struct soma_bridge *bridge, struct peer *peer)
     return 0;
 }
 
-struct peer *peer_new(struct soma_bridge *bridge, uint64_t node)
-{
-    struct peer *peer = calloc(1, sizeof(*peer));
-    if (!peer)
-        return NULL;
-    peer->bridge = bridge;
-    peer->node = node;
-    peer->since = UINT64_MAX;
-    snprintf(peer->name, sizeof(peer->name), "%016llx", (unsigned long long)node);
-    return peer;
-}
-
 int peer_publish(struct soma_bridge *bridge, struct peer *peer)
 {
-    if (peer->gate)
+    if (peers_find(&bridge->peers, peer->node) == peer)
         return 0;
     if (bridge->peer_count >= PEERS_MOST)
         return SOMA_EFULL;
-    soma_agent *gate = gate_spawn(bridge);
-    if (!gate)
+    if (!peer->gate && !(peer->gate = gate_spawn(bridge)))
         return SOMA_ENOMEM;
-    peer->gate = gate;
     pthread_mutex_lock(&bridge->lock);
     int error = list_add(bridge, peer);
-    if (!error && (error = peers_add(&bridge->peers, bridge->peer_count - 1, peer)))
+    if (!error && (error = peers_add(&bridge->peers, peer)))
         bridge->peer_count--;
     pthread_mutex_unlock(&bridge->lock);
-    if (error)
-        peer->gate = NULL;
-    else
+    if (!error)
         stranger_remove(bridge, peer);
     return error;
 }
@@ -178,24 +162,6 @@ void peer_open(struct peer *peer)
         peer->since = bridge_now(peer->bridge);
     peer->open = true;
     spin_unlock(&peer->busy);
-}
-
-void peer_free(struct peer *peer)
-{
-    struct debt debt;
-    while (debts_pop(&peer->debts, &debt))
-        if (debt.watch)
-            message_free(peer->bridge->worker, debt.watch);
-    outbound_reset(&peer->out);
-    transit_reset(&peer->transit);
-    bodies_reset(&peer->bodies);
-    debts_free(&peer->debts);
-    gates_free(&peer->gates);
-    session_reset(&peer->session);
-    free(peer->types);
-    for (uint32_t i = 0; i < ADDRESSES_MAX; i++)
-        free(peer->addresses[i]);
-    free(peer);
 }
 
 static bool is_own(const struct soma_bridge *bridge, const struct span *address)
@@ -302,6 +268,7 @@ void bridge_free(struct soma_bridge *bridge)
     for (uint32_t i = 0; i < bridge->peer_count; i++)
         peer_free(bridge->list[i]);
     strangers_free(bridge);
+    spares_free(bridge);
     burdens_free(bridge);
     relay_free(bridge);
     free(bridge->list);

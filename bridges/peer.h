@@ -77,7 +77,7 @@ struct outbound {
 
 struct peer {
     struct soma_bridge *bridge;
-    struct peer *next; /* of strangers, see stranger.c */
+    struct peer *next; /* of strangers, see stranger.c; of those that are nobody's, see forget.c */
     uint64_t node;
     char name[NODE_NAME_MAX + 1];
     soma_ref agent;                 /* its bridge agent */
@@ -86,10 +86,11 @@ struct peer {
     shared_u32 busy;                /* guards what follows */
     struct outbound out;
     struct debts debts;
-    uint64_t reads;     /* what the other side reads beyond the least, see frame.h */
-    bool open;          /* items are taken: there is a session, or there may soon be one */
-    bool dirty;         /* the thread has been woken for it */
-    soma_agent *gate;   /* an agent that never gets mail: its pressure is that of the way to the peer, see flow.h */
+    uint64_t reads;   /* what the other side reads beyond the least, see frame.h */
+    bool open;        /* items are taken: there is a session, or there may soon be one */
+    bool dirty;       /* the thread has been woken for it */
+    soma_agent *gate; /* for good; NULL: it never was in the table. An agent that never gets mail: its pressure is that
+                         of the way to the peer, see flow.h */
     struct gates gates; /* and those of its agents */
     struct shown {
         uint64_t sent, acked, received;
@@ -115,17 +116,37 @@ struct peer {
     uint64_t ended;      /* when its session was over, if that is not open */
 };
 
-/* Peers by node: open addressing in a table that only grows and is read without a lock. */
+/*
+ * Peers by node: open addressing in a table that only grows and is read without a lock. One that was forgotten leaves
+ * its place, without a peer: so that refs to it are known to be dead for as long as the bridge lives.
+ */
+struct place {
+    shared_u64 node; /* 0: nobody */
+    shared_ptr peer; /* NULL: forgotten */
+    char *key;       /* of one that was forgotten, if it had any; the bridge's thread alone */
+};
+
 struct peer_table {
     struct peer_table *older; /* the one before, which a reader may still have */
     uint32_t capacity;        /* a power of two; at most half full */
-    shared_ptr places[];
+    uint32_t count;           /* places with a node */
+    struct place places[];
 };
 
+/* In the bridge's thread; for others the peer may be another node's by the time they look at it: see peer_lock(). */
 struct peer *peers_find(const shared_ptr *table, uint64_t node);
 
-/* Enters a peer; the bridge's thread alone. The number of entries is the caller's. 0 or SOMA_ENOMEM. */
-int peers_add(shared_ptr *table, uint32_t count, struct peer *peer);
+/* Takes `busy` of the node's peer; NULL: there is none. Any thread. */
+struct peer *peer_lock(const shared_ptr *table, uint64_t node);
+
+/* Is it a peer, or was it once? Any thread. */
+bool peers_know(const shared_ptr *table, uint64_t node);
+
+/* The thread alone: enters a peer, who has the key that he had before; forgets one; tells the key of one that was
+ * forgotten, or NULL. 0, SOMA_ENOMEM, SOMA_EFULL. */
+int peers_add(shared_ptr *table, struct peer *peer);
+int peers_forget(const shared_ptr *table, const struct peer *peer);
+const char *peers_key(const shared_ptr *table, uint64_t node);
 void peers_free(shared_ptr *table);
 
 /* ---- going out: under busy ---- */

@@ -57,7 +57,7 @@ uint64_t strangers_watch(struct soma_bridge *bridge, uint64_t now)
         if (peer->connection)
             connection_end(bridge, connection_find(bridge, peer->connection), true);
         stranger_remove(bridge, peer);
-        peer_free(peer);
+        peer_retire(peer);
     }
     return next;
 }

@@ -66,7 +66,9 @@ bool trust_connection(struct soma_bridge *bridge, struct connection *connection)
 
 bool trust_peer(struct peer *peer, const struct connection *connection)
 {
-    if (peer->key[0] && strcmp(peer->key, connection->key) != 0)
+    const char *before = peers_key(&peer->bridge->peers, peer->node); // of one that was forgotten
+    const char *known = peer->key[0] || !before ? peer->key : before;
+    if (known[0] && strcmp(known, connection->key) != 0)
         return false;
     memcpy(peer->key, connection->key, KEY_SIZE);
     return true;

@@ -316,10 +316,9 @@ static void introduce(struct node *node, uint64_t identity)
 
 static bool peer_is_open(const struct soma_bridge *bridge, uint64_t node)
 {
-    struct peer *peer = peers_find(&bridge->peers, node);
+    struct peer *peer = peer_lock(&bridge->peers, node);
     if (!peer)
         return false;
-    spin_lock(&peer->busy);
     bool open = peer->open;
     spin_unlock(&peer->busy);
     return open;
@@ -332,7 +331,7 @@ static int carrier_carry(void *context, soma_ref to, struct message *message)
     // Who is not open may just be introduced, by another thread under the lock, in which the bridge's stands still.
     if (!peer_is_open(bridge, to.node)) {
         pthread_mutex_lock(&node->test->network.lock);
-        if (!peers_find(&bridge->peers, to.node))
+        if (!peers_know(&bridge->peers, to.node))
             introduce(node, to.node);
         pthread_mutex_unlock(&node->test->network.lock);
     }

@@ -196,7 +196,8 @@ static void outage(soma_test *test)
     }
 }
 
-static void outages(soma_test *test, uint32_t load)
+/* Between them up to `most` passes. */
+static void outages(soma_test *test, uint32_t load, uint64_t most)
 {
     soma_ref twins[2 * NODES];
     nodes_open(test, load);
@@ -209,7 +210,7 @@ static void outages(soma_test *test, uint32_t load)
     }
     for (uint32_t i = 0; i < 6; i++) {
         outage(test);
-        soma_test_advance(test, soma_test_random(test, 2) ? soma_test_random(test, 14 * SOMA_SECOND)
+        soma_test_advance(test, soma_test_random(test, 2) ? soma_test_random(test, most)
                                                           : soma_test_random(test, 100 * SOMA_MS));
     }
     for (uint32_t i = 0; i < NODES; i++)
@@ -224,12 +225,26 @@ static void outages(soma_test *test, uint32_t load)
 
 static void test_outages(soma_test *test)
 {
-    outages(test, 0);
+    outages(test, 0, 14 * SOMA_SECOND);
 }
 
 static void test_outages_large(soma_test *test)
 {
-    outages(test, LARGE_MOST);
+    outages(test, LARGE_MOST, 14 * SOMA_SECOND);
+}
+
+/* So long that nodes are forgotten, and come back or never do: in the end those are left that are there. */
+static void test_forgotten(soma_test *test)
+{
+    outages(test, 0, 250 * SOMA_SECOND);
+    soma_test_advance(test, 110 * SOMA_SECOND);
+    links_check(test);
+    for (uint32_t i = 0; i < NODES; i++) {
+        const struct soma_bridge *bridge = test->nodes[i].carrier.bridge;
+        assert_true(bridge->peer_count < NODES);
+        for (uint32_t j = 0; j < bridge->peer_count; j++)
+            assert_true(bridge->list[j]->joined);
+    }
 }
 
 int main(void)
@@ -246,6 +261,7 @@ int main(void)
         SOMA_SIM(test_outages, test_load(4000), 10000),
         SOMA_SIM(test_outages, test_load(4000), 10000, .frames = 4, .pauses = 2),
         SOMA_SIM(test_faithful_large, test_load(200), 10000, .cuts = 2, .partitions = 1, .frames = 2),
+        SOMA_SIM(test_forgotten, test_load(500), 10000, .frames = 2, .pauses = 2),
         SOMA_SIM(test_outages_large, test_load(400), 10000, .frames = 2, .pauses = 2),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,131 @@
+/*
+ * Peers that are forgotten: nodes that have left, or were down for so long that nobody looks for them any more. A node
+ * is one run of a program, so it hardly ever comes back; else a node that others visit, such as the command `soma` from
+ * a timer, would keep each of them for ever.
+ *
+ * When a session is over nothing of it is left: requests, monitors and links were told, and what was not acknowledged
+ * is lost. So there is nothing to keep but that the node was there, which its place in the table says: refs to it fail
+ * as before. If it does come back, that is a new session, as it is for one that was not forgotten.
+ *
+ * Other threads may have found the peer before it was. So its memory is not freed, but is the next node's: under `busy`
+ * they see whose it is.
+ */
+#include "bridges/bridge.h"
+#include "runtime/send.h"
+#include "runtime/spin.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+struct peer *peer_new(struct soma_bridge *bridge, uint64_t node)
+{
+    struct peer *peer = bridge->spare;
+    if (peer)
+        bridge->spare = peer->next;
+    else if ((peer = calloc(1, sizeof(*peer))))
+        peer->bridge = bridge;
+    else
+        return NULL;
+    spin_lock(&peer->busy); // one that was another's may still be looked at
+    peer->node = node;
+    snprintf(peer->name, sizeof(peer->name), "%016llx", (unsigned long long)node);
+    spin_unlock(&peer->busy);
+    peer->next = NULL;
+    peer->since = UINT64_MAX;
+    return peer;
+}
+
+/* All that is a node's, but what other threads may have. */
+static void peer_clear(struct peer *peer)
+{
+    struct debt debt;
+    while (debts_pop(&peer->debts, &debt))
+        if (debt.watch)
+            message_free(peer->bridge->worker, debt.watch);
+    outbound_reset(&peer->out);
+    transit_reset(&peer->transit);
+    bodies_reset(&peer->bodies);
+    debts_free(&peer->debts);
+    session_reset(&peer->session);
+    free(peer->types);
+    peer->types = NULL;
+    peer->type_count = 0;
+    for (uint32_t i = 0; i < ADDRESSES_MAX; i++) {
+        free(peer->addresses[i]);
+        peer->addresses[i] = NULL;
+    }
+}
+
+void peer_free(struct peer *peer)
+{
+    peer_clear(peer);
+    gates_free(&peer->gates);
+    free(peer);
+}
+
+void peer_retire(struct peer *peer)
+{
+    struct soma_bridge *bridge = peer->bridge;
+    if (!peer->gate) { // no other thread ever knew it
+        peer_free(peer);
+        return;
+    }
+    spin_lock(&peer->busy);
+    peer_clear(peer);
+    peer->node = peer->reads = 0;
+    peer->open = peer->dirty = false;
+    peer->shown = (struct shown){0};
+    spin_unlock(&peer->busy);
+    peer->agent = SOMA_REF_NULL;
+    peer->key[0] = '\0';
+    peer->luck = (struct compress_luck){0};
+    peer->connection = peer->beat = peer->heard = peer->spoken = peer->owed = peer->ended = 0;
+    peer->joined = false;
+    peer->next = bridge->spare;
+    bridge->spare = peer;
+}
+
+void spares_free(struct soma_bridge *bridge)
+{
+    while (bridge->spare) {
+        struct peer *peer = bridge->spare;
+        bridge->spare = peer->next;
+        peer_free(peer);
+    }
+}
+
+/* Does a connection have it that is not agreed on yet? */
+static bool is_greeted(const struct soma_bridge *bridge, const struct peer *peer)
+{
+    const struct connection *connection = bridge->connections;
+    while (connection && connection->peer != peer)
+        connection = connection->next;
+    return connection;
+}
+
+static void peer_forget(struct soma_bridge *bridge, uint32_t at)
+{
+    struct peer *peer = bridge->list[at];
+    if (peers_forget(&bridge->peers, peer)) // without memory it stays for now
+        return;
+    dials_forget(bridge, peer->node);
+    pthread_mutex_lock(&bridge->lock);
+    bridge->list[at] = bridge->list[--bridge->peer_count];
+    pthread_mutex_unlock(&bridge->lock);
+    peer_retire(peer);
+}
+
+uint64_t peers_watch(struct soma_bridge *bridge, uint64_t now)
+{
+    uint64_t next = UINT64_MAX;
+    for (uint32_t i = bridge->peer_count; i--;) { // the last one takes the place of one that goes
+        const struct peer *peer = bridge->list[i];
+        uint64_t over = peer->ended + HOPELESS * bridge->options.down_ms * SOMA_MS;
+        if (peer->open || peer->connection)
+            continue;
+        if (now < over)
+            next = earlier(next, over);
+        else if (!is_greeted(bridge, peer))
+            peer_forget(bridge, i);
+    }
+    return next;
+}
