@@ -308,6 +308,63 @@ static void test_ends(void **state)
     world_close(&world);
 }
 
+/* ---- channels ---- */
+
+static atomic_int jobs_sum;
+
+static int on_job(soma_agent *self, void *my, const struct guide_job *m)
+{
+    (void)self, (void)my;
+    atomic_fetch_add(&jobs_sum, (int)m->number);
+    return 0;
+}
+
+static int puller_init(soma_agent *self, void *state, const void *arg)
+{
+    (void)state;
+    return soma_connect(self, arg, "work", SOMA_HANDLERS(SOMA_ON(guide_job, on_job)));
+}
+
+static const soma_behavior puller = {.name = "puller", .init = puller_init};
+
+/* An agent elsewhere has bound a channel at `place`; here another one connects, by the name and the alias alone. */
+static void channel_by_alias(void **state, const char *place, const char *begins)
+{
+    struct world world;
+    char text[SOMA_ADDRESS_MOST + 1];
+    soma_address address;
+    soma_ref agent;
+    world_open(&world, state, 1);
+    tanks_start(&world, "dealer", 0, "dealer", place);
+    world_started(&world);
+    soma_proxy *proxy = tank_proxy(&world, 0, "dealer");
+    assert_int_equal(soma_proxy_wait(proxy, PATIENCE), 0);
+    program_says(&world.tanks[0], "registered");
+    assert_int_equal(soma_proxy_address(proxy, PATIENCE, "jobs", text), 0);
+    soma_proxy_close(&proxy);
+    assert_memory_equal(text, begins, strlen(begins));
+    assert_int_equal(soma_address_parse(text, &address), 0);
+    atomic_store(&jobs_sum, 0);
+    assert_int_equal(soma_spawn(world.here.system, &puller, &address, &agent), 0);
+    wait_word("all jobs", &jobs_sum, JOBS * (JOBS + 1) / 2);
+    assert_int_equal(soma_kill(world.here.system, agent), 0);
+    world_close(&world);
+}
+
+/* The IP alone: any free port. */
+static void test_channel_tcp(void **state)
+{
+    channel_by_alias(state, "tcp://127.0.0.1", "tcp://127.0.0.1:");
+}
+
+static void test_channel_ipc(void **state)
+{
+    char place[64];
+    snprintf(place, sizeof(place), "ipc:///tmp/soma_guide.%d.jobs", (int)getpid());
+    channel_by_alias(state, place, place);
+    socket_remove(place);
+}
+
 #define BOTH_ORDERS(test)                                                                                              \
     {#test ", server first", test, NULL, NULL, &first},                                                                \
     {                                                                                                                  \
@@ -326,6 +383,8 @@ int main(int argc, char **argv)
         BOTH_ORDERS(test_configure_all),
         BOTH_ORDERS(test_wait_for),
         BOTH_ORDERS(test_ends),
+        BOTH_ORDERS(test_channel_tcp),
+        BOTH_ORDERS(test_channel_ipc),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

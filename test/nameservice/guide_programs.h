@@ -58,6 +58,40 @@ static int stick(soma_agent *self, void *state, void *arg)
     return 0;
 }
 
+/* ---- one that deals jobs by a channel ---- */
+
+SOMA_MESSAGE(guide_job, (u64, number))
+
+#define JOBS 5
+
+struct dealer {
+    const char *place;
+    char address[SOMA_ADDRESS_TEXT_SIZE]; /* where the channel is bound */
+};
+
+static int dealer_init(soma_agent *self, void *state, const void *arg)
+{
+    struct dealer *dealer = *(struct dealer **)state = (struct dealer *)(uintptr_t)arg;
+    soma_address address;
+    int error = soma_bind(self, SOMA_PUSH, "jobs", &(soma_channel_options){.place = dealer->place}, &address);
+    soma_address_print(&address, dealer->address, sizeof(dealer->address));
+    return error;
+}
+
+/* Somebody has come. */
+static int on_changed(soma_agent *self, struct dealer **my, const struct soma_channel_changed *m)
+{
+    (void)my;
+    for (uint64_t i = 1; i <= JOBS && m->peers; i++)
+        soma_send_to(self, "jobs", guide_job, .number = i);
+    return 0;
+}
+
+static const soma_behavior guide_dealer = {.name = "dealer",
+                                           .state_size = sizeof(struct dealer *),
+                                           .init = dealer_init,
+                                           .handlers = SOMA_HANDLERS(SOMA_ON(soma_channel_changed, on_changed))};
+
 /* ---- what the programs do ---- */
 
 /* Arguments: where it listens. */
@@ -128,7 +162,25 @@ static int stuck_run(char **arguments)
     return 0;
 }
 
+/* Arguments: the name server's address, where it listens, its agent's name, and where the channel is to be bound. */
+static int dealer_run(char **arguments)
+{
+    struct node node;
+    soma_names *names;
+    soma_ref agent;
+    struct dealer dealer = {.place = arguments[3]};
+    joins(&node, &names, arguments);
+    assert_int_equal(soma_spawn(node.system, &guide_dealer, &dealer, &agent), 0);
+    assert_int_equal(soma_names_register(names, arguments[2], agent, PATIENCE), 0);
+    assert_int_equal(soma_names_alias(names, arguments[2], "jobs", dealer.address, PATIENCE), 0);
+    program_say("registered");
+    program_wait();
+    soma_names_close(&names);
+    soma_system_close(&node.system);
+    return 0;
+}
+
 static const struct role guide_roles[] = {
-    {"server", server_run}, {"tanks", tanks_run}, {"stuck", stuck_run}, {NULL, NULL}};
+    {"server", server_run}, {"tanks", tanks_run}, {"stuck", stuck_run}, {"dealer", dealer_run}, {NULL, NULL}};
 
 #endif
