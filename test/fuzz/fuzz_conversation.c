@@ -7,6 +7,7 @@
 #include "test/bridges/lone_node.h"
 
 SOMA_MESSAGE(note, (u64, number), (string, text))
+SOMA_MESSAGE(load, (bytes, data)) /* what is large: a text would be looked at byte by byte, most of the time */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -60,10 +61,10 @@ static const soma_behavior target = {.name = "target", .handlers = SOMA_HANDLERS
 static soma_body *shared; /* that agents here have for some time */
 
 /* A shared body for several of those there, or for nobody any more. */
-static void act_shared(struct lone *lone, soma_ref there, uint8_t how, const char *text)
+static void act_shared(struct lone *lone, soma_ref there, uint8_t how, soma_bytes data)
 {
     if (!shared)
-        REQUIRE(!soma_body_new(&shared, note, .number = how, .text = text));
+        REQUIRE(!soma_body_new(&shared, load, .data = data));
     for (uint32_t i = 0; i < how; i++)
         soma_send_body(lone->system, there, shared);
     if (how & 1)
@@ -73,17 +74,19 @@ static void act_shared(struct lone *lone, soma_ref there, uint8_t how, const cha
 /* An agent here does something to one there. */
 static void act(struct lone *lone, soma_ref here, uint8_t what)
 {
-    static char large[200000];
+    static const char large[200000];
     const soma_ref there = {FIRST_NODE + (what & 1), 1 + (what >> 1 & 1), 1};
     uint8_t how = what >> 4;
-    memset(large, 'x', sizeof(large) - 1);
     switch (what >> 2 & 3) {
     case 0:
-        soma_send(lone->system, there, note, .number = 9, .text = how == 15 ? large : "from nobody");
+        if (how == 15)
+            soma_send(lone->system, there, load, .data = {large, sizeof(large)});
+        else
+            soma_send(lone->system, there, note, .number = 9, .text = "from nobody");
         break;
     case 1:
         if (how)
-            act_shared(lone, there, how, how > 12 ? large : large + sizeof(large) - 1000);
+            act_shared(lone, there, how, (soma_bytes){large, how > 12 ? sizeof(large) : 1000});
         else
             soma_kill(lone->system, there);
         break;
