@@ -14,6 +14,7 @@ Each way is known by its name. It is told what to do by lines on its standard in
   NAME flip                 one bit of the next bytes that pass is another one
 """
 import asyncio
+import contextlib
 import random
 import socket
 import struct
@@ -38,8 +39,9 @@ class Way:
     def abort(self, reset):
         for writer in list(self.writers):
             if reset:
-                writer.get_extra_info("socket").setsockopt(
-                    socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                with contextlib.suppress(OSError):  # one that was just closed
+                    writer.get_extra_info("socket").setsockopt(
+                        socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
 
     async def accept(self, reader, writer):
