@@ -20,6 +20,9 @@
 #include <unistd.h>
 #include <zmq.h>
 
+/* Frames of a connection that ZeroMQ reads before the bridge takes them, of 64 KiB mostly: what is beyond waits with who
+ * sent it. It counts for each link, and before the end of a connection is seen all of them are handled. */
+#define READ_AHEAD 32
 #define NEVER_MS (24 * 60 * 60 * 1000)
 #define GOODBYE_MS 300 /* for what was said last to leave */
 #define BACKLOG 1024
@@ -39,7 +42,7 @@ static void socket_prepare(const struct zmq_wire *wire, void *socket)
     set(socket, ZMQ_BACKLOG, BACKLOG);
     set(socket, ZMQ_LINGER, 0);
     set(socket, ZMQ_SNDHWM, 0); // the session's window bounds what is under way, and nothing may be dropped
-    set(socket, ZMQ_RCVHWM, 1000);
+    set(socket, ZMQ_RCVHWM, READ_AHEAD);
 }
 
 static void broken_note(struct zmq_wire *wire, uint64_t id)
