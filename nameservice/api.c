@@ -54,10 +54,10 @@ static int addresses_split(struct text *text, const char *list)
     return error;
 }
 
-static int addresses_take(soma_system *system, const soma_bridge *bridge, const soma_names_options *options,
+static int addresses_take(soma_system *system, const soma_bridge *bridge, const char *const *addresses,
                           struct text *text)
 {
-    const char *const *addresses = options ? options->addresses : NULL, *list = getenv("SOMA_NAMESERVICE");
+    const char *list = getenv("SOMA_NAMESERVICE");
     soma_ref server;
     int error = 0;
     for (; addresses && *addresses && !error; addresses++)
@@ -74,23 +74,38 @@ static int addresses_take(soma_system *system, const soma_bridge *bridge, const 
     return error ? error : text_add(text, "", 0);
 }
 
+int client_start_fill(soma_system *system, soma_bridge *bridge, const char *const *addresses,
+                      struct client_start *start)
+{
+    struct text text = {NULL, 0};
+    int error = addresses_take(system, bridge, addresses, &text);
+    *start = (struct client_start){.bridge = bridge, .addresses = text.data, .size = text.size};
+    return error;
+}
+
+void client_start_free(struct client_start *start)
+{
+    free(start->addresses);
+    start->addresses = NULL;
+}
+
 /* ---- opening and closing ---- */
 
 int soma_names_open(soma_system *system, soma_bridge *bridge, const soma_names_options *options, soma_names **result)
 {
-    struct text text = {NULL, 0};
+    struct client_start start = {0};
     if (result)
         *result = NULL;
     if (!system || !result)
         return SOMA_EINVAL;
     soma_names *names = calloc(1, sizeof(*names));
-    int error = names ? addresses_take(system, bridge, options, &text) : SOMA_ENOMEM;
+    int error = names ? client_start_fill(system, bridge, options ? options->addresses : NULL, &start) : SOMA_ENOMEM;
     if (!error) {
-        const struct client_start start = {bridge, options, text.data, text.size};
+        start.options = options;
         names->system = system;
         error = soma_spawn(system, &names_behavior, &start, &names->agent);
     }
-    free(text.data);
+    client_start_free(&start);
     if (error)
         free(names);
     else

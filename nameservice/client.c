@@ -102,7 +102,7 @@ static int on_deadline(soma_agent *self, struct client *my, const struct names_d
 void task_queue(struct client *my, struct task *task)
 {
     struct tasks *tasks = task->kind == TASK_PUT ? &my->puts : &my->asks;
-    if (task->queued || task->under_way || !my->up)
+    if (task->queued || task->under_way || !my->up || (my->follows && task->kind == TASK_PUT))
         return;
     task->queued = true;
     task->next = NULL;

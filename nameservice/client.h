@@ -148,6 +148,7 @@ struct client {
     soma_handle monitor;
     uint64_t session; /* counts attempts; nothing of an earlier one counts */
     bool up;          /* the server has said welcome */
+    bool follows;     /* it follows another one: nothing is put there */
     bool settled;
     struct tasks puts, asks;
     bool asks_turn;
@@ -257,8 +258,13 @@ extern const soma_behavior names_behavior;
 struct client_start {
     soma_bridge *bridge;
     const soma_names_options *options;
-    const char *addresses; /* as in struct client */
-    size_t size;           /* bytes of them */
+    char *addresses; /* as in struct client */
+    size_t size;     /* bytes of them */
 };
+
+/* With the addresses that are given, else those that api.c finds; to be freed, also on error. */
+int client_start_fill(soma_system *system, soma_bridge *bridge, const char *const *addresses,
+                      struct client_start *start);
+void client_start_free(struct client_start *start);
 
 #endif

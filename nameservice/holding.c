@@ -133,10 +133,10 @@ static void holding_lose(soma_agent *self, struct client *my, struct holding *ho
 
 /* ---- with the server ---- */
 
-/* It is to be put or dropped. If there is no server, what ends is gone at once. */
+/* It is to be put or dropped. If there is no server for that, what ends is gone at once. */
 static void holding_again(soma_agent *self, struct client *my, struct holding *holding)
 {
-    if (my->up || !holding->ends || holding->task.under_way) {
+    if ((my->up && !my->follows) || !holding->ends || holding->task.under_way) {
         task_queue(my, &holding->task);
         return;
     }

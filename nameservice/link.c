@@ -7,8 +7,11 @@
 
 #define FIND_TIME (2 * SOMA_SECOND)  /* for a server to be found at an address */
 #define HELLO_TIME (2 * SOMA_SECOND) /* and to answer */
+#define BACK_TIME SOMA_SECOND        /* between looks whether the first server is back */
 
 static void link_seek(soma_agent *self, struct client *my);
+static void first_seek(soma_agent *self, struct client *my);
+static void first_later(soma_agent *self, struct client *my);
 
 static void link_drop(soma_agent *self, struct client *my)
 {
@@ -39,8 +42,12 @@ static void link_next(soma_agent *self, struct client *my)
 
 int on_names_retry(soma_agent *self, struct client *my, const struct names_retry *m)
 {
-    if (m->session == my->session && !my->server.node && !is_stranger(self))
+    if (m->session != my->session || is_stranger(self))
+        return 0;
+    if (!my->server.node)
         link_seek(self, my);
+    else if (my->up)
+        first_seek(self, my);
     return 0;
 }
 
@@ -54,10 +61,14 @@ static int on_welcome(soma_agent *self, struct client *my, const struct ns_welco
     soma_log_info(self, "a name server is at %s", my->address);
     my->up = true;
     my->settled = m->settled;
+    my->follows = m->follows;
     my->fresh_until = 0;
+    if (my->follows)
+        first_later(self, my);
     while (my->server_ops)
         op_answer(self, my, my->server_ops, &names_found_server_type, &found);
-    holdings_up(self, my);
+    if (!my->follows)
+        holdings_up(self, my);
     knowns_up(my);
     listings_up(my);
     watchings_up(self, my);
@@ -139,6 +150,16 @@ static bool is_gone(int error)
     return error == SOMA_ENODEDOWN || error == SOMA_EGONE || error == SOMA_ENOROUTE;
 }
 
+static void link_leave(soma_agent *self, struct client *my)
+{
+    my->up = my->settled = my->follows = false;
+    tasks_drop(my);
+    link_drop(self, my);
+    holdings_lost(self, my);
+    knowns_forgotten(self, my);
+    watchings_lost(self, my);
+}
+
 void link_lost(soma_agent *self, struct client *my)
 {
     if (!my->up) {
@@ -146,12 +167,7 @@ void link_lost(soma_agent *self, struct client *my)
         return;
     }
     soma_log_warning(self, "the name server at %s is lost", my->address);
-    my->up = my->settled = false;
-    tasks_drop(my);
-    link_drop(self, my);
-    holdings_lost(self, my);
-    knowns_forgotten(self, my);
-    watchings_lost(self, my);
+    link_leave(self, my);
     link_rest(self, my);
 }
 
@@ -162,6 +178,47 @@ bool task_failed(soma_agent *self, struct client *my, struct task *task, int err
         link_lost(self, my); // before its end, so that what it is of stays
     task_ended(my, task);
     return counts && !lost;
+}
+
+/* ---- from a follower back to the first ---- */
+
+static void first_later(soma_agent *self, struct client *my)
+{
+    if (my->address != my->addresses && soma_after(self, BACK_TIME, names_retry, .session = my->session) < 0)
+        link_lost(self, my); // memory is out, and nobody would look
+}
+
+static int on_first_located(soma_agent *self, struct client *my, const struct soma_bridge_located *m)
+{
+    (void)m;
+    if (soma_tag(self) != my->session)
+        return 0;
+    soma_log_info(self, "a name server is at %s again", my->addresses);
+    soma_send(self, my->server, ns_bye);
+    link_leave(self, my);
+    my->address = my->addresses;
+    link_seek(self, my);
+    return 0;
+}
+
+static int on_first_not_located(soma_agent *self, struct client *my, const int *error)
+{
+    (void)error;
+    if (soma_tag(self) == my->session)
+        first_later(self, my);
+    return 0;
+}
+
+static void first_seek(soma_agent *self, struct client *my)
+{
+    soma_ref server;
+    if (is_here(my, my->addresses) && !soma_whereis(soma_agent_system(self), SOMA_NAMESERVER, &server))
+        link_lost(self, my);
+    else if (soma_request(self, soma_bridge_agent(my->bridge), SOMA_NEVER,
+                          SOMA_THEN(soma_bridge_located, on_first_located, on_first_not_located, .tag = my->session),
+                          soma_bridge_locate, .address = my->addresses, .name = SOMA_NAMESERVER,
+                          .timeout = FIND_TIME) < 0)
+        first_later(self, my);
 }
 
 /* ---- who waits for it ---- */

@@ -25,7 +25,8 @@
 /* -> ns_welcome. What the client had before is over. `restores`: it puts names that it had, and says when it has. */
 SOMA_MESSAGE(ns_hello, (bool, restores))
 SOMA_MESSAGE(ns_restored)
-SOMA_MESSAGE(ns_welcome, (bool, settled)) /* not settled: a name that is not there may yet come back */
+/* Not settled: a name that is not there may yet come back. `follows`: nothing can be put here, see follow.c. */
+SOMA_MESSAGE(ns_welcome, (bool, settled), (bool, follows))
 SOMA_MESSAGE(ns_bye)
 
 /* -> soma_name_registered. Whoever holds the name already puts another entry in place of his own. */

@@ -187,18 +187,24 @@ int nameserver_open(struct nameserver *my, uint64_t seed)
     return error ? error : index_open(&my->wanted, seed);
 }
 
+static void records_free(struct nameserver *my, struct session *session)
+{
+    for (struct record *record = session->records, *next; record; record = next) {
+        next = record->next;
+        record_own(my, record, NULL);
+        record_release(my, record);
+    }
+}
+
 void nameserver_free(struct nameserver *my)
 {
     for (struct session *session = my->sessions, *next; session; session = next) {
         next = session->next;
         news_close(my, session);
-        for (struct record *record = session->records, *behind; record; record = behind) {
-            behind = record->next;
-            record_own(my, record, NULL);
-            record_release(my, record);
-        }
+        records_free(my, session);
         free(session);
     }
+    records_free(my, &my->first);
     for (uint32_t i = 0; i < my->accounts.bucket_count; i++)
         for (struct refs_node *node = my->accounts.buckets[i], *behind; node; node = behind) {
             behind = node->next;

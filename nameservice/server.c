@@ -1,6 +1,7 @@
 /* What is asked of a name server, and its life; see server.h. */
 #include "nameservice/server.h"
 #include "nameservice/check.h"
+#include "nameservice/client.h"
 #include <inttypes.h>
 #include <soma/attribute.h>
 #include <soma/error.h>
@@ -28,7 +29,7 @@ static int on_hello(soma_agent *self, struct nameserver *my, const struct ns_hel
         return 0;
     }
     session->restores = m->restores;
-    return soma_reply(self, ns_welcome, .settled = my->settled);
+    return soma_reply(self, ns_welcome, .settled = my->settled, .follows = my->follows.node != 0);
 }
 
 static int on_restored(soma_agent *self, struct nameserver *my, const struct ns_restored *m)
@@ -108,6 +109,8 @@ static int on_put(soma_agent *self, struct nameserver *my, const struct ns_put *
 {
     int error = m->name.agent.node ? check_entry(&m->name) : SOMA_EINVAL;
     struct session *session = error ? NULL : session_get(self, my, soma_sender(self));
+    if (!error && my->follows.node)
+        error = SOMA_ESTATE; // only the first takes it
     if (!error)
         error = !session ? SOMA_EFULL : account_spend(self, my, session->account) ? 0 : SOMA_EAGAIN;
     struct record *record = error ? NULL : record_get(my, m->name.name);
@@ -127,7 +130,7 @@ static int on_put(soma_agent *self, struct nameserver *my, const struct ns_put *
 static int on_drop(soma_agent *self, struct nameserver *my, const struct ns_drop *m)
 {
     struct record *record = m->name ? record_find(my, m->name) : NULL;
-    if (record && record->owner && soma_ref_equal(record->owner->node.ref, soma_sender(self))) {
+    if (record && record->owner && !my->follows.node && soma_ref_equal(record->owner->node.ref, soma_sender(self))) {
         record_own(my, record, NULL);
         record_tell(self, my, record);
         record_release(my, record);
@@ -232,6 +235,13 @@ static int get_version(soma_agent *self, struct nameserver *my, soma_value_build
 
 /* ---- its life ---- */
 
+void server_settle(soma_agent *self, struct nameserver *my)
+{
+    my->settled = true;
+    for (struct session *session = my->sessions; session; session = session->next)
+        news_tell(self, my, session);
+}
+
 /* Are there clients that still put what they had? For so long they may be waited for. */
 static bool settle_again(soma_agent *self, struct nameserver *my)
 {
@@ -246,18 +256,15 @@ static int on_settle(soma_agent *self, struct nameserver *my, const struct ns_se
     (void)m;
     if (!soma_ref_equal(soma_sender(self), soma_self(self)) || settle_again(self, my))
         return 0;
-    my->settled = true;
-    for (struct session *session = my->sessions; session; session = session->next)
-        news_tell(self, my, session);
+    server_settle(self, my);
     return 0;
 }
 
 static int server_init(soma_agent *self, void *state, const void *arg)
 {
     struct nameserver *my = state;
-    const soma_nameserver_options *options = arg;
-    if (options)
-        my->options = *options;
+    const struct nameserver_start *start = arg;
+    my->options = start->options;
     if (!my->options.names_most)
         my->options.names_most = 1000000;
     if (!my->options.node_most)
@@ -271,7 +278,9 @@ static int server_init(soma_agent *self, void *state, const void *arg)
     int error = nameserver_open(my, soma_random(self));
     if (!error)
         error = soma_name_set(soma_agent_system(self), soma_self(self), SOMA_NAMESERVER);
-    if (!error && soma_after(self, my->options.settle_ms * SOMA_MS, ns_settle) < 0)
+    if (!error && start->follow)
+        error = follow_open(self, my, start->follow);
+    else if (!error && soma_after(self, my->options.settle_ms * SOMA_MS, ns_settle) < 0)
         error = SOMA_ENOMEM;
     return error;
 }
@@ -292,18 +301,29 @@ const soma_behavior nameserver_behavior = {
         SOMA_ATTRIBUTE_GET("version", get_version, "of Soma"),
         SOMA_ATTRIBUTE_READ("names", struct nameserver, names.count, "how many it has"),
         SOMA_ATTRIBUTE_READ("refused", struct nameserver, refused, "names that a node had too many of, or too fast")),
-    .handlers =
-        SOMA_HANDLERS(SOMA_ON(ns_lookup, on_lookup), SOMA_ON(ns_put, on_put), SOMA_ON(ns_drop, on_drop),
-                      SOMA_ON(ns_heard, on_heard), SOMA_ON(ns_forget, on_forget), SOMA_ON(soma_name_list, on_list),
-                      SOMA_ON(ns_watch, on_watch), SOMA_ON(ns_unwatch, on_unwatch), SOMA_ON(ns_hello, on_hello),
-                      SOMA_ON(ns_restored, on_restored), SOMA_ON(ns_bye, on_bye), SOMA_ON(soma_down, on_down),
-                      SOMA_ON(ns_settle, on_settle), SOMA_ON(ns_even, on_even))};
+    .handlers = SOMA_HANDLERS(
+        SOMA_ON(ns_lookup, on_lookup), SOMA_ON(ns_put, on_put), SOMA_ON(ns_drop, on_drop), SOMA_ON(ns_heard, on_heard),
+        SOMA_ON(ns_forget, on_forget), SOMA_ON(soma_name_list, on_list), SOMA_ON(ns_watch, on_watch),
+        SOMA_ON(ns_unwatch, on_unwatch), SOMA_ON(ns_hello, on_hello), SOMA_ON(ns_restored, on_restored),
+        SOMA_ON(ns_bye, on_bye), SOMA_ON(soma_down, on_down), SOMA_ON(ns_settle, on_settle), SOMA_ON(ns_even, on_even),
+        SOMA_ON(soma_name_event, on_first_event))};
 
 int soma_nameserver_start(soma_system *system, const soma_nameserver_options *options, soma_ref *server)
 {
+    struct nameserver_start start = {0};
+    struct client_start follow = {0};
+    int error = system ? 0 : SOMA_EINVAL;
     if (server)
         *server = SOMA_REF_NULL;
-    if (!system)
-        return SOMA_EINVAL;
-    return soma_spawn(system, &nameserver_behavior, options, server);
+    if (!error && options) {
+        start.options = *options;
+        start.options.follow = NULL; // the caller's
+        if (options->follow)
+            error = client_start_fill(system, options->bridge, options->follow, &follow);
+        start.follow = options->follow ? &follow : NULL;
+    }
+    if (!error)
+        error = soma_spawn(system, &nameserver_behavior, &start, server);
+    client_start_free(&follow);
+    return error;
 }

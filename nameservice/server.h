@@ -80,6 +80,8 @@ struct session {
     bool settled;    /* it was told so */
 };
 
+struct client_start;
+
 struct nameserver {
     soma_nameserver_options options; /* all with values */
     struct index names;              /* that somebody has */
@@ -88,6 +90,10 @@ struct nameserver {
     struct refs clients;
     struct refs accounts;
     struct session *sessions, *watching;
+    soma_ref follows;     /* the client by which it follows another server; the null ref: it does not */
+    struct session first; /* then that one's, which has put all names */
+    struct account first_account;
+    bool alone;           /* that one is lost */
     uint64_t changes;     /* counts what is told */
     uint64_t refused;     /* puts that would have been too many */
     uint32_t settle_left; /* how often it waits again for those that restore */
@@ -149,6 +155,23 @@ int nameserver_open(struct nameserver *my, uint64_t seed);
 
 /* With all sessions, and what they have put. */
 void nameserver_free(struct nameserver *my);
+
+/* ---- following another server, follow.c ---- */
+
+/* What a server is spawned with. */
+struct nameserver_start {
+    soma_nameserver_options options;
+    struct client_start *follow; /* NULL: it is nobody's follower */
+};
+
+/* A client for it; 0 or an error. Within init only. */
+int follow_open(soma_agent *self, struct nameserver *my, const struct client_start *start);
+
+/* What the client tells of the first. */
+int on_first_event(soma_agent *self, struct nameserver *my, const struct soma_name_event *m);
+
+/* From now on it says of names that they are not there. */
+void server_settle(soma_agent *self, struct nameserver *my);
 
 extern const soma_behavior nameserver_behavior;
 

@@ -44,7 +44,9 @@ int command_nameserver(struct tool *tool)
     int status = tool_open(tool, tool->bind ? tool->bind : SOMA_NAMESERVICE_DEFAULT);
     if (status)
         return status;
-    int error = soma_nameserver_start(tool->system, NULL, &server);
+    const char *const follow[] = {tool->follow, NULL};
+    const soma_nameserver_options options = {.follow = tool->follow ? follow : NULL, .bridge = tool->bridge};
+    int error = soma_nameserver_start(tool->system, &options, &server);
     if (!error)
         error = soma_spawn(tool->system, &watch_behavior, &server, NULL);
     if (error)

@@ -3,14 +3,14 @@
 _soma() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}
     local commands="ping wait info call send get set kill shutdown nameserver ls addr watch nodes top run keygen"
-    local options="--at --nameserver --timeout --json --secret-file --allowed-file --insecure --name --bind --server --all --every --count
+    local options="--at --nameserver --timeout --json --secret-file --allowed-file --insecure --name --bind --follow --server --all --every --count
         --help --usage --version"
     case $before in
     --secret-file | --allowed-file | run | keygen)
         mapfile -t COMPREPLY < <(compgen -f -- "$word")
         return
         ;;
-    -a | --at | -s | --nameserver | -t | --timeout | -n | --name | -b | --bind | -e | --every | -c | --count)
+    -a | --at | -s | --nameserver | -t | --timeout | -n | --name | -b | --bind | --follow | -e | --every | -c | --count)
         return
         ;;
     esac

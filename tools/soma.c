@@ -27,7 +27,7 @@ static const struct command commands[] = {
 
 #define COMMANDS (sizeof(commands) / sizeof(*commands))
 
-enum { KEY_SECRET = 256, KEY_ALLOWED, KEY_INSECURE, KEY_SERVER, KEY_ALL };
+enum { KEY_SECRET = 256, KEY_ALLOWED, KEY_INSECURE, KEY_SERVER, KEY_ALL, KEY_FOLLOW };
 
 static const struct argp_option options[] = {
     {"at", 'a', "ADDRESS", 0, "the node on which AGENT is a local name (SOMA_AT)", 1},
@@ -39,6 +39,7 @@ static const struct argp_option options[] = {
     {"insecure", KEY_INSECURE, NULL, 0, "do without keys also beyond this machine", 2},
     {"name", 'n', "NAME", 0, "run: what the agent is called (BEHAVIOR)", 3},
     {"bind", 'b', "ADDRESS", 0, "run, nameserver: where to listen (tcp://127.0.0.1)", 3},
+    {"follow", KEY_FOLLOW, "ADDRESS", 0, "nameserver: of the one that this one follows", 3},
     {"all", KEY_ALL, NULL, 0, "shutdown: all that have names; nodes, top: also nodes that are down", 3},
     {"server", KEY_SERVER, NULL, 0, "shutdown: the name server, after all else", 3},
     {"every", 'e', "SECONDS", 0, "top: the time between two looks (1)", 3},
@@ -107,6 +108,9 @@ static error_t option_read(int key, char *argument, struct argp_state *state)
         break;
     case 'b':
         tool->bind = argument;
+        break;
+    case KEY_FOLLOW:
+        tool->follow = argument;
         break;
     case KEY_SERVER:
         tool->server = true;

@@ -36,6 +36,7 @@ struct tool {
     const char *at; /* a node's address; NULL: a name server's, as soma_names_open() finds it */
     const char *name;
     const char *bind;
+    const char *follow;
     const char *secret_file;
     const char *allowed_file;
     uint64_t timeout;

@@ -109,6 +109,10 @@ typedef struct soma_nameserver_options {
                              as they may have names, so that all can come back at once */
     uint32_t settle_ms; /**< for so long from its start, and up to 16 times so long while clients put what they had, a
                              server says of no name that it is not there; 2,000 */
+    const char *const *follow; /**< addresses of a name server that this one follows, tried in their order; ended by
+                                    NULL. It has what that one has, and answers all that asks, but nothing can be
+                                    registered at it. NULL: it follows none */
+    soma_bridge *bridge;       /**< by which it reaches that one */
 } soma_nameserver_options;
 
 /**
@@ -119,7 +123,8 @@ typedef struct soma_nameserver_options {
  * @param system where it lives
  * @param options NULL for all defaults
  * @param server gets its ref; may be NULL; the null ref on error
- * @return 0; SOMA_EEXIST (the system has one); SOMA_EINVAL (NULL), or as soma_spawn(). Any thread.
+ * @return 0; SOMA_EEXIST (the system has one); SOMA_EINVAL (NULL, or `follow` makes no sense), SOMA_ETOOBIG (in it),
+ *         or as soma_spawn(). Any thread.
  */
 SOMA_API int soma_nameserver_start(soma_system *system, const soma_nameserver_options *options, soma_ref *server);
 
