@@ -120,9 +120,10 @@ int on_even(soma_agent *self, struct nameserver *my, const struct ns_even *m)
 
 bool account_spend(soma_agent *self, const struct nameserver *my, struct account *account)
 {
-    uint64_t now = soma_now(self), each = SOMA_SECOND / my->options.node_rate;
+    uint32_t rate = my->options.node_rate, most = my->options.node_most > rate ? my->options.node_most : rate;
+    uint64_t now = soma_now(self), each = SOMA_SECOND / rate;
     uint64_t even_at = account->even_at > now ? account->even_at : now;
-    if (even_at - now > each * (my->options.node_most - 1))
+    if (even_at - now > each * (most - 1))
         return false;
     account->even_at = even_at + each;
     return true;

@@ -105,10 +105,10 @@ typedef struct soma_names soma_names;
 typedef struct soma_nameserver_options {
     uint32_t names_most; /**< names in all; 1,000,000 */
     uint32_t node_most;  /**< names that the clients of one node may register; 200,000 */
-    uint32_t node_rate; /**< times a second that they may register or change one, in the long run; 10,000. Once so often
-                             as they may have names, so that all can come back at once */
-    uint32_t settle_ms; /**< for so long from its start, and up to 16 times so long while clients put what they had, a
-                             server says of no name that it is not there; 2,000 */
+    uint32_t node_rate;  /**< times a second that they may register or change one, in the long run; 10,000. At once
+                              as often as they may have names, so that all can come back, or as in a second */
+    uint32_t settle_ms;  /**< for so long from its start, and up to 16 times so long while clients put what they had, a
+                              server says of no name that it is not there; 2,000 */
     const char *const *follow; /**< addresses of a name server that this one follows, tried in their order; ended by
                                     NULL. It has what that one has, and answers all that asks, but nothing can be
                                     registered at it. NULL: it follows none */

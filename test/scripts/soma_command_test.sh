@@ -167,6 +167,14 @@ pids+=("$server")
 is "" 0 wait one
 is "" 0 wait two
 is 8 0 call one fill 1
+
+echo "== one that follows it answers in its place"
+follower=ipc://$work/follower
+"$soma" nameserver --bind="$follower" --follow="$SOMA_NAMESERVICE" >"$work/follows" 2>&1 &
+pids+=("$!")
+is "" 0 wait one --nameserver="$follower"
+is - 0 ls one --nameserver="$SOMA_NAMESERVICE,$follower"
+is 8 0 get one litres --nameserver="$follower,$SOMA_NAMESERVICE"
 is "" 0 shutdown one
 for event in added current stale removed; do
     until grep -q "\"event\":\"$event\"" "$work/events"; do sleep 0.1; done
