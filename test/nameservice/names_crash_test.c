@@ -82,20 +82,33 @@ static void names_open(soma_system *system, soma_bridge *bridge, soma_names **na
     must("names", soma_names_open(system, bridge, &options, names));
 }
 
-static pid_t child(void (*run)(uint32_t number), uint32_t number)
+static int ledger_file; /* what the ledger is in: the other processes get its number */
+
+static void ledger_map(void)
 {
+    ledger = mmap(NULL, sizeof(*ledger), PROT_READ | PROT_WRITE, MAP_SHARED, ledger_file, 0);
+    if (ledger == MAP_FAILED)
+        die("ledger", SOMA_ENOMEM);
+}
+
+/* This program anew, as something else: a fork alone would have the threads' state without its threads. */
+static pid_t child(const char *role, uint32_t number)
+{
+    char which[16], file[16];
+    snprintf(which, sizeof(which), "%u", number);
+    snprintf(file, sizeof(file), "%d", ledger_file);
     pid_t pid = fork();
     if (pid)
         return pid;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    run(number);
-    _exit(0);
+    execl("/proc/self/exe", "names_crash_test", role, which, file, (char *)NULL);
+    _exit(127);
 }
 
 /* ---- a server's process ---- */
 
 /* Number 1 follows number 0. It listens where the one before it did. */
-static void server_run(uint32_t number)
+static _Noreturn void server_run(uint32_t number)
 {
     char *address = ledger->addresses[number];
     const char *const follow[] = {ledger->addresses[0], NULL};
@@ -112,7 +125,7 @@ static void server_run(uint32_t number)
 
 static pid_t server_start(uint32_t number)
 {
-    pid_t pid = child(server_run, number);
+    pid_t pid = child("server", number);
     while (!*(volatile char *)ledger->addresses[number]) // a word of another process; nothing hangs on its order
         nap();
     return pid;
@@ -153,13 +166,12 @@ static void farm_replace(soma_system *system, soma_names *names, uint32_t number
     atomic_store(&ledger->gone_count, count + 1);
 }
 
-static void farm_run(uint32_t ignored)
+static _Noreturn void farm_run(void)
 {
     soma_ref agents[NAMES] = {{0}};
     soma_system *system;
     soma_bridge *bridge;
     soma_names *names;
-    (void)ignored;
     node_open("farm", "tcp://127.0.0.1", &system, &bridge);
     names_open(system, bridge, &names);
     for (uint32_t i = 0; i < NAMES; i++)
@@ -264,13 +276,15 @@ struct world {
 static void world_open(struct world *world, uint32_t servers)
 {
     soma_ref ref;
-    ledger = mmap(NULL, sizeof(*ledger), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    assert_true(ledger != MAP_FAILED);
+    ledger_file = memfd_create("ledger", 0);
+    assert_true(ledger_file >= 0);
+    assert_int_equal(ftruncate(ledger_file, sizeof(*ledger)), 0);
+    ledger_map();
     memset(&counts, 0, sizeof(counts));
     *world = (struct world){0};
     for (uint32_t i = 0; i < servers; i++)
         world->servers[i] = server_start(i);
-    world->farm = child(farm_run, 0);
+    world->farm = child("farm", 0);
     node_open("asker", "tcp://127.0.0.1", &world->system, &world->bridge);
     names_open(world->system, world->bridge, &world->names);
     while (atomic_load(&ledger->farmed) < NAMES)
@@ -293,6 +307,7 @@ static void world_close(struct world *world)
     print_message("%u found, %u missing, %u late, %u agents replaced\n", atomic_load(&counts.found),
                   atomic_load(&counts.missing), atomic_load(&counts.late), atomic_load(&ledger->gone_count));
     munmap(ledger, sizeof(*ledger));
+    close(ledger_file);
 }
 
 /* The server has each name. */
@@ -365,14 +380,21 @@ static void test_followed(void **state)
         assert_int_equal(soma_names_server(world.names, PATIENCE, &server), 0);
     while (soma_ref_equal(server, before));
     all_back(&world);
-    await_time(2 * STALE_MS * SOMA_MS); // until nothing counts that the follower said
+    await_time(2 * SOMA_MS * STALE_MS); // until nothing counts that the follower said
     atomic_store(&ledger->killed_at, 0);
     await("answers of the first", &counts.found, 200);
     world_close(&world);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc == 4) {
+        ledger_file = (int)strtol(argv[3], NULL, 10);
+        ledger_map();
+        if (!strcmp(argv[1], "farm"))
+            farm_run();
+        server_run((uint32_t)strtoul(argv[2], NULL, 10));
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_killed),
         cmocka_unit_test(test_stopped),
