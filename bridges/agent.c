@@ -222,7 +222,8 @@ static const soma_behavior bridge_agent = {
     .init = agent_init,
     .stop = agent_stop,
     .handlers = SOMA_HANDLERS(SOMA_ON(soma_bridge_whereis, on_whereis), SOMA_ON(soma_bridge_locate, on_locate),
-                              SOMA_ON(soma_bridge_give_up, on_give_up), SOMA_ON(soma_bridge_again, on_again))};
+                              SOMA_ON(soma_bridge_introduce, on_introduce), SOMA_ON(soma_bridge_give_up, on_give_up),
+                              SOMA_ON(soma_bridge_again, on_again))};
 
 int bridge_agent_spawn(struct soma_bridge *bridge)
 {

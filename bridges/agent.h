@@ -12,6 +12,10 @@ SOMA_MESSAGE(soma_bridge_whereis, (string, name))
 /** @endcond */
 
 struct seeker;
+struct bridge_agent;
+
+/* Introductions, see introduce.c. */
+int on_introduce(soma_agent *self, struct bridge_agent *my, const struct soma_bridge_introduce *m);
 
 struct bridge_agent {
     struct soma_bridge *bridge;

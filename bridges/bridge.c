@@ -476,6 +476,7 @@ uint64_t bridge_turn(struct soma_bridge *bridge)
 {
     uint64_t now = bridge_now(bridge), next;
     wants_take(bridge);
+    introductions_take(bridge);
     burdens_look(bridge);
     next = connections_watch(bridge, now); // before dials, which it may free
     next = earlier(next, strangers_watch(bridge, now));

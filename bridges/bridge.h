@@ -58,7 +58,8 @@ struct soma_bridge {
     pthread_mutex_t lock; /* guards the list of peers, which the thread alone changes, and the wanted addresses */
     struct peer **list;
     uint32_t peer_count;
-    struct want *wants; /* addresses that somebody asked for */
+    struct want *wants;                 /* addresses that somebody asked for */
+    struct introduction *introductions; /* nodes that somebody here told of; under the lock */
     struct keys keys;
     soma_bridge_counts counts; /* under the lock, as the next three */
     uint64_t log_begun;        /* lines about strangers are few in a while, and this is its begin */
@@ -177,6 +178,10 @@ int items_arrive(struct peer *peer, const unsigned char *items, size_t size);
 /* Another node, and where it is. 0 or SOMA_ENOMEM. */
 struct item;
 int node_arrive(struct soma_bridge *bridge, const struct item *item);
+
+/* The same for those of which agents here have told, introduce.c. They are let know. */
+void introductions_take(struct soma_bridge *bridge);
+void introductions_free(struct soma_bridge *bridge);
 
 /* Connects to an address from now on, unless that is done already; if it is for a `node` of which another told, until
  * that is known to be gone, else (0) as long as the bridge lives. 0 or SOMA_ENOMEM. */

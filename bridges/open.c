@@ -283,6 +283,7 @@ void bridge_free(struct soma_bridge *bridge)
         free(connection);
     }
     wants_free(bridge);
+    introductions_free(bridge);
     for (uint32_t i = 0; i < bridge->address_count; i++)
         free(bridge->addresses[i]);
     keys_close(&bridge->keys);

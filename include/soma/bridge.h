@@ -165,12 +165,18 @@ SOMA_API int soma_bridge_find(soma_bridge *bridge, const char *address, const ch
 SOMA_MESSAGE(soma_bridge_locate, (string, address), (string, name), (u64, timeout))
 SOMA_MESSAGE(soma_bridge_located, (ref, agent))
 SOMA_MESSAGE(soma_bridge_spawned, (ref, agent))
+SOMA_MESSAGE(soma_bridge_introduce, (u64, node), (array, string, addresses))
+SOMA_MESSAGE(soma_bridge_introduced)
 /** @endcond */
 
 /**
  * The bridge's own agent, for handlers, which must not wait: a request to it of type `soma_bridge_locate` (`address`,
  * `name`, `timeout`) is soma_bridge_find(), and answered with a `soma_bridge_located` (`agent`) or its error. As the
  * time counts there, give the request itself SOMA_NEVER. Agents of its node only. It lives until the bridge is closed.
+ *
+ * A request of type `soma_bridge_introduce` (`node`, its identity, and up to 8 of its `addresses`, the best one first)
+ * tells it of a node, as other nodes do with those that they know: from its answer on, a `soma_bridge_introduced`, refs
+ * to agents of that node can be used. For directories that keep refs elsewhere.
  * The null ref for NULL. Any thread.
  */
 SOMA_API soma_ref soma_bridge_agent(const soma_bridge *bridge);
