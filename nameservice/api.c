@@ -1,6 +1,7 @@
 /* The functions for threads outside; see include/soma/nameservice.h. */
 #include "nameservice/check.h"
 #include "nameservice/client.h"
+#include "nameservice/etcd.h"
 #include <soma/error.h>
 #include <soma/log.h>
 #include <soma/method.h>
@@ -29,7 +30,7 @@ static int text_add(struct text *text, const char *address, size_t size)
     return 0;
 }
 
-static int address_add(struct text *text, const char *address, size_t size)
+static int address_add(soma_system *system, struct text *text, const char *address, size_t size)
 {
     char copy[SOMA_ADDRESS_MOST + 1];
     if (size > SOMA_ADDRESS_MOST)
@@ -39,16 +40,31 @@ static int address_add(struct text *text, const char *address, size_t size)
     int error = check_address(copy);
     if (!error && strcmp(copy, "local") != 0 && !strstr(copy, "://"))
         error = SOMA_EINVAL;
+    if (!error && etcd_is_address(copy) && (error = etcd_check(copy)) == SOMA_ESTATE)
+        soma_log_error(system, "%s: this Soma was built without etcd (SOMA_ETCD)", copy);
     return error ? error : text_add(text, copy, size);
 }
 
+/* Up to the next comma; but an address of etcd has commas between its members. */
+static size_t address_size(const char *list)
+{
+    size_t size = strcspn(list, ",");
+    while (etcd_is_address(list) && list[size]) {
+        const char *next = list + size + 1, *scheme = strstr(next, "://"), *comma = next + strcspn(next, ",");
+        if ((scheme && scheme < comma) || !strncmp(next, "local", (size_t)(comma - next)))
+            break;
+        size = (size_t)(comma - list);
+    }
+    return size;
+}
+
 /* As in SOMA_NAMESERVICE: with commas between. */
-static int addresses_split(struct text *text, const char *list)
+static int addresses_split(soma_system *system, struct text *text, const char *list)
 {
     int error = 0;
     while (!error && *list) {
-        size_t size = strcspn(list, ",");
-        error = address_add(text, list, size);
+        size_t size = address_size(list);
+        error = address_add(system, text, list, size);
         list += size + (list[size] == ',');
     }
     return error;
@@ -61,15 +77,15 @@ static int addresses_take(soma_system *system, const soma_bridge *bridge, const 
     soma_ref server;
     int error = 0;
     for (; addresses && *addresses && !error; addresses++)
-        error = address_add(text, *addresses, strlen(*addresses));
+        error = address_add(system, text, *addresses, strlen(*addresses));
     if (!text->size && !error && list && *list) {
-        error = addresses_split(text, list);
+        error = addresses_split(system, text, list);
         if (error)
             soma_log_error(system, "SOMA_NAMESERVICE is not a list of addresses: %s", list);
     }
     if (!text->size && !error) {
         bool here = !bridge || !soma_whereis(system, SOMA_NAMESERVER, &server);
-        error = addresses_split(text, here ? "local" : SOMA_NAMESERVICE_DEFAULT);
+        error = addresses_split(system, text, here ? "local" : SOMA_NAMESERVICE_DEFAULT);
     }
     return error ? error : text_add(text, "", 0);
 }

@@ -240,6 +240,8 @@ static void options_fill(soma_names_options *options)
         options->stale_ms = 1000;
     if (!options->retry_ms)
         options->retry_ms = 200;
+    if (!options->lease_s)
+        options->lease_s = 10;
     options->addresses = NULL;
 }
 

@@ -147,6 +147,7 @@ struct client {
     soma_ref server;     /* the null ref: none was found */
     soma_handle monitor;
     uint64_t session; /* counts attempts; nothing of an earlier one counts */
+    bool own;         /* the server is this client's, see etcd.h */
     bool up;          /* the server has said welcome */
     bool follows;     /* it follows another one: nothing is put there */
     bool settled;

@@ -28,7 +28,8 @@ struct record {
     struct soma_name entry;         /* with its name, also if nobody has it */
     struct record *previous, *next; /* of the owner */
     struct keep *keeps;
-    bool pinned; /* it stays for now */
+    int64_t past; /* a revision of etcd: changes up to it are known, see etcd/ */
+    bool pinned;  /* it stays for now */
 };
 
 /* A session has news of a record: because it asked to, or, if it is not `asked`, just this once, for a watch. */

@@ -3,7 +3,7 @@
 set -euo pipefail
 
 packages=(gcc clang clang-format clang-tidy cppcheck cmake ninja-build pkg-config git
-    libck-dev libmsgpack-dev libjansson-dev libzmq3-dev libzstd-dev libcmocka-dev libncurses-dev doxygen valgrind shellcheck python3 iproute2 python3-zmq python3-msgpack
+    libck-dev libmsgpack-dev libjansson-dev libzmq3-dev libzstd-dev libcurl4-openssl-dev etcd-server libcmocka-dev libncurses-dev doxygen valgrind shellcheck python3 iproute2 python3-zmq python3-msgpack
     libclang-rt-14-dev)
 
 missing=()

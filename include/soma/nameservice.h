@@ -134,11 +134,14 @@ typedef struct soma_names_options {
         *addresses;      /**< of name servers, tried in their order, again and again, until one answers; ended
                               by NULL. Else those in the environment's SOMA_NAMESERVICE, with commas between.
                               Else the name server in this system, if there is one now, else
-                              #SOMA_NAMESERVICE_DEFAULT. An address of this node's own bridge is its own server */
+                              #SOMA_NAMESERVICE_DEFAULT. An address of this node's own bridge is its own server.
+                              `etcd://HOST:PORT[,HOST:PORT…][/PREFIX]` is an etcd cluster in place of a server */
     uint32_t names_most; /**< names that may be registered by it; 200,000 */
     uint32_t cache_most; /**< names that it keeps for lookups; 10,000 */
     uint32_t stale_ms;   /**< how old a cached answer may be; 1,000. 1 makes nearly every lookup ask */
     uint32_t retry_ms;   /**< the wait between two attempts to find a server; 200 */
+    uint32_t lease_s;    /**< of an etcd cluster: how long names outlive a node that dies, or can't reach it; 10. Etcd
+                              may make it longer */
 } soma_names_options;
 
 /**
@@ -149,7 +152,8 @@ typedef struct soma_names_options {
  * @param options NULL for all defaults
  * @param names gets it, NULL on error
  * @return 0 (also if no server is there yet); SOMA_EINVAL (NULL; an address that makes no sense), SOMA_ETOOBIG,
- *         SOMA_ENOMEM, or as soma_spawn(). Any thread.
+ *         SOMA_ESTATE (an address of etcd, and the library was built without; the log says so), SOMA_ENOMEM, or as
+ *         soma_spawn(). Any thread.
  */
 SOMA_API int soma_names_open(soma_system *system, soma_bridge *bridge, const soma_names_options *options,
                              soma_names **names);

@@ -1,5 +1,9 @@
-/* The rules of the name service, one by one: in one program, and between two nodes. */
+/* The rules of the name service, one by one: in one program, and between two nodes. With TEST_ETCD, of names in etcd.
+ */
 #include "bridges/nodes.h"
+#ifdef TEST_ETCD
+#include "nameservice/etcd_cluster.h"
+#endif
 #include <soma/nameservice.h>
 #include <soma/timer.h>
 #include <stdio.h>
@@ -14,20 +18,39 @@ static int on_hold_up(soma_agent *self, void *my, const struct hold_up *m)
 
 static const soma_behavior worker = {.name = "worker", .handlers = SOMA_HANDLERS(SOMA_ON(hold_up, on_hold_up))};
 
-/* Two nodes, with a client each; the server is on the first. */
+/* Two nodes, with a client each; the server is on the first, or etcd. */
 struct world {
     struct node nodes[2];
     soma_names *names[2];
-    soma_ref server;
 };
+
+#ifdef TEST_ETCD
+static struct etcd_cluster cluster;
+
+/* Each test has its own names. */
+static const char *server_start(struct world *world)
+{
+    static char address[128];
+    static int tests;
+    char prefix[16];
+    (void)world;
+    snprintf(prefix, sizeof(prefix), "test/%d", tests++);
+    return etcd_cluster_address(&cluster, prefix, address);
+}
+#else
+static const char *server_start(struct world *world)
+{
+    const soma_nameserver_options quick = {.settle_ms = 1};
+    assert_int_equal(soma_nameserver_start(world->nodes[0].system, &quick, NULL), 0);
+    return soma_bridge_address(world->nodes[0].bridge, 0);
+}
+#endif
 
 static void world_open(struct world *world)
 {
-    const soma_nameserver_options quick = {.settle_ms = 1};
     node_open(&world->nodes[0], "hub");
     node_open(&world->nodes[1], "leaf");
-    assert_int_equal(soma_nameserver_start(world->nodes[0].system, &quick, &world->server), 0);
-    const char *const addresses[] = {soma_bridge_address(world->nodes[0].bridge, 0), NULL};
+    const char *const addresses[] = {server_start(world), NULL};
     const soma_names_options options = {.addresses = addresses};
     for (int i = 0; i < 2; i++) {
         assert_int_equal(soma_names_open(world->nodes[i].system, world->nodes[i].bridge, &options, &world->names[i]),
@@ -350,6 +373,7 @@ static void test_bounds(void **state)
     world_close(&world);
 }
 
+#ifndef TEST_ETCD
 /* A node can't have more names than the server lets it. */
 static void test_flood(void **state)
 {
@@ -375,6 +399,21 @@ static void test_flood(void **state)
     assert_int_equal(soma_names_close(&names), 0);
     nodes_close(nodes, 1);
 }
+#else
+static int setup(void **state)
+{
+    (void)state;
+    etcd_cluster_start(&cluster, 1);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    etcd_cluster_stop(&cluster);
+    return 0;
+}
+#endif
 
 int main(void)
 {
@@ -389,7 +428,12 @@ int main(void)
         cmocka_unit_test(test_attributes),
         cmocka_unit_test(test_aliases),
         cmocka_unit_test(test_bounds),
+#ifndef TEST_ETCD
         cmocka_unit_test(test_flood),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
+#else
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+#endif
 }

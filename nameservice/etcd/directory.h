@@ -1,0 +1,137 @@
+/*
+ * The agent that answers for an etcd cluster, see nameservice/etcd.h, in three parts. *Asks* are what it has asked of
+ * etcd: each goes to the member that answered last, and to the next one if that fails, until one answers. The *mirror*
+ * is all names as etcd has told them, in order, by one watch; it is a struct nameserver, whose only session is the
+ * client's, so lists, watches and news are a name server's own: this agent's behavior extends that one's. What the
+ * client puts, drops and looks up is asked of etcd first, and answered when the mirror has come that far: so whatever
+ * the client hears comes in one order.
+ *
+ * All names that the client puts hang on one lease, which is kept alive, and ends with the agent.
+ */
+#ifndef NAMESERVICE_ETCD_DIRECTORY_H
+#define NAMESERVICE_ETCD_DIRECTORY_H
+
+#include "nameservice/etcd/http.h"
+#include "nameservice/etcd/text.h"
+#include "nameservice/server.h"
+#include <soma/request.h>
+#include <soma/timer.h>
+
+/** @cond internal: to itself */
+SOMA_MESSAGE(etcd_beat)
+SOMA_MESSAGE(etcd_rested)
+/** @endcond */
+
+enum ask_kind { ASK_GRANT, ASK_KEEP, ASK_PAGE, ASK_WATCH, ASK_PUT, ASK_DROP, ASK_LOOKUP };
+
+struct ask {
+    struct ask *previous, *next;
+    uint64_t id; /* another one for each attempt; 0: it has been answered, and waits for the mirror */
+    enum ask_kind kind;
+    uint32_t member;       /* that was asked */
+    bool rests;            /* for a moment: no member answers */
+    uint64_t begun;        /* when the last attempt was */
+    soma_handle promise;   /* to the client; 0: none */
+    struct soma_name name; /* what is put; or only the name */
+    bool takeover;
+    bool absent;      /* etcd has no such name */
+    int64_t revision; /* of a put, until it is answered: since when the key must have been as it is */
+    int64_t until;    /* the revision that the mirror must have reached */
+    int64_t answered; /* the revision at which etcd has answered */
+};
+
+/* What etcd has told: some changes, or a page of a list. */
+struct batch {
+    struct batch *next;
+    struct etcd_kv *kvs;
+    uint32_t count;
+    int64_t snapshot;         /* of a page: the revision that is listed; else 0 */
+    bool first;               /* of the pages */
+    int64_t revision;         /* that the mirror has reached with it; 0: there is more of it */
+    uint32_t introductions;   /* the bridge is being told of so many nodes */
+    bool is_introduced_begun; /* it was asked to */
+};
+
+struct directory {
+    struct nameserver names; /* first */
+    struct session cluster;  /* has what others have put; no list has it */
+    struct account others;   /* for that one */
+    soma_system *system;     /* this and the next are for the other thread, too */
+    soma_ref self;
+    soma_bridge *bridge;
+    struct etcd_address address;
+    uint32_t lease_s;
+    soma_ref client;
+    const char *own_addresses[ETCD_ADDRESSES_MOST]; /* where this node listens */
+    uint32_t own_address_count;
+    /* ---- asks ---- */
+    struct http *http;
+    struct ask *asks;
+    uint64_t ids;      /* that were given to attempts */
+    uint32_t member;   /* to be asked next */
+    uint32_t failures; /* members in a row that did not answer */
+    bool rests;
+    /* ---- the lease ---- */
+    soma_handle hello; /* the client's, to be answered; 0: it was */
+    int64_t lease;     /* 0: none yet */
+    uint64_t ttl;      /* nanoseconds */
+    uint64_t alive;    /* when etcd was last asked to keep it, and did */
+    bool keeping;      /* it is being asked to */
+    bool lost;         /* it is the end */
+    /* ---- the mirror ---- */
+    struct batch *first, *last;     /* to be worked in */
+    struct ask *watch;              /* NULL: a list is being read */
+    char *from;                     /* where its next page begins; NULL: at the first name */
+    int64_t snapshot;               /* the revision that is listed; 0: not known yet */
+    int64_t heard;                  /* up to this revision changes have come */
+    int64_t reached;                /* and were worked in */
+    int64_t seen;                   /* of the last change that was worked in */
+    char swept[SOMA_NAME_MOST + 1]; /* up to here the list and the mirror are the same */
+};
+
+/* ---- ask.c ---- */
+
+/* NULL when memory is out. It is to be sent by ask_send(). */
+struct ask *ask_new(struct directory *my, enum ask_kind kind, const char *name);
+
+/* 0 or SOMA_ENOMEM. */
+int ask_send(soma_agent *self, struct directory *my, struct ask *ask);
+
+/* Its member has not answered, or made no sense: others are tried. 0, or the agent must end. */
+int ask_failed(soma_agent *self, struct directory *my, struct ask *ask);
+
+void ask_free(struct directory *my, struct ask *ask);
+
+/* The attempt of a number; NULL: it does not count any more. */
+struct ask *ask_find(const struct directory *my, uint64_t id);
+
+/* A member has answered. */
+void ask_answered(soma_agent *self, struct directory *my);
+
+int on_etcd_rested(soma_agent *self, struct directory *my, const struct etcd_rested *m);
+
+/* Nobody may rely on what this agent says any more: it ends. */
+void directory_lose(soma_agent *self, struct directory *my, const char *why);
+
+/* ---- mirror.c ---- */
+
+/* Reads all names, and then watches. 0 or SOMA_ENOMEM. */
+int mirror_list(soma_agent *self, struct directory *my);
+
+/* A page has come, or a line of the watch. 0, SOMA_EFORMAT, or the agent must end. */
+int mirror_page(soma_agent *self, struct directory *my, struct ask *ask, const json_t *answer);
+int mirror_line(soma_agent *self, struct directory *my, const json_t *line);
+
+void mirror_free(struct directory *my);
+
+/* ---- directory.c ---- */
+
+/* Answers those whom the mirror lets. */
+void asks_settle(soma_agent *self, struct directory *my);
+
+static inline struct session *client_session(const struct directory *my)
+{
+    return session_find(&my->names, my->client);
+}
+
+#endif
