@@ -384,7 +384,9 @@ static void test_flood(void **state)
     (void)state;
     node_open(&nodes[0], "hub");
     assert_int_equal(
-        soma_nameserver_start(nodes[0].system, &(soma_nameserver_options){.node_most = 5, .settle_ms = 1}, NULL), 0);
+        soma_nameserver_start(
+            nodes[0].system, &(soma_nameserver_options){.node_most = 5, .node_rate = 1000000000, .settle_ms = 1}, NULL),
+        0);
     assert_int_equal(soma_nameserver_start(nodes[0].system, NULL, NULL), SOMA_EEXIST);
     assert_int_equal(soma_names_open(nodes[0].system, nodes[0].bridge, &(soma_names_options){.names_most = 8}, &names),
                      0);
