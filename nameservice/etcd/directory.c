@@ -10,6 +10,7 @@
 #define CODE_COMPACTED 11 /* out of range: so is the revision */
 #define STATUS_MOST 499   /* of HTTP; above it another member may do better */
 #define STATUS_BUSY 429
+#define TIME_MS 3000 /* for a member to answer */
 
 void directory_lose(soma_agent *self, struct directory *my, const char *why)
 {
@@ -391,7 +392,7 @@ static int directory_init(soma_agent *self, void *state, const void *arg)
     int error = etcd_address_read(start->address, &my->address);
     if (!error)
         error = nameserver_open(&my->names, soma_random(self));
-    return error ? error : http_open(&my->http, give, my);
+    return error ? error : http_open(&my->http, TIME_MS, give, my);
 }
 
 /* It may wait, as it has a thread of its own. */

@@ -26,6 +26,7 @@ struct request {
 struct http {
     void (*give)(void *context, struct http_result *result);
     void *context;
+    uint32_t time_ms;
     pthread_t thread;
     CURLM *multi;
     struct curl_slist *headers;
@@ -192,7 +193,7 @@ static void request_unlink(struct http *http, struct request *request)
 
 static void request_begin(struct http *http, struct request *request)
 {
-    request->easy = easy_new(http, request, (long)HTTP_TIME_MS);
+    request->easy = easy_new(http, request, (long)http->time_ms);
     if (request->easy && !curl_multi_add_handle(http->multi, request->easy))
         return;
     request_unlink(http, request);
@@ -321,7 +322,8 @@ static void http_free(struct http *http)
     http_leave(http);
 }
 
-int http_open(struct http **result, void (*give)(void *context, struct http_result *result), void *context)
+int http_open(struct http **result, uint32_t time_ms, void (*give)(void *context, struct http_result *result),
+              void *context)
 {
     struct http *http = calloc(1, sizeof(*http));
     *result = NULL;
@@ -329,7 +331,7 @@ int http_open(struct http **result, void (*give)(void *context, struct http_resu
         free(http);
         return SOMA_ENOMEM;
     }
-    *http = (struct http){.give = give, .context = context, .multi = curl_multi_init()};
+    *http = (struct http){.give = give, .context = context, .time_ms = time_ms, .multi = curl_multi_init()};
     pthread_mutex_init(&http->lock, NULL);
     pthread_cond_init(&http->room, NULL);
     // The second: a member that has no leader says so at once, and ends its streams, which would only fall silent.

@@ -12,7 +12,6 @@
 
 #define HTTP_BYTES_MOST (8u << 20) /* of an answer, or a line of a stream */
 #define HTTP_RESULTS_MOST 64u      /* results that were given and not freed, beyond which nothing is read */
-#define HTTP_TIME_MS 3000u         /* for an answer, but of a stream */
 #define HTTP_FAREWELL_MS 500u      /* for the last request of all */
 
 struct http;
@@ -25,9 +24,10 @@ struct http_result {
     json_t *json; /* NULL if that has no line, but its end */
 };
 
-/* Starts the thread. `give` gets each result, which http_result_free() ends; it must not wait. 0, SOMA_ENOMEM,
- * SOMA_ETHREAD. */
-int http_open(struct http **http, void (*give)(void *context, struct http_result *result), void *context);
+/* Starts the thread. `give` gets each result, which http_result_free() ends; it must not wait. An answer, unless it is
+ * a stream, must come within `time_ms`. 0, SOMA_ENOMEM, SOMA_ETHREAD. */
+int http_open(struct http **http, uint32_t time_ms, void (*give)(void *context, struct http_result *result),
+              void *context);
 
 /* Posts `body`, which it takes, and frees. 0 or SOMA_ENOMEM: nothing will come. Any thread. */
 int http_post(struct http *http, uint64_t id, const char *url, char *body, bool stream);

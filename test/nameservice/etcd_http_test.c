@@ -47,6 +47,8 @@ static void expect(struct kept *kept, uint64_t id, long status, bool more, const
     http_result_free(result);
 }
 
+#define PATIENT_MS 20000
+
 struct world {
     struct fake fake;
     struct kept kept;
@@ -99,16 +101,20 @@ static void serve(struct fake *fake, int fd, const char *path, json_t *body)
         fake_answer(fd, 200, "{\"a\":1}\n{\"b\"\n{\"c\":3}\n"), fake_hold(fake, fd);
     else if (!strcmp(path, "/many"))
         many_say(fake, fd);
+    else if (!strcmp(path, "/silent"))
+        fake_hold(fake, fd);
+    else if (!strcmp(path, "/stuck"))
+        fake_say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}"), fake_hold(fake, fd);
     else if (!strcmp(path, "/hold"))
         fake_answer(fd, 200, "{\"begun\":true}\n"), fake_hold(fake, fd);
     free(text);
 }
 
-static void world_open(struct world *world)
+static void world_open(struct world *world, uint32_t time_ms)
 {
     *world = (struct world){.kept = {.lock = PTHREAD_MUTEX_INITIALIZER, .more = PTHREAD_COND_INITIALIZER}};
     fake_open(&world->fake, serve, NULL);
-    assert_int_equal(http_open(&world->http, keep, &world->kept), 0);
+    assert_int_equal(http_open(&world->http, time_ms, keep, &world->kept), 0);
 }
 
 static void world_close(struct world *world)
@@ -144,7 +150,7 @@ static void test_answers(void **state)
                  {"/echo", 200, "{\"k\":\"v\"}"}};
     struct world world;
     (void)state;
-    world_open(&world);
+    world_open(&world, PATIENT_MS);
     for (uint64_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         post(&world, i, cases[i].path, false);
         expect(&world.kept, i, cases[i].status, false, cases[i].json);
@@ -162,7 +168,7 @@ static void test_streams(void **state)
 {
     struct world world;
     (void)state;
-    world_open(&world);
+    world_open(&world, PATIENT_MS);
     post(&world, 1, "/pieces", true);
     expect(&world.kept, 1, 200, true, "{\"a\":1}");
     expect(&world.kept, 1, 200, true, "{\"b\":2}");
@@ -176,13 +182,28 @@ static void test_streams(void **state)
     world_close(&world);
 }
 
+/* Nobody is waited for without end, but for a stream that has nothing to tell. */
+static void test_silence(void **state)
+{
+    struct world world;
+    (void)state;
+    world_open(&world, 50);
+    post(&world, 1, "/hold", true);
+    expect(&world.kept, 1, 200, true, "{\"begun\":true}");
+    post(&world, 2, "/silent", false);
+    expect(&world.kept, 2, 0, false, NULL);
+    post(&world, 3, "/stuck", false);
+    expect(&world.kept, 3, 0, false, NULL);
+    world_close(&world);
+}
+
 /* No more is read than is looked at. */
 static void test_many(void **state)
 {
     struct world world;
     char json[32];
     (void)state;
-    world_open(&world);
+    world_open(&world, PATIENT_MS);
     post(&world, 1, "/many", true);
     for (int i = 0; i < 200; i++) {
         snprintf(json, sizeof(json), "{\"n\":%d}", i);
@@ -203,7 +224,7 @@ static void test_cancel(void **state)
 {
     struct world world;
     (void)state;
-    world_open(&world);
+    world_open(&world, PATIENT_MS);
     post(&world, 1, "/hold", true);
     expect(&world.kept, 1, 200, true, "{\"begun\":true}");
     post(&world, 2, "/hold", true);
@@ -228,7 +249,7 @@ static void test_close(void **state)
     struct world world;
     char url[64];
     (void)state;
-    world_open(&world);
+    world_open(&world, PATIENT_MS);
     post(&world, 1, "/hold", true);
     post(&world, 2, "/many", true);
     struct http_result *result = take(&world.kept);
@@ -244,7 +265,7 @@ static void test_close(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_answers), cmocka_unit_test(test_streams),
-                                       cmocka_unit_test(test_many), cmocka_unit_test(test_cancel),
-                                       cmocka_unit_test(test_close)};
+                                       cmocka_unit_test(test_silence), cmocka_unit_test(test_many),
+                                       cmocka_unit_test(test_cancel),  cmocka_unit_test(test_close)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
