@@ -80,7 +80,7 @@ static int addresses_take(soma_system *system, const soma_bridge *bridge, const 
         error = address_add(system, text, *addresses, strlen(*addresses));
     if (!text->size && !error && list && *list) {
         error = addresses_split(system, text, list);
-        if (error)
+        if (error && error != SOMA_ESTATE) // that was said
             soma_log_error(system, "SOMA_NAMESERVICE is not a list of addresses: %s", list);
     }
     if (!text->size && !error) {

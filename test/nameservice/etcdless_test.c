@@ -6,7 +6,7 @@
 #error "this is compiled without"
 #endif
 
-static char said[256];
+static char said[256]; /* last */
 
 static void hear(void *context, const soma_log_record *record)
 {
@@ -16,7 +16,7 @@ static void hear(void *context, const soma_log_record *record)
 
 static void test_built_without(void **state)
 {
-    static const char *const addresses[] = {"etcd://127.0.0.1:2379", NULL};
+    static const char *const addresses[] = {"etcd://127.0.0.1:2379", NULL}, *const none[] = {NULL};
     const soma_options options = {.log_sink = hear};
     soma_system *system;
     soma_names *names;
@@ -24,6 +24,9 @@ static void test_built_without(void **state)
     assert_int_equal(soma_system_open(&system, &options), 0);
     assert_int_equal(soma_names_open(system, NULL, &(soma_names_options){.addresses = addresses}, &names), SOMA_ESTATE);
     assert_null(names);
+    setenv("SOMA_NAMESERVICE", "etcd://127.0.0.1:2379", 1);
+    assert_int_equal(soma_names_open(system, NULL, &(soma_names_options){.addresses = none}, &names), SOMA_ESTATE);
+    unsetenv("SOMA_NAMESERVICE");
     assert_int_equal(soma_system_close(&system), 0);
     assert_string_equal(said, "etcd://127.0.0.1:2379: this Soma was built without etcd (SOMA_ETCD)");
 }
