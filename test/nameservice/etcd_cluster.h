@@ -48,10 +48,11 @@ static inline bool port_try(int port, int *held)
     return good;
 }
 
-/* Ports that nobody has, from where the system gives none by itself. All are held until the last is found. */
+/* Ports that nobody has, from where the system gives none by itself, and tests that run beside this one begin
+ * elsewhere. All are held until the last is found. */
 static inline void ports_find(struct etcd_cluster *cluster)
 {
-    int held[2 * MEMBERS_MOST], found = 0, port = 20000 + getpid() % 10000;
+    int held[2 * MEMBERS_MOST], found = 0, port = 20000 + getpid() % 1000 * 10;
     while (found < 2 * cluster->count) {
         if (port_try(++port, &held[found])) {
             struct etcd_member *member = &cluster->members[found / 2];
