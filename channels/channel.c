@@ -20,30 +20,53 @@ static const enum {
 
 #define ROWS_MOST 256u
 
+/* Is it fine for it to have these, or none? */
+static bool pattern_takes(soma_pattern pattern, const void *handlers)
+{
+    size_t has = (size_t)pattern < sizeof(handlers_of) / sizeof(*handlers_of) ? handlers_of[pattern] : HANDLERS_NONE;
+    return handlers ? has != HANDLERS_NONE : has != HANDLERS_MUST;
+}
+
+/* How many there are, and bytes of the names of methods; or an error. */
+static int rows_measure(const soma_handler *handlers, uint32_t *count, size_t *names)
+{
+    for (*count = 0, *names = 0; handlers[*count].type; ++*count)
+        if (!handlers[*count].fn && !handlers[*count].method)
+            return SOMA_EINVAL;
+        else if (*count == ROWS_MOST)
+            return SOMA_ETOOBIG;
+        else if (handlers[*count].method)
+            *names += strlen(handlers[*count].method) + 1;
+    return *count ? 0 : SOMA_EINVAL;
+}
+
 int rows_copy(const soma_handler *handlers, struct rows **rows)
 {
-    uint32_t count = 0;
-    for (; handlers[count].type; count++)
-        if (!handlers[count].fn)
-            return SOMA_EINVAL;
-        else if (count == ROWS_MOST)
-            return SOMA_ETOOBIG;
-    if (!count)
-        return SOMA_EINVAL;
-    *rows = malloc(sizeof(**rows) + count * sizeof(*handlers));
+    uint32_t count;
+    size_t names;
+    int error = rows_measure(handlers, &count, &names);
+    if (error)
+        return error;
+    *rows = malloc(sizeof(**rows) + (count + 1) * sizeof(*handlers) + names);
     if (!*rows)
         return SOMA_ENOMEM;
     (*rows)->count = count;
-    memcpy((*rows)->rows, handlers, count * sizeof(*handlers));
+    memcpy((*rows)->rows, handlers, (count + 1) * sizeof(*handlers));
+    char *at = (char *)&(*rows)->rows[count + 1];
+    for (uint32_t i = 0; i < count; i++) {
+        if (!handlers[i].method)
+            continue;
+        (*rows)->rows[i].method = strcpy(at, handlers[i].method);
+        at += strlen(at) + 1;
+    }
     return 0;
 }
 
 /* ---- the port ---- */
 
-static void channel_end(soma_agent *self, struct port *port)
+void channel_part(soma_agent *self, struct channel *channel)
 {
-    struct channel *channel = (struct channel *)port;
-    const struct port_place here = port_here(self, port);
+    const struct port_place here = port_here(self, &channel->port);
     if (channel->address.transport != SOMA_INPROC) {
         if (channel->remote)
             remote_close(channel);
@@ -51,6 +74,13 @@ static void channel_end(soma_agent *self, struct port *port)
     }
     (channel->bound ? hub_unbind : hub_unwant)(soma_agent_system(self), channel, &here);
     peers_leave(self, channel);
+}
+
+static void channel_end(soma_agent *self, struct port *port)
+{
+    struct channel *channel = (struct channel *)port;
+    named_end(self, channel);
+    channel_part(self, channel);
 }
 
 static void channel_release(struct port *port)
@@ -61,6 +91,7 @@ static void channel_release(struct port *port)
     subscriptions_sweep(channel);
     free(channel->rows);
     free(channel->peers);
+    free(channel->sought);
 }
 
 static const struct port_class channel_class = {channel_deliver, channel_end, channel_release};
@@ -95,22 +126,29 @@ static int handlers_set(soma_agent *self, struct channel *channel, const soma_ha
     return rows_copy(handlers, &channel->rows);
 }
 
-static int channel_open(soma_agent *self, soma_pattern pattern, const char *alias, const soma_handler *handlers,
-                        struct channel **channel)
+int channel_make(soma_agent *self, const char *alias, struct channel **channel)
 {
     int error = alias_check(alias);
     if (error)
         return error;
-    size_t has = (size_t)pattern < sizeof(handlers_of) / sizeof(*handlers_of) ? handlers_of[pattern] : HANDLERS_NONE;
-    if (!soma_pattern_name(pattern) || (handlers && has == HANDLERS_NONE) || (!handlers && has == HANDLERS_MUST))
-        return SOMA_EINVAL;
     if (channel_find(self, alias))
         return SOMA_EEXIST;
     *channel = (struct channel *)port_open(self, &channel_class, sizeof(**channel));
     if (!*channel)
         return SOMA_ENOMEM;
-    (*channel)->pattern = pattern;
     memcpy((*channel)->alias, alias, strlen(alias));
+    return 0;
+}
+
+static int channel_open(soma_agent *self, soma_pattern pattern, const char *alias, const soma_handler *handlers,
+                        struct channel **channel)
+{
+    if (!soma_pattern_name(pattern) || !pattern_takes(pattern, handlers))
+        return SOMA_EINVAL;
+    int error = channel_make(self, alias, channel);
+    if (error)
+        return error;
+    (*channel)->pattern = pattern;
     error = handlers_set(self, *channel, handlers);
     if (error)
         port_close(self, &(*channel)->port);
@@ -164,11 +202,12 @@ int soma_bind(soma_agent *self, soma_pattern pattern, const char *alias, const s
         *address = channel->address;
     if (inproc)
         hub_announce(soma_agent_system(self), channel->address.host);
+    names_tell(self, channel, true);
     return 0;
 }
 
 /* A channel within the system looks for what it wants to be connected to. */
-static int channel_seek(soma_agent *self, struct channel *channel)
+static int channel_look(soma_agent *self, struct channel *channel)
 {
     const struct port_place here = port_here(self, &channel->port);
     int error = hub_want(soma_agent_system(self), channel, &here);
@@ -179,20 +218,30 @@ static int channel_seek(soma_agent *self, struct channel *channel)
     return error;
 }
 
+static int channel_connect(soma_agent *self, struct channel *channel, const soma_address *address,
+                           const soma_channel_options *options)
+{
+    channel->address = *address;
+    return address->transport == SOMA_INPROC ? channel_look(self, channel) : remote_open(self, channel, options);
+}
+
+static bool address_leads(const soma_address *address)
+{
+    return soma_address_valid(address) && address->pattern && (address->transport != SOMA_TCP || address->port);
+}
+
 int soma_connect_with(soma_agent *self, const soma_address *address, const char *alias,
                       const soma_channel_options *options)
 {
     static const soma_channel_options defaults = {0};
     const soma_channel_options *given = options ? options : &defaults;
     struct channel *channel;
-    if (!self || !alias || !soma_address_valid(address) || !address->pattern || given->place ||
-        (address->transport == SOMA_TCP && !address->port))
+    if (!self || !alias || !address_leads(address) || given->place)
         return SOMA_EINVAL;
     int error = channel_open(self, soma_pattern_twin(address->pattern), alias, given->handlers, &channel);
     if (error)
         return error;
-    channel->address = *address;
-    error = address->transport == SOMA_INPROC ? channel_seek(self, channel) : remote_open(self, channel, given);
+    error = channel_connect(self, channel, address, given);
     if (error)
         port_close(self, &channel->port);
     return error;
@@ -201,6 +250,31 @@ int soma_connect_with(soma_agent *self, const soma_address *address, const char 
 int soma_connect(soma_agent *self, const soma_address *address, const char *alias, const soma_handler *handlers)
 {
     return soma_connect_with(self, address, alias, &(const soma_channel_options){.handlers = handlers});
+}
+
+/* What its handlers are for is seen now. */
+static int pattern_settle(soma_agent *self, struct channel *channel, soma_pattern pattern)
+{
+    if (channel->pattern)
+        return channel->pattern == pattern ? 0 : SOMA_ETYPE;
+    struct rows *rows = channel->rows;
+    if (!pattern_takes(pattern, rows) || (channel->subscriptions && !pattern_subscribes(pattern)))
+        return SOMA_EINVAL;
+    channel->pattern = pattern;
+    if (!rows || !pattern_subscribes(pattern))
+        return 0;
+    channel->rows = NULL;
+    int error = soma_subscribe(self, channel->alias, "", rows->rows);
+    free(rows);
+    return error;
+}
+
+int channel_settle(soma_agent *self, struct channel *channel, const soma_address *address)
+{
+    static const soma_channel_options defaults = {0};
+    int error =
+        address_leads(address) ? pattern_settle(self, channel, soma_pattern_twin(address->pattern)) : SOMA_EINVAL;
+    return error ? error : channel_connect(self, channel, address, &defaults);
 }
 
 /* ---- looking, closing ---- */
@@ -230,6 +304,7 @@ int soma_close_channel(soma_agent *self, const char *alias)
     struct channel *channel = channel_find(self, alias);
     if (!channel)
         return SOMA_ENOENT;
+    names_tell(self, channel, false);
     port_close(self, &channel->port);
     return 0;
 }
@@ -238,7 +313,9 @@ int soma_close_channels(soma_agent *self)
 {
     if (!self)
         return SOMA_EINVAL;
-    for (struct port *port; (port = port_first(self));)
+    for (struct port *port; (port = port_first(self));) {
+        names_tell(self, (struct channel *)port, false);
         port_close(self, port);
+    }
     return 0;
 }

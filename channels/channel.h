@@ -9,7 +9,9 @@
 #include "runtime/port.h"
 #include <soma/channel.h>
 
-/* Handlers, copied. */
+#define SOMA_CHANNEL_SOUGHT_MOST 319u /* bytes of name/alias: a name of 255 */
+
+/* Handlers, copied; and behind them the names of methods. */
 struct rows {
     uint32_t count;
     soma_handler rows[];
@@ -50,6 +52,9 @@ struct channel {
     uint32_t told;         /* how many the agent has been told of */
     soma_handle asked;     /* a REQ's last question */
     struct remote *remote; /* of one over ipc or tcp, which has no peers of its own; else NULL */
+    char *sought;          /* name/alias of what it connects to; NULL: that was said by its address */
+    soma_handle seek;      /* the request for its address */
+    soma_handle promise;   /* whom to tell when that is known; 0: nobody */
     char alias[SOMA_CHANNEL_ALIAS_MOST + 1];
 };
 
@@ -60,9 +65,10 @@ static inline bool pattern_publishes(soma_pattern pattern)
     return pattern == SOMA_PUB || pattern == SOMA_SYNC_PUB;
 }
 
+/* One that is not known yet may turn out to. */
 static inline bool pattern_subscribes(soma_pattern pattern)
 {
-    return pattern == SOMA_SUB || pattern == SOMA_SYNC_SUB;
+    return pattern == SOMA_SUB || pattern == SOMA_SYNC_SUB || pattern == SOMA_ANY_PATTERN;
 }
 
 /* Sends to one at a time. */
@@ -85,6 +91,15 @@ static inline bool pattern_answers(soma_pattern pattern)
 
 /* The agent's channel of an alias; NULL if it has none. */
 struct channel *channel_find(const soma_agent *self, const char *alias);
+
+/* A channel of that alias, with nothing but that. SOMA_EINVAL, SOMA_ETOOBIG, SOMA_EEXIST, SOMA_ENOMEM. */
+int channel_make(soma_agent *self, const char *alias, struct channel **channel);
+
+/* It is not bound or connected any more. */
+void channel_part(soma_agent *self, struct channel *channel);
+
+/* Connects one that may have no pattern yet to an address. As soma_connect(), and SOMA_ETYPE if it has another. */
+int channel_settle(soma_agent *self, struct channel *channel, const soma_address *address);
 
 /* A copy of handlers. SOMA_EINVAL, SOMA_ETOOBIG, SOMA_ENOMEM. */
 int rows_copy(const soma_handler *handlers, struct rows **rows);
@@ -113,6 +128,19 @@ int channel_tell(soma_agent *self, void *state, struct channel *channel);
 
 /* Something is bound now where a channel wants to be connected to. */
 void notice_bound(soma_system *system, const struct port_place *to);
+
+/* ---- named.c ---- */
+
+/* It ends: whoever waits for its address is told. */
+void named_end(soma_agent *self, struct channel *channel);
+
+/* It is bound from now on, or, by close, no more. */
+void names_tell(soma_agent *self, const struct channel *channel, bool bound);
+
+/* ---- methods.c ---- */
+
+/* Has the agent's method handle a message. */
+int method_deliver(soma_agent *self, void *state, const char *method, const soma_type *type, const void *message);
 
 /* ---- traffic.c ---- */
 

@@ -240,12 +240,18 @@ const char *soma_topic(const soma_agent *self)
 
 /* ---- what comes ---- */
 
-static soma_handler_fn *rows_find(const struct rows *rows, const soma_type *type)
+/* Has the handler for a message's type, if there is one, handle it. */
+static int rows_handle(soma_agent *self, void *state, const struct rows *rows, struct message *message, bool *used)
 {
-    for (uint32_t i = 0; rows && i < rows->count; i++)
-        if (type_same(rows->rows[i].type, type))
-            return rows->rows[i].fn;
-    return NULL;
+    for (uint32_t i = 0; rows && i < rows->count; i++) {
+        const soma_handler *row = &rows->rows[i];
+        if (!row->method && !type_same(row->type, message->type))
+            continue;
+        *used = true;
+        return row->fn ? row->fn(self, state, message_body(message))
+                       : method_deliver(self, state, row->method, message->type, message_body(message));
+    }
+    return 0;
 }
 
 /* To the handlers of each subscription that there is now and that fits. */
@@ -259,9 +265,7 @@ static int topics_deliver(soma_agent *self, void *state, struct channel *channel
          s = s == last ? NULL : s->next) {
         if (s->ended || !topic_fits(s->topic, message_label(message)->text))
             continue;
-        soma_handler_fn *fn = rows_find(s->rows, message->type);
-        *used = *used || fn;
-        error = fn ? fn(self, state, message_body(message)) : 0;
+        error = rows_handle(self, state, s->rows, message, used);
     }
     return error;
 }
@@ -278,15 +282,9 @@ static bool topics_want(const struct channel *channel, struct message *message)
 int channel_deliver(soma_agent *self, void *state, struct port *port, struct message *message)
 {
     struct channel *channel = (struct channel *)port;
-    if (!pattern_subscribes(channel->pattern)) {
-        soma_handler_fn *fn = rows_find(channel->rows, message->type);
-        if (fn)
-            return fn(self, state, message_body(message));
-        message_unhandled(self->worker, soma_self(self), message, SOMA_EUNHANDLED);
-        return 0;
-    }
-    bool used = !topics_want(channel, message);
-    int error = topics_deliver(self, state, channel, message, &used);
+    bool subscribes = pattern_subscribes(channel->pattern), used = subscribes && !topics_want(channel, message);
+    int error = subscribes ? topics_deliver(self, state, channel, message, &used)
+                           : rows_handle(self, state, channel->rows, message, &used);
     if (!used)
         message_unhandled(self->worker, soma_self(self), message, SOMA_EUNHANDLED);
     if (!port->closed)

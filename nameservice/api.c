@@ -2,6 +2,7 @@
 #include "nameservice/check.h"
 #include "nameservice/client.h"
 #include "nameservice/etcd.h"
+#include <soma/channel.h>
 #include <soma/error.h>
 #include <soma/log.h>
 #include <soma/method.h>
@@ -122,11 +123,13 @@ int soma_names_open(soma_system *system, soma_bridge *bridge, const soma_names_o
         error = soma_spawn(system, &names_behavior, &start, &names->agent);
     }
     client_start_free(&start);
-    if (error)
+    if (error) {
         free(names);
-    else
-        *result = names;
-    return error;
+        return error;
+    }
+    soma_name_set(system, names->agent, SOMA_NAMES); // of several clients the first has it
+    *result = names;
+    return 0;
 }
 
 int soma_names_close(soma_names **pointer)

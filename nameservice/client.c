@@ -60,6 +60,13 @@ struct op *op_new(soma_agent *self, struct client *my, struct op **list, void *o
     return op;
 }
 
+void op_release(struct op *op)
+{
+    free(op->alias);
+    free(op->besides);
+    free(op);
+}
+
 static void op_free(soma_agent *self, struct client *my, struct op *op)
 {
     *op->link = op->next;
@@ -70,7 +77,7 @@ static void op_free(soma_agent *self, struct client *my, struct op *op)
         soma_timer_cancel(self, op->timer);
     if (op->ping)
         soma_request_cancel(self, op->ping);
-    free(op);
+    op_release(op);
 }
 
 void op_answer(soma_agent *self, struct client *my, struct op *op, const soma_type *type, const void *body)
@@ -274,7 +281,7 @@ static void client_stop(soma_agent *self, void *state, int reason)
     for (uint32_t i = 0; i < my->ops.bucket_count; i++)
         for (struct refs_node *node = my->ops.buckets[i], *next; node; node = next) {
             next = node->next;
-            free(node);
+            op_release((struct op *)node);
         }
     refs_free(&my->ops);
     holdings_free(my);
@@ -292,7 +299,8 @@ const soma_behavior names_behavior = {
     .handlers = SOMA_HANDLERS(SOMA_ON(soma_name_lookup, on_name_lookup), SOMA_ON(soma_name_register, on_register),
                               SOMA_ON(soma_name_unregister, on_unregister), SOMA_ON(soma_name_alias, on_alias),
                               SOMA_ON(soma_name_list, on_name_list), SOMA_ON(soma_name_watch, on_name_watch),
-                              SOMA_ON(soma_name_unwatch, on_name_unwatch), SOMA_ON(names_find_server, on_find_server),
+                              SOMA_ON(soma_name_unwatch, on_name_unwatch), SOMA_ON(soma_channel_find, on_channel_find),
+                              SOMA_ON(soma_channel_bound, on_channel_bound), SOMA_ON(names_find_server, on_find_server),
                               SOMA_ON(ns_news, on_news), SOMA_ON(ns_lost, on_lost), SOMA_ON(soma_down, on_down),
                               SOMA_ON(names_deadline, on_deadline), SOMA_ON(names_retry, on_names_retry),
                               SOMA_ON(names_close, on_close), SOMA_ON(names_go_on, on_go_on))};

@@ -14,6 +14,7 @@
 #include "nameservice/index.h"
 #include "nameservice/protocol.h"
 #include "nameservice/refs.h"
+#include <soma/channel.h>
 #include <soma/monitor.h>
 #include <soma/request.h>
 #include <soma/timer.h>
@@ -71,6 +72,9 @@ struct op {
     bool asked;              /* the server was, since it came */
     soma_handle ping;        /* to the agent that is to run; 0: none */
     soma_ref agent;          /* that one; or, without a ping, one that turned out to be gone */
+    soma_ref unless;         /* as in soma_name_lookup */
+    char *alias;             /* whose address it wants, and another than this one; as in soma_channel_find */
+    char *besides;
 };
 
 /* A name that was registered here, or is being unregistered. */
@@ -182,6 +186,9 @@ struct op *op_new(soma_agent *self, struct client *my, struct op **list, void *o
 void op_answer(soma_agent *self, struct client *my, struct op *op, const soma_type *type, const void *body);
 void op_fail(soma_agent *self, struct client *my, struct op *op, int error);
 
+/* Frees its memory, no more. */
+void op_release(struct op *op);
+
 /* The op of that number; NULL if it has ended. */
 struct op *op_find(const struct client *my, uint64_t number);
 
@@ -219,6 +226,7 @@ int on_find_server(soma_agent *self, struct client *my, const struct names_find_
 int on_register(soma_agent *self, struct client *my, const struct soma_name_register *m);
 int on_unregister(soma_agent *self, struct client *my, const struct soma_name_unregister *m);
 int on_alias(soma_agent *self, struct client *my, const struct soma_name_alias *m);
+int on_channel_bound(soma_agent *self, struct client *my, const struct soma_channel_bound *m);
 int on_lost(soma_agent *self, struct client *my, const struct ns_lost *m);
 void holding_ask(soma_agent *self, struct client *my, struct holding *holding);
 void holdings_up(soma_agent *self, struct client *my);
@@ -229,6 +237,7 @@ void holdings_free(struct client *my);
 /* ---- known.c, and listing ---- */
 
 int on_name_lookup(soma_agent *self, struct client *my, const struct soma_name_lookup *m);
+int on_channel_find(soma_agent *self, struct client *my, const struct soma_channel_find *m);
 void known_ask(soma_agent *self, struct client *my, struct known *known);
 void known_news(soma_agent *self, struct client *my, const struct ns_item *item);
 /* The server has forgotten what this client keeps. */

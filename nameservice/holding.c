@@ -362,6 +362,12 @@ static int registration_take(soma_agent *self, struct client *my, const struct s
     return error;
 }
 
+static int channels_announce(soma_agent *self, void *state, void *arg)
+{
+    (void)state, (void)arg;
+    return soma_channels_announce(self);
+}
+
 int on_register(soma_agent *self, struct client *my, const struct soma_name_register *m)
 {
     struct soma_name entry = {.name = m->name, .agent = m->agent, .attributes = m->attributes};
@@ -390,6 +396,7 @@ int on_register(soma_agent *self, struct client *my, const struct soma_name_regi
         op->revision = holding->revision + 1;
     }
     holding_changed(self, my, holding);
+    soma_post(soma_agent_system(self), entry.agent, channels_announce, NULL, NULL); // one of another node tells nothing
     tasks_pump(self, my);
     return 0;
 }
@@ -431,6 +438,28 @@ static int alias_change(struct holding *holding, const char *alias, const char *
     entry.aliases.items = aliases;
     entry.aliases.count = place == count && address ? count + 1 : count;
     return holding_set(holding, &entry);
+}
+
+/* Whatever its names are, they have what it has bound as an alias. */
+int on_channel_bound(soma_agent *self, struct client *my, const struct soma_channel_bound *m)
+{
+    struct holder *holder = (struct holder *)refs_find(&my->holders, soma_sender(self));
+    if (!holder || check_alias(m->alias) || (m->address && check_address(m->address)))
+        return 0;
+    for (struct holding *holding = holder->holdings; holding; holding = holding->next) {
+        const struct soma_name *entry = &holding->entry;
+        uint32_t place = alias_find(entry, m->alias);
+        const char *before = place < entry->aliases.count ? entry->aliases.items[place].address : NULL;
+        if (m->address ? before && !strcmp(before, m->address) : !before)
+            continue;
+        int error = alias_change(holding, m->alias, m->address);
+        if (error)
+            soma_log_warning(self, "'%s' can't have the alias '%s': %s", entry->name, m->alias, soma_strerror(error));
+        else
+            holding_changed(self, my, holding);
+    }
+    tasks_pump(self, my);
+    return 0;
 }
 
 int on_alias(soma_agent *self, struct client *my, const struct soma_name_alias *m)

@@ -147,10 +147,45 @@ static int on_ping_error(soma_agent *self, struct client *my, const int *error)
     return 0;
 }
 
+/* The address that it waits for; NULL if that is not there. */
+static const char *address_found(const struct op *op, const struct soma_name *entry)
+{
+    uint32_t place = alias_find(entry, op->alias);
+    const char *address = place < entry->aliases.count ? entry->aliases.items[place].address : NULL;
+    return address && (!op->besides || strcmp(address, op->besides) != 0) ? address : NULL;
+}
+
+/* Is that what it waits for? */
+static bool op_fits(const struct op *op, const struct soma_name *entry)
+{
+    if (op->alias)
+        return address_found(op, entry);
+    return soma_ref_is_null(op->unless) || !soma_ref_equal(op->unless, entry->agent);
+}
+
+/* An address within another system is of no use here. */
+static void address_answer(soma_agent *self, struct client *my, struct op *op, const struct soma_name *entry)
+{
+    const char *address = address_found(op, entry);
+    if (entry->agent.node != soma_self(self).node && !strncmp(address, "inproc:", 7))
+        op_fail(self, my, op, SOMA_ENOROUTE);
+    else
+        op_answer(self, my, op, &soma_channel_found_type, &(struct soma_channel_found){.address = address});
+}
+
 /* The name is there. An agent that is to run is asked for a method that none has. */
 static void op_found(soma_agent *self, struct client *my, struct op *op)
 {
     struct known *known = op->of;
+    if (!op_fits(op, &known->entry)) {
+        if (!known->kept)
+            op_fail(self, my, op, SOMA_EFULL); // nobody would tell
+        return;
+    }
+    if (op->alias) {
+        address_answer(self, my, op, &known->entry);
+        return;
+    }
     if (!op->runs) {
         op_answer(self, my, op, &soma_name_type, &known->entry);
         return;
@@ -182,9 +217,12 @@ static void known_answer(soma_agent *self, struct client *my, struct known *know
     bool good = is_good(self, my, known);
     for (struct op *op = known->ops, *next; op; op = next) {
         next = op->next;
-        if (!op->asked && (op->fresh || !good))
+        if (!op->asked && (op->fresh || !good)) {
             task_queue(my, &known->task);
-        else if (known->there)
+            continue;
+        }
+        op->asked = true; // or what is good now is as if it had been
+        if (known->there)
             op_found(self, my, op);
         else if (op->waits && !known->kept)
             op_fail(self, my, op, SOMA_EFULL); // nobody would tell
@@ -303,9 +341,56 @@ void knowns_up(struct client *my)
 static void lookup_late(soma_agent *self, struct client *my, struct op *op)
 {
     struct known *known = op->of;
-    bool missing = op->waits && op->asked && my->settled && known->kept && !known->there;
+    bool there = known->there && op_fits(op, &known->entry);
+    bool missing = op->waits && op->asked && my->settled && known->kept && !there;
     op_fail(self, my, op, missing ? SOMA_ENOENT : SOMA_ETIMEOUT);
     known_release(my, known);
+}
+
+/* What it asks for beside the name. False: it has failed. */
+static bool op_ask(soma_agent *self, struct client *my, struct op *op, const struct soma_name_lookup *m,
+                   const struct soma_channel_find *find)
+{
+    op->waits = m->waits;
+    op->runs = m->runs;
+    op->fresh = m->fresh;
+    op->unless = m->unless;
+    op->alias = find ? strdup(find->alias) : NULL;
+    op->besides = find && find->unless ? strdup(find->unless) : NULL;
+    bool whole = !find || (op->alias && (op->besides || !find->unless));
+    if (!whole)
+        op_fail(self, my, op, SOMA_ENOMEM);
+    return whole;
+}
+
+/* `find`: it is for the address of an alias. */
+static void lookup(soma_agent *self, struct client *my, const struct soma_name_lookup *m,
+                   const struct soma_channel_find *find)
+{
+    struct known *known = known_get(self, my, m->name);
+    if (!known) {
+        soma_reply_error(self, SOMA_ENOMEM);
+        return;
+    }
+    bool good = !m->fresh && is_good(self, my, known);
+    if (good && known->there && !m->runs && !find && soma_ref_is_null(m->unless)) {
+        soma_reply_send(self, 0, &soma_name_type, &known->entry);
+        return;
+    }
+    if (good && !known->there && !m->waits && my->settled) {
+        soma_reply_error(self, SOMA_ENOENT);
+        return;
+    }
+    struct op *op = op_new(self, my, &known->ops, known, m->timeout, lookup_late);
+    if (op && op_ask(self, my, op, m, find)) {
+        op->asked = good;
+        if (good && known->there)
+            op_found(self, my, op);
+        else if (!good)
+            task_queue(my, &known->task);
+    }
+    known_release(my, known);
+    tasks_pump(self, my);
 }
 
 int on_name_lookup(soma_agent *self, struct client *my, const struct soma_name_lookup *m)
@@ -313,32 +398,23 @@ int on_name_lookup(soma_agent *self, struct client *my, const struct soma_name_l
     int error = check_name(m->name);
     if (is_stranger(self))
         return 0;
-    struct known *known = error ? NULL : known_get(self, my, m->name);
-    if (!known) {
-        soma_reply_error(self, error ? error : SOMA_ENOMEM);
+    if (error)
+        soma_reply_error(self, error);
+    else
+        lookup(self, my, m, NULL);
+    return 0;
+}
+
+int on_channel_find(soma_agent *self, struct client *my, const struct soma_channel_find *m)
+{
+    int error = check_name(m->name);
+    if (is_stranger(self))
         return 0;
-    }
-    bool good = !m->fresh && is_good(self, my, known);
-    if (good && known->there && !m->runs) {
-        soma_reply_send(self, 0, &soma_name_type, &known->entry);
-        return 0;
-    }
-    if (good && !known->there && !m->waits && my->settled) {
-        soma_reply_error(self, SOMA_ENOENT);
-        return 0;
-    }
-    struct op *op = op_new(self, my, &known->ops, known, m->timeout, lookup_late);
-    if (op) {
-        op->waits = m->waits;
-        op->runs = m->runs;
-        op->fresh = m->fresh;
-        op->asked = good;
-    }
-    if (op && good && known->there)
-        op_found(self, my, op);
-    else if (op && !good)
-        task_queue(my, &known->task);
-    known_release(my, known);
-    tasks_pump(self, my);
+    if (!error)
+        error = check_alias(m->alias);
+    if (error)
+        soma_reply_error(self, error);
+    else
+        lookup(self, my, &(struct soma_name_lookup){.name = m->name, .waits = true, .timeout = m->timeout}, m);
     return 0;
 }

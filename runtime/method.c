@@ -11,7 +11,7 @@
 #include <soma/monitor.h>
 #include <string.h>
 
-const soma_handler method_row = {&soma_invoke_type, method_handle, 0};
+const soma_handler method_row = {&soma_invoke_type, method_handle, 0, NULL};
 
 static const soma_method *method_in(const soma_method *method, const char *name)
 {
@@ -81,11 +81,9 @@ static int result_reply(soma_agent *self, soma_value_builder *result)
     return soma_reply(self, soma_result, .value = value);
 }
 
-int method_handle(soma_agent *self, void *state, const void *message)
+int method_run(soma_agent *self, void *state, const char *name, soma_value arguments)
 {
-    const struct soma_invoke *invoke = message;
     const soma_behavior *behavior = self->dispatch->behavior;
-    const char *name = invoke->method ? invoke->method : "";
     const soma_method *method = method_find(behavior, name);
     if (!method)
         method = method_in(everybodys, name);
@@ -93,11 +91,21 @@ int method_handle(soma_agent *self, void *state, const void *message)
     int error = method ? soma_value_builder_open(&result)
                        : soma_fail(self, SOMA_ENOENT, "'%s' has no method '%s'", behavior->name, name);
     if (method && !error)
-        error = method->fn(self, state, invoke->arguments, result);
-    if (error < 0)
-        soma_reply_error(self, error); // SOMA_ESTATE if it has answered itself, or was only sent: both are fine
-    else
-        result_reply(self, result);
+        error = method->fn(self, state, arguments, result);
+    int told = error < 0 ? soma_reply_error(self, error) : result_reply(self, result);
     soma_value_builder_close(&result);
+    return error < 0 && told ? error : 0;
+}
+
+int method_handle(soma_agent *self, void *state, const void *message)
+{
+    const struct soma_invoke *invoke = message;
+    method_run(self, state, invoke->method ? invoke->method : "",
+               invoke->arguments); // one that was sent fails in silence
     return 0;
+}
+
+bool method_known(const soma_agent *self, const char *name)
+{
+    return method_find(self->dispatch->behavior, name) || method_in(everybodys, name);
 }

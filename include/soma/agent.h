@@ -34,6 +34,7 @@ typedef struct soma_handler {
     const soma_type *type; /**< the message type it handles */
     soma_handler_fn *fn;   /**< the function */
     size_t checked;        /**< not used at run time: its initializer makes the compiler check the signature */
+    const char *method;    /**< in a channel's table: the method in place of a function; NULL elsewhere */
 } soma_handler;
 
 /** What becomes of a message for an agent that has as much mail as its limit allows. */
@@ -94,7 +95,7 @@ typedef struct soma_behavior {
     {                                                                                                                  \
         __VA_ARGS__,                                                                                                   \
         {                                                                                                              \
-            NULL, NULL, 0                                                                                              \
+            NULL, NULL, 0, NULL                                                                                        \
         }                                                                                                              \
     }
 
@@ -110,7 +111,7 @@ typedef struct soma_behavior {
 #define SOMA_ON(T, fn_)                                                                                                \
     {                                                                                                                  \
         &T##_type, (soma_handler_fn *)(void (*)(void))(fn_),                                                           \
-            _Generic((fn_)((soma_agent *)0, (void *)0, (const struct T *)0), int : 0)                                  \
+            _Generic((fn_)((soma_agent *)0, (void *)0, (const struct T *)0), int : 0), NULL                            \
     }
 
 /** Whatever soma_spawn() and soma_send() may be called from: an agent (its handlers) or a system (any thread). */

@@ -15,6 +15,7 @@
  * what each pattern promises.
  *
  * All that is here may only be called by the agent itself, from a handler or hook. A channel ends with its agent.
+ * Programs wire agents from outside by proxies (soma/proxy.h): those whose behavior extends #soma_channel_agent.
  */
 #ifndef SOMA_CHANNEL_H
 #define SOMA_CHANNEL_H
@@ -22,7 +23,9 @@
 #include <soma/address.h>
 #include <soma/agent.h>
 #include <soma/message.h>
+#include <soma/method.h>
 #include <soma/request.h>
+#include <soma/value.h>
 
 /** The most bytes of an alias: printable ASCII characters without the space and `/`. */
 #define SOMA_CHANNEL_ALIAS_MOST 63
@@ -74,12 +77,30 @@ typedef struct soma_channel_options {
 
 /** @cond internal: Doxygen can't see into the macro */
 SOMA_MESSAGE(soma_channel_changed, (string, alias), (u32, peers))
+SOMA_MESSAGE(soma_channel_failed, (string, alias), (i32, error))
+SOMA_MESSAGE(soma_data, (value, value))
 /** @endcond */
 
 /*
  * soma_channel_changed is a message that an agent whose behavior has a handler for it gets each time that a channel of
  * its has more or fewer to talk to: `alias`, and how many there are now, as soma_channel_peers() tells it.
+ *
+ * soma_channel_failed comes in the same way when a channel that soma_connect_to() has opened is closed again, as what
+ * it looked for did not come in time, or is of no use.
+ *
+ * soma_data is a message that is a `value` (soma/value.h) and no more: what proxies send.
  */
+
+/**
+ * A row for a channel's handlers: all messages that no row before it is for go to the agent's method of that name
+ * (soma/method.h), which is looked up each time. It gets a soma_data's value, and any other message as the map of its
+ * fields; what it gives is the answer, a soma_result, if the message is a question. `SOMA_HANDLERS(SOMA_ON(job,
+ * on_job), SOMA_BY_METHOD("others"))`
+ */
+#define SOMA_BY_METHOD(method_)                                                                                        \
+    {                                                                                                                  \
+        &soma_data_type, NULL, 0, (method_)                                                                            \
+    }
 
 /**
  * Binds a channel.
@@ -111,6 +132,24 @@ SOMA_API int soma_connect(soma_agent *self, const soma_address *address, const c
 /** soma_connect() with options, the handlers among them; NULL for none. Its `place` must be NULL. */
 SOMA_API int soma_connect_with(soma_agent *self, const soma_address *address, const char *alias,
                                const soma_channel_options *options);
+
+/**
+ * Connects a channel by text: to an address as soma_address_parse() reads it, or to `name/alias`, which is whatever the
+ * agent that is registered at the name service by that name has bound under that alias. The system must have a client
+ * of a name service (soma_names_open(); of several, the first). Who connects does not wait: until the address is known
+ * the channel has no pattern, so it can be subscribed and closed, but can't send. When the alias gets another address,
+ * the channel moves there.
+ * @param self the agent
+ * @param to where to
+ * @param alias the name of the channel within the agent
+ * @param handlers as for soma_connect()
+ * @param timeout nanoseconds for `name/alias` to be there, above 0. When they are over the channel is closed, which is
+ *        logged, and told by a soma_channel_failed
+ * @return 0; SOMA_EINVAL (also: an address without a pattern); SOMA_ESTATE (there is no client of a name service);
+ *         SOMA_ETOOBIG; or as soma_connect()
+ */
+SOMA_API int soma_connect_to(soma_agent *self, const char *to, const char *alias, const soma_handler *handlers,
+                             uint64_t timeout);
 
 /**
  * Sends by a PUSH or PAIR, or by a PUB or SYNC_PUB with the empty topic: `soma_send_to(self, "jobs", job, .n = 7)`.
@@ -178,5 +217,41 @@ SOMA_API int soma_close_channel(soma_agent *self, const char *alias);
 
 /** Closes all channels of the agent. 0, or SOMA_EINVAL (NULL). */
 SOMA_API int soma_close_channels(soma_agent *self);
+
+/**
+ * What an agent extends (`.base = &soma_channel_agent`) that is to be wired from outside, by soma_proxy_bind() and its
+ * like or the command `soma call`: it has a method for each of the functions above. Their arguments are maps; `handler`
+ * is the name of a method, as for #SOMA_BY_METHOD, and what is in brackets may be left out.
+ *
+ * | method | arguments | gives |
+ * | --- | --- | --- |
+ * | `soma.bind` | `pattern` (as in addresses), `alias`, [`place`], [`handler`] | the address |
+ * | `soma.connect` | `to` (as for soma_connect_to()), `alias`, [`handler`], [`timeout`] | nil, as soon as it is known |
+ * | `soma.subscribe` | `alias`, `topic`, `handler` | nil |
+ * | `soma.unsubscribe` | `alias`, `topic` | nil |
+ * | `soma.send` | `alias`, [`topic`], `value`, sent as a soma_data | nil |
+ * | `soma.request` | `alias`, `value`, [`timeout`] | the answer, which must be a soma_result |
+ * | `soma.channels` | nil | a map by alias of maps: `pattern`, `address`, `bound`, `peers` |
+ * | `soma.close` | the alias; nil: all | nil |
+ *
+ * Timeouts are in nanoseconds; five seconds if left out.
+ */
+SOMA_API extern const soma_behavior soma_channel_agent;
+
+/** The local name of whoever finds `name/alias` for a system's channels, and is told of what they bind: the client of
+ *  a name service. */
+#define SOMA_NAMES "soma.names"
+
+/** @cond internal */
+/* What channels ask of it: the address of an alias, as soon as there is one, and it is not `unless`. */
+SOMA_MESSAGE(soma_channel_find, (string, name), (string, alias), (string, unless), (u64, timeout))
+SOMA_MESSAGE(soma_channel_found, (string, address))
+/* And tell: the sender has bound that alias there, or, without an address, has closed it. */
+SOMA_MESSAGE(soma_channel_bound, (string, alias), (string, address))
+/** @endcond */
+
+/** Tells whoever is called #SOMA_NAMES of all that the agent has bound: for a client of a name service, when the agent
+ *  is registered. 0, or SOMA_EINVAL (NULL). */
+SOMA_API int soma_channels_announce(soma_agent *self);
 
 #endif

@@ -33,10 +33,10 @@
  * | --- | --- | --- |
  * | soma_name_register | `name`; `agent` (null: the sender), `attributes`, `takeover`, `timeout` | soma_name_registered
  * | | soma_name_unregister | `name`, `timeout` | soma_name_done | | soma_name_lookup | `name`; `waits` until it is
- * there, `runs` until its agent answers, `fresh`, `timeout` | soma_name | | soma_name_list | `prefix`; names behind
- * `after`, at most `most`; `timeout` | soma_name_page | | soma_name_alias | `name`, `alias`, `address` (NULL: none any
- * more), `timeout` | soma_name_done | | soma_name_watch | `prefix` | soma_name_watching, then soma_name_event messages
- * | | soma_name_unwatch | `watch` | soma_name_done |
+ * there, and its agent is not `unless`; `runs` until that answers; `fresh`, `timeout` | soma_name | | soma_name_list |
+ * `prefix`; names behind `after`, at most `most`; `timeout` | soma_name_page | | soma_name_alias | `name`, `alias`,
+ * `address` (NULL: none any more), `timeout` | soma_name_done | | soma_name_watch | `prefix` | soma_name_watching, then
+ * soma_name_event messages | | soma_name_unwatch | `watch` | soma_name_done |
  *
  * Errors, in both forms: SOMA_ENOENT (the server says that there is no such name, or alias), SOMA_ETIMEOUT (no server
  * could be reached in time), SOMA_EINVAL (a name, alias, address or attributes that may not be), SOMA_ETOOBIG (one that
@@ -76,7 +76,8 @@ SOMA_MESSAGE(soma_name, (string, name), (ref, agent), (value, attributes), (mess
 SOMA_MESSAGE(soma_name_register, (string, name), (ref, agent), (value, attributes), (bool, takeover), (u64, timeout))
 SOMA_MESSAGE(soma_name_registered, (i32, error), (ref, holder)) /* 0, or SOMA_EEXIST; who has it now */
 SOMA_MESSAGE(soma_name_unregister, (string, name), (u64, timeout))
-SOMA_MESSAGE(soma_name_lookup, (string, name), (bool, waits), (bool, runs), (bool, fresh), (u64, timeout))
+SOMA_MESSAGE(soma_name_lookup, (string, name), (bool, waits), (bool, runs), (bool, fresh), (ref, unless),
+             (u64, timeout))
 SOMA_MESSAGE(soma_name_list, (string, prefix), (string, after), (u32, most), (u64, timeout))
 SOMA_MESSAGE(soma_name_page, (messages, soma_name, names), (bool, more)) /* by name; more: behind the last one */
 SOMA_MESSAGE(soma_name_alias, (string, name), (string, alias), (string, address), (u64, timeout))

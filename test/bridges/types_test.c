@@ -71,10 +71,10 @@ static const soma_behavior near = {.name = "near",
                                    .handlers = SOMA_HANDLERS(SOMA_ON(grow, on_grow), SOMA_ON(flat, on_flat))};
 
 static const soma_behavior far = {.name = "far",
-                                  .handlers = (const soma_handler[]){{&grow_far, ERASED(on_grow_longer), 0},
-                                                                     {&flat_far, ERASED(on_flat_longer), 0},
-                                                                     {&unlike_far, ERASED(on_unlike_other), 0},
-                                                                     {NULL, NULL, 0}}};
+                                  .handlers = (const soma_handler[]){{&grow_far, ERASED(on_grow_longer), 0, NULL},
+                                                                     {&flat_far, ERASED(on_flat_longer), 0, NULL},
+                                                                     {&unlike_far, ERASED(on_unlike_other), 0, NULL},
+                                                                     {NULL, NULL, 0, NULL}}};
 
 /* ---- what the sender's log says ---- */
 

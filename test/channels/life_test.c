@@ -25,8 +25,8 @@ static int bind_at(soma_agent *self, soma_pattern pattern, const char *alias, co
 
 static int bind_wrongly(soma_agent *self, void *state, void *arg)
 {
-    static const soma_handler none[] = {{NULL, NULL, 0}};
-    static const soma_handler no_function[] = {{&note_type, NULL, 0}, {NULL, NULL, 0}};
+    static const soma_handler none[] = {{NULL, NULL, 0, NULL}};
+    static const soma_handler no_function[] = {{&note_type, NULL, 0, NULL}, {NULL, NULL, 0, NULL}};
     char alias[SOMA_CHANNEL_ALIAS_MOST + 2];
     (void)state, (void)arg;
     memset(alias, 'a', sizeof(alias));

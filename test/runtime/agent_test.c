@@ -372,7 +372,7 @@ static void test_spawn_errors(void **state)
     static soma_handler rows[258];
     for (size_t i = 0; i < 257; i++) {
         types[i] = add_type;
-        rows[i] = (soma_handler){&types[i], (soma_handler_fn *)(void (*)(void))failing_init, 0};
+        rows[i] = (soma_handler){&types[i], (soma_handler_fn *)(void (*)(void))failing_init, 0, NULL};
     }
     const soma_behavior many = {.name = "many", .handlers = rows}, most = {.name = "most", .handlers = rows + 1};
     static soma_behavior circle = {.name = "circle", .base = &circle}, busy = {.name = "busy", .base = &busy};

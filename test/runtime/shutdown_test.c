@@ -398,7 +398,7 @@ static void test_cancel_ends_batches(void **state)
 {
     (void)state;
     static soma_behavior waiter = {.name = "waiter"};
-    static const soma_handler handlers[] = {SOMA_ON(never, on_wait), {NULL, NULL, 0}};
+    static const soma_handler handlers[] = {SOMA_ON(never, on_wait), {NULL, NULL, 0, NULL}};
     waiter.handlers = handlers;
     for (int blocking = 0; blocking < 2; blocking++) {
         soma_system *system;

@@ -1,0 +1,299 @@
+/*
+ * Channels and methods: methods that handle what comes through a channel, and the methods of an agent that is wired
+ * from outside. See SOMA_BY_METHOD and soma_channel_agent in soma/channel.h.
+ */
+#include "channels/channel.h"
+#include "runtime/method.h"
+#include "runtime/type.h"
+#include <soma/error.h>
+#include <soma/log.h>
+#include <soma/monitor.h>
+#include <soma/timer.h>
+#include <string.h>
+
+#define TIMEOUT (5 * SOMA_SECOND)
+#define METHOD_MOST 255u
+
+/* ---- methods as handlers ---- */
+
+int method_deliver(soma_agent *self, void *state, const char *method, const soma_type *type, const void *message)
+{
+    soma_value_builder *builder = NULL;
+    soma_value arguments = SOMA_VALUE_NONE;
+    int error = 0;
+    if (type_same(&soma_data_type, type)) {
+        arguments = ((const struct soma_data *)message)->value;
+    } else {
+        error = soma_value_builder_open(&builder);
+        if (!error)
+            error = soma_type_to_value(type, message, builder);
+        if (!error)
+            error = soma_value_builder_finish(builder, &arguments);
+    }
+    if (error)
+        soma_reply_error(self, error);
+    else
+        error = method_run(self, state, method, arguments);
+    soma_value_builder_close(&builder);
+    if (error)
+        soma_log_warning(self, "method '%s' can't handle what came: %s", method, soma_strerror(error));
+    return 0;
+}
+
+/* ---- arguments ---- */
+
+/* The text of an entry; "" if it may be missing, and is. */
+static int text_get(soma_agent *self, soma_value map, const char *key, bool must, char *text, size_t size)
+{
+    soma_value item;
+    const char *from;
+    uint32_t length;
+    *text = '\0';
+    if (soma_value_get_kind(map) != SOMA_VALUE_MAP)
+        return soma_fail(self, SOMA_ETYPE, "the argument must be a map");
+    if (soma_value_get_entry(map, key, &item) || soma_value_get_kind(item) == SOMA_VALUE_NIL)
+        return must ? soma_fail(self, SOMA_EINVAL, "'%s' is missing", key) : 0;
+    if (soma_value_get_string(item, &from, &length) || memchr(from, '\0', length))
+        return soma_fail(self, SOMA_ETYPE, "'%s' must be a text", key);
+    if (length >= size)
+        return soma_fail(self, SOMA_ETOOBIG, "'%s' is too long", key);
+    memcpy(text, from, length);
+    text[length] = '\0';
+    return 0;
+}
+
+static int timeout_get(soma_agent *self, soma_value map, uint64_t *timeout)
+{
+    soma_value item;
+    *timeout = TIMEOUT;
+    if (soma_value_get_entry(map, "timeout", &item))
+        return 0;
+    if (soma_value_get_u64(item, timeout) || !*timeout)
+        return soma_fail(self, SOMA_EINVAL, "'timeout' must be nanoseconds, above 0");
+    return 0;
+}
+
+/* A table of handlers with one row: the method of the entry `handler`, if it is there. */
+struct by_method {
+    char name[METHOD_MOST + 1];
+    soma_handler rows[2];
+};
+
+static int handler_get(soma_agent *self, soma_value map, bool must, struct by_method *by, const soma_handler **rows)
+{
+    int error = text_get(self, map, "handler", must, by->name, sizeof(by->name));
+    *rows = NULL;
+    if (error || !*by->name)
+        return error;
+    if (!method_known(self, by->name))
+        return soma_fail(self, SOMA_ENOENT, "there is no method '%s' to be the handler", by->name);
+    by->rows[0] = (soma_handler)SOMA_BY_METHOD(by->name);
+    by->rows[1] = (soma_handler){0};
+    *rows = by->rows;
+    return 0;
+}
+
+static int alias_get(soma_agent *self, soma_value map, char alias[SOMA_CHANNEL_ALIAS_MOST + 1])
+{
+    return text_get(self, map, "alias", true, alias, SOMA_CHANNEL_ALIAS_MOST + 1);
+}
+
+static const char *why(int error)
+{
+    switch (error) {
+    case SOMA_EAGAIN:
+        return "nobody is there who takes it";
+    case SOMA_EEXIST:
+        return "the alias is used already, or something is bound there";
+    case SOMA_EINVAL:
+        return "its alias, place or pattern may not be, or not with this handler, or without one";
+    case SOMA_ENOENT:
+        return "there is none, or no such subscription";
+    case SOMA_ESTATE:
+        return "it can't do that now, or never";
+    default:
+        return soma_strerror(error);
+    }
+}
+
+/* In words, if it is an error. */
+static int fail_of(soma_agent *self, int error, const char *alias)
+{
+    return error < 0 ? soma_fail(self, error, "channel '%s': %s", alias, why(error)) : 0;
+}
+
+/* ---- the methods ---- */
+
+static int bind(soma_agent *self, void *state, soma_value arguments, soma_value_builder *result)
+{
+    char pattern[16], alias[SOMA_CHANNEL_ALIAS_MOST + 1], place[SOMA_ADDRESS_TEXT_SIZE];
+    struct by_method by;
+    soma_channel_options options = {0};
+    soma_address address;
+    (void)state;
+    int error = text_get(self, arguments, "pattern", true, pattern, sizeof(pattern));
+    if (!error && !soma_pattern_find(pattern))
+        error = soma_fail(self, SOMA_EINVAL, "there is no pattern '%s'", pattern);
+    if (!error)
+        error = alias_get(self, arguments, alias);
+    if (!error)
+        error = text_get(self, arguments, "place", false, place, sizeof(place));
+    if (!error)
+        error = handler_get(self, arguments, false, &by, &options.handlers);
+    if (error)
+        return error;
+    options.place = *place ? place : NULL;
+    error = soma_bind(self, soma_pattern_find(pattern), alias, &options, &address);
+    if (error)
+        return fail_of(self, error, alias);
+    char text[SOMA_ADDRESS_TEXT_SIZE];
+    soma_address_print(&address, text, sizeof(text));
+    return soma_value_add_string(result, text);
+}
+
+static int connect_to(soma_agent *self, void *state, soma_value arguments, soma_value_builder *result)
+{
+    char to[SOMA_CHANNEL_SOUGHT_MOST + 1], alias[SOMA_CHANNEL_ALIAS_MOST + 1];
+    struct by_method by;
+    const soma_handler *handlers;
+    uint64_t timeout;
+    (void)state, (void)result;
+    int error = text_get(self, arguments, "to", true, to, sizeof(to));
+    if (!error)
+        error = alias_get(self, arguments, alias);
+    if (!error)
+        error = handler_get(self, arguments, false, &by, &handlers);
+    if (!error)
+        error = timeout_get(self, arguments, &timeout);
+    if (error)
+        return error;
+    error = soma_connect_to(self, to, alias, handlers, timeout);
+    if (error == SOMA_ESTATE)
+        return soma_fail(self, error, "there is no client of a name service here to find '%s'", to);
+    if (error)
+        return fail_of(self, error, alias);
+    struct channel *channel = channel_find(self, alias);
+    soma_handle promise = channel->pattern ? 0 : soma_reply_later(self);
+    channel->promise = promise > 0 ? promise : 0; // nobody is told if it was only sent
+    return 0;
+}
+
+static int subscribe(soma_agent *self, void *state, soma_value arguments, soma_value_builder *result)
+{
+    char alias[SOMA_CHANNEL_ALIAS_MOST + 1], topic[SOMA_TOPIC_MOST + 1];
+    struct by_method by;
+    const soma_handler *handlers;
+    (void)state, (void)result;
+    int error = alias_get(self, arguments, alias);
+    if (!error)
+        error = text_get(self, arguments, "topic", true, topic, sizeof(topic));
+    if (!error)
+        error = handler_get(self, arguments, true, &by, &handlers);
+    return error ? error : fail_of(self, soma_subscribe(self, alias, topic, handlers), alias);
+}
+
+static int unsubscribe(soma_agent *self, void *state, soma_value arguments, soma_value_builder *result)
+{
+    char alias[SOMA_CHANNEL_ALIAS_MOST + 1], topic[SOMA_TOPIC_MOST + 1];
+    (void)state, (void)result;
+    int error = alias_get(self, arguments, alias);
+    if (!error)
+        error = text_get(self, arguments, "topic", true, topic, sizeof(topic));
+    return error ? error : fail_of(self, soma_unsubscribe(self, alias, topic), alias);
+}
+
+static int send_to(soma_agent *self, void *state, soma_value arguments, soma_value_builder *result)
+{
+    char alias[SOMA_CHANNEL_ALIAS_MOST + 1], topic[SOMA_TOPIC_MOST + 1];
+    struct soma_data data = {0};
+    (void)state, (void)result;
+    int error = alias_get(self, arguments, alias);
+    if (!error)
+        error = text_get(self, arguments, "topic", false, topic, sizeof(topic));
+    if (error)
+        return error;
+    soma_value_get_entry(arguments, "value", &data.value); // without one it is empty
+    error = soma_channel_send(self, alias, *topic ? topic : NULL, &soma_data_type, &data);
+    return fail_of(self, error, alias);
+}
+
+/* ---- asking for somebody else: the tag is the promise ---- */
+
+static int on_result(soma_agent *self, void *state, const struct soma_result *m)
+{
+    (void)state;
+    return soma_reply_to(self, (soma_handle)soma_tag(self), soma_result, .value = m->value);
+}
+
+static int on_error(soma_agent *self, void *state, const int *error)
+{
+    const char *text = soma_error_text(self);
+    (void)state;
+    return soma_reply_error_to(self, (soma_handle)soma_tag(self), text ? soma_fail(self, *error, "%s", text) : *error);
+}
+
+static int request_to(soma_agent *self, void *state, soma_value arguments, soma_value_builder *result)
+{
+    char alias[SOMA_CHANNEL_ALIAS_MOST + 1];
+    struct soma_data data = {0};
+    uint64_t timeout;
+    (void)state, (void)result;
+    int error = alias_get(self, arguments, alias);
+    if (!error)
+        error = timeout_get(self, arguments, &timeout);
+    if (error)
+        return error;
+    soma_value_get_entry(arguments, "value", &data.value);
+    soma_handle promise = soma_reply_later(self);
+    if (promise < 0)
+        return (int)promise;
+    const soma_then *then = SOMA_THEN(soma_result, on_result, on_error, .tag = (uint64_t)promise);
+    soma_handle asked = soma_channel_request(self, alias, timeout, then, &soma_data_type, &data);
+    if (asked < 0)
+        soma_reply_error_to(self, promise, fail_of(self, (int)asked, alias));
+    return 0;
+}
+
+/* ---- looking, closing ---- */
+
+static int channels(soma_agent *self, void *state, soma_value arguments, soma_value_builder *result)
+{
+    (void)state, (void)arguments;
+    soma_value_begin_map(result);
+    for (const struct port *port = port_first(self); port; port = port->next) {
+        const struct channel *channel = (const struct channel *)port;
+        char address[SOMA_ADDRESS_TEXT_SIZE] = "";
+        soma_address_print(&channel->address, address, sizeof(address)); // "": not known yet
+        soma_value_add_key(result, channel->alias);
+        SOMA_VALUE_MAP(result, (string, "pattern", soma_pattern_name(channel->pattern)), (string, "address", address),
+                       (bool, "bound", channel->bound), (u64, "peers", peers_ready(channel)));
+    }
+    return soma_value_end(result);
+}
+
+static int close_some(soma_agent *self, void *state, soma_value arguments, soma_value_builder *result)
+{
+    const char *text;
+    uint32_t length;
+    char alias[SOMA_CHANNEL_ALIAS_MOST + 1];
+    (void)state, (void)result;
+    if (soma_value_get_kind(arguments) == SOMA_VALUE_NIL)
+        return soma_close_channels(self);
+    if (soma_value_get_string(arguments, &text, &length) || length >= sizeof(alias))
+        return soma_fail(self, SOMA_EINVAL, "soma.close wants an alias");
+    memcpy(alias, text, length);
+    alias[length] = '\0';
+    return fail_of(self, soma_close_channel(self, alias), alias);
+}
+
+const soma_behavior soma_channel_agent = {
+    .name = "channel agent",
+    .methods =
+        SOMA_METHODS(SOMA_METHOD("soma.bind", bind, "binds a channel: pattern, alias, [place], [handler]; its address"),
+                     SOMA_METHOD("soma.connect", connect_to, "connects one: to, alias, [handler], [timeout]"),
+                     SOMA_METHOD("soma.subscribe", subscribe, "has a topic handled: alias, topic, handler"),
+                     SOMA_METHOD("soma.unsubscribe", unsubscribe, "ends that: alias, topic"),
+                     SOMA_METHOD("soma.send", send_to, "sends by a channel: alias, [topic], value"),
+                     SOMA_METHOD("soma.request", request_to, "asks by one: alias, value, [timeout]; the answer"),
+                     SOMA_METHOD("soma.channels", channels, "lists channels by their aliases"),
+                     SOMA_METHOD("soma.close", close_some, "closes the channel of an alias, or all"))};

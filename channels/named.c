@@ -1,0 +1,158 @@
+/*
+ * Channels that connect to `name/alias`: somebody whom this layer knows by a local name alone finds the address, and
+ * says so again whenever it has changed; and is told of what is bound here. See SOMA_NAMES in soma/channel.h.
+ */
+#include "channels/channel.h"
+#include "runtime/dispatch.h"
+#include "runtime/slot.h"
+#include <soma/error.h>
+#include <soma/log.h>
+#include <soma/monitor.h>
+#include <soma/timer.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- looking for an address ---- */
+
+static int on_found(soma_agent *self, void *state, const struct soma_channel_found *m);
+static int on_not_found(soma_agent *self, void *state, const int *error);
+
+/* Asks for an address that is not this one. */
+static int channel_seek(soma_agent *self, struct channel *channel, const char *unless, uint64_t timeout)
+{
+    soma_ref names;
+    char name[SOMA_CHANNEL_SOUGHT_MOST + 1];
+    if (soma_whereis(soma_agent_system(self), SOMA_NAMES, &names))
+        return SOMA_ESTATE;
+    strcpy(name, channel->sought);
+    char *alias = strrchr(name, '/');
+    *alias++ = '\0';
+    soma_handle seek =
+        soma_request(self, names, SOMA_NEVER, // the time is kept there
+                     SOMA_THEN(soma_channel_found, on_found, on_not_found, .tag = (uint64_t)channel->port.handle),
+                     soma_channel_find, .name = name, .alias = alias, .unless = unless, .timeout = timeout);
+    channel->seek = seek > 0 ? seek : 0;
+    return seek < 0 ? (int)seek : 0;
+}
+
+/* It can't be connected: it is closed, and whoever cares hears of it. */
+static int channel_fail(soma_agent *self, void *state, struct channel *channel, int error)
+{
+    char alias[sizeof(channel->alias)];
+    memcpy(alias, channel->alias, sizeof(alias));
+    soma_log_warning(self, "channel '%s' can't be connected to '%s': %s", alias, channel->sought, soma_strerror(error));
+    if (channel->promise)
+        soma_reply_error_to(self, channel->promise,
+                            soma_fail(self, error, "can't connect to '%s': %s", channel->sought, soma_strerror(error)));
+    channel->promise = 0;
+    port_close(self, &channel->port);
+    soma_handler_fn *fn = dispatch_find(self->dispatch, &soma_channel_failed_type);
+    return fn ? fn(self, state, &(const struct soma_channel_failed){.alias = alias, .error = error}) : 0;
+}
+
+static int channel_move(soma_agent *self, struct channel *channel, const char *text)
+{
+    soma_address address;
+    if (soma_address_parse(text, &address))
+        return SOMA_EINVAL;
+    channel_part(self, channel);
+    return channel_settle(self, channel, &address);
+}
+
+static int on_found(soma_agent *self, void *state, const struct soma_channel_found *m)
+{
+    struct channel *channel = (struct channel *)port_find(self, (soma_handle)soma_tag(self));
+    if (!channel)
+        return 0;
+    channel->seek = 0;
+    int error = channel_move(self, channel, m->address);
+    if (error)
+        return channel_fail(self, state, channel, error);
+    if (channel->promise)
+        soma_reply_to(self, channel->promise, soma_result);
+    channel->promise = 0;
+    channel_seek(self, channel, m->address, SOMA_NEVER); // without that it stays where it is
+    return channel_tell(self, state, channel);
+}
+
+static int on_not_found(soma_agent *self, void *state, const int *error)
+{
+    struct channel *channel = (struct channel *)port_find(self, (soma_handle)soma_tag(self));
+    if (!channel)
+        return 0;
+    channel->seek = 0;
+    return channel->pattern ? 0 : channel_fail(self, state, channel, *error);
+}
+
+/* ---- opening ---- */
+
+/* `name/alias`, as far as that can be seen here. */
+static int sought_check(const char *to)
+{
+    const char *alias = strrchr(to, '/');
+    if (strnlen(to, SOMA_CHANNEL_SOUGHT_MOST + 1) > SOMA_CHANNEL_SOUGHT_MOST)
+        return SOMA_ETOOBIG;
+    return alias && alias > to && alias[1] ? 0 : SOMA_EINVAL;
+}
+
+static int channel_open_named(soma_agent *self, const char *to, const char *alias, const soma_handler *handlers,
+                              uint64_t timeout)
+{
+    struct channel *channel;
+    int error = sought_check(to);
+    if (!error)
+        error = channel_make(self, alias, &channel);
+    if (error)
+        return error;
+    if (handlers)
+        error = rows_copy(handlers, &channel->rows);
+    if (!error && !(channel->sought = strdup(to)))
+        error = SOMA_ENOMEM;
+    if (!error)
+        error = channel_seek(self, channel, NULL, timeout);
+    if (error)
+        port_close(self, &channel->port);
+    return error;
+}
+
+int soma_connect_to(soma_agent *self, const char *to, const char *alias, const soma_handler *handlers, uint64_t timeout)
+{
+    soma_address address;
+    if (!self || !to || !alias || !timeout)
+        return SOMA_EINVAL;
+    if (!strstr(to, "://"))
+        return channel_open_named(self, to, alias, handlers, timeout);
+    int error = soma_address_parse(to, &address);
+    if (error)
+        return error == SOMA_EFORMAT ? SOMA_EINVAL : error;
+    return soma_connect(self, &address, alias, handlers);
+}
+
+void named_end(soma_agent *self, struct channel *channel)
+{
+    if (channel->seek)
+        soma_request_cancel(self, channel->seek);
+    if (channel->promise)
+        soma_reply_error_to(self, channel->promise, SOMA_EGONE);
+}
+
+/* ---- telling what is bound ---- */
+
+void names_tell(soma_agent *self, const struct channel *channel, bool bound)
+{
+    soma_ref names;
+    char address[SOMA_ADDRESS_TEXT_SIZE];
+    if (!channel->bound || soma_whereis(soma_agent_system(self), SOMA_NAMES, &names))
+        return;
+    soma_address_print(&channel->address, address, sizeof(address));
+    soma_send(self, names, soma_channel_bound, .alias = channel->alias, .address = bound ? address : NULL);
+}
+
+int soma_channels_announce(soma_agent *self)
+{
+    if (!self)
+        return SOMA_EINVAL;
+    for (const struct port *port = port_first(self); port; port = port->next)
+        names_tell(self, (const struct channel *)port, true);
+    return 0;
+}
