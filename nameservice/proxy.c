@@ -11,12 +11,10 @@
 #include <string.h>
 
 #define NO_SERVER "no name server was reached in time"
-#define NAP (10 * SOMA_MS) /* between two looks for what is not there yet */
 
 /* ---- errors and time ---- */
 
-/* Takes down why; gives the error back. */
-__attribute__((format(printf, 3, 4))) static int fail(soma_proxy *proxy, int error, const char *format, ...)
+int proxy_fail(soma_proxy *proxy, int error, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -25,9 +23,9 @@ __attribute__((format(printf, 3, 4))) static int fail(soma_proxy *proxy, int err
     return error;
 }
 
-static int fail_by(soma_proxy *proxy, int error, const char *text)
+int proxy_fail_by(soma_proxy *proxy, int error, const char *text)
 {
-    return error ? fail(proxy, error, "%s", text ? text : soma_strerror(error)) : 0;
+    return error ? proxy_fail(proxy, error, "%s", text ? text : soma_strerror(error)) : 0;
 }
 
 const char *soma_proxy_error(const soma_proxy *proxy)
@@ -35,26 +33,25 @@ const char *soma_proxy_error(const soma_proxy *proxy)
     return proxy ? proxy->error : "";
 }
 
-static uint64_t deadline_of(const soma_proxy *proxy, uint64_t timeout)
+uint64_t deadline_of(const soma_proxy *proxy, uint64_t timeout)
 {
     uint64_t now = soma_now(proxy->system);
     return timeout < SOMA_NEVER - now ? now + timeout : SOMA_NEVER;
 }
 
-/* At least 1, as 0 is no timeout. */
-static uint64_t time_left(const soma_proxy *proxy, uint64_t until)
+uint64_t time_left(const soma_proxy *proxy, uint64_t until)
 {
     uint64_t now = soma_now(proxy->system);
     return until == SOMA_NEVER ? SOMA_NEVER : now < until ? until - now : 1;
 }
 
-static int nap(soma_proxy *proxy, uint64_t until)
+int proxy_nap(soma_proxy *proxy, uint64_t until)
 {
     struct soma_proxy_answer answer;
     uint64_t left = time_left(proxy, until);
     int error = soma_call(proxy->system, proxy->agent, SOMA_NEVER, &answer, soma_proxy_answer, soma_proxy_nap,
-                          .time = left < NAP ? left : NAP);
-    return fail_by(proxy, error, NULL);
+                          .time = left < PROXY_NAP ? left : PROXY_NAP);
+    return proxy_fail_by(proxy, error, NULL);
 }
 
 /* ---- opening and closing ---- */
@@ -119,7 +116,7 @@ static int find_here(soma_proxy *proxy, uint64_t left, bool waits, soma_ref *fou
 {
     (void)left, (void)waits;
     int error = soma_whereis(proxy->system, proxy->name, found);
-    return error ? fail(proxy, error, "no agent is called '%s' here", proxy->name) : 0;
+    return error ? proxy_fail(proxy, error, "no agent is called '%s' here", proxy->name) : 0;
 }
 
 static int find_at(soma_proxy *proxy, uint64_t left, bool waits, soma_ref *found)
@@ -127,10 +124,10 @@ static int find_at(soma_proxy *proxy, uint64_t left, bool waits, soma_ref *found
     (void)waits;
     int error = soma_bridge_find(proxy->bridge, proxy->address, proxy->name, left, found);
     if (error == SOMA_ENOENT)
-        return fail(proxy, error, "no agent is called '%s' at %s", proxy->name, proxy->address);
+        return proxy_fail(proxy, error, "no agent is called '%s' at %s", proxy->name, proxy->address);
     if (error == SOMA_ETIMEOUT)
-        return fail(proxy, error, "%s was not reached in time", proxy->address);
-    return error ? fail(proxy, error, "%s: %s", proxy->address, soma_strerror(error)) : 0;
+        return proxy_fail(proxy, error, "%s was not reached in time", proxy->address);
+    return error ? proxy_fail(proxy, error, "%s: %s", proxy->address, soma_strerror(error)) : 0;
 }
 
 /* The server is asked: what is cached is older than what made the proxy look. */
@@ -142,10 +139,10 @@ static int find_named(soma_proxy *proxy, uint64_t left, bool waits, soma_ref *fo
     *found = entry.agent;
     soma_name_destroy(&entry);
     if (error == SOMA_ENOENT)
-        return fail(proxy, error, "no agent is registered as '%s'", proxy->name);
+        return proxy_fail(proxy, error, "no agent is registered as '%s'", proxy->name);
     if (error == SOMA_ETIMEOUT)
-        return fail(proxy, error, NO_SERVER);
-    return fail_by(proxy, error, NULL);
+        return proxy_fail(proxy, error, NO_SERVER);
+    return proxy_fail_by(proxy, error, NULL);
 }
 
 /* Waiting for the client's next server is all the same as waiting for an answer. */
@@ -153,7 +150,7 @@ static int find_server(soma_proxy *proxy, uint64_t left, bool waits, soma_ref *f
 {
     (void)waits;
     int error = soma_names_server(proxy->names, left, found);
-    return fail_by(proxy, error, error == SOMA_ETIMEOUT ? NO_SERVER : NULL);
+    return proxy_fail_by(proxy, error, error == SOMA_ETIMEOUT ? NO_SERVER : NULL);
 }
 
 int soma_proxy_open(soma_system *system, const char *name, soma_proxy **proxy)
@@ -245,15 +242,6 @@ int soma_proxy_ref(soma_proxy *proxy, uint64_t timeout, soma_ref *agent)
 
 /* ---- asking ---- */
 
-struct asking {
-    const char *method;
-    soma_value arguments;
-    bool harmless; /* it may run twice */
-    bool waits;    /* for an agent that is not there yet */
-    uint64_t until;
-    soma_ref to; /* whom it went to last; null: nobody was found */
-};
-
 static int ask_once(soma_proxy *proxy, struct asking *asking, soma_value *result)
 {
     struct soma_proxy_answer answer = {0};
@@ -265,7 +253,7 @@ static int ask_once(soma_proxy *proxy, struct asking *asking, soma_value *result
                   .method = asking->method, .arguments = asking->arguments, .timeout = time_left(proxy, asking->until));
     if (!error)
         error = answer.error;
-    fail_by(proxy, error, answer.text);
+    proxy_fail_by(proxy, error, answer.text);
     if (!error && result) {
         *result = answer.value;
         answer.value = SOMA_VALUE_NONE;
@@ -283,7 +271,7 @@ static bool ask_again(soma_proxy *proxy, const struct asking *asking, int error)
     return (error == SOMA_EGONE || asking->harmless) && soma_now(proxy->system) < asking->until;
 }
 
-static int ask(soma_proxy *proxy, uint64_t timeout, struct asking *asking, soma_value *result)
+int proxy_ask(soma_proxy *proxy, uint64_t timeout, struct asking *asking, soma_value *result)
 {
     if (result)
         *result = SOMA_VALUE_NONE;
@@ -294,9 +282,9 @@ static int ask(soma_proxy *proxy, uint64_t timeout, struct asking *asking, soma_
     while (error && ask_again(proxy, asking, error)) {
         soma_ref before = asking->to;
         if (proxy_find(proxy, asking->until, asking->waits, &asking->to) == SOMA_ENOENT)
-            return fail_by(proxy, error, NULL);   // what has ended is not back
-        if (soma_ref_equal(asking->to, before)) { // a supervisor's child, on its way back
-            int napped = nap(proxy, asking->until);
+            return proxy_fail_by(proxy, error, NULL); // what has ended is not back
+        if (soma_ref_equal(asking->to, before)) {     // a supervisor's child, on its way back
+            int napped = proxy_nap(proxy, asking->until);
             if (napped)
                 return napped;
         }
@@ -311,7 +299,7 @@ int soma_proxy_call(soma_proxy *proxy, uint64_t timeout, const char *method, som
         *result = SOMA_VALUE_NONE;
     if (!method)
         return SOMA_EINVAL;
-    return ask(proxy, timeout, &(struct asking){.method = method, .arguments = arguments}, result);
+    return proxy_ask(proxy, timeout, &(struct asking){.method = method, .arguments = arguments}, result);
 }
 
 int soma_proxy_call_then(soma_proxy *proxy, uint64_t timeout, const char *method, soma_value arguments,
@@ -326,14 +314,14 @@ int soma_proxy_call_then(soma_proxy *proxy, uint64_t timeout, const char *method
         return error;
     struct later *later = malloc(sizeof(*later));
     if (!later)
-        return fail_by(proxy, SOMA_ENOMEM, NULL);
-    *later = (struct later){.to = to, .timeout = time_left(proxy, until), .done = done, .context = context};
+        return proxy_fail_by(proxy, SOMA_ENOMEM, NULL);
+    *later = (struct later){.to = to, .until = until, .done = done, .context = context};
     later->method = strdup(method);
     error = later->method ? soma_value_copy(&later->arguments, arguments) : SOMA_ENOMEM;
     if (error) {
         free(later->method);
         free(later);
-        return fail_by(proxy, error, NULL);
+        return proxy_fail_by(proxy, error, NULL);
     }
     soma_post(proxy->system, proxy->agent, later_run, later, later_drop); // if it fails `done` was told so
     return 0;
@@ -361,7 +349,7 @@ int soma_proxy_set(soma_proxy *proxy, uint64_t timeout, const char *name, soma_v
     int error = soma_value_builder_open(&builder);
     if (!error)
         error = entry_build(builder, name, value, &asking.arguments);
-    error = error ? fail_by(proxy, error, NULL) : ask(proxy, timeout, &asking, NULL);
+    error = error ? proxy_fail_by(proxy, error, NULL) : proxy_ask(proxy, timeout, &asking, NULL);
     soma_value_builder_close(&builder);
     return error;
 }
@@ -377,7 +365,7 @@ int soma_proxy_get(soma_proxy *proxy, uint64_t timeout, const char *name, soma_v
     int error = soma_value_builder_open(&builder);
     if (!error && name && !(error = soma_value_add_string(builder, name)))
         error = soma_value_builder_finish(builder, &asking.arguments);
-    error = error ? fail_by(proxy, error, NULL) : ask(proxy, timeout, &asking, value);
+    error = error ? proxy_fail_by(proxy, error, NULL) : proxy_ask(proxy, timeout, &asking, value);
     soma_value_builder_close(&builder);
     return error;
 }
@@ -386,13 +374,13 @@ int soma_proxy_describe(soma_proxy *proxy, uint64_t timeout, soma_value *descrip
 {
     if (!description)
         return SOMA_EINVAL;
-    return ask(proxy, timeout, &(struct asking){.method = "soma.describe", .harmless = true}, description);
+    return proxy_ask(proxy, timeout, &(struct asking){.method = "soma.describe", .harmless = true}, description);
 }
 
 static int ping(soma_proxy *proxy, uint64_t timeout, bool waits)
 {
     struct asking asking = {.method = "soma.ping", .harmless = true, .waits = waits};
-    int error = ask(proxy, timeout, &asking, NULL);
+    int error = proxy_ask(proxy, timeout, &asking, NULL);
     bool there = error == SOMA_EUNHANDLED || error == SOMA_ENOREPLY || error == SOMA_ETYPE; // to say so
     return there ? 0 : error;
 }
@@ -406,36 +394,23 @@ int soma_proxy_ping(soma_proxy *proxy, uint64_t timeout)
 
 int soma_proxy_wait(soma_proxy *proxy, uint64_t timeout)
 {
-    if (!proxy || !timeout)
+    if (!proxy)
         return SOMA_EINVAL;
-    uint64_t until = deadline_of(proxy, timeout);
+    bool once = !timeout; // then it has time to answer, but nothing is waited for that is not there
+    uint64_t until = deadline_of(proxy, once ? SOMA_NAMES_TIMEOUT : timeout);
     char reason[sizeof(proxy->error)] = ""; // of the try before: the last has too little time to find out
     for (;;) {
-        int error = ping(proxy, time_left(proxy, until), true);
+        int error = ping(proxy, time_left(proxy, until), !once);
         if (error == SOMA_ETIMEOUT && *reason)
-            fail(proxy, error, "%s", reason);
+            proxy_fail(proxy, error, "%s", reason);
         if (error != SOMA_ENOENT && error != SOMA_EGONE && error != SOMA_ENODEDOWN)
             return error;
-        if (soma_now(proxy->system) >= until || !proxy->find)
+        if (once || soma_now(proxy->system) >= until || !proxy->find)
             return SOMA_ETIMEOUT; // for the reason that stands there
         memcpy(reason, proxy->error, sizeof(reason));
-        if ((error = nap(proxy, until)))
+        if ((error = proxy_nap(proxy, until)))
             return error;
     }
-}
-
-int soma_proxy_address(soma_proxy *proxy, uint64_t timeout, const char *alias, char address[SOMA_ADDRESS_MOST + 1])
-{
-    if (address)
-        *address = '\0';
-    if (!proxy || !timeout || !alias || !address)
-        return SOMA_EINVAL;
-    if (!proxy->names || !proxy->name)
-        return fail(proxy, SOMA_ESTATE, "only a name service knows aliases");
-    int error = soma_names_address(proxy->names, proxy->name, alias, timeout, address);
-    if (error == SOMA_ENOENT)
-        return fail(proxy, error, "'%s' has no alias '%s'", proxy->name, alias);
-    return fail_by(proxy, error, NULL);
 }
 
 static int proxy_end(soma_proxy *proxy, uint64_t timeout, bool kill)
@@ -452,7 +427,7 @@ static int proxy_end(soma_proxy *proxy, uint64_t timeout, bool kill)
                       .to = to, .kill = kill);
     if (!error)
         error = answer.error;
-    return fail_by(proxy, error, NULL);
+    return proxy_fail_by(proxy, error, NULL);
 }
 
 int soma_proxy_kill(soma_proxy *proxy, uint64_t timeout)

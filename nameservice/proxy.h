@@ -37,7 +37,7 @@ SOMA_MESSAGE(soma_proxy_answer, (i32, error), (string, text), (value, value))
 struct later {
     struct later *next, **link; /* in the agent's list */
     soma_ref to;
-    uint64_t timeout;
+    uint64_t until;
     char *method;
     soma_value arguments;
     soma_proxy_done *done;
@@ -50,6 +50,34 @@ extern const soma_behavior proxy_agent;
 /* To be posted to the agent: makes the call; and ends one that will not be made. */
 int later_run(soma_agent *self, void *state, void *later);
 void later_drop(void *later);
+
+/* A call, while it is made. */
+struct asking {
+    const char *method;
+    soma_value arguments;
+    bool harmless; /* it may run twice */
+    bool waits;    /* for an agent that is not there yet */
+    uint64_t until;
+    soma_ref to; /* whom it went to last; null: nobody was found */
+};
+
+/* Makes a call, again if need be, and waits for its end. */
+int proxy_ask(soma_proxy *proxy, uint64_t timeout, struct asking *asking, soma_value *result);
+
+/* Takes down why; gives the error back. */
+int proxy_fail(soma_proxy *proxy, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* With the text that came with it, if it is one; else with Soma's. */
+int proxy_fail_by(soma_proxy *proxy, int error, const char *text);
+
+/* Between two looks for what is not there yet. */
+int proxy_nap(soma_proxy *proxy, uint64_t until);
+
+/* Now and a timeout; and what is left until then, at least 1, as 0 is no timeout. */
+uint64_t deadline_of(const soma_proxy *proxy, uint64_t timeout);
+uint64_t time_left(const soma_proxy *proxy, uint64_t until);
+
+#define PROXY_NAP (10 * SOMA_MS)
 
 /* That one is gone: the name must be looked up anew. */
 void proxy_forget(soma_proxy *proxy, soma_ref gone);

@@ -8,11 +8,13 @@
 #include <stdlib.h>
 
 SOMA_MESSAGE(soma_proxy_woken, (i64, promise))
+SOMA_MESSAGE(soma_proxy_again, (u64, later)) /* a struct later, which is there until it has ended */
 
 struct state {
     soma_proxy *proxy;
     soma_ref watched; /* whom it was told to ask last */
     soma_handle watch;
+    soma_handle follow; /* the request for another agent of its name; 0: none */
     soma_handle ending; /* the monitor of one that shall end, */
     soma_handle ended;  /* and the promise to tell; 0: none */
     struct later *laters;
@@ -28,7 +30,25 @@ static int agent_init(soma_agent *self, void *state, const void *arg)
 
 /* ---- asking ---- */
 
-/* So that a name is looked up anew when its agent has ended, whoever is asked then. */
+static int on_moved(soma_agent *self, struct state *my, const struct soma_name *m)
+{
+    (void)self, (void)m;
+    my->follow = 0;
+    proxy_forget(my->proxy, my->watched);
+    my->watched = SOMA_REF_NULL;
+    return 0;
+}
+
+/* Without it the end of the agent tells, no sooner. */
+static int on_not_followed(soma_agent *self, struct state *my, const int *error)
+{
+    (void)self, (void)error;
+    my->follow = 0;
+    return 0;
+}
+
+/* So that a name is looked up anew when its agent has ended, or another one has taken it over, whoever is asked then.
+ */
 static void watch(soma_agent *self, struct state *my, soma_ref to)
 {
     if (soma_ref_equal(my->watched, to))
@@ -36,6 +56,15 @@ static void watch(soma_agent *self, struct state *my, soma_ref to)
     soma_demonitor(self, my->watch);
     my->watched = to;
     my->watch = soma_monitor(self, to);
+    if (!my->proxy->names || !my->proxy->name)
+        return;
+    if (my->follow)
+        soma_request_cancel(self, my->follow);
+    my->follow = soma_request(self, soma_names_agent(my->proxy->names), SOMA_NEVER,
+                              SOMA_THEN(soma_name, on_moved, on_not_followed), soma_name_lookup,
+                              .name = my->proxy->name, .waits = true, .unless = to, .timeout = SOMA_NEVER);
+    if (my->follow < 0)
+        my->follow = 0;
 }
 
 static int on_result(soma_agent *self, struct state *my, const struct soma_result *m)
@@ -95,31 +124,101 @@ static int on_later_result(soma_agent *self, struct state *my, const struct soma
     return 0;
 }
 
+static void later_ask(soma_agent *self, struct state *my, struct later *later);
+
+/* Whose turn it is now: perhaps a supervisor's child on its way back, which needs a while. */
+static void later_found(soma_agent *self, struct state *my, struct later *later, soma_ref to)
+{
+    bool same = soma_ref_equal(later->to, to);
+    later->to = to;
+    if (!same)
+        later_ask(self, my, later);
+    else if (soma_after(self, PROXY_NAP, soma_proxy_again, .later = (uintptr_t)later) < 0)
+        later_end(later, SOMA_ENOMEM, SOMA_VALUE_NONE, soma_strerror(SOMA_ENOMEM));
+}
+
+static int on_again(soma_agent *self, struct state *my, const struct soma_proxy_again *m)
+{
+    later_ask(self, my, (struct later *)(uintptr_t)m->later);
+    return 0;
+}
+
+static int on_later_named(soma_agent *self, struct state *my, const struct soma_name *m)
+{
+    later_found(self, my, later_tagged(self), m->agent);
+    return 0;
+}
+
+static int on_later_located(soma_agent *self, struct state *my, const struct soma_bridge_located *m)
+{
+    later_found(self, my, later_tagged(self), m->agent);
+    return 0;
+}
+
+/* What has ended is not back. */
+static int on_later_lost(soma_agent *self, struct state *my, const int *error)
+{
+    (void)my, (void)error;
+    later_end(later_tagged(self), SOMA_EGONE, SOMA_VALUE_NONE, soma_strerror(SOMA_EGONE));
+    return 0;
+}
+
+/* Who has the name now? As the proxy's find(), but without waiting. */
+static void later_find(soma_agent *self, struct state *my, struct later *later)
+{
+    const soma_proxy *proxy = my->proxy;
+    uint64_t left = time_left(proxy, later->until), tag = (uintptr_t)later;
+    soma_handle request = SOMA_EGONE;
+    soma_ref to;
+    if (proxy->names && proxy->name)
+        request = soma_request(self, soma_names_agent(proxy->names), SOMA_NEVER,
+                               SOMA_THEN(soma_name, on_later_named, on_later_lost, .tag = tag), soma_name_lookup,
+                               .name = proxy->name, .fresh = true, .timeout = left);
+    else if (proxy->bridge)
+        request = soma_request(self, soma_bridge_agent(proxy->bridge), SOMA_NEVER,
+                               SOMA_THEN(soma_bridge_located, on_later_located, on_later_lost, .tag = tag),
+                               soma_bridge_locate, .address = proxy->address, .name = proxy->name, .timeout = left);
+    else if (proxy->name && !soma_whereis(proxy->system, proxy->name, &to)) {
+        later_found(self, my, later, to);
+        return;
+    }
+    if (request < 0)
+        later_end(later, (int)request, SOMA_VALUE_NONE, soma_strerror((int)request));
+}
+
 static int on_later_error(soma_agent *self, struct state *my, const int *error)
 {
     const char *text = soma_error_text(self);
     struct later *later = later_tagged(self);
     if (*error == SOMA_EGONE || *error == SOMA_ENODEDOWN)
         proxy_forget(my->proxy, later->to);
-    later_end(later, *error, SOMA_VALUE_NONE, text ? text : soma_strerror(*error));
+    if (*error == SOMA_EGONE && my->proxy->find && soma_now(self) < later->until)
+        later_find(self, my, later);
+    else
+        later_end(later, *error, SOMA_VALUE_NONE, text ? text : soma_strerror(*error));
     return 0;
+}
+
+static void later_ask(soma_agent *self, struct state *my, struct later *later)
+{
+    watch(self, my, later->to);
+    soma_handle request = soma_request(self, later->to, time_left(my->proxy, later->until),
+                                       SOMA_THEN(soma_result, on_later_result, on_later_error, .tag = (uintptr_t)later),
+                                       soma_invoke, .method = later->method, .arguments = later->arguments);
+    if (request < 0)
+        later_end(later, (int)request, SOMA_VALUE_NONE, soma_strerror((int)request));
 }
 
 int later_run(soma_agent *self, void *state, void *arg)
 {
     struct state *my = state;
     struct later *later = arg;
-    watch(self, my, later->to);
     later->next = my->laters;
     later->link = &my->laters;
     if (later->next)
         later->next->link = &later->next;
     my->laters = later;
-    soma_handle request = soma_request(self, later->to, later->timeout,
-                                       SOMA_THEN(soma_result, on_later_result, on_later_error, .tag = (uintptr_t)later),
-                                       soma_invoke, .method = later->method, .arguments = later->arguments);
-    if (request < 0)
-        later_end(later, (int)request, SOMA_VALUE_NONE, soma_strerror((int)request));
+    later_ask(self, my, later);
     return 0;
 }
 
@@ -187,11 +286,11 @@ static int on_woken(soma_agent *self, struct state *my, const struct soma_proxy_
     return soma_reply_to(self, m->promise, soma_proxy_answer);
 }
 
-const soma_behavior proxy_agent = {.name = "proxy",
-                                   .state_size = sizeof(struct state),
-                                   .init = agent_init,
-                                   .stop = agent_stop,
-                                   .handlers =
-                                       SOMA_HANDLERS(SOMA_ON(soma_proxy_ask, on_ask), SOMA_ON(soma_proxy_end, on_end),
-                                                     SOMA_ON(soma_proxy_nap, on_nap),
-                                                     SOMA_ON(soma_proxy_woken, on_woken), SOMA_ON(soma_down, on_down))};
+const soma_behavior proxy_agent = {
+    .name = "proxy",
+    .state_size = sizeof(struct state),
+    .init = agent_init,
+    .stop = agent_stop,
+    .handlers = SOMA_HANDLERS(SOMA_ON(soma_proxy_ask, on_ask), SOMA_ON(soma_proxy_end, on_end),
+                              SOMA_ON(soma_proxy_nap, on_nap), SOMA_ON(soma_proxy_woken, on_woken),
+                              SOMA_ON(soma_down, on_down), SOMA_ON(soma_proxy_again, on_again))};

@@ -11,9 +11,11 @@
  * All goes through the agent's mailbox, one at a time, behind what waits there.
  *
  * **A proxy is for its name**, not for one agent: it looks the name up when it first needs it, and again when the agent
- * has ended or its node is down, so it survives restarts. If an agent ends before it has answered (SOMA_EGONE), and the
- * name is there again, the call is made anew while there is time. If its node goes down meanwhile (SOMA_ENODEDOWN),
- * nobody can tell whether a method has run; so only what does no harm twice is done anew: all but a method.
+ * has ended or its node is down, so it survives restarts. A proxy of a name service also goes to the
+ * agent that has taken its name over, as soon as this node has been told. If an agent ends before it has answered
+ * (SOMA_EGONE), and the name is there again, the call is made anew while there is time. If its node goes down meanwhile
+ * (SOMA_ENODEDOWN), nobody can tell whether a method has run; so only what does no harm twice is done anew: all but a
+ * method.
  *
  * One thread at a time may use a proxy; a proxy costs an agent, so each thread may have its own. Functions that wait
  * are for threads outside: from one of the system's own they return SOMA_ESTATE; agents send requests. Timeouts are in
@@ -24,6 +26,7 @@
 #ifndef SOMA_PROXY_H
 #define SOMA_PROXY_H
 
+#include <soma/address.h>
 #include <soma/agent.h>
 #include <soma/bridge.h>
 #include <soma/nameservice.h>
@@ -68,7 +71,8 @@ SOMA_API int soma_proxy_close(soma_proxy **proxy);
 /**
  * Waits until the agent is there and runs: until it has answered a ping.
  * @param proxy the proxy
- * @param timeout nanoseconds
+ * @param timeout nanoseconds; 0: looks once, so does not wait for an agent that is not there, and gives one that is
+ *        #SOMA_NAMES_TIMEOUT to answer
  * @return 0; SOMA_ETIMEOUT, whatever was missing: soma_proxy_error() says what it was
  */
 SOMA_API int soma_proxy_wait(soma_proxy *proxy, uint64_t timeout);
@@ -78,18 +82,6 @@ SOMA_API int soma_proxy_ping(soma_proxy *proxy, uint64_t timeout);
 
 /** Finds the agent. 0, and its ref; or an error, and the null ref. */
 SOMA_API int soma_proxy_ref(soma_proxy *proxy, uint64_t timeout, soma_ref *agent);
-
-/**
- * Asks the name service for the address of one of the agent's aliases (soma_names_alias()).
- * @param proxy the proxy
- * @param timeout nanoseconds
- * @param alias the alias
- * @param address gets the text; "" on error
- * @return 0; SOMA_ENOENT (the name is not registered, or has no such alias); SOMA_ESTATE (the proxy was not opened by
- *         soma_proxy_open_named()); or another error
- */
-SOMA_API int soma_proxy_address(soma_proxy *proxy, uint64_t timeout, const char *alias,
-                                char address[SOMA_ADDRESS_MOST + 1]);
 
 /** Kills the agent (soma_kill()), and waits until it is gone: 0, also if it was before. A supervisor may start it
  *  anew. */
@@ -146,7 +138,7 @@ typedef void soma_proxy_done(void *context, int error, soma_value result, const 
 
 /**
  * Calls a method, and does not wait for its end. Only the first time, and when the agent has ended since, it waits
- * until the agent is found. It is made once: if the agent ends first, that is its end.
+ * until the agent is found. If the agent ends first, it is made anew as by soma_proxy_call().
  * @param proxy the proxy
  * @param timeout nanoseconds
  * @param method its name; copied
@@ -161,6 +153,89 @@ SOMA_API int soma_proxy_call_then(soma_proxy *proxy, uint64_t timeout, const cha
 /** Why the last function of this proxy's that failed did so, in a line for people: in the agent's own words if it had
  *  any. "" if none has. It lives until the next one fails. */
 SOMA_API const char *soma_proxy_error(const soma_proxy *proxy);
+
+/** @} */
+/** @name Channels
+ *
+ * What soma/channel.h does from inside, for agents whose behavior extends #soma_channel_agent: programs wire agents,
+ * wherever they live, and these need not know of each other. `handler` is the name of a method of the agent, see
+ * #SOMA_BY_METHOD; it may be NULL where the pattern needs none. Errors are also those of the function that is done
+ * there. What was wired so ends with the agent: one that is restarted has only what its behavior binds.
+ * @{ */
+
+/**
+ * Has the agent bind a channel: soma_bind().
+ * @param proxy the proxy
+ * @param timeout nanoseconds
+ * @param pattern what it does
+ * @param alias its name within the agent
+ * @param place where, as in soma_channel_options; NULL: wherever it likes
+ * @param handler a method, or NULL
+ * @param address gets where that is, as text; "" on error; may be NULL
+ * @return 0, SOMA_EEXIST (the agent has such an alias, or something is bound there), SOMA_ENOENT (no such agent or
+ *         method), or another error
+ */
+SOMA_API int soma_proxy_bind(soma_proxy *proxy, uint64_t timeout, soma_pattern pattern, const char *alias,
+                             const char *place, const char *handler, char address[SOMA_ADDRESS_MOST + 1]);
+
+/**
+ * Has the agent connect a channel: soma_connect_to().
+ * @param proxy the proxy
+ * @param timeout nanoseconds; for `name/alias` to be there, too
+ * @param to an address, as soma_proxy_bind() and soma_proxy_address() give it; or `name/alias`, which the name service
+ *        of the agent's own node knows
+ * @param alias its name within the agent
+ * @param handler a method, or NULL
+ * @return 0; SOMA_ENOENT (also: there was no such name or alias in time), or another error
+ */
+SOMA_API int soma_proxy_connect(soma_proxy *proxy, uint64_t timeout, const char *to, const char *alias,
+                                const char *handler);
+
+/** Has a SUB or SYNC_SUB of the agent subscribe to a topic, for one of its methods: soma_subscribe(). */
+SOMA_API int soma_proxy_subscribe(soma_proxy *proxy, uint64_t timeout, const char *alias, const char *topic,
+                                  const char *handler);
+
+/** Has it end that: soma_unsubscribe(). */
+SOMA_API int soma_proxy_unsubscribe(soma_proxy *proxy, uint64_t timeout, const char *alias, const char *topic);
+
+/** Has the agent send a value by a channel, as a soma_data: soma_send_to(). 0 says that it was sent. */
+SOMA_API int soma_proxy_send_to(soma_proxy *proxy, uint64_t timeout, const char *alias, soma_value value);
+
+/** Has the agent publish a value, as a soma_data: soma_publish(). */
+SOMA_API int soma_proxy_publish(soma_proxy *proxy, uint64_t timeout, const char *alias, const char *topic,
+                                soma_value value);
+
+/**
+ * Has the agent ask by a channel, with a soma_data, and waits for the answer: soma_request_to().
+ * @param proxy the proxy
+ * @param timeout nanoseconds, for all of it
+ * @param alias the channel
+ * @param value the question
+ * @param answer gets the value of the soma_result that was answered, to be ended with soma_value_destroy(); empty on
+ *        error; NULL: not wanted
+ * @return 0, or an error: the agent's own, or of who was asked
+ */
+SOMA_API int soma_proxy_request_to(soma_proxy *proxy, uint64_t timeout, const char *alias, soma_value value,
+                                   soma_value *answer);
+
+/** Waits until a channel of the agent's has at least so many peers, as soma_channel_peers() counts them. 0;
+ *  SOMA_ETIMEOUT; SOMA_ENOENT (no such agent or channel). */
+SOMA_API int soma_proxy_wait_peers(soma_proxy *proxy, uint64_t timeout, const char *alias, uint32_t peers);
+
+/** Has the agent close a channel; `alias` NULL: all of them. */
+SOMA_API int soma_proxy_close_channel(soma_proxy *proxy, uint64_t timeout, const char *alias);
+
+/**
+ * Finds the address of one of the agent's aliases: what the name service knows, for a proxy of soma_proxy_open_named();
+ * else what the agent says of its channels.
+ * @param proxy the proxy
+ * @param timeout nanoseconds
+ * @param alias the alias
+ * @param address gets the text; "" on error, and for a channel that does not know it yet
+ * @return 0; SOMA_ENOENT (no such agent, name or alias), or another error
+ */
+SOMA_API int soma_proxy_address(soma_proxy *proxy, uint64_t timeout, const char *alias,
+                                char address[SOMA_ADDRESS_MOST + 1]);
 
 /** @} */
 

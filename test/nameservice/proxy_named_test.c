@@ -145,7 +145,7 @@ static void test_aliases(soma_test *test)
     assert_string_equal(address, "");
     assert_int_equal(soma_proxy_address(proxy, 0, "levels", address), SOMA_EINVAL);
     assert_int_equal(soma_proxy_open(here, "tank", &local), 0);
-    assert_int_equal(soma_proxy_address(local, LONG, "levels", address), SOMA_ESTATE);
+    assert_int_equal(soma_proxy_address(local, LONG, "levels", address), SOMA_ENOENT);
     soma_proxy_close(&local);
     assert_int_equal(soma_proxy_open_named(here, NULL, "tank", &local), SOMA_EINVAL);
     assert_null(local);
@@ -153,23 +153,46 @@ static void test_aliases(soma_test *test)
     assert_int_equal(soma_names_close(&names), 0);
 }
 
-/* Another node takes the name over: the next call is for that agent. */
+static bool is_holding(soma_test *test, soma_ref agent)
+{
+    const struct tank *my = soma_test_state(test, agent);
+    return my && my->promise > 0;
+}
+
+static void done(void *context, int error, soma_value result, const char *text)
+{
+    (void)result, (void)text;
+    *(int *)context = error;
+}
+
+/* Another node takes the name over, and the agent that had it lives on: as soon as that is known here, calls are for
+ * the other one. What the first has taken on stays with it, until it ends. */
 static void test_takeover(soma_test *test)
 {
-    soma_system *here = soma_test_node(test, "here");
+    soma_system *here = soma_test_node(test, "here"), *there = soma_test_node(test, "there");
+    int *outcome = soma_test_alloc(test, sizeof(*outcome));
     soma_proxy *proxy;
-    soma_ref other;
+    soma_ref other, now;
     soma_test_node(test, "hub");
-    soma_test_node(test, "there");
     server_open(test);
     soma_names *names = names_open(test, "here"), *theirs = names_open(test, "there");
     soma_ref ref = tank_register(test, theirs, "there", "tank");
     assert_int_equal(soma_proxy_open_named(here, names, "tank", &proxy), 0);
     assert_int_equal(fill_by(proxy, 40), 40);
+    assert_int_equal(soma_proxy_call_then(proxy, LONG, "hold", SOMA_VALUE_NONE, done, outcome), 0);
+    assert_int_equal(fill_by(proxy, 2), 42);
     assert_int_equal(soma_spawn(here, &tank, NULL, &other), 0);
     assert_int_equal(soma_names_register_as(names, "tank", other, SOMA_VALUE_NONE, true, LONG, NULL), 0);
-    soma_kill(here, ref);
+    do // the news comes after a while, or not before a cut link is back
+        assert_int_equal(soma_proxy_ref(proxy, LONG, &now), 0);
+    while (soma_proxy_ping(proxy, LONG) || soma_ref_equal(now, ref));
+    assert_true(soma_ref_equal(now, other));
     assert_int_equal(fill_by(proxy, 1), 1);
+    assert_true(is_holding(test, ref));
+    assert_false(is_holding(test, other));
+    soma_kill(there, ref);
+    soma_test_advance(test, SOMA_SECOND);
+    assert_true(is_holding(test, other));
     soma_proxy_close(&proxy);
     soma_names_close(&theirs);
     soma_names_close(&names);

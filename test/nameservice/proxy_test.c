@@ -305,6 +305,83 @@ static void test_then(soma_test *test)
     soma_value_destroy(&five);
 }
 
+/* Is the agent asked to hold, that is: has the call come to it? */
+static bool is_holding(soma_test *test, soma_ref agent)
+{
+    const struct tank *my = soma_test_state(test, agent);
+    return my && my->promise > 0;
+}
+
+/* Another one has the name by the time that the agent ends: the call is made to that. */
+static void test_then_moves(soma_test *test)
+{
+    soma_system *here = soma_test_node(test, "here"), *there = soma_test_node(test, "there");
+    const char *address = soma_bridge_address(soma_test_bridge(test, "there"), 0);
+    struct outcome *outcomes = soma_test_alloc(test, 2 * sizeof(*outcomes));
+    soma_proxy *proxies[2];
+    assert_int_equal(soma_proxy_open(there, "tank", &proxies[0]), 0);
+    assert_int_equal(soma_proxy_open_at(here, soma_test_bridge(test, "here"), address, "tank", &proxies[1]), 0);
+    for (int i = 0; i < 2; i++) {
+        soma_ref before = tank_open(there, "tank"), after;
+        assert_int_equal(soma_proxy_call_then(proxies[i], LONG, "hold", SOMA_VALUE_NONE, done, &outcomes[i]), 0);
+        soma_test_advance(test, SOMA_SECOND);
+        assert_true(is_holding(test, before));
+        assert_int_equal(soma_name_set(there, SOMA_REF_NULL, "tank"), 0);
+        after = tank_open(there, "tank");
+        assert_int_equal(soma_kill(there, before), 0);
+        soma_test_advance(test, SOMA_SECOND);
+        assert_true(is_holding(test, after));
+        assert_int_equal(outcomes[i].calls, 0);
+        assert_int_equal(soma_kill(there, after), 0);
+        soma_test_advance(test, SOMA_SECOND);
+        assert_int_equal(outcomes[i].error, SOMA_EGONE); // nobody is there any more
+        assert_int_equal(outcomes[i].calls, 1);
+        soma_proxy_close(&proxies[i]);
+    }
+}
+
+/* A supervisor's child that is not back yet when it is called. */
+static void test_then_supervised(soma_test *test)
+{
+    static const soma_child children[] = {{.name = "tank/1", .behavior = &tank}};
+    static const soma_supervision top = {
+        .children = children, .count = 1, .intensity = 10, .backoff = 100 * SOMA_MS, .backoff_max = 100 * SOMA_MS};
+    soma_system *system = soma_test_system(test);
+    struct outcome *outcomes = soma_test_alloc(test, 2 * sizeof(*outcomes));
+    soma_proxy *proxy;
+    soma_ref ref;
+    soma_value five;
+    assert_int_equal(soma_value_from_json("5", 1, &five), 0);
+    assert_int_equal(soma_spawn(system, &soma_supervisor, &top, NULL), 0);
+    assert_int_equal(soma_proxy_open(system, "tank/1", &proxy), 0);
+    assert_int_equal(soma_proxy_ref(proxy, LONG, &ref), 0);
+    assert_int_equal(soma_kill(system, ref), 0);
+    assert_int_equal(soma_proxy_call_then(proxy, LONG, "fill", five, done, &outcomes[0]), 0);
+    assert_int_equal(soma_proxy_call_then(proxy, 50 * SOMA_MS, "fill", five, done, &outcomes[1]), 0);
+    soma_test_advance(test, SOMA_SECOND);
+    assert_int_equal(outcomes[0].calls, 1);
+    assert_int_equal(outcomes[0].value, 5);
+    assert_int_equal(outcomes[1].calls, 1);
+    assert_int_not_equal(outcomes[1].error, 0); // it had no time for that
+    soma_proxy_close(&proxy);
+    soma_value_destroy(&five);
+}
+
+/* A wait without time looks once; but who is there has time to answer. */
+static void test_wait_once(soma_test *test)
+{
+    soma_system *system = soma_test_system(test);
+    soma_proxy *proxy;
+    assert_int_equal(soma_proxy_open(system, "tank/1", &proxy), 0);
+    uint64_t before = soma_test_now(test);
+    assert_int_equal(soma_proxy_wait(proxy, 0), SOMA_ETIMEOUT);
+    assert_string_equal(soma_proxy_error(proxy), "no agent is called 'tank/1' here");
+    assert_int_equal(soma_test_now(test), before);
+    tank_open(system, "tank/1");
+    assert_int_equal(soma_proxy_wait(proxy, 0), 0);
+    soma_proxy_close(&proxy);
+}
+
 /* ---- what is no use ---- */
 
 static void test_arguments(soma_test *test)
@@ -327,7 +404,7 @@ static void test_arguments(soma_test *test)
     assert_int_equal(soma_proxy_get(proxy, 1, NULL, NULL), SOMA_EINVAL);
     assert_int_equal(soma_proxy_describe(proxy, 1, NULL), SOMA_EINVAL);
     assert_int_equal(soma_proxy_set(NULL, 1, NULL, SOMA_VALUE_NONE), SOMA_EINVAL);
-    assert_int_equal(soma_proxy_wait(proxy, 0), SOMA_EINVAL);
+    assert_int_equal(soma_proxy_wait(NULL, 0), SOMA_EINVAL);
     assert_int_equal(soma_proxy_ref(proxy, 0, &ref), SOMA_EINVAL);
     assert_int_equal(soma_proxy_kill(NULL, 1), SOMA_EINVAL);
     assert_string_equal(soma_proxy_error(NULL), "");
@@ -376,6 +453,9 @@ int main(void)
         SOMA_REAL(test_ends),
         SOMA_SIM(test_then, 200, 20000),
         SOMA_REAL(test_then),
+        SOMA_SIM(test_then_moves, test_load(200), 20000),
+        SOMA_SIM(test_then_supervised, test_load(100), 20000),
+        SOMA_SIM(test_wait_once, 20, 20000),
         SOMA_SIM(test_arguments, 1, 20000),
         cmocka_unit_test(test_system_first),
     };

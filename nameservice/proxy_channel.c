@@ -1,0 +1,210 @@
+/*
+ * Channels from outside: a proxy has its agent bind, connect, send and close, by the methods of soma_channel_agent. See
+ * soma/proxy.h.
+ */
+#include "nameservice/proxy.h"
+#include <soma/channel.h>
+#include <soma/error.h>
+#include <soma/timer.h>
+#include <stdio.h>
+#include <string.h>
+
+/* What a method is called with; entries that are NULL are left out. */
+struct wiring {
+    const char *alias, *pattern, *place, *to, *topic, *handler;
+    const soma_value *value;
+    uint64_t timeout;
+};
+
+static void text_add(soma_value_builder *builder, const char *key, const char *text)
+{
+    if (!text)
+        return;
+    soma_value_add_key(builder, key);
+    soma_value_add_string(builder, text);
+}
+
+static int wiring_build(const struct wiring *wiring, soma_value_builder *builder, soma_value *map)
+{
+    soma_value_begin_map(builder);
+    text_add(builder, "alias", wiring->alias);
+    text_add(builder, "pattern", wiring->pattern);
+    text_add(builder, "place", wiring->place);
+    text_add(builder, "to", wiring->to);
+    text_add(builder, "topic", wiring->topic);
+    text_add(builder, "handler", wiring->handler);
+    if (wiring->value && soma_value_get_kind(*wiring->value) != SOMA_VALUE_NIL) {
+        soma_value_add_key(builder, "value");
+        soma_value_add_value(builder, *wiring->value);
+    }
+    if (wiring->timeout) {
+        soma_value_add_key(builder, "timeout");
+        soma_value_add_u64(builder, wiring->timeout);
+    }
+    int error = soma_value_end(builder);
+    return error ? error : soma_value_builder_finish(builder, map);
+}
+
+static int wire(soma_proxy *proxy, uint64_t timeout, const char *method, const struct wiring *wiring,
+                soma_value *result)
+{
+    soma_value_builder *builder;
+    struct asking asking = {.method = method};
+    if (result)
+        *result = SOMA_VALUE_NONE;
+    if (!proxy || !timeout)
+        return SOMA_EINVAL;
+    int error = soma_value_builder_open(&builder);
+    if (!error)
+        error = wiring_build(wiring, builder, &asking.arguments);
+    error = error ? proxy_fail_by(proxy, error, NULL) : proxy_ask(proxy, timeout, &asking, result);
+    soma_value_builder_close(&builder);
+    return error;
+}
+
+/* What the agent has for its part of it, so that its answer, which says more, comes in time. */
+static uint64_t less(uint64_t timeout)
+{
+    return timeout == SOMA_NEVER ? timeout : timeout - timeout / 8;
+}
+
+/* ---- opening and closing ---- */
+
+/* A text in a value, into an address's buffer. */
+static void address_take(soma_value value, char address[SOMA_ADDRESS_MOST + 1])
+{
+    const char *text;
+    uint32_t size;
+    if (!soma_value_get_string(value, &text, &size) && size <= SOMA_ADDRESS_MOST)
+        snprintf(address, SOMA_ADDRESS_MOST + 1, "%.*s", (int)size, text);
+}
+
+int soma_proxy_bind(soma_proxy *proxy, uint64_t timeout, soma_pattern pattern, const char *alias, const char *place,
+                    const char *handler, char address[SOMA_ADDRESS_MOST + 1])
+{
+    const char *name = soma_pattern_name(pattern);
+    soma_value value;
+    if (address)
+        *address = '\0';
+    if (!name || !alias)
+        return SOMA_EINVAL;
+    int error = wire(proxy, timeout, "soma.bind",
+                     &(struct wiring){.pattern = name, .alias = alias, .place = place, .handler = handler}, &value);
+    if (!error && address)
+        address_take(value, address);
+    soma_value_destroy(&value);
+    return error;
+}
+
+int soma_proxy_connect(soma_proxy *proxy, uint64_t timeout, const char *to, const char *alias, const char *handler)
+{
+    if (!to || !alias)
+        return SOMA_EINVAL;
+    const struct wiring wiring = {.to = to, .alias = alias, .handler = handler, .timeout = less(timeout)};
+    return wire(proxy, timeout, "soma.connect", &wiring, NULL);
+}
+
+int soma_proxy_subscribe(soma_proxy *proxy, uint64_t timeout, const char *alias, const char *topic, const char *handler)
+{
+    if (!alias || !topic || !handler)
+        return SOMA_EINVAL;
+    return wire(proxy, timeout, "soma.subscribe", &(struct wiring){.alias = alias, .topic = topic, .handler = handler},
+                NULL);
+}
+
+int soma_proxy_unsubscribe(soma_proxy *proxy, uint64_t timeout, const char *alias, const char *topic)
+{
+    if (!alias || !topic)
+        return SOMA_EINVAL;
+    return wire(proxy, timeout, "soma.unsubscribe", &(struct wiring){.alias = alias, .topic = topic}, NULL);
+}
+
+int soma_proxy_close_channel(soma_proxy *proxy, uint64_t timeout, const char *alias)
+{
+    soma_value_builder *builder;
+    soma_value name = SOMA_VALUE_NONE;
+    if (!proxy || !timeout)
+        return SOMA_EINVAL;
+    int error = soma_value_builder_open(&builder);
+    if (!error && alias && !(error = soma_value_add_string(builder, alias)))
+        error = soma_value_builder_finish(builder, &name);
+    error = error ? proxy_fail_by(proxy, error, NULL) : soma_proxy_call(proxy, timeout, "soma.close", name, NULL);
+    soma_value_builder_close(&builder);
+    return error;
+}
+
+/* ---- sending ---- */
+
+int soma_proxy_send_to(soma_proxy *proxy, uint64_t timeout, const char *alias, soma_value value)
+{
+    return soma_proxy_publish(proxy, timeout, alias, NULL, value);
+}
+
+int soma_proxy_publish(soma_proxy *proxy, uint64_t timeout, const char *alias, const char *topic, soma_value value)
+{
+    if (!alias)
+        return SOMA_EINVAL;
+    return wire(proxy, timeout, "soma.send", &(struct wiring){.alias = alias, .topic = topic, .value = &value}, NULL);
+}
+
+int soma_proxy_request_to(soma_proxy *proxy, uint64_t timeout, const char *alias, soma_value value, soma_value *answer)
+{
+    if (answer)
+        *answer = SOMA_VALUE_NONE;
+    if (!alias)
+        return SOMA_EINVAL;
+    const struct wiring wiring = {.alias = alias, .value = &value, .timeout = less(timeout)};
+    return wire(proxy, timeout, "soma.request", &wiring, answer);
+}
+
+/* ---- looking ---- */
+
+/* What the agent says of one of its channels. */
+static int channel_look(soma_proxy *proxy, uint64_t timeout, const char *alias, soma_value *all, soma_value *channel)
+{
+    struct asking asking = {.method = "soma.channels", .harmless = true};
+    int error = proxy_ask(proxy, timeout, &asking, all);
+    if (!error && soma_value_get_entry(*all, alias, channel))
+        error = proxy_fail(proxy, SOMA_ENOENT, "the agent has no channel '%s'", alias);
+    return error;
+}
+
+int soma_proxy_wait_peers(soma_proxy *proxy, uint64_t timeout, const char *alias, uint32_t peers)
+{
+    if (!proxy || !timeout || !alias)
+        return SOMA_EINVAL;
+    uint64_t until = deadline_of(proxy, timeout), count = 0;
+    for (;;) {
+        soma_value all, channel, item;
+        int error = channel_look(proxy, time_left(proxy, until), alias, &all, &channel);
+        if (!error && !soma_value_get_entry(channel, "peers", &item))
+            soma_value_get_u64(item, &count);
+        soma_value_destroy(&all);
+        if (error || count >= peers)
+            return error;
+        if (soma_now(proxy->system) >= until)
+            return proxy_fail(proxy, SOMA_ETIMEOUT, "channel '%s' has %u of %u peers", alias, (unsigned)count, peers);
+        if ((error = proxy_nap(proxy, until)))
+            return error;
+    }
+}
+
+int soma_proxy_address(soma_proxy *proxy, uint64_t timeout, const char *alias, char address[SOMA_ADDRESS_MOST + 1])
+{
+    if (address)
+        *address = '\0';
+    if (!proxy || !timeout || !alias || !address)
+        return SOMA_EINVAL;
+    if (proxy->names && proxy->name) {
+        int error = soma_names_address(proxy->names, proxy->name, alias, timeout, address);
+        if (error == SOMA_ENOENT)
+            return proxy_fail(proxy, error, "'%s' has no alias '%s'", proxy->name, alias);
+        return proxy_fail_by(proxy, error, NULL);
+    }
+    soma_value all, channel, item;
+    int error = channel_look(proxy, timeout, alias, &all, &channel);
+    if (!error && !soma_value_get_entry(channel, "address", &item))
+        address_take(item, address);
+    soma_value_destroy(&all);
+    return error;
+}

@@ -1,0 +1,263 @@
+/* Channels by name: what is bound is known at the name service, and others connect to `name/alias`, on this node or
+ * from another one's program, in any order of start, and follow it. */
+#include "wiring.h"
+
+/* A name server on the node, and a client. */
+static soma_names *names_open(soma_test *test, const char *node)
+{
+    const soma_nameserver_options options = {.settle_ms = 1};
+    soma_system *system = soma_test_node(test, node);
+    soma_names *names;
+    soma_nameserver_start(system, &options, NULL); // or there is one
+    assert_int_equal(soma_names_open(system, soma_test_bridge(test, node), NULL, &names), 0);
+    assert_int_equal(soma_names_server(names, LONG, NULL), 0);
+    return names;
+}
+
+static void name_register(soma_test *test, soma_names *names, const char *node, const char *name)
+{
+    soma_ref ref;
+    assert_int_equal(soma_whereis(soma_test_node(test, node), name, &ref), 0);
+    assert_int_equal(soma_names_register(names, name, ref, LONG), 0);
+}
+
+/* Comes after a while. */
+static void expect_alias(soma_names *names, const char *name, const char *alias, const char *expected)
+{
+    struct soma_name entry;
+    for (;;) {
+        assert_int_equal(soma_names_info(names, name, LONG, &entry), 0);
+        uint32_t i = 0;
+        while (i < entry.aliases.count && strcmp(entry.aliases.items[i].alias, alias) != 0)
+            i++;
+        const char *address = i < entry.aliases.count ? entry.aliases.items[i].address : NULL;
+        bool same = expected ? address && !strcmp(address, expected) : !address;
+        soma_name_destroy(&entry);
+        if (same)
+            return;
+    }
+}
+
+/* ---- what is bound has an alias ---- */
+
+static void test_aliases(soma_test *test)
+{
+    soma_names *names = names_open(test, "here");
+    soma_system *here = soma_test_node(test, "here");
+    soma_proxy *alice = part_open(here, "alice"), *named;
+    char address[SOMA_ADDRESS_MOST + 1];
+    assert_int_equal(soma_proxy_bind(alice, LONG, SOMA_PUSH, "early", "inproc://early", NULL, NULL), 0);
+    assert_int_equal(soma_proxy_connect(alice, LONG, "inproc://early push", "mine", "take"), 0);
+    name_register(test, names, "here", "alice");
+    expect_alias(names, "alice", "early", "inproc://early push");
+    assert_int_equal(soma_proxy_bind(alice, LONG, SOMA_PULL, "late", "inproc://late", "take", NULL), 0);
+    expect_alias(names, "alice", "late", "inproc://late pull");
+    expect_alias(names, "alice", "mine", NULL); // is not bound
+    assert_int_equal(soma_proxy_open_named(here, names, "alice", &named), 0);
+    assert_int_equal(soma_proxy_address(named, LONG, "late", address), 0);
+    assert_string_equal(address, "inproc://late pull");
+    assert_int_equal(soma_proxy_close_channel(alice, LONG, "early"), 0);
+    expect_alias(names, "alice", "early", NULL);
+    assert_int_equal(soma_proxy_bind(alice, LONG, SOMA_PUSH, "early", "inproc://other", NULL, NULL), 0);
+    expect_alias(names, "alice", "early", "inproc://other push");
+    assert_int_equal(soma_proxy_close_channel(alice, LONG, NULL), 0);
+    expect_alias(names, "alice", "early", NULL);
+    expect_alias(names, "alice", "late", NULL);
+    soma_proxy_close(&named);
+    soma_proxy_close(&alice);
+    assert_int_equal(soma_names_close(&names), 0);
+}
+
+/* ---- connecting by name, from outside ---- */
+
+static void test_connect(soma_test *test)
+{
+    soma_names *names = names_open(test, "here");
+    soma_system *here = soma_test_node(test, "here");
+    soma_proxy *alice = part_open(here, "alice"), *bob = part_open(here, "bob");
+    assert_int_equal(soma_proxy_connect(bob, 30 * SOMA_MS, "alice/main", "in", "take"), SOMA_ENOENT);
+    assert_string_equal(soma_proxy_error(bob), "can't connect to 'alice/main': there is no such thing");
+    name_register(test, names, "here", "alice");
+    assert_int_equal(soma_proxy_connect(bob, 30 * SOMA_MS, "alice/main", "in", "take"), SOMA_ENOENT);
+    assert_int_equal(soma_proxy_bind(alice, LONG, SOMA_PUSH, "main", NULL, NULL, NULL), 0);
+    assert_int_equal(soma_proxy_connect(bob, LONG, "alice/main", "in", "take"), 0);
+    assert_int_equal(soma_proxy_wait_peers(alice, LONG, "main", 1), 0);
+    assert_int_equal(send_json(alice, "main", NULL, "1"), 0);
+    check_log(test, bob, "in-7 in-7 1 ");
+    assert_int_equal(soma_proxy_connect(bob, LONG, "alice/main", "bad", NULL), SOMA_EINVAL); // PULL wants a handler
+    // Bound anew, somewhere else: it follows.
+    assert_int_equal(soma_proxy_close_channel(alice, LONG, "main"), 0);
+    assert_int_equal(soma_proxy_bind(alice, LONG, SOMA_PUSH, "main", NULL, NULL, NULL), 0);
+    assert_int_equal(soma_proxy_wait_peers(alice, LONG, "main", 1), 0);
+    assert_int_equal(send_json(alice, "main", NULL, "2"), 0);
+    check_log(test, bob, "in-7 in-7 1 bad-1 2 ");
+    soma_proxy_close(&alice);
+    soma_proxy_close(&bob);
+    assert_int_equal(soma_names_close(&names), 0);
+}
+
+/* It has another pattern when it comes back: that is told. */
+static void test_other_pattern(soma_test *test)
+{
+    soma_names *names = names_open(test, "here");
+    soma_system *here = soma_test_node(test, "here");
+    soma_proxy *alice = part_open(here, "alice"), *bob = part_open(here, "bob");
+    name_register(test, names, "here", "alice");
+    assert_int_equal(soma_proxy_bind(alice, LONG, SOMA_PUSH, "main", NULL, NULL, NULL), 0);
+    assert_int_equal(soma_proxy_connect(bob, LONG, "alice/main", "in", "take"), 0);
+    assert_int_equal(soma_proxy_close_channel(alice, LONG, "main"), 0);
+    assert_int_equal(soma_proxy_bind(alice, LONG, SOMA_PUB, "main", NULL, NULL, NULL), 0);
+    check_log(test, bob, "in-11 ");
+    soma_proxy_close(&alice);
+    soma_proxy_close(&bob);
+    assert_int_equal(soma_names_close(&names), 0);
+}
+
+/* ---- from inside, before there is anything ---- */
+
+static int subscribe_early(soma_agent *self, void *state, void *arg)
+{
+    (void)state, (void)arg;
+    assert_int_equal(soma_connect_to(self, "press/feed", "paper", NULL, LONG), 0);
+    assert_int_equal(soma_connect_to(self, "press/feed", "paper", NULL, LONG), SOMA_EEXIST);
+    assert_int_equal(soma_subscribe(self, "paper", "sport", SOMA_HANDLERS(SOMA_BY_METHOD("cheer"))), 0);
+    assert_int_equal(soma_channel_peers(self, "paper"), 0);
+    assert_int_equal(soma_send_to(self, "paper", job, .number = 1), SOMA_ESTATE);
+    assert_int_equal(soma_connect_to(self, "press/feed", "all", SOMA_HANDLERS(SOMA_BY_METHOD("take")), LONG), 0);
+    assert_int_equal(soma_connect_to(self, "press/none", "none", NULL, 20 * SOMA_MS), 0);
+    assert_int_equal(soma_connect_to(self, "press/feed", "closed", NULL, LONG), 0);
+    assert_int_equal(soma_close_channel(self, "closed"), 0);
+    assert_int_equal(soma_connect_to(self, "press/feed", "late", NULL, 0), SOMA_EINVAL);
+    assert_int_equal(soma_connect_to(self, "press/", "late", NULL, LONG), SOMA_EINVAL);
+    assert_int_equal(soma_connect_to(self, "/feed", "late", NULL, LONG), SOMA_EINVAL);
+    assert_int_equal(soma_connect_to(self, "inproc://", "late", NULL, LONG), SOMA_EINVAL);
+    assert_int_equal(soma_connect_to(self, "inproc://x", "late", NULL, LONG), SOMA_EINVAL); // no pattern
+    return 0;
+}
+
+static void test_early(soma_test *test)
+{
+    soma_names *names = names_open(test, "here");
+    soma_system *here = soma_test_node(test, "here");
+    soma_proxy *press, *reader = part_open(here, "reader");
+    soma_ref ref;
+    assert_int_equal(soma_whereis(here, "reader", &ref), 0);
+    assert_int_equal(soma_post(here, ref, subscribe_early, NULL, NULL), 0);
+    check_log(test, reader, "none-7 ");
+    press = part_open(here, "press");
+    assert_int_equal(soma_proxy_bind(press, LONG, SOMA_PUB, "feed", NULL, NULL, NULL), 0);
+    name_register(test, names, "here", "press");
+    assert_int_equal(soma_proxy_wait_peers(press, LONG, "feed", 2), 0);
+    assert_int_equal(send_json(press, "feed", "sport", "1"), 0);
+    assert_int_equal(send_json(press, "feed", "weather", "2"), 0);
+    soma_value count;
+    int64_t came = 0;
+    while (came < 4) {
+        assert_int_equal(soma_proxy_get(reader, LONG, "count", &count), 0);
+        assert_int_equal(soma_value_get_i64(count, &came), 0);
+        soma_value_destroy(&count);
+    }
+    soma_proxy_close(&press);
+    soma_proxy_close(&reader);
+    assert_int_equal(soma_names_close(&names), 0);
+}
+
+/* An agent that ends while it looks, and a client that does. */
+static void test_ends(soma_test *test)
+{
+    soma_names *names = names_open(test, "here");
+    soma_system *here = soma_test_node(test, "here");
+    soma_proxy *alice = part_open(here, "alice"), *bob = part_open(here, "bob");
+    soma_ref ref;
+    assert_int_equal(soma_whereis(here, "alice", &ref), 0);
+    assert_int_equal(soma_post(here, ref, subscribe_early, NULL, NULL), 0);
+    assert_int_equal(soma_proxy_ping(alice, LONG), 0);
+    assert_int_equal(soma_proxy_kill(alice, LONG), 0);
+    assert_int_equal(soma_whereis(here, "bob", &ref), 0);
+    assert_int_equal(soma_post(here, ref, subscribe_early, NULL, NULL), 0);
+    assert_int_equal(soma_proxy_ping(bob, LONG), 0);
+    assert_int_equal(soma_names_close(&names), 0);
+    soma_value count;
+    int64_t came = 0;
+    while (came < 3) { // each that looked has failed
+        assert_int_equal(soma_proxy_get(bob, LONG, "count", &count), 0);
+        assert_int_equal(soma_value_get_i64(count, &came), 0);
+        soma_value_destroy(&count);
+    }
+    soma_proxy_close(&alice);
+    soma_proxy_close(&bob);
+}
+
+/* ---- all wired from another node's program ---- */
+
+static soma_proxy *open_at(soma_test *test, const char *node, const char *name)
+{
+    soma_proxy *proxy;
+    const char *address = soma_bridge_address(soma_test_bridge(test, node), 0);
+    assert_int_equal(
+        soma_proxy_open_at(soma_test_node(test, "desk"), soma_test_bridge(test, "desk"), address, name, &proxy), 0);
+    assert_int_equal(soma_proxy_wait(proxy, LONG), 0);
+    return proxy;
+}
+
+static void test_other_node(soma_test *test)
+{
+    soma_names *names = names_open(test, "there");
+    soma_system *there = soma_test_node(test, "there");
+    soma_proxy *mine[2] = {part_open(there, "alice"), part_open(there, "bob")};
+    soma_test_node(test, "desk");
+    soma_proxy *alice = open_at(test, "there", "alice"), *bob = open_at(test, "there", "bob");
+    char address[SOMA_ADDRESS_MOST + 1];
+    name_register(test, names, "there", "alice");
+    assert_int_equal(soma_proxy_bind(alice, LONG, SOMA_PUSH, "main", NULL, NULL, address), 0);
+    assert_int_equal(soma_proxy_connect(bob, LONG, "alice/main", "in", "take"), 0);
+    assert_int_equal(soma_proxy_wait_peers(alice, LONG, "main", 1), 0);
+    assert_int_equal(send_json(alice, "main", NULL, "{\"from\":\"desk\"}"), 0);
+    check_log(test, bob, "{\"from\":\"desk\"} ");
+    assert_int_equal(soma_proxy_connect(bob, LONG, address, "too", "take"), 0);
+    assert_int_equal(soma_proxy_wait_peers(alice, LONG, "main", 2), 0);
+    assert_int_equal(soma_proxy_close_channel(alice, LONG, "main"), 0);
+    assert_int_equal(soma_proxy_address(alice, LONG, "main", address), SOMA_ENOENT);
+    for (int i = 0; i < 2; i++)
+        soma_proxy_close(&mine[i]);
+    soma_proxy_close(&alice);
+    soma_proxy_close(&bob);
+    assert_int_equal(soma_names_close(&names), 0);
+}
+
+/* An address within another system is no use. */
+static void test_out_of_reach(soma_test *test)
+{
+    const char *addresses[] = {NULL, NULL};
+    soma_names *names = names_open(test, "there"), *mine;
+    soma_system *desk = soma_test_node(test, "desk");
+    soma_proxy *alice = part_open(soma_test_node(test, "there"), "alice"), *bob = part_open(desk, "bob");
+    addresses[0] = soma_bridge_address(soma_test_bridge(test, "there"), 0);
+    assert_int_equal(
+        soma_names_open(desk, soma_test_bridge(test, "desk"), &(soma_names_options){.addresses = addresses}, &mine), 0);
+    name_register(test, names, "there", "alice");
+    assert_int_equal(soma_proxy_bind(alice, LONG, SOMA_PUSH, "main", "inproc://main", NULL, NULL), 0);
+    assert_int_equal(soma_proxy_connect(bob, LONG, "alice/main", "in", "take"), SOMA_ENOROUTE);
+    soma_proxy_close(&alice);
+    soma_proxy_close(&bob);
+    assert_int_equal(soma_names_close(&mine), 0);
+    assert_int_equal(soma_names_close(&names), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SOMA_SIM(test_aliases, test_load(100), 100000),
+        SOMA_REAL(test_aliases),
+        SOMA_SIM(test_connect, test_load(200), 100000),
+        SOMA_REAL(test_connect),
+        SOMA_SIM(test_other_pattern, test_load(100), 100000),
+        SOMA_SIM(test_early, test_load(200), 100000),
+        SOMA_REAL(test_early),
+        SOMA_SIM(test_ends, test_load(100), 100000),
+        SOMA_SIM(test_other_node, test_load(100), 100000),
+        SOMA_REAL(test_other_node),
+        SOMA_SIM(test_out_of_reach, test_load(50), 100000),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,218 @@
+/* Channels that are wired from outside, by proxies: in one system, simulated and real. */
+#include "wiring.h"
+
+static void test_push_pull(soma_test *test)
+{
+    soma_system *system = soma_test_system(test);
+    soma_proxy *alice = part_open(system, "alice"), *bob = part_open(system, "bob");
+    char address[SOMA_ADDRESS_MOST + 1], again[SOMA_ADDRESS_MOST + 1];
+    assert_int_equal(soma_proxy_bind(alice, LONG, SOMA_PUSH, "main", NULL, NULL, address), 0);
+    assert_int_equal(soma_proxy_address(alice, LONG, "main", again), 0);
+    assert_string_equal(address, again);
+    assert_int_equal(soma_proxy_connect(bob, LONG, address, "in", "take"), 0);
+    assert_int_equal(soma_proxy_address(bob, LONG, "in", again), 0);
+    assert_string_equal(address, again);
+    assert_int_equal(soma_proxy_wait_peers(alice, LONG, "main", 1), 0);
+    assert_int_equal(send_json(alice, "main", NULL, "\"hello\""), 0);
+    assert_int_equal(send_json(alice, "main", NULL, "{\"n\":1}"), 0);
+    assert_int_equal(soma_proxy_send_to(alice, LONG, "main", SOMA_VALUE_NONE), 0);
+    check_log(test, bob, "\"hello\" {\"n\":1} null ");
+    assert_int_equal(soma_proxy_close_channel(bob, LONG, "in"), 0);
+    while (!send_json(alice, "main", NULL, "2")) // until it has heard of that
+        ;
+    assert_string_equal(soma_proxy_error(alice), "channel 'main': nobody is there who takes it");
+    soma_proxy_close(&alice);
+    soma_proxy_close(&bob);
+}
+
+static void test_pub_sub(soma_test *test)
+{
+    soma_system *system = soma_test_system(test);
+    soma_proxy *press = part_open(system, "press"), *reader = part_open(system, "reader");
+    assert_int_equal(soma_proxy_bind(press, LONG, SOMA_PUB, "feed", "inproc://news", NULL, NULL), 0);
+    assert_int_equal(soma_proxy_connect(reader, LONG, "inproc://news pub", "paper", NULL), 0);
+    assert_int_equal(soma_proxy_subscribe(reader, LONG, "paper", "sport/", "cheer"), 0);
+    assert_int_equal(soma_proxy_subscribe(reader, LONG, "paper", "weather", "take"), 0);
+    assert_int_equal(soma_proxy_wait_peers(press, LONG, "feed", 1), 0);
+    assert_int_equal(send_json(press, "feed", "weather", "\"sunny\""), 0);
+    assert_int_equal(send_json(press, "feed", "sport/chess", "1"), 0);
+    assert_int_equal(send_json(press, "feed", "letters", "2"), 0);
+    check_log(test, reader, "\"sunny\" sport/chess ");
+    assert_int_equal(soma_proxy_unsubscribe(reader, LONG, "paper", "weather"), 0);
+    assert_int_equal(soma_proxy_unsubscribe(reader, LONG, "paper", "weather"), SOMA_ENOENT);
+    assert_int_equal(send_json(press, "feed", "weather", "\"rain\""), 0);
+    assert_int_equal(send_json(press, "feed", "sport/golf", "3"), 0);
+    check_log(test, reader, "\"sunny\" sport/chess sport/golf ");
+    soma_proxy_close(&press);
+    soma_proxy_close(&reader);
+}
+
+static void test_req_rep(soma_test *test)
+{
+    soma_system *system = soma_test_system(test);
+    soma_proxy *asker = part_open(system, "asker"), *replier = part_open(system, "replier");
+    char address[SOMA_ADDRESS_MOST + 1];
+    soma_value question = json("7"), nonsense = json("[]"), reply;
+    int64_t number;
+    assert_int_equal(soma_proxy_bind(replier, LONG, SOMA_REP, "main", NULL, "answer", address), 0);
+    assert_int_equal(soma_proxy_connect(asker, LONG, address, "out", NULL), 0);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(soma_proxy_request_to(asker, LONG, "out", question, &reply), 0);
+        assert_int_equal(soma_value_get_i64(reply, &number), 0);
+        assert_int_equal(number, 49);
+        soma_value_destroy(&reply);
+    }
+    assert_int_equal(soma_proxy_request_to(asker, LONG, "out", nonsense, &reply), SOMA_EINVAL);
+    assert_string_equal(soma_proxy_error(asker), "what number?");
+    assert_int_equal(soma_proxy_close_channel(replier, LONG, NULL), 0);
+    assert_int_not_equal(soma_proxy_request_to(asker, LONG, "out", question, NULL), 0);
+    soma_value_destroy(&question);
+    soma_value_destroy(&nonsense);
+    soma_proxy_close(&asker);
+    soma_proxy_close(&replier);
+}
+
+/* ---- what has a type comes to a method as the map of its fields ---- */
+
+static int send_job(soma_agent *self, void *state, void *arg)
+{
+    (void)state, (void)arg;
+    return soma_send_to(self, "main", job, .number = 7, .what = "dig");
+}
+
+static int on_job(soma_agent *self, struct part *my, const struct job *m)
+{
+    (void)self;
+    part_log(my, m->what);
+    return 0;
+}
+
+/* A row of its own, and all else by method. */
+static int pull_both(soma_agent *self, void *state, void *arg)
+{
+    soma_address address;
+    (void)state, (void)arg;
+    assert_int_equal(soma_address_parse("inproc://jobs push", &address), 0);
+    char method[] = "take"; // is copied
+    assert_int_equal(soma_connect(self, &address, "in", SOMA_HANDLERS(SOMA_ON(job, on_job), SOMA_BY_METHOD(method))),
+                     0);
+    method[0] = 'f';
+    return 0;
+}
+
+static int run(soma_test *test, const char *name, int (*fn)(soma_agent *self, void *state, void *arg))
+{
+    soma_ref ref;
+    assert_int_equal(soma_whereis(soma_test_system(test), name, &ref), 0);
+    return soma_post(soma_test_system(test), ref, fn, NULL, NULL);
+}
+
+static void test_types(soma_test *test)
+{
+    soma_system *system = soma_test_system(test);
+    soma_proxy *alice = part_open(system, "alice"), *bob = part_open(system, "bob");
+    assert_int_equal(soma_proxy_bind(alice, LONG, SOMA_PUSH, "main", "inproc://jobs", NULL, NULL), 0);
+    assert_int_equal(soma_proxy_connect(bob, LONG, "inproc://jobs push", "in", "take"), 0);
+    assert_int_equal(soma_proxy_wait_peers(alice, LONG, "main", 1), 0);
+    assert_int_equal(run(test, "alice", send_job), 0);
+    check_log(test, bob, "{\"number\":7,\"what\":\"dig\"} ");
+    assert_int_equal(soma_proxy_close_channel(bob, LONG, "in"), 0);
+    assert_int_equal(run(test, "bob", pull_both), 0);
+    do // it may yet be connected to what was closed
+        assert_int_equal(soma_proxy_wait_peers(alice, LONG, "main", 1), 0);
+    while (send_json(alice, "main", NULL, "1"));
+    check_log(test, bob, "{\"number\":7,\"what\":\"dig\"} 1 ");
+    assert_int_equal(run(test, "alice", send_job), 0);
+    check_log(test, bob, "{\"number\":7,\"what\":\"dig\"} 1 dig ");
+    soma_proxy_close(&alice);
+    soma_proxy_close(&bob);
+}
+
+/* ---- errors, in words ---- */
+
+static void expect_error(soma_proxy *proxy, int error, int expected, const char *text)
+{
+    assert_int_equal(error, expected);
+    assert_string_equal(soma_proxy_error(proxy), text);
+}
+
+static void test_errors(soma_test *test)
+{
+    static const soma_behavior plain = {.name = "plain"};
+    soma_system *system = soma_test_system(test);
+    soma_proxy *alice = part_open(system, "alice"), *other;
+    char address[SOMA_ADDRESS_MOST + 1];
+    soma_ref ref;
+    expect_error(alice, soma_proxy_bind(alice, LONG, SOMA_PULL, "in", NULL, "burn", NULL), SOMA_ENOENT,
+                 "there is no method 'burn' to be the handler");
+    expect_error(alice, soma_proxy_bind(alice, LONG, SOMA_PULL, "in", NULL, NULL, address), SOMA_EINVAL,
+                 "channel 'in': its alias, place or pattern may not be, or not with this handler, or without one");
+    assert_string_equal(address, "");
+    assert_int_equal(soma_proxy_bind(alice, LONG, SOMA_PULL, "in", NULL, "take", NULL), 0);
+    expect_error(alice, soma_proxy_bind(alice, LONG, SOMA_PUSH, "in", NULL, NULL, NULL), SOMA_EEXIST,
+                 "channel 'in': the alias is used already, or something is bound there");
+    expect_error(alice, send_json(alice, "in", NULL, "1"), SOMA_ESTATE, "channel 'in': it can't do that now, or never");
+    expect_error(alice, soma_proxy_connect(alice, LONG, "nowhere", "out", NULL), SOMA_EINVAL,
+                 "channel 'out': its alias, place or pattern may not be, or not with this handler, or without one");
+    expect_error(alice, soma_proxy_connect(alice, LONG, "bob/main", "out", NULL), SOMA_ESTATE,
+                 "there is no client of a name service here to find 'bob/main'"); // no name service
+    expect_error(alice, soma_proxy_address(alice, LONG, "out", address), SOMA_ENOENT, "the agent has no channel 'out'");
+    expect_error(alice, soma_proxy_wait_peers(alice, 30 * SOMA_MS, "in", 2), SOMA_ETIMEOUT,
+                 "channel 'in' has 0 of 2 peers");
+    assert_int_equal(soma_proxy_close_channel(alice, LONG, "out"), SOMA_ENOENT);
+    assert_int_equal(soma_proxy_bind(alice, LONG, SOMA_ANY_PATTERN, "x", NULL, NULL, NULL), SOMA_EINVAL);
+    assert_int_equal(soma_proxy_bind(NULL, LONG, SOMA_PUSH, "x", NULL, NULL, NULL), SOMA_EINVAL);
+    assert_int_equal(soma_proxy_connect(alice, 0, "inproc://x push", "x", "take"), SOMA_EINVAL);
+    assert_int_equal(soma_spawn(system, &plain, NULL, &ref), 0);
+    assert_int_equal(soma_proxy_open_ref(system, ref, &other), 0);
+    expect_error(other, soma_proxy_bind(other, LONG, SOMA_PUSH, "x", NULL, NULL, NULL), SOMA_ENOENT,
+                 "'plain' has no method 'soma.bind'");
+    soma_proxy_close(&other);
+    soma_proxy_close(&alice);
+}
+
+/* The arguments of the methods, as a command line may give them. */
+static void test_arguments(soma_test *test)
+{
+    static const struct {
+        const char *method, *arguments, *text;
+        int error;
+    } cases[] = {
+        {"soma.bind", "1", "the argument must be a map", SOMA_ETYPE},
+        {"soma.bind", "{\"alias\":\"a\"}", "'pattern' is missing", SOMA_EINVAL},
+        {"soma.bind", "{\"pattern\":\"shout\"}", "there is no pattern 'shout'", SOMA_EINVAL},
+        {"soma.bind", "{\"pattern\":\"a-very-long-pattern\"}", "'pattern' is too long", SOMA_ETOOBIG},
+        {"soma.bind", "{\"pattern\":\"push\",\"alias\":7}", "'alias' must be a text", SOMA_ETYPE},
+        {"soma.connect", "{\"alias\":\"a\"}", "'to' is missing", SOMA_EINVAL},
+        {"soma.connect", "{\"to\":\"inproc://x push\",\"alias\":\"a\",\"handler\":\"take\",\"timeout\":0}",
+         "'timeout' must be nanoseconds, above 0", SOMA_EINVAL},
+        {"soma.subscribe", "{\"alias\":\"a\",\"topic\":\"\"}", "'handler' is missing", SOMA_EINVAL},
+        {"soma.send", "{\"alias\":\"a\"}", "channel 'a': there is none, or no such subscription", SOMA_ENOENT},
+        {"soma.request", "{\"alias\":\"a\"}", "channel 'a': there is none, or no such subscription", SOMA_ENOENT},
+        {"soma.close", "7", "soma.close wants an alias", SOMA_EINVAL},
+    };
+    soma_proxy *alice = part_open(soma_test_system(test), "alice");
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        soma_value arguments = json(cases[i].arguments);
+        expect_error(alice, soma_proxy_call(alice, LONG, cases[i].method, arguments, NULL), cases[i].error,
+                     cases[i].text);
+        soma_value_destroy(&arguments);
+    }
+    soma_proxy_close(&alice);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SOMA_SIM(test_push_pull, test_load(200), 100000),
+        SOMA_REAL(test_push_pull),
+        SOMA_SIM(test_pub_sub, test_load(200), 100000),
+        SOMA_REAL(test_pub_sub),
+        SOMA_SIM(test_req_rep, test_load(200), 100000),
+        SOMA_SIM(test_types, test_load(200), 100000),
+        SOMA_REAL(test_types),
+        SOMA_SIM(test_errors, test_load(50), 100000),
+        SOMA_SIM(test_arguments, test_load(50), 100000),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
