@@ -56,8 +56,9 @@ int rows_copy(const soma_handler *handlers, struct rows **rows)
     for (uint32_t i = 0; i < count; i++) {
         if (!handlers[i].method)
             continue;
-        (*rows)->rows[i].method = strcpy(at, handlers[i].method);
-        at += strlen(at) + 1;
+        size_t size = strlen(handlers[i].method) + 1;
+        (*rows)->rows[i].method = memcpy(at, handlers[i].method, size);
+        at += size;
     }
     return 0;
 }

@@ -24,7 +24,7 @@ static int channel_seek(soma_agent *self, struct channel *channel, const char *u
     char name[SOMA_CHANNEL_SOUGHT_MOST + 1];
     if (soma_whereis(soma_agent_system(self), SOMA_NAMES, &names))
         return SOMA_ESTATE;
-    strcpy(name, channel->sought);
+    memcpy(name, channel->sought, strlen(channel->sought) + 1);
     char *alias = strrchr(name, '/');
     *alias++ = '\0';
     soma_handle seek =

@@ -34,11 +34,9 @@ static int node(const char *address, int until, bool serves)
                        : soma_names_open(system, bridge, &(soma_names_options){.addresses = servers}, &names);
     if (!serves && !error && !(error = soma_spawn(system, &greeter, NULL, &agent)))
         error = soma_names_register(names, "greeter", agent, 20 * SOMA_SECOND);
-    if (!error && read(until, &end, 1) < 0)
-        error = 1;
+    error = error || read(until, &end, 1) < 0;
     soma_names_close(&names);
-    soma_system_close(&system);
-    return error != 0;
+    return soma_system_close(&system) || error;
 }
 
 static int ask(void)

@@ -446,7 +446,8 @@ int on_channel_bound(soma_agent *self, struct client *my, const struct soma_chan
     struct holder *holder = (struct holder *)refs_find(&my->holders, soma_sender(self));
     if (!holder || check_alias(m->alias) || (m->address && check_address(m->address)))
         return 0;
-    for (struct holding *holding = holder->holdings; holding; holding = holding->next) {
+    for (struct holding *holding = holder->holdings, *next; holding; holding = next) {
+        next = holding->next;
         const struct soma_name *entry = &holding->entry;
         uint32_t place = alias_find(entry, m->alias);
         const char *before = place < entry->aliases.count ? entry->aliases.items[place].address : NULL;

@@ -249,7 +249,8 @@ static int mixed_fallback(soma_agent *self, void *state, const soma_type *type, 
     return mixed_hook(self, state);
 }
 
-static const soma_handler all[] = {SOMA_ON(act, on_act), SOMA_ON(ask, on_ask), SOMA_ON(bulk, on_bulk), {NULL, NULL, 0, NULL}};
+static const soma_handler all[] = {
+    SOMA_ON(act, on_act), SOMA_ON(ask, on_ask), SOMA_ON(bulk, on_bulk), {NULL, NULL, 0, NULL}};
 static const soma_handler few[] = {SOMA_ON(act, on_act), {NULL, NULL, 0, NULL}};
 
 static void kinds_make(void)
