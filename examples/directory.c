@@ -48,13 +48,13 @@ int main(void)
 {
     soma_system *system;
     soma_names *names;
-    soma_ref agent, other;
+    soma_ref agent, other = SOMA_REF_NULL;
     if (soma_system_open(&system, NULL) || soma_nameserver_start(system, NULL, NULL) ||
         soma_names_open(system, NULL, NULL, &names))
         return 1;
     int error = 0;
     for (int i = 0; i < 3 && !error; i++) {
-        char name[16];
+        char name[32];
         snprintf(name, sizeof(name), "agent/%d", i);
         error = soma_spawn(system, &greeter, NULL, &agent);
         error = error ? error : soma_names_register(names, name, agent, PATIENCE);

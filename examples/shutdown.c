@@ -60,7 +60,7 @@ int main(void)
 {
     soma_system *system;
     soma_proxy *ann, *ben;
-    uint64_t then, now;
+    uint64_t then = 0, now = 0;
     if (soma_system_open(&system, NULL) || soma_spawn(system, &clerk, "Ann", NULL) ||
         soma_spawn(system, &clerk, "Ben", NULL) || soma_proxy_open(system, "Ann", &ann) ||
         soma_proxy_open(system, "Ben", &ben))
