@@ -97,7 +97,8 @@ static void test_other_node(soma_test *test)
     assert_int_equal(soma_proxy_open_ref(here, ref, &proxy), 0);
     check_all(proxy);
     assert_int_equal(soma_proxy_shutdown(proxy, LONG), 0);
-    assert_int_equal(soma_whereis(there, "tank/1", &ref), SOMA_ENOENT);
+    while (!soma_whereis(there, "tank/1", &ref)) // on threads word of its end may come just before that
+        ;
     soma_proxy_close(&proxy);
 }
 
