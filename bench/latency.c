@@ -91,9 +91,9 @@ static const soma_behavior asker = {.name = "asker",
 void run_remote_latency(struct bench *bench)
 {
     struct remote remote;
-    remote_open(bench, &remote, 1, bench->workers, &asker, &echo);
+    nodes_open(bench, &remote, 1, bench->workers, &asker, &echo);
     remote_begin(bench, &remote, 0);
     check(soma_system_run(bench->system), "run");
     bench->seconds = bench->trips.seconds;
-    remote_close(&remote);
+    nodes_close(&remote);
 }

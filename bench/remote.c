@@ -94,8 +94,8 @@ static void other_start(struct other *other, struct remote *remote)
     close(ends[1]);
 }
 
-void remote_open(struct bench *bench, struct remote *remote, uint32_t nodes, uint32_t workers,
-                 const soma_behavior *here, const soma_behavior *there)
+void nodes_open(struct bench *bench, struct remote *remote, uint32_t nodes, uint32_t workers, const soma_behavior *here,
+                const soma_behavior *there)
 {
     static const char *const bind[] = {"tcp://127.0.0.1", NULL};
     struct pair own;
@@ -130,7 +130,7 @@ void remote_begin(const struct bench *bench, const struct remote *remote, uint32
         tell(remote->others[i], &share, sizeof(share));
 }
 
-void remote_close(struct remote *remote)
+void nodes_close(struct remote *remote)
 {
     for (uint32_t i = 0; i < remote->nodes; i++)
         close(remote->others[i]);
@@ -201,12 +201,12 @@ static void send_all(struct bench *bench, uint32_t nodes, uint32_t workers, uint
 {
     struct remote remote;
     bench->ops -= bench->ops % nodes;
-    remote_open(bench, &remote, nodes, workers, &sink, &source);
+    nodes_open(bench, &remote, nodes, workers, &sink, &source);
     double begun = now();
     remote_begin(bench, &remote, size);
     check(soma_system_run(bench->system), "run");
     bench->seconds = now() - begun;
-    remote_close(&remote);
+    nodes_close(&remote);
 }
 
 void run_remote_throughput(struct bench *bench)

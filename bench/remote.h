@@ -27,13 +27,13 @@ SOMA_MESSAGE(parcel, (bytes, load))
  * the hub's agent, of `here`; with keys if bench->curve is set, and compressed if
  * bench->compress is.
  */
-void remote_open(struct bench *bench, struct remote *remote, uint32_t nodes, uint32_t workers,
-                 const soma_behavior *here, const soma_behavior *there);
+void nodes_open(struct bench *bench, struct remote *remote, uint32_t nodes, uint32_t workers, const soma_behavior *here,
+                const soma_behavior *there);
 
 /* Each of the other nodes' agents gets a `begin`, with its share of the operations. */
 void remote_begin(const struct bench *bench, const struct remote *remote, uint32_t size);
 
 /* Ends the other nodes, and then the bridge. */
-void remote_close(struct remote *remote);
+void nodes_close(struct remote *remote);
 
 #endif

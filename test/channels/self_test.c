@@ -22,9 +22,9 @@ static int on_once(soma_agent *self, struct player *my, const struct once *m)
     return soma_publish(self, "news", "late", note, .number = m->number);
 }
 
-static const soma_behavior clock = {.name = "clock",
-                                    .state_size = sizeof(struct player),
-                                    .handlers = SOMA_HANDLERS(SOMA_ON(tick, on_tick), SOMA_ON(once, on_once))};
+static const soma_behavior ticking = {.name = "clock",
+                                      .state_size = sizeof(struct player),
+                                      .handlers = SOMA_HANDLERS(SOMA_ON(tick, on_tick), SOMA_ON(once, on_once))};
 
 static int clock_start(soma_agent *self, void *state, void *arg)
 {
@@ -42,7 +42,7 @@ static int clock_stop(soma_agent *self, void *state, void *arg)
     return soma_timer_cancel(self, soma_timer_find(self, "tick"));
 }
 
-static int listen(soma_agent *self, void *state, void *arg)
+static int hear_both(soma_agent *self, void *state, void *arg)
 {
     const soma_handler *notes = SOMA_HANDLERS(SOMA_ON(note, player_note));
     (void)state, (void)arg;
@@ -53,8 +53,8 @@ static int listen(soma_agent *self, void *state, void *arg)
 
 static void test_timers(soma_test *test)
 {
-    soma_ref listener = player_open(test, &player_quiet), source = player_open(test, &clock);
-    player_do(test, listener, listen, NULL);
+    soma_ref listener = player_open(test, &player_quiet), source = player_open(test, &ticking);
+    player_do(test, listener, hear_both, NULL);
     player_do(test, source, clock_start, NULL);
     player_expect(test, listener, "");
     soma_test_advance(test, 100 * SOMA_MS);
@@ -176,7 +176,7 @@ static void test_idle(soma_test *test)
     soma_ref *worker = soma_test_alloc(test, sizeof(*worker));
     *worker = player_open(test, &busy);
     player_do(test, *worker, busy_bind, NULL);
-    player_do(test, listener, listen, NULL);
+    player_do(test, listener, hear_both, NULL);
     player_do(test, giver, give_three, worker);
     const struct player *my = soma_test_state(test, listener), *theirs = soma_test_state(test, *worker);
     unsigned long sum = 0;
