@@ -1,6 +1,7 @@
 /* Channels by name: what is bound is known at the name service, and others connect to `name/alias`, on this node or
  * from another one's program, in any order of start, and follow it. */
 #include "wiring.h"
+#include <unistd.h>
 
 /* A name server on the node, and a client. */
 static soma_names *names_open(soma_test *test, const char *node)
@@ -244,6 +245,36 @@ static void test_out_of_reach(soma_test *test)
     assert_int_equal(soma_names_close(&names), 0);
 }
 
+/* Between nodes: over tcp and ipc, found by name, and followed to another port. */
+static void test_sockets(soma_test *test)
+{
+    const char *addresses[] = {NULL, NULL};
+    char place[64], again[SOMA_ADDRESS_MOST + 1], address[SOMA_ADDRESS_MOST + 1];
+    soma_names *names = names_open(test, "there"), *mine;
+    soma_system *desk = soma_test_node(test, "desk");
+    soma_proxy *alice = part_open(soma_test_node(test, "there"), "alice"), *bob = part_open(desk, "bob");
+    addresses[0] = soma_bridge_address(soma_test_bridge(test, "there"), 0);
+    assert_int_equal(
+        soma_names_open(desk, soma_test_bridge(test, "desk"), &(soma_names_options){.addresses = addresses}, &mine), 0);
+    name_register(test, names, "there", "alice");
+    assert_int_equal(soma_proxy_bind(alice, LONG, SOMA_PUSH, "main", "tcp://127.0.0.1", NULL, address), 0);
+    assert_int_equal(soma_proxy_connect(bob, LONG, "alice/main", "in", "take"), 0);
+    assert_int_equal(soma_proxy_wait_peers(alice, LONG, "main", 1), 0);
+    assert_int_equal(send_json(alice, "main", NULL, "{\"a\":1}"), 0);
+    check_log(test, bob, "{\"a\":1} ");
+    snprintf(place, sizeof(place), "ipc:///tmp/soma-wiring-%d", (int)getpid());
+    assert_int_equal(soma_proxy_close_channel(alice, LONG, "main"), 0);
+    assert_int_equal(soma_proxy_bind(alice, LONG, SOMA_PUSH, "main", place, NULL, again), 0);
+    assert_string_not_equal(address, again);
+    assert_int_equal(soma_proxy_wait_peers(alice, LONG, "main", 1), 0);
+    assert_int_equal(send_json(alice, "main", NULL, "[2,3]"), 0);
+    check_log(test, bob, "{\"a\":1} [2,3] ");
+    soma_proxy_close(&alice);
+    soma_proxy_close(&bob);
+    assert_int_equal(soma_names_close(&mine), 0);
+    assert_int_equal(soma_names_close(&names), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -258,6 +289,7 @@ int main(void)
         SOMA_SIM(test_other_node, test_load(100), 100000),
         SOMA_REAL(test_other_node),
         SOMA_SIM(test_out_of_reach, test_load(50), 100000),
+        SOMA_REAL(test_sockets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
