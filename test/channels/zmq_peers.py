@@ -1,0 +1,222 @@
+#!/usr/bin/python3
+"""Each pattern of channels against a plain ZeroMQ socket: both sides binding, serializers raw, msgpack and json, and
+the ways in which topic and message share frames. The other side is zmq_peer.c, whose path is the argument."""
+import json
+import subprocess
+import sys
+import tempfile
+
+import msgpack
+import zmq
+
+PROGRAM = sys.argv[1]
+APART, PREFIX, SEPARATED = range(3)
+context = zmq.Context()
+work = tempfile.TemporaryDirectory()
+count = 0
+
+
+class Peer:
+    """The agent's program, and a socket that its channel talks with."""
+
+    def __init__(self, pattern, kind, binds, serializer, transport, framing=APART):
+        global count
+        count += 1
+        self.serializer, self.framing = serializer, framing
+        place = f"ipc://{work.name}/{count}" if transport == "ipc" else "tcp://127.0.0.1"
+        self.socket = context.socket(kind)
+        self.socket.linger = 0
+        self.socket.rcvtimeo = 10000
+        self.socket.sndtimeo = 10000
+        if not binds:
+            self.socket.bind(place if transport == "ipc" else place + ":*")
+            place = self.socket.last_endpoint.decode()
+        self.name = f"{pattern} {'binds' if binds else 'connects'} {transport} {serializer} {framing}"
+        self.process = subprocess.Popen(
+            [PROGRAM, pattern, "bind" if binds else "connect", place, serializer, str(framing)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        address = self.line()
+        if binds:
+            self.socket.connect(address)
+
+    def line(self):
+        return self.process.stdout.readline().rstrip("\n")
+
+    def expect(self, *lines):
+        for line in lines:
+            got = self.line()
+            assert got == line, f"{self.name}: '{got}' is not '{line}'"
+
+    def send(self):
+        """Lets the agent send one; it may have to wait until it is connected."""
+        while True:
+            self.process.stdin.write("send\n")
+            self.process.stdin.flush()
+            said = self.line()
+            if said == "sent":
+                return
+            assert said == "not sent -21", f"{self.name}: {said}"
+            self.socket.poll(1)  # a socket does what it must only while it is looked at
+
+    def pack(self, number, text):
+        if self.serializer == "raw":
+            return text.encode()
+        message = {"number": number, "text": text}
+        return msgpack.packb(message) if self.serializer == "msgpack" else json.dumps(message).encode()
+
+    def unpack(self, data):
+        if self.serializer == "raw":
+            return data.decode()
+        message = msgpack.unpackb(data) if self.serializer == "msgpack" else json.loads(data)
+        return (message["number"], message["text"])
+
+    def message(self, number, text):
+        """What unpack() should give."""
+        return text if self.serializer == "raw" else (number, text)
+
+    def said(self, number, text):
+        """What the agent says of it."""
+        return text if self.serializer == "raw" else f"{number} {text}"
+
+    def frames(self, topic, data):
+        if self.framing == APART:
+            return [topic.encode(), data]
+        return [topic.encode() + (b"\x80" if self.framing == SEPARATED else b"") + data]
+
+    def end(self):
+        self.process.stdin.close()
+        self.socket.close()
+        status = self.process.wait(30)
+        assert status == 0, f"{self.name}: ended with {status}"
+        self.process.stdout.close()
+        print("ok", self.name)
+
+
+def push(peer):
+    for i in range(3):
+        peer.send()
+    for i in range(3):
+        got = peer.unpack(peer.socket.recv())
+        assert got == peer.message(i, f"m{i}"), got
+
+
+def pull(peer):
+    for i in range(3):
+        peer.socket.send(peer.pack(i, f"t{i}"))
+        peer.expect(f"got '' {peer.said(i, f't{i}')}")
+
+
+def pair(peer):
+    push(peer)
+    pull(peer)
+
+
+def pub(peer):
+    peer.socket.subscribe(b"a/")
+    for i in range(3):
+        peer.send()  # b/1 is the second
+    for i, topic in ((0, "a/1"), (2, "a/2")):
+        got = peer.socket.recv_multipart()
+        data = got[-1] if peer.framing == APART else got[-1][len(topic) + (peer.framing == SEPARATED):]
+        assert got == peer.frames(topic, data), got
+        assert peer.unpack(data) == peer.message(i, f"m{i}"), got
+
+
+def sub(peer):
+    assert peer.socket.recv() == b"\x01a"  # an XPUB tells what the agent has subscribed to
+    for i, topic in enumerate(("a", "b", "a")):
+        peer.socket.send_multipart(peer.frames(topic, peer.pack(i, f"t{i}")))
+    peer.expect(f"got 'a' {peer.said(0, 't0')}", f"got 'a' {peer.said(2, 't2')}")
+
+
+def req(peer):
+    for i in range(3):
+        peer.send()
+        assert peer.unpack(peer.socket.recv()) == peer.message(i, f"m{i}")
+        peer.socket.send(peer.pack(i + 10, "reply"))
+        peer.expect(f"answer {peer.said(i + 10, 'reply')}")
+
+
+def rep(peer):
+    for i in range(3):
+        peer.socket.send(peer.pack(i, f"t{i}"))
+        peer.expect(f"got '' {peer.said(i, f't{i}')}")
+        got = peer.unpack(peer.socket.recv())
+        assert got == (f"t{i}" if peer.serializer == "raw" else (2 * i, "answer")), got
+    if peer.serializer == "raw":
+        return
+    peer.socket.send(peer.pack(99, "none"))
+    empty, failure = peer.socket.recv_multipart()
+    assert empty == b"" and msgpack.unpackb(failure) == [-77, "no 99"], failure
+    peer.socket.send(b"\xc1 is no message")
+    empty, failure = peer.socket.recv_multipart()
+    assert empty == b"" and msgpack.unpackb(failure)[0] < 0, failure
+
+
+def async_req(peer):
+    """A ROUTER answers three questions backwards."""
+    for i in range(3):
+        peer.send()
+    asked = [peer.socket.recv_multipart() for i in range(3)]
+    for i in (2, 1, 0):
+        *head, data = asked[i]
+        assert peer.unpack(data) == peer.message(i, f"m{i}")
+        peer.socket.send_multipart(head + [peer.pack(i + 10, "reply")])
+    peer.expect(*(f"answer {peer.said(i + 10, 'reply')}" for i in (2, 1, 0)))
+
+
+def async_rep(peer):
+    """A DEALER asks three times before it looks."""
+    for i in range(3):
+        peer.socket.send_multipart([b"id%d" % i, b"", peer.pack(i, f"t{i}")])
+    for i in range(3):
+        peer.expect(f"got '' {peer.said(i, f't{i}')}")
+        head, empty, data = peer.socket.recv_multipart()
+        assert head == b"id%d" % i and empty == b""
+        assert peer.unpack(data) == (f"t{i}" if peer.serializer == "raw" else (2 * i, "answer"))
+
+
+def sync_pub(peer):
+    """An XSUB asks as docs/channels.md says."""
+    topic, handle = b"\x03mine", b"12345678"
+    peer.socket.send(b"\x01a/")
+    peer.socket.send(b"\x01" + topic)
+    peer.send()
+    assert peer.unpack(peer.socket.recv_multipart()[1]) == peer.message(0, "m0")
+    peer.socket.send(b"\x02" + handle + bytes([len(topic)]) + topic + peer.pack(7, "why"))
+    peer.expect(f"got '' {peer.said(7, 'why')}")
+    got = peer.socket.recv_multipart()
+    assert got[:3] == [topic, handle, b""], got
+    assert peer.unpack(got[3]) == ("why" if peer.serializer == "raw" else (14, "answer"))
+
+
+def sync_sub(peer):
+    """An XPUB publishes and answers."""
+    subscriptions = {peer.socket.recv(), peer.socket.recv()}
+    answers = next(s[1:] for s in subscriptions if s[1:2] == b"\x03")
+    assert subscriptions == {b"\x01a", b"\x01" + answers}
+    peer.socket.send_multipart([b"a", peer.pack(1, "news")])
+    peer.expect(f"got 'a' {peer.said(1, 'news')}")
+    peer.send()
+    asked = peer.socket.recv()
+    assert asked[:1] == b"\x02" and asked[9] == len(answers) and asked[10:10 + len(answers)] == answers
+    assert peer.unpack(asked[10 + len(answers):]) == peer.message(0, "m0")
+    peer.socket.send_multipart([answers, asked[1:9], b"", peer.pack(5, "so")])
+    peer.expect(f"answer {peer.said(5, 'so')}")
+
+
+PATTERNS = [
+    ("push", zmq.PULL, push), ("pull", zmq.PUSH, pull), ("pub", zmq.SUB, pub), ("sub", zmq.XPUB, sub),
+    ("req", zmq.REP, req), ("rep", zmq.REQ, rep), ("pair", zmq.PAIR, pair),
+    ("async-req", zmq.ROUTER, async_req), ("async-rep", zmq.DEALER, async_rep),
+    ("sync-pub", zmq.XSUB, sync_pub), ("sync-sub", zmq.XPUB, sync_sub),
+]
+
+for pattern, kind, talk in PATTERNS:
+    for serializer in ("msgpack", "raw", "json"):
+        for binds in (True, False):
+            framings = (APART, PREFIX, SEPARATED) if pattern in ("pub", "sub") else (APART,)
+            for framing in framings:
+                peer = Peer(pattern, kind, binds, serializer, "tcp" if binds else "ipc", framing)
+                talk(peer)
+                peer.end()
