@@ -498,6 +498,10 @@ int main(int argc, char **argv)
         run_names(&bench, json);
         return 0;
     }
+    if (optind < argc && !strcmp(argv[optind], "channels")) {
+        run_channels(&bench, json);
+        return 0;
+    }
     for (size_t i = 0; optind < argc && i < sizeof(workloads) / sizeof(workloads[0]); i++)
         if (!strcmp(argv[optind], workloads[i].name))
             return run(&workloads[i], &bench, json);

@@ -70,7 +70,7 @@ void channel_part(soma_agent *self, struct channel *channel)
     const struct port_place here = port_here(self, &channel->port);
     if (channel->address.transport != SOMA_INPROC) {
         if (channel->remote)
-            remote_close(channel);
+            remote_channel_close(channel);
         return;
     }
     (channel->bound ? hub_unbind : hub_unwant)(soma_agent_system(self), channel, &here);
@@ -80,6 +80,7 @@ void channel_part(soma_agent *self, struct channel *channel)
 static void channel_end(soma_agent *self, struct port *port)
 {
     struct channel *channel = (struct channel *)port;
+    waits_drop(channel);
     named_end(self, channel);
     channel_part(self, channel);
 }
@@ -194,7 +195,7 @@ int soma_bind(soma_agent *self, soma_pattern pattern, const char *alias, const s
     error = place_read(self, channel, given->place);
     bool inproc = channel->address.transport == SOMA_INPROC;
     if (!error)
-        error = inproc ? hub_bind(soma_agent_system(self), channel, &here) : remote_open(self, channel, given);
+        error = inproc ? hub_bind(soma_agent_system(self), channel, &here) : remote_channel_open(self, channel, given);
     if (error) {
         port_close(self, &channel->port);
         return error;
@@ -223,7 +224,7 @@ static int channel_connect(soma_agent *self, struct channel *channel, const soma
                            const soma_channel_options *options)
 {
     channel->address = *address;
-    return address->transport == SOMA_INPROC ? channel_look(self, channel) : remote_open(self, channel, options);
+    return address->transport == SOMA_INPROC ? channel_look(self, channel) : remote_channel_open(self, channel, options);
 }
 
 static bool address_leads(const soma_address *address)
@@ -295,6 +296,17 @@ int soma_channel_address(const soma_agent *self, const char *alias, soma_address
     const struct channel *channel = channel_find(self, alias);
     if (channel)
         *address = channel->address;
+    return channel ? 0 : SOMA_ENOENT;
+}
+
+int soma_channel_count(const soma_agent *self, const char *alias, soma_channel_counts *counts)
+{
+    if (!self || !alias || !counts)
+        return SOMA_EINVAL;
+    *counts = (soma_channel_counts){0};
+    const struct channel *channel = channel_find(self, alias);
+    if (channel && channel->remote)
+        line_count(channel->remote->line, counts);
     return channel ? 0 : SOMA_ENOENT;
 }
 

@@ -37,6 +37,7 @@ struct peer {
 };
 
 struct remote;
+struct wait;
 
 struct channel {
     struct port port; /* first: a channel is its port */
@@ -51,6 +52,7 @@ struct channel {
     uint32_t peer_next;    /* whose turn it is; below the count, or 0 */
     uint32_t told;         /* how many the agent has been told of */
     soma_handle asked;     /* a REQ's last question */
+    struct wait *waits;    /* threads that wait until it has enough peers */
     struct remote *remote; /* of one over ipc or tcp, which has no peers of its own; else NULL */
     char *sought;          /* name/alias of what it connects to; NULL: that was said by its address */
     soma_handle seek;      /* the request for its address */
@@ -141,6 +143,12 @@ void names_tell(soma_agent *self, const struct channel *channel, bool bound);
 
 /* Has the agent's method handle a message. */
 int method_deliver(soma_agent *self, void *state, const char *method, const soma_type *type, const void *message);
+
+/* ---- wait.c ---- */
+
+/* Its number of peers has changed; it ends. */
+void waits_look(struct channel *channel);
+void waits_drop(struct channel *channel);
 
 /* ---- traffic.c ---- */
 

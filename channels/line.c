@@ -122,6 +122,16 @@ void line_relieve(struct line *line, uint32_t messages, uint64_t bytes)
         pressure_release(line->porter->worker, dam_slot(line));
 }
 
+void line_count(struct line *line, soma_channel_counts *counts)
+{
+    counts->connected = u64_load(&line->counts.connected);
+    counts->malformed = u64_load(&line->counts.malformed);
+    counts->missed = u64_load(&line->counts.missed);
+    spin_lock(&line->busy);
+    counts->waiting = line->waiting;
+    spin_unlock(&line->busy);
+}
+
 /* ---- its life ---- */
 
 struct line *line_new(struct porter *porter, soma_pattern pattern, const struct port_place *owner)
@@ -156,6 +166,7 @@ void line_unref(struct line *line)
     crates_free(line->sending, line->sent);
     crates_free(line->first, 0);
     free(line->guests);
+    free(line->file);
     free(line);
 }
 
@@ -173,6 +184,7 @@ static void line_list(struct line *line, bool closing)
 
 void line_begin(struct line *line)
 {
+    u32_add(&line->references, 1); // the porter's: the channel may end before the porter has seen it
     line_list(line, false);
 }
 

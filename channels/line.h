@@ -64,6 +64,7 @@ struct line {
     soma_ref reader;         /* who gets what comes: the owner's agent, or its clerk */
     void *socket;
     void *monitor;
+    char *file; /* of an ipc socket that is bound; NULL for none */
     uint32_t high_water;
     uint32_t linger; /* ms */
     soma_agent *dam; /* NULL: nobody is held up */
@@ -121,6 +122,8 @@ void line_begin(struct line *line);
 
 /* The channel has ended: what was put still leaves, and then the socket is closed. Takes the reference. */
 void line_close(struct line *line);
+
+void line_count(struct line *line, soma_channel_counts *counts);
 
 /* Whoever reads is done with a message. */
 void arrival_end(struct arrival *arrival);

@@ -260,6 +260,7 @@ int channel_tell(soma_agent *self, void *state, struct channel *channel)
 {
     char alias[sizeof(channel->alias)];
     uint32_t ready = peers_ready(channel);
+    waits_look(channel);
     if (ready == channel->told)
         return 0;
     channel->told = ready;

@@ -94,7 +94,6 @@ static void listed_take(struct porter *porter)
         bool known = line->known;
         line->known = true;
         if (!known) {
-            u32_add(&line->references, 1);
             line->next = porter->lines;
             porter->lines = line;
             porter->line_count++;

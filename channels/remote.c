@@ -57,7 +57,7 @@ static int line_open(soma_agent *self, struct channel *channel, const soma_chann
     return error;
 }
 
-int remote_open(soma_agent *self, struct channel *channel, const soma_channel_options *options)
+int remote_channel_open(soma_agent *self, struct channel *channel, const soma_channel_options *options)
 {
     if (soma_agent_system(self)->driver.runnable) // a simulated world has no sockets
         return SOMA_ENOROUTE;
@@ -84,7 +84,7 @@ int remote_open(soma_agent *self, struct channel *channel, const soma_channel_op
     return error;
 }
 
-void remote_close(struct channel *channel)
+void remote_channel_close(struct channel *channel)
 {
     struct remote *remote = channel->remote;
     line_close(remote->line);

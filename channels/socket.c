@@ -201,7 +201,7 @@ static int socket_bind(soma_agent *self, struct line *line, soma_address *addres
         return error == EADDRINUSE ? SOMA_EEXIST : SOMA_EINVAL;
     }
     if (address->transport == SOMA_IPC)
-        return 0;
+        return *address->host == '@' || (line->file = strdup(address->host)) ? 0 : SOMA_ENOMEM;
     soma_pattern pattern = address->pattern;
     if (zmq_getsockopt(line->socket, ZMQ_LAST_ENDPOINT, text, &size) || soma_address_parse(text, address))
         return SOMA_EINVAL;
@@ -240,6 +240,8 @@ int socket_open(soma_agent *self, struct line *line, const soma_channel_options 
 
 void socket_close(struct line *line, uint32_t linger)
 {
+    if (line->file)
+        unlink(line->file); // ZeroMQ doesn't; before the place is free, so that it is nobody else's yet
     if (line->socket) {
         set(line->socket, ZMQ_LINGER, (int)linger);
         zmq_socket_monitor(line->socket, NULL, 0);

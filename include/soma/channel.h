@@ -14,8 +14,9 @@
  * any: run by the agent, one at a time, on its state, and with the same meaning of their results. docs/channels.md has
  * what each pattern promises.
  *
- * All that is here may only be called by the agent itself, from a handler or hook. A channel ends with its agent.
- * Programs wire agents from outside by proxies (soma/proxy.h): those whose behavior extends #soma_channel_agent.
+ * All that is here but soma_wait_connected() may only be called by the agent itself, from a handler or hook. A channel
+ * ends with its agent. Programs wire agents from outside by proxies (soma/proxy.h): those whose behavior extends
+ * #soma_channel_agent.
  */
 #ifndef SOMA_CHANNEL_H
 #define SOMA_CHANNEL_H
@@ -204,6 +205,32 @@ SOMA_API const char *soma_topic(const soma_agent *self);
 /** To how many others a channel is connected; of a PUB or SYNC_PUB how many have subscribed to something. Or
  *  SOMA_ENOENT (no such alias), SOMA_EINVAL (NULL). */
 SOMA_API int soma_channel_peers(const soma_agent *self, const char *alias);
+
+/**
+ * Waits from outside until a channel is connected to so many others, as soma_channel_peers() counts them: so nothing is
+ * sent before somebody is there to get it.
+ * @param system the agent's system
+ * @param agent the agent
+ * @param alias its channel
+ * @param peers how many
+ * @param timeout nanoseconds; SOMA_NEVER for none
+ * @return 0; SOMA_ETIMEOUT; SOMA_ENOENT (no such alias); SOMA_EGONE (the agent or the channel has ended); SOMA_ESTATE
+ *         (a thread of the system's own, or a simulated system: there soma_channel_changed tells); SOMA_EINVAL (NULL),
+ *         SOMA_ENOROUTE (the agent lives elsewhere), SOMA_ENOMEM. Any thread outside the system.
+ */
+SOMA_API int soma_wait_connected(soma_system *system, soma_ref agent, const char *alias, uint32_t peers,
+                                 uint64_t timeout);
+
+/** What has become of a channel's messages over ipc and tcp; see soma_channel_count(). */
+typedef struct soma_channel_counts {
+    uint64_t connected; /**< connections so far, so more than one of the same side are reconnects */
+    uint64_t malformed; /**< messages that came and that no handler's type fits: another serializer, garbage */
+    uint64_t missed;    /**< messages that somebody has missed: a slow subscriber, who had asked and is gone */
+    uint32_t waiting;   /**< messages that wait to be sent */
+} soma_channel_counts;
+
+/** Gets the counts of a channel; all are zero within a system. 0, SOMA_ENOENT (no such alias), SOMA_EINVAL (NULL). */
+SOMA_API int soma_channel_count(const soma_agent *self, const char *alias, soma_channel_counts *counts);
 
 /** Where a channel is bound, or connected to, is put into `address`. 0, SOMA_ENOENT (no such alias), SOMA_EINVAL. */
 SOMA_API int soma_channel_address(const soma_agent *self, const char *alias, soma_address *address);

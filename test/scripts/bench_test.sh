@@ -4,7 +4,7 @@
 set -euo pipefail
 bench=$1/bench/soma_bench
 out=$(mktemp)
-trap 'rm -f "$out"' EXIT
+trap 'rm -f "$out" "$out.channels"' EXIT
 for workload in ring pingpong fanin spawn churn timers overload monitor down restart tree simulate; do
     "$bench" "$workload" --ops 10000 --json >>"$out"
 done
@@ -15,6 +15,8 @@ done
 "$bench" remote_throughput_1k --ops 1000 --compress --json >>"$out"
 "$bench" open --ops 10 --json >>"$out"
 "$bench" floor --ops 100000 --json >>"$out"
+"$bench" channels --ops 1000 --json >"$out.channels"
+[ "$(grep -c '"impl":"soma"' "$out.channels")" -eq 12 ] && [ "$(grep -c '"impl":"zmq"' "$out.channels")" -eq 12 ]
 for workload in remote_throughput remote_throughput_1k remote_fanin remote_latency; do
     "$1/bench/zmq_bench" "$workload" --ops 1000 >>"$out"
     "$1/bench/zmq_bench" "$workload" --ops 1000 --curve >>"$out"

@@ -1,0 +1,256 @@
+/*
+ * Workload `channels`: messages of 1 KiB through channels, each pattern over each transport, and the same through bare
+ * sockets of libzmq between two threads, one after the other in one run. PUB and SUB have queues that hold all, so that
+ * nothing is missed; REQ and REP make a tenth as many round trips.
+ */
+#include "bench.h"
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#define SIZE 1024u
+#define BURST 64u
+
+SOMA_MESSAGE(block, (bytes, data))
+SOMA_MESSAGE(more)
+
+static const char bytes[SIZE];
+
+struct run {
+    struct bench *bench;
+    const char *name;
+    soma_pattern sends;
+    soma_pattern takes;
+    int socket_sends;
+    int socket_takes;
+    uint64_t ops;
+    atomic_ullong taken;
+    atomic_uint ready;
+    char place[SOMA_ADDRESS_TEXT_SIZE];
+};
+
+static void await(const struct run *run, uint64_t taken)
+{
+    while (atomic_load(&run->taken) < taken)
+        usleep(50);
+}
+
+/* ---- channels ---- */
+
+static struct run *run_of(const soma_agent *self)
+{
+    return soma_system_data(soma_agent_system(self));
+}
+
+static int on_block(soma_agent *self, void *state, const struct block *m)
+{
+    struct run *run = run_of(self);
+    (void)state;
+    atomic_store_explicit(&run->taken, atomic_load_explicit(&run->taken, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+    return run->takes == SOMA_REP ? soma_reply(self, block, .data = m->data) : 0;
+}
+
+static int on_error(soma_agent *self, void *state, const int *error)
+{
+    (void)self, (void)state;
+    return *error;
+}
+
+static int on_more(soma_agent *self, uint64_t *sent, const struct more *m);
+
+static int on_answer(soma_agent *self, uint64_t *sent, const struct block *m)
+{
+    (void)m;
+    return on_more(self, sent, NULL);
+}
+
+/* A burst, and then again; or a question, and again when it is answered. */
+static int on_more(soma_agent *self, uint64_t *sent, const struct more *m)
+{
+    const struct run *run = run_of(self);
+    (void)m;
+    if (run->sends == SOMA_REQ) {
+        if (*sent == run->ops)
+            return 0;
+        ++*sent;
+        return soma_request_to(self, "it", SOMA_NEVER, SOMA_THEN(block, on_answer, on_error), block,
+                               .data = {bytes, SIZE}) < 0;
+    }
+    for (uint32_t i = 0; i < BURST && *sent < run->ops; i++, ++*sent) {
+        int error = soma_send_to(self, "it", block, .data = {bytes, SIZE});
+        if (error)
+            return error;
+    }
+    return *sent < run->ops ? soma_send(self, soma_self(self), more) : 0;
+}
+
+static int on_changed(soma_agent *self, void *state, const struct soma_channel_changed *m)
+{
+    (void)state;
+    atomic_fetch_add(&run_of(self)->ready, m->peers);
+    return 0;
+}
+
+static const soma_handler *const takes_block = SOMA_HANDLERS(SOMA_ON(block, on_block));
+
+static int taker_ready(soma_agent *self, void *state)
+{
+    struct run *run = run_of(self);
+    soma_channel_options options = {
+        .place = run->place, .serializer = "raw", .handlers = takes_block, .high_water = (uint32_t)run->ops};
+    soma_address address;
+    (void)state;
+    if (run->takes != SOMA_SUB)
+        options.high_water = 0;
+    check(soma_bind(self, run->takes, "it", &options, &address), "bind");
+    soma_address_print(&address, run->place, sizeof(run->place));
+    atomic_fetch_add(&run->ready, 1);
+    return 0;
+}
+
+static int sender_ready(soma_agent *self, void *state)
+{
+    const struct run *run = run_of(self);
+    soma_channel_options options = {.serializer = "raw", .high_water = (uint32_t)run->ops};
+    soma_address address;
+    (void)state;
+    if (run->takes != SOMA_SUB)
+        options.high_water = 0;
+    check(soma_address_parse(run->place, &address), "address");
+    check(soma_connect_with(self, &address, "it", &options), "connect");
+    return 0;
+}
+
+static const soma_behavior taker = {.name = "taker", .ready = taker_ready};
+static const soma_behavior sender = {
+    .name = "sender",
+    .state_size = sizeof(uint64_t),
+    .ready = sender_ready,
+    .handlers = SOMA_HANDLERS(SOMA_ON(more, on_more), SOMA_ON(soma_channel_changed, on_changed))};
+
+static double run_soma(struct run *run)
+{
+    const soma_options options = {.workers = run->bench->workers, .data = run, .log_level = SOMA_LOG_ERROR};
+    soma_system *system;
+    soma_ref to, from;
+    atomic_store(&run->taken, 0);
+    atomic_store(&run->ready, 0);
+    check(soma_system_open(&system, &options), "open");
+    check(soma_spawn(system, &taker, NULL, &to), "spawn");
+    while (atomic_load(&run->ready) < 1)
+        usleep(50);
+    check(soma_spawn(system, &sender, NULL, &from), "spawn");
+    while (atomic_load(&run->ready) < 2)
+        usleep(50);
+    double begun = now();
+    soma_send(system, from, more);
+    await(run, run->ops);
+    double seconds = now() - begun;
+    check(soma_system_cancel(&system), "close");
+    return seconds;
+}
+
+/* ---- libzmq ---- */
+
+struct side {
+    struct run *run;
+    void *socket;
+};
+
+static void *zmq_takes(void *argument)
+{
+    const struct side *side = argument;
+    struct run *run = side->run;
+    zmq_msg_t message;
+    zmq_msg_init(&message);
+    for (uint64_t i = 0; i < run->ops && zmq_msg_recv(&message, side->socket, 0) >= 0; i++) {
+        atomic_store_explicit(&run->taken, i + 1, memory_order_relaxed);
+        if (run->takes == SOMA_REP)
+            zmq_send(side->socket, bytes, SIZE, 0);
+    }
+    zmq_msg_close(&message);
+    return NULL;
+}
+
+static double run_zmq(struct run *run)
+{
+    void *context = zmq_ctx_new(), *from = zmq_socket(context, run->socket_sends),
+         *to = zmq_socket(context, run->socket_takes);
+    struct side side = {run, to};
+    pthread_t thread;
+    char place[SOMA_ADDRESS_TEXT_SIZE], answer[SIZE];
+    size_t size = sizeof(place);
+    int high_water = run->takes == SOMA_SUB ? (int)run->ops : 1000;
+    zmq_setsockopt(from, ZMQ_SNDHWM, &high_water, sizeof(high_water));
+    zmq_setsockopt(to, ZMQ_RCVHWM, &high_water, sizeof(high_water));
+    snprintf(place, sizeof(place), "%.*s", (int)strcspn(run->place, " "), run->place);
+    if (run->takes == SOMA_SUB)
+        zmq_setsockopt(to, ZMQ_SUBSCRIBE, "", 0);
+    check(zmq_bind(to, place), "zmq_bind");
+    zmq_getsockopt(to, ZMQ_LAST_ENDPOINT, place, &size);
+    check(zmq_connect(from, place), "zmq_connect");
+    atomic_store(&run->taken, 0);
+    check(pthread_create(&thread, NULL, zmq_takes, &side), "thread");
+    usleep(200000); // until it is connected, and has heard of the subscription
+    double begun = now();
+    for (uint64_t i = 0; i < run->ops; i++) {
+        zmq_send(from, bytes, SIZE, 0);
+        if (run->sends == SOMA_REQ)
+            zmq_recv(from, answer, sizeof(answer), 0);
+    }
+    await(run, run->ops);
+    double seconds = now() - begun;
+    pthread_join(thread, NULL);
+    zmq_close(from);
+    zmq_close(to);
+    zmq_ctx_term(context);
+    return seconds;
+}
+
+/* ---- all of them ---- */
+
+static void run_one(struct run *run, const char *transport, bool json)
+{
+    char workload[64], places[2][SOMA_ADDRESS_TEXT_SIZE];
+    struct bench bench = {.workers = run->bench->workers, .ops = run->ops};
+    for (int i = 0; i < 2; i++) {
+        if (!strcmp(transport, "tcp"))
+            snprintf(places[i], sizeof(places[i]), i ? "tcp://127.0.0.1:*" : "tcp://127.0.0.1");
+        else
+            snprintf(places[i], sizeof(places[i]), "%s://%s/soma-bench-%ld-%d", transport,
+                     strcmp(transport, "ipc") ? "" : "/tmp", (long)getpid(), i);
+    }
+    snprintf(workload, sizeof(workload), "channels_%s_%s", run->name, transport);
+    snprintf(run->place, sizeof(run->place), "%s", places[0]);
+    bench.seconds = run_soma(run);
+    print_line(workload, "soma", &bench, json);
+    double soma = bench.seconds;
+    snprintf(run->place, sizeof(run->place), "%s", places[1]);
+    bench.seconds = run_zmq(run);
+    print_line(workload, "zmq", &bench, json);
+    if (!json)
+        printf("%s: %.2f times libzmq\n", workload, bench.seconds / soma);
+}
+
+void run_channels(struct bench *bench, bool json)
+{
+    static const char *const transports[] = {"inproc", "ipc", "tcp"};
+    struct run runs[] = {
+        {.name = "push", .sends = SOMA_PUSH, .takes = SOMA_PULL, .socket_sends = ZMQ_PUSH, .socket_takes = ZMQ_PULL},
+        {.name = "pub", .sends = SOMA_PUB, .takes = SOMA_SUB, .socket_sends = ZMQ_PUB, .socket_takes = ZMQ_SUB},
+        {.name = "pair", .sends = SOMA_PAIR, .takes = SOMA_PAIR, .socket_sends = ZMQ_PAIR, .socket_takes = ZMQ_PAIR},
+        {.name = "req", .sends = SOMA_REQ, .takes = SOMA_REP, .socket_sends = ZMQ_REQ, .socket_takes = ZMQ_REP},
+    };
+    for (size_t i = 0; i < sizeof(runs) / sizeof(*runs); i++) {
+        runs[i].bench = bench;
+        runs[i].ops = bench->ops ? bench->ops : 200000;
+        if (runs[i].sends == SOMA_REQ)
+            runs[i].ops = (runs[i].ops + 9) / 10;
+        for (size_t t = 0; t < sizeof(transports) / sizeof(*transports); t++)
+            run_one(&runs[i], transports[t], json);
+    }
+}
