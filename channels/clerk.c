@@ -9,7 +9,7 @@
  * they are bounded. */
 struct question {
     struct question *next;
-    struct question **link;
+    struct question *before;
     struct arrival *arrival; /* in the same block */
 };
 
@@ -39,11 +39,14 @@ static int clerk_init(soma_agent *self, void *state, const void *arg)
     return speech_open(&my->speech, order->options);
 }
 
-static void question_end(struct question *question)
+static void question_end(struct clerk *my, struct question *question)
 {
     if (question->next)
-        question->next->link = question->link;
-    *question->link = question->next;
+        question->next->before = question->before;
+    if (question->before)
+        question->before->next = question->next;
+    else
+        my->questions = question->next;
     arrival_end(question->arrival);
     free(question);
 }
@@ -53,7 +56,7 @@ static void clerk_stop(soma_agent *self, void *state, int reason)
     struct clerk *my = state;
     (void)self, (void)reason;
     while (my->questions)
-        question_end(my->questions);
+        question_end(my, my->questions);
     speech_close(&my->speech);
     free(my->rows);
 }
@@ -131,15 +134,16 @@ static struct question *question_new(struct clerk *my, struct arrival *arrival, 
     }
     arrival->weight = 0; // it counts on
     question->next = my->questions;
-    question->link = &my->questions;
+    question->before = NULL;
     if (question->next)
-        question->next->link = &question->next;
+        question->next->before = question;
     my->questions = question;
     return question;
 }
 
 /* Sends the answer, whose last frames are the caller's, and which ends the question. */
-static void question_answer(const soma_agent *self, struct question *question, zmq_msg_t *last, uint32_t count)
+static void question_answer(soma_agent *self, struct clerk *my, struct question *question, zmq_msg_t *last,
+                            uint32_t count)
 {
     zmq_msg_t parts[LINE_PARTS + 2];
     uint32_t head = question->arrival->count;
@@ -150,21 +154,21 @@ static void question_answer(const soma_agent *self, struct question *question, z
     if (line_put(question->arrival->line, self->worker, parts, head + count))
         u64_add(&question->arrival->line->counts.missed, 1);
     parts_close(last, count);
-    question_end(question);
+    question_end(my, question);
 }
 
 /* An empty message, and behind it what went wrong. */
-static void question_fail(const soma_agent *self, struct question *question, int error, const char *text)
+static void question_fail(soma_agent *self, struct clerk *my, struct question *question, int error, const char *text)
 {
     const struct soma_failure failure = {.error = error, .text = text};
     zmq_msg_t parts[2];
     void *data = NULL;
     size_t size = 0;
     if (soma_type_pack(&soma_failure_type, &failure, &data, &size) || !part_make(&parts[1], data, size)) {
-        question_end(question); // who asks will see that its time is over
+        question_end(my, question); // who asks will see that its time is over
     } else {
         zmq_msg_init(&parts[0]);
-        question_answer(self, question, parts, 2);
+        question_answer(self, my, question, parts, 2);
     }
     free(data);
 }
@@ -181,16 +185,16 @@ static int on_answer(soma_agent *self, void *state, const void *answer)
     zmq_msg_t part;
     int error = speech_write(&my->speech, NULL, 0, self->worker->current->type, answer, &part);
     if (error)
-        question_fail(self, question, error, "the answer can't be serialized");
+        question_fail(self, my, question, error, "the answer can't be serialized");
     else
-        question_answer(self, question, &part, 1);
+        question_answer(self, my, question, &part, 1);
     return 0;
 }
 
 static int on_failure(soma_agent *self, void *state, const void *error)
 {
     (void)state;
-    question_fail(self, question_asked(self), *(const int *)error, soma_error_text(self));
+    question_fail(self, state, question_asked(self), *(const int *)error, soma_error_text(self));
     return 0;
 }
 
@@ -202,13 +206,13 @@ static void question_ask(soma_agent *self, struct clerk *my, struct question *qu
     int error = speech_read_rows(&my->speech, my->rows, parts->data, parts->size, &reading);
     if (error) {
         line_malformed(line, error);
-        question_fail(self, question, error, NULL);
+        question_fail(self, my, question, error, NULL);
         return;
     }
     soma_handle handle = port_request(self, &line->owner, SOMA_NEVER, &then, reading.type, reading.message);
     speech_done(&my->speech, &reading);
     if (handle < 0)
-        question_fail(self, question, (int)handle, NULL);
+        question_fail(self, my, question, (int)handle, NULL);
 }
 
 int question_run(soma_agent *self, void *state, void *arg)

@@ -18,6 +18,7 @@ struct porter {
     shared_ptr listed; /* lines that have something new, by listed_next */
     shared_u32 asleep; /* ring, to be heard */
     shared_u32 stopping;
+    shared_u32 monitors; /* so far: each has a name of its own, which ZeroMQ keeps for a while */
     bool drained;
     pthread_t thread;
     struct line *lines; /* the thread's alone, as what follows */

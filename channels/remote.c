@@ -101,7 +101,7 @@ static int frames_write(struct remote *remote, const char *topic, const soma_typ
 {
     struct speech *speech = &remote->speech;
     char before[SOMA_TOPIC_MOST + 1];
-    size_t size = strlen(topic);
+    size_t size = strnlen(topic, SOMA_TOPIC_MOST);
     bool apart = speech->framing == SOMA_FRAMES_APART;
     int error;
     memcpy(before, topic, size);
@@ -153,7 +153,7 @@ int remote_topic(soma_agent *self, const struct channel *channel, const char *to
 {
     char text[SOMA_TOPIC_MOST + 1];
     zmq_msg_t part;
-    size_t size = strlen(topic);
+    size_t size = strnlen(topic, SOMA_TOPIC_MOST);
     text[0] = (char)wanted; // what ZeroMQ's subscriptions look like
     memcpy(text + 1, topic, size);
     if (!part_make(&part, text, size + 1))

@@ -136,7 +136,7 @@ static int monitor_open(struct line *line)
     const int events = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_CONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED |
                        ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
                        ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_DISCONNECTED;
-    snprintf(name, sizeof(name), "inproc://line-%p", (void *)line);
+    snprintf(name, sizeof(name), "inproc://line-%u", u32_add(&line->porter->monitors, 1));
     if (zmq_socket_monitor(line->socket, name, events))
         return SOMA_ENOMEM;
     line->monitor = zmq_socket(line->porter->context, ZMQ_PAIR);

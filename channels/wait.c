@@ -7,6 +7,7 @@
 #include "runtime/thread.h"
 #include "runtime/timer.h"
 #include <soma/error.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -98,7 +99,7 @@ static struct wait *wait_new(const char *alias, uint32_t peers)
     wait->result = WAITING;
     wait->references = 2;
     wait->peers = peers;
-    memcpy(wait->alias, alias, strlen(alias));
+    snprintf(wait->alias, sizeof(wait->alias), "%s", alias);
     return wait;
 }
 

@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <soma/fault.h>
 #include <soma/test.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -158,11 +159,35 @@ static inline soma_ref player_open(soma_test *test, const soma_behavior *behavio
     return ref;
 }
 
-/* Lets an agent do something, and settles. */
+struct player_step {
+    player_fn *fn;
+    const void *arg;
+    atomic_bool done;
+};
+
+static inline int player_step_run(soma_agent *self, void *state, void *arg)
+{
+    struct player_step *step = arg;
+    int result = step->fn(self, state, (void *)(uintptr_t)step->arg);
+    atomic_store(&step->done, true);
+    return result;
+}
+
+static inline void player_step_drop(void *arg)
+{
+    atomic_store(&((struct player_step *)arg)->done, true);
+}
+
+/* Lets an agent do something, and settles: until it is done, as what comes from sockets may be on its way to the agent,
+ * too, which settling can't see. */
 static inline void player_do(soma_test *test, soma_ref agent, player_fn *fn, const void *arg)
 {
-    assert_int_equal(soma_post(soma_test_system(test), agent, fn, (void *)(uintptr_t)arg, NULL), 0);
-    soma_test_settle(test);
+    struct player_step *step = soma_test_alloc(test, sizeof(*step));
+    *step = (struct player_step){.fn = fn, .arg = arg};
+    assert_int_equal(soma_post(soma_test_system(test), agent, player_step_run, step, player_step_drop), 0);
+    do
+        soma_test_settle(test);
+    while (player_transport != SOMA_INPROC && !atomic_load(&step->done));
 }
 
 /* ---- looking ---- */
