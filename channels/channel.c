@@ -224,7 +224,8 @@ static int channel_connect(soma_agent *self, struct channel *channel, const soma
                            const soma_channel_options *options)
 {
     channel->address = *address;
-    return address->transport == SOMA_INPROC ? channel_look(self, channel) : remote_channel_open(self, channel, options);
+    return address->transport == SOMA_INPROC ? channel_look(self, channel)
+                                             : remote_channel_open(self, channel, options);
 }
 
 static bool address_leads(const soma_address *address)
