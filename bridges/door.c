@@ -65,7 +65,6 @@ static void guest_remove(struct door *door, struct guest *guest)
     if (door->last == guest)
         door->last = before;
     door->waiting -= !guest->id;
-    door->leaving -= guest->leaves;
     free(guest);
 }
 
@@ -107,12 +106,6 @@ static void guest_arrive(struct door *door, int socket)
     door->last = guest;
     door->waiting++;
     door->due = door->due < guest->until ? door->due : guest->until;
-}
-
-bool door_ignores(const struct door *door, int socket)
-{
-    const struct guest *guest = door->leaving ? guest_find(door, socket, 0) : NULL;
-    return guest && guest->leaves;
 }
 
 /* The cookies are sure by now: had a socket gone before its cookie was read, that would have been told. */
@@ -167,22 +160,20 @@ static void events_receive(struct door *door)
     }
 }
 
-/* One that has just come may have spoken before its coming was read. */
+/* One that has just come may have spoken before its coming was read, and so the going of who had its socket before. */
 static struct guest *guest_meet(struct door *door, int socket, uint64_t id)
 {
-    struct guest *guest = guest_find(door, socket, id);
-    if (!guest)
-        events_receive(door);
-    return guest ? guest : guest_find(door, socket, id);
+    struct guest *guest = guest_find(door, socket, 0);
+    if (guest && guest->id == id)
+        return guest;
+    events_receive(door);
+    guest = guest_find(door, socket, 0);
+    return guest && (!guest->id || guest->id == id) ? guest : NULL;
 }
 
 void door_admit(struct door *door, int socket, uint64_t id)
 {
-    struct guest *guest = guest_meet(door, socket, 0);
-    if (guest && guest->id && guest->id != id) { // whoever had the socket before has gone
-        events_receive(door);
-        guest = guest_find(door, socket, 0);
-    }
+    struct guest *guest = guest_meet(door, socket, id);
     if (!guest || guest->id)
         return;
     guest->id = id;
@@ -192,12 +183,13 @@ void door_admit(struct door *door, int socket, uint64_t id)
 
 void door_dismiss(struct door *door, int socket, uint64_t id)
 {
-    struct guest *guest = guest_meet(door, socket, id);
+    struct guest *guest = guest_find(door, -1, id);
+    if (!guest)
+        guest = guest_meet(door, socket, id);
     if (!guest || guest->leaves)
         return;
     guest->leaves = true;
     guest->until = bridge_now(door->bridge) + FAREWELL;
-    door->leaving++;
     door->due = door->due < guest->until ? door->due : guest->until;
 }
 

@@ -21,7 +21,6 @@ struct door {
     struct guest *first; /* in the order in which they came */
     struct guest *last;
     uint32_t waiting; /* of them have not said who they are */
-    uint32_t leaving; /* of them are to go */
     uint64_t due;     /* when the next one's time is over */
 };
 
@@ -38,10 +37,8 @@ uint64_t door_watch(struct door *door);
 /* The connection of a socket has said who it is, and is that number from now on. */
 void door_admit(struct door *door, int socket, uint64_t id);
 
-/* A connection is to end, after what was said to it last has left. Known by its number, or by its socket. */
+/* A connection is to end, after what was said to it last has left. Known by its number, or by its socket if it has not
+ * said who it is; never one that has the socket of another by now. */
 void door_dismiss(struct door *door, int socket, uint64_t id);
-
-/* Is what comes from there not to be heard any more? */
-bool door_ignores(const struct door *door, int socket);
 
 #endif

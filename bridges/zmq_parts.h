@@ -18,6 +18,8 @@
 #define KEY_OF(dealer) ((dealer)->id * 4)
 #define KEY_MONITOR 1u
 
+#define ENDED 1024u
+
 /* A socket that is read. */
 struct end {
     void *socket;
@@ -40,7 +42,8 @@ struct zmq_wire {
     struct end router;
     struct end guard; /* for the door, whose sockets are its own */
     struct door door;
-    zmq_msg_t *current; /* the frame of an accepted connection that the bridge has just been given */
+    uint64_t ended[ENDED]; /* accepted connections that the bridge has ended, each in the place of its number */
+    zmq_msg_t *current;    /* the frame of an accepted connection that the bridge has just been given */
     uint64_t current_id;
     struct dealer *dealers;
     uint64_t next_id;

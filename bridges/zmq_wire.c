@@ -20,8 +20,8 @@
 #include <unistd.h>
 #include <zmq.h>
 
-/* Frames of a connection that ZeroMQ reads before the bridge takes them, of 64 KiB mostly: what is beyond waits with who
- * sent it. It counts for each link, and before the end of a connection is seen all of them are handled. */
+/* Frames of a connection that ZeroMQ reads before the bridge takes them, of 64 KiB mostly: what is beyond waits with
+ * who sent it. It counts for each link, and before the end of a connection is seen all of them are handled. */
 #define READ_AHEAD 32
 #define NEVER_MS (24 * 60 * 60 * 1000)
 #define GOODBYE_MS 300 /* for what was said last to leave */
@@ -197,9 +197,11 @@ static void wire_hang_up(void *context, uint64_t connection)
     struct dealer *dealer = connection & ACCEPTED ? NULL : dealer_find(wire, connection);
     if (dealer)
         dealer->gone = true;
-    if (connection & ACCEPTED)
-        door_dismiss(&wire->door, wire->current && wire->current_id == connection ? frame_socket(wire->current) : -1,
-                     connection);
+    if (!(connection & ACCEPTED))
+        return;
+    wire->ended[connection % ENDED] = connection;
+    door_dismiss(&wire->door, wire->current && wire->current_id == connection ? frame_socket(wire->current) : -1,
+                 connection);
 }
 
 static const char *wire_greeted(void *context, uint64_t connection)

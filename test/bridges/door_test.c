@@ -1,0 +1,86 @@
+/* The door alone: a router, one who has left it, and another whose connection has the same socket. */
+#include "bridges/door.h"
+#include "lone_node.h"
+#include "test_support.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <zmq.h>
+
+static struct lone lone;
+static struct door door;
+static void *context, *router;
+static char address[64];
+
+/* One who has come, and said something. */
+static void *come(void)
+{
+    void *client = zmq_socket(context, ZMQ_DEALER);
+    const int none = 0;
+    REQUIRE(client && !zmq_setsockopt(client, ZMQ_LINGER, &none, sizeof(none)));
+    REQUIRE(!zmq_connect(client, address) && zmq_send(client, "hello", 5, 0) == 5);
+    return client;
+}
+
+/* The socket of the next frame that comes. */
+static int hear(void)
+{
+    zmq_msg_t frame;
+    char identity[8];
+    REQUIRE(zmq_recv(router, identity, sizeof(identity), 0) == 5);
+    REQUIRE(!zmq_msg_init(&frame) && zmq_msg_recv(&frame, router, 0) == 5);
+    int socket = zmq_msg_get(&frame, ZMQ_SRCFD);
+    zmq_msg_close(&frame);
+    return socket;
+}
+
+static void gone(void *client, int socket)
+{
+    zmq_close(client);
+    while (fcntl(socket, F_GETFD) >= 0 || errno != EBADF)
+        zmq_poll(NULL, 0, 1); // until ZeroMQ has seen it: by no event, since those are not to be read
+}
+
+/* What is left of one that has gone harms nobody who has its socket now, though word of their coming was not read. */
+static void test_same_socket(void **state)
+{
+    (void)state;
+    int first = -1, second = -2;
+    for (uint64_t id = 1; id < 200 && first != second; id += 2) {
+        void *client = come();
+        first = hear();
+        door_admit(&door, first, id);
+        gone(client, first);
+        client = come();
+        second = hear();
+        door_dismiss(&door, second, id);
+        door_admit(&door, second, id + 1);
+        door_dismiss(&door, second, id);
+        lone.now += SOMA_SECOND;
+        door_watch(&door);
+        assert_int_equal(lone.bridge->counts.cut_off, 0);
+        door_dismiss(&door, -1, id + 1); // it is known by its number
+        lone.now += SOMA_SECOND;
+        door_watch(&door);
+        assert_int_equal(lone.bridge->counts.cut_off, 1);
+        lone.bridge->counts.cut_off = 0;
+        gone(client, second);
+    }
+    assert_int_equal(first, second);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_socket)};
+    size_t size = sizeof(address);
+    lone_open(&lone, &(soma_bridge_options){.name = "here"});
+    context = zmq_ctx_new();
+    router = context ? zmq_socket(context, ZMQ_ROUTER) : NULL;
+    REQUIRE(router && !door_open(&door, lone.bridge, context, router));
+    REQUIRE(!zmq_bind(router, "tcp://127.0.0.1:*") && !zmq_getsockopt(router, ZMQ_LAST_ENDPOINT, address, &size));
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    zmq_close(router);
+    door_close(&door);
+    zmq_ctx_term(context);
+    lone_close(&lone);
+    return failed;
+}
