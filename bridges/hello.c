@@ -197,7 +197,9 @@ int join_arrive(struct soma_bridge *bridge, struct connection *connection, const
         join_say(bridge, peer);
     if (!agreed) // it takes this half for an older one; once it has heard of this one, it says so
         return 0;
-    if (join->received > session->sent || join->received < session->acked) {
+    if (join->received < session->acked) // an old word, as what is acknowledged stays so: a new connection says more
+        return SOMA_ECLOSED;
+    if (join->received > session->sent) {
         peer_end(peer, SOMA_ENODEDOWN);
         return SOMA_EFORMAT;
     }

@@ -309,11 +309,44 @@ static void test_stranger_returns(void **state)
     lone_close(&lone);
 }
 
+/* A word that was said before others which have come meanwhile ends its connection alone. */
+static void test_old_word(void **state)
+{
+    (void)state;
+    struct lone lone;
+    const struct hello hello = lone_hello(FAR);
+    msgpack_sbuffer ping;
+    soma_ref agent;
+    lone_open(&lone, &(soma_bridge_options){.name = "lone"});
+    assert_int_equal(soma_spawn(lone.system, &asker, NULL, &agent), 0);
+    join_from(&lone, FAR, CONNECTION);
+    const struct session *session = &peer_of(&lone, FAR)->session;
+    assert_int_equal(soma_send(lone.system, agent, go, .to = {FAR, 1, 1}), 0);
+    lone_settle(&lone);
+    bridge_turn(lone.bridge);
+    assert_int_equal(session->sent, 1);
+    msgpack_sbuffer_init(&ping);
+    assert_true(ping_write(&ping, 1, 0));
+    lone_receive(&lone, CONNECTION, ping.data, ping.size);
+    assert_int_equal(session->acked, 1);
+    const struct join old = {session->yours, session->mine, 0};
+    lone_receive_hello(&lone, CONNECTION + 1, &hello);
+    lone_receive_join(&lone, CONNECTION + 1, &old);
+    assert_int_equal(lone.last_ended, CONNECTION + 1);
+    assert_int_equal(session->acked, 1);
+    assert_int_equal(debts_of(&lone), 1); // it still waits for the answer
+    lone_receive_hello(&lone, CONNECTION + 2, &hello);
+    lone_receive_join(&lone, CONNECTION + 2, &(struct join){old.mine, old.yours, 1});
+    assert_true(peer_of(&lone, FAR)->joined);
+    lone_close(&lone);
+    msgpack_sbuffer_destroy(&ping);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_items_left_out),   cmocka_unit_test(test_moved),
-        cmocka_unit_test(test_answer_overtakes), cmocka_unit_test(test_given_up),
-        cmocka_unit_test(test_strangers),        cmocka_unit_test(test_stranger_returns)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_items_left_out),   cmocka_unit_test(test_moved),
+                                       cmocka_unit_test(test_answer_overtakes), cmocka_unit_test(test_given_up),
+                                       cmocka_unit_test(test_strangers),        cmocka_unit_test(test_stranger_returns),
+                                       cmocka_unit_test(test_old_word)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
