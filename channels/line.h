@@ -64,6 +64,8 @@ struct line {
     soma_ref reader;         /* who gets what comes: the owner's agent, or its clerk */
     void *socket;
     void *monitor;
+    char *allowed; /* keys, of one that is bound with some; else NULL */
+    struct line *next_served;
     char *file; /* of an ipc socket that is bound; NULL for none */
     uint32_t high_water;
     uint32_t linger; /* ms */
@@ -144,6 +146,16 @@ void parts_close(zmq_msg_t *parts, uint32_t count);
  * SOMA_EEXIST, SOMA_ENOMEM, and what is wrong is in the log. */
 int socket_open(soma_agent *self, struct line *line, const soma_channel_options *options, soma_address *address);
 void socket_close(struct line *line, uint32_t linger);
+
+/* ---- curve.c ---- */
+
+/* Gives the line's socket keys, before it is bound or connected. 0, SOMA_EFORMAT, SOMA_ESTATE, SOMA_ENOMEM. */
+int keys_set(struct line *line, const soma_channel_keys *keys);
+
+/* Nobody can come in any more. */
+void keys_forget(struct line *line);
+
+/* ---- socket.c, too ---- */
 
 /* The place that options name, where an interface's name may stand for its address. As soma_address_parse(). */
 int place_parse(const char *text, soma_address *address);

@@ -11,8 +11,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#define ZAP_ADDRESS "inproc://zeromq.zap.01"
 #define SEND_MOST 256u /* messages of one line, before the others get their turn */
-#define ITEMS_OWN 1u   /* poll items before those of the lines */
+#define ITEMS_OWN 2u   /* poll items before those of the lines */
 #define ITEMS_LINE 2u
 
 static uint64_t porter_now(const struct porter *porter)
@@ -165,13 +166,14 @@ static bool line_reads(const struct line *line)
     return line->pattern != SOMA_PUSH && !line->deadline;
 }
 
-/* The bell, then each line's monitor and socket. How many; 0 when memory is out. */
+/* The bell, who asks to come in, then each line's monitor and socket. How many; 0 when memory is out. */
 static uint32_t items_fill(struct porter *porter, bool reads)
 {
     if (!items_room(porter))
         return 0;
     uint32_t at = ITEMS_OWN;
     porter->items[0] = (zmq_pollitem_t){NULL, porter->bell, ZMQ_POLLIN, 0};
+    porter->items[1] = (zmq_pollitem_t){porter->zap, 0, ZMQ_POLLIN, 0};
     for (struct line *line = porter->lines; line; line = line->next) {
         short events = line->blocked ? ZMQ_POLLOUT : 0;
         if (reads && line_reads(line) && line_has_room(line))
@@ -227,6 +229,8 @@ static void round_run(struct porter *porter, bool busy, bool reads, uint64_t unt
         return;
     if (porter->items[0].revents && read(porter->bell, &rings, sizeof(rings)) < 0)
         return;
+    while (porter->items[1].revents && zap_answer(porter))
+        ;
     for (struct line *line = porter->lines; line && at < count; line = line->next, at += ITEMS_LINE) {
         short events = porter->items[at + 1].revents;
         if (porter->items[at].revents)
@@ -279,7 +283,10 @@ int porter_open(soma_system *system, struct porter **result)
     porter->worker = aligned_alloc(64, sizeof(*porter->worker));
     if (porter->worker)
         worker_init(porter->worker, system, WORKER_OWN, false);
-    int error = porter->bell < 0 || !porter->context || !porter->worker ? SOMA_ENOMEM : 0;
+    porter->zap = porter->context ? zmq_socket(porter->context, ZMQ_REP) : NULL;
+    pthread_mutex_init(&porter->lock, NULL);
+    bool zap = porter->zap && !zmq_bind(porter->zap, ZAP_ADDRESS); // without it all keys would do
+    int error = porter->bell < 0 || !zap || !porter->worker ? SOMA_ENOMEM : 0;
     if (!error) {
         zmq_ctx_set(porter->context, ZMQ_MAX_SOCKETS, zmq_ctx_get(porter->context, ZMQ_SOCKET_LIMIT));
         error = thread_start(&porter->thread, porter_main, porter);
@@ -320,6 +327,9 @@ void porter_free(struct porter *porter)
         lines_end(porter);
         pool_flush(&porter->worker->pool);
     }
+    if (porter->zap)
+        zmq_close(porter->zap);
+    pthread_mutex_destroy(&porter->lock);
     if (porter->context)
         zmq_ctx_term(porter->context); // until what lingers has left
     if (porter->bell >= 0)

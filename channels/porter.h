@@ -20,8 +20,12 @@ struct porter {
     shared_u32 stopping;
     shared_u32 monitors; /* so far: each has a name of its own, which ZeroMQ keeps for a while */
     bool drained;
+    void *zap;            /* answers whose keys may enter */
+    pthread_mutex_t lock; /* guards what follows */
+    struct line *served;  /* bound with keys, by next_served */
     pthread_t thread;
-    struct line *lines; /* the thread's alone, as what follows */
+    uint32_t refused; /* keys; the thread's alone, as what follows */
+    struct line *lines;
     uint32_t line_count;
     zmq_pollitem_t *items;
     uint32_t item_capacity;
@@ -41,6 +45,9 @@ void porter_list(struct line *line);
 
 /* The system's porter, started if there is none. Any thread. 0, SOMA_ENOMEM, SOMA_ETHREAD. */
 int porter_of(soma_system *system, struct porter **porter);
+
+/* Answers one who asks to come in. True if there may be more. */
+bool zap_answer(struct porter *porter);
 
 /* ---- arrive.c: what the sockets have ---- */
 

@@ -222,7 +222,7 @@ static int socket_connect(soma_agent *self, const struct line *line, const soma_
 
 int socket_open(soma_agent *self, struct line *line, const soma_channel_options *options, soma_address *address)
 {
-    if (!address_is_local(address) && !options->insecure) {
+    if (!address_is_local(address) && !options->insecure && !options->keys) {
         soma_log_error(self, "'%s' is for other machines, too: that wants keys, or the option `insecure`",
                        address->host);
         return SOMA_EINVAL;
@@ -233,6 +233,8 @@ int socket_open(soma_agent *self, struct line *line, const soma_channel_options 
     socket_prepare(line, options);
     set(line->socket, ZMQ_IPV6, address->transport == SOMA_TCP && strchr(address->host, ':'));
     int error = monitor_open(line);
+    if (!error && options->keys && (error = keys_set(line, options->keys)))
+        soma_log_error(self, "a channel's keys: %s", soma_strerror(error));
     if (error)
         return error;
     return line->bound ? socket_bind(self, line, address) : socket_connect(self, line, address);
@@ -240,6 +242,8 @@ int socket_open(soma_agent *self, struct line *line, const soma_channel_options 
 
 void socket_close(struct line *line, uint32_t linger)
 {
+    if (line->allowed)
+        keys_forget(line);
     if (line->file)
         unlink(line->file); // ZeroMQ doesn't; before the place is free, so that it is nobody else's yet
     if (line->socket) {

@@ -54,6 +54,14 @@ typedef struct soma_serializer {
     int (*unpack)(const soma_type *type, const void *data, size_t size, void *message);
 } soma_serializer;
 
+/** Keys of a channel over ipc or tcp, which then speaks CURVE (encrypted, and each side knows whom it talks with) and
+ *  nothing else: 40 characters in Z85, as zmq_curve_keypair() and soma_bridge_keygen() make them. All is copied. */
+typedef struct soma_channel_keys {
+    const char *secret;  /**< this side's own */
+    const char *server;  /**< for connecting: the public key of what is bound there */
+    const char *allowed; /**< for binding: the public keys of those who may connect, with white space between */
+} soma_channel_keys;
+
 /** How a channel is bound or connected; zero means the default. All is copied. What stands from `serializer` on is for
  *  ipc and tcp, where what comes is bytes; within a system messages go as they are. */
 typedef struct soma_channel_options {
@@ -73,7 +81,8 @@ typedef struct soma_channel_options {
     uint32_t message_most; /**< bytes of a message that comes: who sends more is disconnected; 16 MiB */
     uint32_t heartbeat_ms; /**< how often the other side is asked whether it is there, if nothing comes; it is given up
                                 after three times that; 5,000 */
-    bool insecure;         /**< a place that other machines reach, without keys */
+    const soma_channel_keys *keys; /**< NULL: none; then only loopback and ipc will do, or: */
+    bool insecure;                 /**< a place that other machines reach, without keys */
 } soma_channel_options;
 
 /** @cond internal: Doxygen can't see into the macro */
@@ -110,7 +119,8 @@ SOMA_MESSAGE(soma_data, (value, value))
  * @param alias the name of the channel within the agent
  * @param options NULL for all defaults
  * @param address gets where it is bound, for others to connect to; zeroed on error; may be NULL
- * @return 0; SOMA_EINVAL (NULL, no such pattern, a bad alias, a malformed place, handlers missing or useless),
+ * @return 0; SOMA_EINVAL (NULL, no such pattern, a bad alias, a malformed place, handlers missing or useless, a place
+ *         for other machines without keys), SOMA_EFORMAT (a key that is none), SOMA_ESTATE (a libzmq without CURVE),
  *         SOMA_ETOOBIG (the alias, over 256 handlers), SOMA_ENOROUTE (a transport that is not there), SOMA_EEXIST (the
  *         agent has such an alias, or something is bound at that place), SOMA_ENOMEM
  */

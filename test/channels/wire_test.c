@@ -388,6 +388,69 @@ static void test_a_fast_pusher(soma_test *test)
     player_transport = SOMA_INPROC;
 }
 
+/* ---- keys ---- */
+
+struct pair_of_keys {
+    char public_key[SOMA_BRIDGE_KEY_SIZE];
+    char secret_key[SOMA_BRIDGE_KEY_SIZE];
+};
+
+static struct pair_of_keys server_keys, friend_keys, stranger_keys;
+
+static int pull_with_keys(soma_agent *self, void *state, void *arg)
+{
+    char allowed[2 * SOMA_BRIDGE_KEY_SIZE + 2];
+    soma_address at = player_at("jobs", SOMA_PULL), address;
+    char place[SOMA_ADDRESS_TEXT_SIZE];
+    (void)state, (void)arg;
+    snprintf(allowed, sizeof(allowed), "%s\n%s", server_keys.public_key, friend_keys.public_key);
+    assert_true(soma_address_print(&at, place, sizeof(place)) > 0);
+    const soma_channel_keys keys = {.secret = server_keys.secret_key, .allowed = allowed};
+    soma_channel_options options = {.place = place, .handlers = notes, .keys = &keys};
+    assert_int_equal(soma_bind(self, SOMA_PULL, "in", &options, &address), 0);
+    options.place = "tcp://0.0.0.0";
+    assert_int_equal(soma_bind(self, SOMA_PULL, "all", &options, &address), 0); // keys make it good for others
+    options.keys = &(const soma_channel_keys){.secret = server_keys.secret_key, .allowed = "no key"};
+    assert_int_equal(soma_bind(self, SOMA_PULL, "wrong", &options, &address), SOMA_EFORMAT);
+    options.keys = &(const soma_channel_keys){.secret = "no key", .allowed = allowed};
+    assert_int_equal(soma_bind(self, SOMA_PULL, "wrong", &options, &address), SOMA_EFORMAT);
+    return 0;
+}
+
+static int push_with_keys(soma_agent *self, void *state, void *arg)
+{
+    const struct pair_of_keys *own = arg;
+    soma_address at = player_at("jobs", SOMA_PULL);
+    const soma_channel_keys keys = {.secret = own ? own->secret_key : NULL, .server = server_keys.public_key};
+    const soma_channel_options options = {.keys = own ? &keys : NULL};
+    (void)state;
+    assert_int_equal(soma_connect_with(self, &at, "out", &options), 0);
+    return 0;
+}
+
+/* Who has a key that is allowed comes in; others, and who has none, do not. */
+static void test_keys(soma_test *test)
+{
+    player_transport = SOMA_TCP;
+    assert_int_equal(soma_bridge_keygen(server_keys.public_key, server_keys.secret_key), 0);
+    assert_int_equal(soma_bridge_keygen(friend_keys.public_key, friend_keys.secret_key), 0);
+    assert_int_equal(soma_bridge_keygen(stranger_keys.public_key, stranger_keys.secret_key), 0);
+    soma_ref takes = player_open(test, &player_quiet), strangers[2], sends = player_open(test, &player_quiet);
+    player_do(test, takes, pull_with_keys, NULL);
+    for (int i = 0; i < 2; i++) {
+        strangers[i] = player_open(test, &player_quiet);
+        player_do(test, strangers[i], push_with_keys, i ? &stranger_keys : NULL);
+    }
+    player_do(test, sends, push_with_keys, &friend_keys);
+    player_peers(test, sends, "out", 1);
+    player_peers(test, takes, "in", 1);
+    player_do(test, sends, send_note, NULL);
+    player_expect(test, takes, "12 ");
+    for (int i = 0; i < 2; i++)
+        player_peers(test, strangers[i], "out", 0);
+    player_transport = SOMA_INPROC;
+}
+
 /* ---- waiting from outside ---- */
 
 static void test_waiting(soma_test *test)
@@ -411,9 +474,9 @@ PLAYER_WIRES(test_waiting)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SOMA_REAL(test_places),   SOMA_REAL(test_files),           SOMA_REAL(test_serializers),
-        SOMA_REAL(test_mismatch), SOMA_REAL(test_garbage),         SOMA_REAL(test_a_fast_pusher),
-        SOMA_REAL(test_waiting),  PLAYER_OVER_WIRES(test_waiting),
+        SOMA_REAL(test_places),        SOMA_REAL(test_keys),     SOMA_REAL(test_files),
+        SOMA_REAL(test_serializers),   SOMA_REAL(test_mismatch), SOMA_REAL(test_garbage),
+        SOMA_REAL(test_a_fast_pusher), SOMA_REAL(test_waiting),  PLAYER_OVER_WIRES(test_waiting),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
