@@ -55,8 +55,11 @@ static void clerk_stop(soma_agent *self, void *state, int reason)
 {
     struct clerk *my = state;
     (void)self, (void)reason;
-    while (my->questions)
-        question_end(my, my->questions);
+    for (struct question *question = my->questions, *next; question; question = next) {
+        next = question->next;
+        arrival_end(question->arrival);
+        free(question);
+    }
     speech_close(&my->speech);
     free(my->rows);
 }
