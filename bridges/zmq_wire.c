@@ -175,19 +175,20 @@ static void wire_send(void *context, uint64_t connection, const struct pieces *f
     struct zmq_wire *wire = context;
     struct dealer *dealer = connection & ACCEPTED ? NULL : dealer_find(wire, connection);
     struct end *end = connection & ACCEPTED ? &wire->router : dealer && !dealer->gone ? &dealer->socket : NULL;
-    int sent = end ? 0 : -1;
-    if (end == &wire->router) {
+    if (!end) {
+        broken_note(wire, connection);
+        return;
+    }
+    int sent = 0;
+    if (connection & ACCEPTED) {
         uint32_t number = (uint32_t)connection;
         unsigned char identity[5] = {0};
         memcpy(identity + 1, &number, sizeof(number));
         sent = zmq_send(end->socket, identity, sizeof(identity), ZMQ_SNDMORE | ZMQ_DONTWAIT);
     }
-    if (sent >= 0)
-        sent = frame_write(end->socket, frame);
-    if (sent < 0)
+    if (sent < 0 || frame_write(end->socket, frame) < 0)
         broken_note(wire, connection);
-    if (end)
-        end->look = wire->looks = true;
+    end->look = wire->looks = true;
     wire->touched = end;
 }
 
