@@ -112,8 +112,9 @@ static bool dealer_look(struct zmq_wire *wire, struct dealer *dealer)
     return any || told;
 }
 
-/* Reads what there is, of each end not too much at a time. False if there was nothing. */
-static bool ends_look(struct zmq_wire *wire)
+/* Reads what there is, of each end not too much at a time; or, if not of `all`, only of one that has anything. False if
+ * there was nothing. */
+static bool ends_look(struct zmq_wire *wire, bool all)
 {
     bool any = false;
     wire->looks = false;
@@ -122,9 +123,14 @@ static bool ends_look(struct zmq_wire *wire)
     wire->guard.look = false;
     if (wire->router.look)
         any = frames_receive(wire, &wire->router, 0);
-    for (struct dealer *dealer = wire->dealers; dealer; dealer = dealer->next)
-        if (dealer->socket.look || dealer->monitor.look)
+    for (struct dealer *dealer = wire->dealers; dealer; dealer = dealer->next) {
+        if (!dealer->socket.look && !dealer->monitor.look)
+            continue;
+        if (any && !all)
+            wire->looks = true;
+        else
             any |= dealer_look(wire, dealer);
+    }
     return any;
 }
 
@@ -180,12 +186,12 @@ void *wire_main(void *argument)
         uint64_t next = turn_run(wire);
         if (wire->over)
             break;
-        if (wire->looks && ends_look(wire))
+        if (wire->looks && ends_look(wire, true))
             continue;
         alarm_set(wire, next);
         uint32_t count = post_wait(post, wire->looks, keys);
         keys_note(wire, keys, count);
-        ends_look(wire);
+        ends_look(wire, true);
     }
     bridge_goodbye(wire->bridge);
     pthread_mutex_unlock(&post->turn);
@@ -208,7 +214,10 @@ bool wire_await(void *context, bool *mail)
     return true;
 }
 
-/* What it brings is for this worker, so others need not be woken for it; but if there is more, that is the thread's. */
+/*
+ * What it brings is for this worker, so others need not be woken for it. It reads of one end, and not for long, as
+ * agents here wait for it: if there is more, that is the thread's.
+ */
 void wire_attend(void *context, struct worker *worker)
 {
     struct zmq_wire *wire = context;
@@ -217,9 +226,9 @@ void wire_attend(void *context, struct worker *worker)
     if (!wire->over) {
         worker_enter(own);
         own->lent = true;
-        ends_look(wire);
+        bool more = ends_look(wire, false) && wire->looks;
         uint64_t next = turn_run(wire);
-        if (wire->looks && ends_look(wire))
+        if (!more && wire->looks && ends_look(wire, false)) // what was sent may have brought word of something
             next = turn_run(wire);
         own->lent = false;
         worker_enter(worker);
