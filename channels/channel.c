@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Has a pattern handlers of its own? */
 static const enum {
@@ -98,12 +99,20 @@ static void channel_release(struct port *port)
 
 static const struct port_class channel_class = {channel_deliver, channel_end, channel_release};
 
-struct channel *channel_find(const soma_agent *self, const char *alias)
+struct channel *channel_after(const soma_agent *self, const struct channel *last)
 {
-    struct port *port = port_first(self);
-    while (port && strcmp(((struct channel *)port)->alias, alias) != 0)
+    struct port *port = last ? last->port.next : port_first(self);
+    while (port && port->class != &channel_class)
         port = port->next;
     return (struct channel *)port;
+}
+
+struct channel *channel_find(const soma_agent *self, const char *alias)
+{
+    struct channel *channel = channel_after(self, NULL);
+    while (channel && strcmp(channel->alias, alias) != 0)
+        channel = channel_after(self, channel);
+    return channel;
 }
 
 /* ---- opening ---- */
@@ -157,21 +166,37 @@ static int channel_open(soma_agent *self, soma_pattern pattern, const char *alia
     return error;
 }
 
+/* A place of a transport that nobody else has; of tcp the port is found by binding. */
+static void place_any(const soma_agent *self, struct channel *channel, const char *transport)
+{
+    soma_address *address = &channel->address;
+    const char *folder = getenv("TMPDIR");
+    soma_ref ref = soma_self(self);
+    char own[64];
+    snprintf(own, sizeof(own), "soma.%u.%u.%lld.%d", ref.slot, ref.generation, (long long)channel->port.handle,
+             (int)getpid());
+    address->transport = transport[0] == 't' ? SOMA_TCP : transport[1] == 'p' ? SOMA_IPC : SOMA_INPROC;
+    if (address->transport == SOMA_TCP)
+        snprintf(address->host, sizeof(address->host), "127.0.0.1");
+    else if (address->transport == SOMA_INPROC)
+        snprintf(address->host, sizeof(address->host), "%s", own);
+    else
+        snprintf(address->host, sizeof(address->host), "%.30s/%.60s",
+                 folder && strlen(folder) <= 30 && *folder ? folder : "/tmp", own);
+}
+
 /* Where a channel is to be bound. */
 static int place_read(const soma_agent *self, struct channel *channel, const char *place)
 {
     soma_address *address = &channel->address;
-    if (place) {
+    if (!place || place_is_transport(place)) {
+        place_any(self, channel, place ? place : "inproc");
+    } else {
         int error = place_parse(place, address);
         if (error)
             return error == SOMA_EFORMAT ? SOMA_EINVAL : error;
         if (address->pattern && address->pattern != channel->pattern)
             return SOMA_EINVAL;
-    } else {
-        soma_ref ref = soma_self(self);
-        address->transport = SOMA_INPROC;
-        snprintf(address->host, sizeof(address->host), "soma.%u.%u.%lld", ref.slot, ref.generation,
-                 (long long)channel->port.handle);
     }
     address->pattern = channel->pattern;
     return 0;
@@ -180,14 +205,14 @@ static int place_read(const soma_agent *self, struct channel *channel, const cha
 int soma_bind(soma_agent *self, soma_pattern pattern, const char *alias, const soma_channel_options *options,
               soma_address *address)
 {
-    static const soma_channel_options defaults = {0};
-    const soma_channel_options *given = options ? options : &defaults;
+    struct filled filled;
+    const soma_channel_options *given = &filled.options;
     struct channel *channel;
     if (address)
         *address = (soma_address){0};
-    if (!self || !alias)
-        return SOMA_EINVAL;
-    int error = channel_open(self, pattern, alias, given->handlers, &channel);
+    int error = self && alias ? defaults_fill(self, options, &filled) : SOMA_EINVAL;
+    if (!error)
+        error = channel_open(self, pattern, alias, given->handlers, &channel);
     if (error)
         return error;
     channel->bound = true;
@@ -223,9 +248,12 @@ static int channel_look(soma_agent *self, struct channel *channel)
 static int channel_connect(soma_agent *self, struct channel *channel, const soma_address *address,
                            const soma_channel_options *options)
 {
+    struct filled filled;
     channel->address = *address;
-    return address->transport == SOMA_INPROC ? channel_look(self, channel)
-                                             : remote_channel_open(self, channel, options);
+    if (address->transport == SOMA_INPROC)
+        return channel_look(self, channel);
+    int error = defaults_fill(self, options, &filled);
+    return error ? error : remote_channel_open(self, channel, &filled.options);
 }
 
 static bool address_leads(const soma_address *address)
@@ -327,9 +355,9 @@ int soma_close_channels(soma_agent *self)
 {
     if (!self)
         return SOMA_EINVAL;
-    for (struct port *port; (port = port_first(self));) {
-        names_tell(self, (struct channel *)port, false);
-        port_close(self, port);
+    for (struct channel *channel; (channel = channel_after(self, NULL));) {
+        names_tell(self, channel, false);
+        port_close(self, &channel->port);
     }
     return 0;
 }

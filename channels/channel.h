@@ -106,6 +106,25 @@ int channel_settle(soma_agent *self, struct channel *channel, const soma_address
 /* A copy of handlers. SOMA_EINVAL, SOMA_ETOOBIG, SOMA_ENOMEM. */
 int rows_copy(const soma_handler *handlers, struct rows **rows);
 
+/* The agent's next channel after one; the first after NULL. */
+struct channel *channel_after(const soma_agent *self, const struct channel *last);
+
+/* ---- defaults.c ---- */
+
+struct defaults {
+    char place[SOMA_ADDRESS_TEXT_SIZE]; /* empty: none */
+    char serializer[16];
+};
+
+/* Options as they are with all defaults, which are here. */
+struct filled {
+    soma_channel_options options;
+    struct defaults defaults;
+};
+
+/* 0, SOMA_EINVAL (a wrong variable of the environment, which is logged), SOMA_ENOMEM. */
+int defaults_fill(soma_agent *self, const soma_channel_options *given, struct filled *filled);
+
 /* ---- peer.c ---- */
 
 /* Connects a channel that is not to what is bound at its address, if anything is. 0, SOMA_ETYPE (something of another

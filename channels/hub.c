@@ -22,8 +22,9 @@ struct hub {
     pthread_mutex_t lock;
     struct entry *bound[BUCKETS];
     struct entry *wanting[BUCKETS];
-    bool stopped;          /* under lock: no porter any more, if there was none */
-    struct porter *porter; /* under lock; NULL before the first channel over ipc or tcp */
+    struct defaults defaults; /* under lock */
+    bool stopped;             /* under lock: no porter any more, if there was none */
+    struct porter *porter;    /* under lock; NULL before the first channel over ipc or tcp */
 };
 
 static void entries_free(struct entry *entry)
@@ -86,6 +87,28 @@ int porter_of(soma_system *system, struct porter **porter)
     if (!error)
         ptr_store(&hub->tenant.worker, (*porter)->worker); // release: who counts sees it whole
     return error;
+}
+
+int hub_set_defaults(soma_system *system, const struct defaults *defaults)
+{
+    struct hub *hub = hub_of(system);
+    if (!hub)
+        return SOMA_ENOMEM;
+    pthread_mutex_lock(&hub->lock);
+    hub->defaults = *defaults;
+    pthread_mutex_unlock(&hub->lock);
+    return 0;
+}
+
+int hub_get_defaults(soma_system *system, struct defaults *defaults)
+{
+    struct hub *hub = hub_of(system);
+    if (!hub)
+        return SOMA_ENOMEM;
+    pthread_mutex_lock(&hub->lock);
+    *defaults = hub->defaults;
+    pthread_mutex_unlock(&hub->lock);
+    return 0;
 }
 
 static uint32_t bucket_of(const char *name)

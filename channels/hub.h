@@ -26,4 +26,8 @@ int hub_enter(soma_system *system, const struct channel *channel, struct port_pl
 /* The peer of a bound PAIR has left. */
 void hub_leave(soma_system *system, const struct channel *channel);
 
+/* What channels of the system take if it is left out. 0 or SOMA_ENOMEM. */
+int hub_set_defaults(soma_system *system, const struct defaults *defaults);
+int hub_get_defaults(soma_system *system, struct defaults *defaults);
+
 #endif

@@ -160,4 +160,7 @@ void keys_forget(struct line *line);
 /* The place that options name, where an interface's name may stand for its address. As soma_address_parse(). */
 int place_parse(const char *text, soma_address *address);
 
+/* Is it the name of a transport alone? */
+bool place_is_transport(const char *place);
+
 #endif

@@ -260,8 +260,7 @@ static int channels(soma_agent *self, void *state, soma_value arguments, soma_va
 {
     (void)state, (void)arguments;
     soma_value_begin_map(result);
-    for (const struct port *port = port_first(self); port; port = port->next) {
-        const struct channel *channel = (const struct channel *)port;
+    for (const struct channel *channel = NULL; (channel = channel_after(self, channel));) {
         char address[SOMA_ADDRESS_TEXT_SIZE] = "";
         soma_address_print(&channel->address, address, sizeof(address)); // "": not known yet
         soma_value_add_key(result, channel->alias);

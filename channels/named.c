@@ -152,7 +152,7 @@ int soma_channels_announce(soma_agent *self)
 {
     if (!self)
         return SOMA_EINVAL;
-    for (const struct port *port = port_first(self); port; port = port->next)
-        names_tell(self, (const struct channel *)port, true);
+    for (const struct channel *channel = NULL; (channel = channel_after(self, channel));)
+        names_tell(self, channel, true);
     return 0;
 }

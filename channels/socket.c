@@ -74,6 +74,11 @@ int place_parse(const char *text, soma_address *address)
                : error;
 }
 
+bool place_is_transport(const char *place)
+{
+    return !strcmp(place, "inproc") || !strcmp(place, "ipc") || !strcmp(place, "tcp");
+}
+
 /* Can it be reached from this machine alone? */
 static bool address_is_local(const soma_address *address)
 {

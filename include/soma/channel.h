@@ -66,12 +66,14 @@ typedef struct soma_channel_keys {
  *  ipc and tcp, where what comes is bytes; within a system messages go as they are. */
 typedef struct soma_channel_options {
     const char *place;            /**< for binding: where, as soma_address_parse() reads it. For tcp also the name of
-                                       an interface in place of the IP, and a star for all of them. NULL: a place in
-                                       this system that nobody else has */
+                                       an interface in place of the IP, and a star for all of them. "inproc", "ipc" or
+                                       "tcp" alone: a place that nobody else has, on this machine. NULL: the default of
+                                       soma_channel_defaults(), which is "inproc" */
     const soma_handler *handlers; /**< what handles what comes, made by #SOMA_HANDLERS. PULL, REP, ASYNC_REP and
                                        SYNC_PUB need some, PAIR may have some; for SUB they are a subscription to all
                                        topics; others have none */
-    const char *serializer;       /**< "msgpack" (NULL), "raw", "json", "typed"; docs/channels.md has what each does */
+    const char *serializer;       /**< "msgpack", "raw", "json", "typed"; docs/channels.md has what each does. NULL:
+                                       the default of soma_channel_defaults(), which is "msgpack" */
     const soma_serializer *own_serializer; /**< one of the user's in its place; NULL for none */
     soma_framing framing;                  /**< of publications */
     uint32_t high_water;   /**< messages that may wait to be sent before who sends is held up, and as many again at
@@ -111,6 +113,20 @@ SOMA_MESSAGE(soma_data, (value, value))
     {                                                                                                                  \
         &soma_data_type, NULL, 0, (method_)                                                                            \
     }
+
+/**
+ * Sets what an agent's channels take if their options leave it out, those that it opens from now on, also when it is
+ * told to from outside.
+ * @param self the agent
+ * @param place where they are bound: "tcp" for example; without a port, as each wants its own. NULL: the system's
+ * @param serializer by name; NULL: the system's
+ * @return 0; SOMA_EINVAL (NULL `self`, a malformed place, no such serializer), SOMA_ENOMEM
+ */
+SOMA_API int soma_channel_defaults(soma_agent *self, const char *place, const char *serializer);
+
+/** The same for all agents of a system that have none of their own; NULL: the environment's SOMA_CHANNEL_PLACE and
+ *  SOMA_CHANNEL_SERIALIZER, else "inproc" and "msgpack". Any thread. */
+SOMA_API int soma_system_channel_defaults(soma_system *system, const char *place, const char *serializer);
 
 /**
  * Binds a channel.

@@ -1,0 +1,126 @@
+/*
+ * What a channel's options leave out is taken from its agent's defaults, else its system's, else the environment, else
+ * it is what soma/channel.h says. An agent's are a port of its own, and so end with it.
+ */
+#include "channels/hub.h"
+#include "channels/remote.h"
+#include <soma/error.h>
+#include <soma/log.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct defaults_port {
+    struct port port;
+    struct defaults defaults;
+};
+
+static void port_ends(soma_agent *self, struct port *port)
+{
+    (void)self, (void)port;
+}
+
+static void port_released(struct port *port)
+{
+    (void)port;
+}
+
+static const struct port_class defaults_class = {.end = port_ends, .release = port_released};
+
+static struct defaults *defaults_of(const soma_agent *self)
+{
+    struct port *port = port_first(self);
+    while (port && port->class != &defaults_class)
+        port = port->next;
+    return port ? &((struct defaults_port *)port)->defaults : NULL;
+}
+
+/* ---- setting ---- */
+
+static int place_check(const char *place)
+{
+    soma_address address;
+    if (place_is_transport(place))
+        return 0;
+    return !place_parse(place, &address) && !address.pattern ? 0 : SOMA_EINVAL;
+}
+
+static int defaults_make(const char *place, const char *serializer, struct defaults *defaults)
+{
+    *defaults = (struct defaults){0};
+    if ((place && place_check(place)) || (serializer && !serializer_find(serializer)))
+        return SOMA_EINVAL;
+    snprintf(defaults->place, sizeof(defaults->place), "%s", place ? place : "");
+    snprintf(defaults->serializer, sizeof(defaults->serializer), "%s", serializer ? serializer : "");
+    return 0;
+}
+
+int soma_channel_defaults(soma_agent *self, const char *place, const char *serializer)
+{
+    struct defaults made;
+    int error = self ? defaults_make(place, serializer, &made) : SOMA_EINVAL;
+    if (error)
+        return error;
+    struct defaults *mine = defaults_of(self);
+    if (!mine) {
+        struct port *port = port_open(self, &defaults_class, sizeof(struct defaults_port));
+        if (!port)
+            return SOMA_ENOMEM;
+        mine = &((struct defaults_port *)port)->defaults;
+    }
+    *mine = made;
+    return 0;
+}
+
+int soma_system_channel_defaults(soma_system *system, const char *place, const char *serializer)
+{
+    struct defaults made;
+    int error = system ? defaults_make(place, serializer, &made) : SOMA_EINVAL;
+    return error ? error : hub_set_defaults(system, &made);
+}
+
+/* ---- taking ---- */
+
+/* What nobody nearer has said. */
+static void defaults_add(struct defaults *defaults, const struct defaults *more)
+{
+    if (!*defaults->place)
+        memcpy(defaults->place, more->place, sizeof(more->place));
+    if (!*defaults->serializer)
+        memcpy(defaults->serializer, more->serializer, sizeof(more->serializer));
+}
+
+/* Who set a variable and who binds are seldom the same, so the error alone would not be found. */
+static int environment_add(soma_agent *self, struct defaults *defaults)
+{
+    const char *place = getenv("SOMA_CHANNEL_PLACE"), *serializer = getenv("SOMA_CHANNEL_SERIALIZER");
+    struct defaults made;
+    int error = defaults_make(place && *place ? place : NULL, serializer && *serializer ? serializer : NULL, &made);
+    if (error)
+        soma_log_error(self,
+                       "environment: SOMA_CHANNEL_PLACE=%.100s, SOMA_CHANNEL_SERIALIZER=%.100s: one of them is wrong",
+                       place ? place : "", serializer ? serializer : "");
+    else
+        defaults_add(defaults, &made);
+    return error;
+}
+
+int defaults_fill(soma_agent *self, const soma_channel_options *given, struct filled *filled)
+{
+    const struct defaults *mine = defaults_of(self);
+    struct defaults *texts = &filled->defaults, ours;
+    soma_channel_options *options = &filled->options;
+    *options = given ? *given : (soma_channel_options){0};
+    *texts = mine ? *mine : (struct defaults){0};
+    int error = hub_get_defaults(soma_agent_system(self), &ours);
+    if (error)
+        return error;
+    defaults_add(texts, &ours);
+    if ((!*texts->place || !*texts->serializer) && (error = environment_add(self, texts)))
+        return error;
+    if (!options->serializer && !options->own_serializer && *texts->serializer)
+        options->serializer = texts->serializer;
+    if (!options->place && *texts->place)
+        options->place = texts->place;
+    return 0;
+}

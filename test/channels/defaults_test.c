@@ -1,0 +1,125 @@
+/* What channels take if their options leave it out: of their agent, of their system, of the environment. */
+#include "player.h"
+#include <soma/value.h>
+#include <stdlib.h>
+
+static soma_transport bound_by(soma_agent *self, const char *alias, const char *place)
+{
+    soma_address address;
+    assert_int_equal(soma_bind(self, SOMA_PUSH, alias, &(soma_channel_options){.place = place}, &address), 0);
+    assert_int_equal(address.pattern, SOMA_PUSH);
+    assert_int_equal(soma_close_channel(self, alias), 0);
+    return address.transport;
+}
+
+static int transports(soma_agent *self, void *state, void *arg)
+{
+    soma_address first, second;
+    soma_channel_options ipc = {.place = "ipc"};
+    (void)state, (void)arg;
+    assert_int_equal(bound_by(self, "a", NULL), SOMA_INPROC);
+    assert_int_equal(bound_by(self, "a", "inproc"), SOMA_INPROC);
+    assert_int_equal(bound_by(self, "a", "tcp"), SOMA_TCP);
+    assert_int_equal(soma_bind(self, SOMA_PUSH, "a", &ipc, &first), 0);
+    assert_int_equal(soma_bind(self, SOMA_PUSH, "b", &ipc, &second), 0);
+    assert_false(soma_address_equal(&first, &second));
+    assert_int_equal(soma_bind(self, SOMA_PUSH, "c", &(soma_channel_options){.place = "pigeon"}, NULL), SOMA_EINVAL);
+    return 0;
+}
+
+/* The transport alone is a place that nobody else has. */
+static void test_transport_alone(soma_test *test)
+{
+    player_do(test, player_open(test, &player_quiet), transports, NULL);
+}
+
+static int nearer_first(soma_agent *self, void *state, void *arg)
+{
+    soma_system *system = soma_agent_system(self);
+    (void)state, (void)arg;
+    assert_int_equal(setenv("SOMA_CHANNEL_PLACE", "ipc", 1), 0);
+    assert_int_equal(bound_by(self, "a", NULL), SOMA_IPC);
+    assert_int_equal(soma_system_channel_defaults(system, "tcp", NULL), 0);
+    assert_int_equal(bound_by(self, "a", NULL), SOMA_TCP);
+    assert_int_equal(soma_channel_defaults(self, "inproc", "json"), 0);
+    assert_int_equal(bound_by(self, "a", NULL), SOMA_INPROC);
+    assert_int_equal(bound_by(self, "a", "ipc"), SOMA_IPC);        // what is said is said
+    assert_int_equal(soma_channel_defaults(self, NULL, "raw"), 0); // as the system again
+    assert_int_equal(bound_by(self, "a", NULL), SOMA_TCP);
+    assert_int_equal(soma_system_channel_defaults(system, NULL, NULL), 0);
+    assert_int_equal(bound_by(self, "a", NULL), SOMA_IPC);
+    assert_int_equal(soma_close_channels(self), 0); // its defaults are none
+    assert_int_equal(bound_by(self, "a", NULL), SOMA_IPC);
+    assert_int_equal(soma_channel_peers(self, ""), SOMA_ENOENT);
+    unsetenv("SOMA_CHANNEL_PLACE");
+    assert_int_equal(bound_by(self, "a", NULL), SOMA_INPROC);
+    return 0;
+}
+
+static void test_nearer_first(soma_test *test)
+{
+    player_do(test, player_open(test, &player_quiet), nearer_first, NULL);
+}
+
+static int malformed(soma_agent *self, void *state, void *arg)
+{
+    soma_system *system = soma_agent_system(self);
+    (void)state, (void)arg;
+    assert_int_equal(soma_channel_defaults(NULL, "tcp", NULL), SOMA_EINVAL);
+    assert_int_equal(soma_channel_defaults(self, "pigeon", NULL), SOMA_EINVAL);
+    assert_int_equal(soma_channel_defaults(self, NULL, "smoke"), SOMA_EINVAL);
+    assert_int_equal(soma_system_channel_defaults(NULL, "tcp", NULL), SOMA_EINVAL);
+    assert_int_equal(soma_system_channel_defaults(system, "tcp://", NULL), SOMA_EINVAL);
+    assert_int_equal(bound_by(self, "a", NULL), SOMA_INPROC); // nothing of it has stayed
+    setenv("SOMA_CHANNEL_SERIALIZER", "smoke", 1);
+    assert_int_equal(soma_bind(self, SOMA_PUSH, "a", NULL, NULL), SOMA_EINVAL);
+    unsetenv("SOMA_CHANNEL_SERIALIZER");
+    return 0;
+}
+
+static void test_malformed(soma_test *test)
+{
+    player_do(test, player_open(test, &player_quiet), malformed, NULL);
+}
+
+static int pushes(soma_agent *self, void *state, void *arg)
+{
+    (void)state;
+    assert_int_equal(soma_channel_defaults(self, "tcp", "json"), 0);
+    return soma_bind(self, SOMA_PUSH, "out", NULL, arg);
+}
+
+static int pulls(soma_agent *self, void *state, void *arg)
+{
+    const soma_channel_options options = {.serializer = "json", .handlers = SOMA_HANDLERS(SOMA_ON(note, player_note))};
+    (void)state;
+    return soma_connect_with(self, arg, "in", &options);
+}
+
+static int send_note(soma_agent *self, void *state, void *arg)
+{
+    (void)state, (void)arg;
+    return soma_send_to(self, "out", note, .number = 12);
+}
+
+/* Who reads JSON alone understands it. */
+static void test_serializer(soma_test *test)
+{
+    soma_ref sends = player_open(test, &player_quiet), takes = player_open(test, &player_quiet);
+    soma_address address;
+    player_transport = SOMA_TCP;
+    player_do(test, sends, pushes, &address);
+    assert_int_equal(address.transport, SOMA_TCP);
+    player_do(test, takes, pulls, &address);
+    player_peers(test, sends, "out", 1);
+    player_do(test, sends, send_note, NULL);
+    player_expect(test, takes, "12 ");
+    player_transport = SOMA_INPROC;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {SOMA_REAL(test_transport_alone), SOMA_REAL(test_nearer_first),
+                                       SOMA_REAL(test_malformed), SOMA_REAL(test_serializer)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
