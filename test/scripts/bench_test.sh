@@ -12,9 +12,11 @@ for workload in remote_throughput remote_throughput_1k remote_fanin remote_laten
     "$bench" "$workload" --ops 1000 --json >>"$out"
     "$bench" "$workload" --workers 1 --ops 1000 --curve --json >>"$out"
 done
-"$bench" remote_throughput_1k --ops 1000 --compress --json >>"$out"
-"$bench" open --ops 10 --json >>"$out"
-"$bench" floor --ops 100000 --json >>"$out"
+{
+    "$bench" remote_throughput_1k --ops 1000 --compress --json
+    "$bench" open --ops 10 --json
+    "$bench" floor --ops 100000 --json
+} >>"$out"
 "$bench" channels --ops 1000 --json >"$out.channels"
 [ "$(grep -c '"impl":"soma"' "$out.channels")" -eq 12 ] && [ "$(grep -c '"impl":"zmq"' "$out.channels")" -eq 12 ]
 for workload in remote_throughput remote_throughput_1k remote_fanin remote_latency; do
