@@ -220,6 +220,7 @@ static int body_arrive(struct peer *peer, struct item *item, struct reader *read
         body_refused(peer, item, error);
         return cut || error == SOMA_EFORMAT ? SOMA_EFORMAT : 0;
     }
+    const soma_type *type = message->type;
     uint64_t bytes = message_bytes(message);
     if (!apart)
         reader->at = item->body.at;
@@ -228,7 +229,7 @@ static int body_arrive(struct peer *peer, struct item *item, struct reader *read
     if (item->kind == ITEM_REPLY)
         return 0;
     if (error == SOMA_EAGAIN && item->kind == ITEM_SEND) // who sent it can't be told any more
-        letter_dead(bridge->system, bridge->worker, item->from, item->to, heard->type, error);
+        letter_dead(bridge->system, bridge->worker, item->from, item->to, type, error);
     if (bridge->worker->pressing) // as a sender here, who would be muted for it
         burden_weigh(peer, item->to, bytes);
     return 0;

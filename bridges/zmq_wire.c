@@ -174,11 +174,11 @@ static void wire_send(void *context, uint64_t connection, const struct pieces *f
 {
     struct zmq_wire *wire = context;
     struct dealer *dealer = connection & ACCEPTED ? NULL : dealer_find(wire, connection);
-    struct end *end = connection & ACCEPTED ? &wire->router : dealer && !dealer->gone ? &dealer->socket : NULL;
-    if (!end) {
+    if (!(connection & ACCEPTED) && (!dealer || dealer->gone)) {
         broken_note(wire, connection);
         return;
     }
+    struct end *end = dealer ? &dealer->socket : &wire->router;
     int sent = 0;
     if (connection & ACCEPTED) {
         uint32_t number = (uint32_t)connection;
