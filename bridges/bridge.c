@@ -57,12 +57,17 @@ static bool data_send(struct soma_bridge *bridge, struct peer *peer, uint64_t nu
 }
 
 /* Memory for frames that nobody sends for now. */
-static void peer_tidy(struct peer *peer)
+static void peer_tidy(struct peer *peer, uint64_t now)
 {
+    peer->tidied = now;
     spin_lock(&peer->busy);
-    outbound_tidy(&peer->out);
+    bool streams = peer->out.streams;
+    peer->out.streams = false;
+    if (!streams)
+        outbound_tidy(&peer->out);
     spin_unlock(&peer->busy);
-    session_tidy(&peer->session);
+    if (!streams)
+        session_tidy(&peer->session);
 }
 
 static void ping_send(struct soma_bridge *bridge, struct peer *peer)
@@ -345,13 +350,14 @@ static void peer_show(struct peer *peer)
     spin_unlock(&peer->busy);
 }
 
-void peer_flush(struct soma_bridge *bridge, struct peer *peer)
+bool peer_flush(struct soma_bridge *bridge, struct peer *peer, uint32_t most)
 {
-    while (peer->joined && frame_take(bridge, peer))
-        if (!data_send(bridge, peer, peer->session.sent))
-            break;
+    bool all = !peer->joined;
+    for (; !all && most; most--)
+        all = !frame_take(bridge, peer) || !data_send(bridge, peer, peer->session.sent);
     gate_look(peer);
     peer_show(peer);
+    return all;
 }
 
 void relayed_flush(struct soma_bridge *bridge)
@@ -359,7 +365,7 @@ void relayed_flush(struct soma_bridge *bridge)
     while (bridge->relay.busy) { // once more for links through relays, whose frames are others' items
         bridge->relay.busy = false;
         for (uint32_t i = 0; i < bridge->peer_count; i++)
-            peer_flush(bridge, bridge->list[i]);
+            peer_flush(bridge, bridge->list[i], UINT32_MAX);
     }
 }
 
@@ -369,7 +375,7 @@ void peer_resume(struct soma_bridge *bridge, struct peer *peer)
     for (uint64_t number = peer->session.acked + 1; number <= last && peer->joined; number++)
         if (!data_send(bridge, peer, number))
             break;
-    peer_flush(bridge, peer);
+    peer_flush(bridge, peer, UINT32_MAX);
 }
 
 /* ---- time ---- */
@@ -409,8 +415,8 @@ static uint64_t peer_watch(struct soma_bridge *bridge, struct peer *peer, uint64
         peer->since = heard; // the time without a word counts from the last one
         return now;
     }
-    if (now >= peer->spoken + peer->beat) // nothing is on the way
-        peer_tidy(peer);
+    if (now >= peer->tidied + peer->beat)
+        peer_tidy(peer, now);
     if (now >= peer->spoken + peer->beat || acknowledgement_due(peer, now))
         ping_send(bridge, peer);
     uint64_t next = earlier(peer->spoken + peer->beat, silent);
@@ -482,7 +488,7 @@ uint64_t bridge_turn(struct soma_bridge *bridge)
     next = earlier(next, strangers_watch(bridge, now));
     next = earlier(next, peers_watch(bridge, now));
     for (uint32_t i = 0; i < bridge->peer_count; i++) {
-        peer_flush(bridge, bridge->list[i]);
+        peer_flush(bridge, bridge->list[i], UINT32_MAX);
         next = earlier(next, peer_watch(bridge, bridge->list[i], now));
     }
     if (!u32_load(&bridge->closing))

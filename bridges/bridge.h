@@ -139,8 +139,8 @@ int bridge_carry(void *context, soma_ref to, struct message *message);
 /* And its send. */
 int bridge_send(void *context, soma_ref from, soma_ref to, const soma_type *type, const void *body);
 
-/* Sends what waits for a peer, as far as the window is open. */
-void peer_flush(struct soma_bridge *bridge, struct peer *peer);
+/* Sends what waits for a peer, as far as the window is open, in at most so many frames. False if there may be more. */
+bool peer_flush(struct soma_bridge *bridge, struct peer *peer, uint32_t most);
 
 /* The peer of a node, made if there is none; NULL when memory is out, or it would be too many. */
 struct peer *bridge_peer(struct soma_bridge *bridge, uint64_t node);

@@ -52,6 +52,10 @@ static int message_refused(struct soma_bridge *bridge, struct worker *worker, so
     return error;
 }
 
+/* What others have sent meanwhile may be much: this is the time of a handler. It takes one to see that there is none.
+ */
+#define FRAMES_HERE 2u
+
 /*
  * While the bridge's thread waits, the first thing that a handler sends leaves by the handler's own worker: to wake the
  * thread would take as long, and what leaves would come later. The rest of what the handler sends leaves by the thread,
@@ -63,11 +67,10 @@ static bool peer_flush_here(struct peer *peer, struct worker *worker)
     if (!worker || !worker->queues || worker->carried || !wire->enter || !wire->enter(wire->context))
         return false;
     bool straight = peer->joined && !(peer->connection & RELAYED);
-    if (straight)
-        peer_flush(peer->bridge, peer);
+    bool all = straight && peer_flush(peer->bridge, peer, FRAMES_HERE);
     wire->leave(wire->context);
     worker->carried = straight;
-    return straight;
+    return all;
 }
 
 /* After an item went to where the others wait: what leaves now, and by whom. */

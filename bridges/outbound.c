@@ -24,6 +24,7 @@ static void chunk_make_room(struct outbound *out, struct chunk *chunk)
 {
     if (out->recent < FRAME_ITEMS / 2)
         return;
+    out->streams = true;
     chunk->items.data = out->spare_count ? out->spare[--out->spare_count] : malloc(FRAME_ROOM);
     chunk->items.alloc = chunk->items.data ? FRAME_ROOM : 0;
 }
@@ -72,6 +73,7 @@ static bool body_set_apart(struct outbound *out, size_t at)
         msgpack_sbuffer_destroy(&items);
         return false;
     }
+    msgpack_sbuffer_destroy(&rest->items);
     rest->items = items;
     rest->number = chunk->number;
     chunk->body = ++out->bodies;

@@ -65,6 +65,7 @@ struct outbound {
     size_t bytes;
     uint64_t chunks;         /* how many there were */
     size_t recent;           /* bytes of the last one that was taken: the next has as much room from the first */
+    bool streams;            /* it has had, since that was last looked at */
     char *spare[SPENT_MOST]; /* buffers for that */
     uint32_t spare_count;
     uint64_t bodies; /* how many were set apart: their numbers begin with 1 */
@@ -110,6 +111,7 @@ struct peer {
     bool joined;         /* and the session goes on over it */
     uint64_t beat;       /* so often the other side wants to hear something, nanoseconds */
     uint64_t heard;      /* when the other side last spoke */
+    uint64_t tidied;     /* when memory for frames was last looked at */
     uint64_t spoken;     /* when this side did */
     uint64_t owed;       /* when what has come must be acknowledged, if it is not */
     uint64_t since;      /* when there was first something to say, or the connection was lost; UINT64_MAX: neither */

@@ -6,6 +6,7 @@
 #define BRIDGES_WIRE_H
 
 #include "bridges/frame.h"
+#include "runtime/concurrent.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -32,7 +33,7 @@ struct wire {
     bool (*enter)(void *context);
     void (*leave)(void *context);
     /* struct route's await(), attend() and rouse(), or NULL; with `context` as their post. */
-    bool (*await)(void *context, bool *mail);
+    bool (*await)(void *context, const shared_u32 *awake, bool *mail);
     void (*attend)(void *context, struct worker *worker);
     void (*rouse)(void *context);
 };

@@ -48,6 +48,7 @@ struct zmq_wire {
     struct dealer *dealers;
     uint64_t next_id;
     bool looks;          /* some end is to be looked at */
+    bool looked;         /* the same, before another thread sent something */
     struct end *touched; /* by which something was sent last */
     uint64_t *broken;    /* connections to tell the bridge of, once it has returned */
     uint32_t broken_count;
@@ -74,7 +75,7 @@ static inline int frame_socket(zmq_msg_t *frame)
 void *wire_main(void *wire);
 
 /* struct wire's, for a worker in the thread's place. */
-bool wire_await(void *context, bool *mail);
+bool wire_await(void *context, const shared_u32 *awake, bool *mail);
 void wire_attend(void *context, struct worker *worker);
 void wire_rouse(void *context);
 

@@ -75,21 +75,24 @@ void post_set_alarm(struct post *post, uint64_t now, uint64_t until)
 
 /* ---- who waits ---- */
 
-/* Without the turn meanwhile. */
-static uint32_t keys_wait(struct post *post, int timeout, uint64_t keys[POST_MOST], bool *called)
+/* Without the turn meanwhile. True if there was a call. */
+static bool keys_wait(struct post *post, int timeout, uint64_t keys[POST_MOST], uint32_t *count)
 {
     struct epoll_event events[POST_MOST];
-    uint32_t count = 0;
+    bool called = false;
     pthread_mutex_unlock(&post->turn);
     int told = epoll_wait(post->poll, events, POST_MOST, timeout);
+    u32_add(&post->wanted, 1); // its order does not matter: who has the turn looks time and again
     pthread_mutex_lock(&post->turn);
+    u32_add(&post->wanted, (uint32_t)-1);
+    *count = 0;
     for (int i = 0; i < told; i++) {
         if (events[i].data.u64 == CALL)
-            *called = true;
+            called = true;
         else
-            keys[count++] = events[i].data.u64;
+            keys[(*count)++] = events[i].data.u64;
     }
-    return count;
+    return called;
 }
 
 /* Whoever waits beside the thread is called, and leaves. The thread must not wait before that: it would be told. */
@@ -104,12 +107,16 @@ static void beside_end(struct post *post)
 
 uint32_t post_wait(struct post *post, bool presses, uint64_t keys[POST_MOST])
 {
-    bool called = false;
-    uint32_t count = keys_wait(post, presses ? 0 : -1, keys, &called);
-    post->called |= called && !post->taken;
-    if (called)
+    uint32_t count;
+    if (keys_wait(post, presses ? 0 : -1, keys, &count)) // another was meant; who comes later sees that he is awake
         beside_end(post);
     return count;
+}
+
+void post_share(struct post *post)
+{
+    if (u32_load(&post->wanted)) // he who waits beside us tells when he has left
+        pthread_cond_wait(&post->left, &post->turn);
 }
 
 bool post_take(struct post *post)
@@ -126,9 +133,9 @@ bool post_take(struct post *post)
 
 uint32_t post_wait_beside(struct post *post, uint64_t keys[POST_MOST])
 {
-    bool called = post->called;
-    post->called = false;
-    return called ? 0 : keys_wait(post, -1, keys, &called);
+    uint32_t count;
+    keys_wait(post, -1, keys, &count);
+    return count;
 }
 
 void post_leave(struct post *post)

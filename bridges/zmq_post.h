@@ -14,6 +14,7 @@
 #ifndef BRIDGES_ZMQ_POST_H
 #define BRIDGES_ZMQ_POST_H
 
+#include "runtime/concurrent.h"
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -29,7 +30,7 @@ struct post {
     uint64_t due;         /* when that goes off, as far as is known; under the turn, as what follows */
     bool taken;           /* somebody waits beside the thread */
     uint64_t stays;       /* so often somebody did */
-    bool called;          /* when nobody did: whoever comes next was meant */
+    shared_u32 wanted;    /* others wait for the turn */
     bool shut;            /* nobody may any more */
     pthread_mutex_t turn; /* who has it sees to things; nobody waits with it */
     pthread_cond_t left;  /* nobody waits there any more */
@@ -57,6 +58,9 @@ void post_set_alarm(struct post *post, uint64_t now, uint64_t until);
 /* The thread waits, and has the turn only before and after; not at all if something `presses`. How many keys of what
  * there is. */
 uint32_t post_wait(struct post *post, bool presses, uint64_t keys[POST_MOST]);
+
+/* The thread, which has much to do, lets others have the turn, if any want it. */
+void post_share(struct post *post);
 
 /* Another takes the turn, to wait beside the thread. False: nobody may now, and it does not have the turn. */
 bool post_take(struct post *post);

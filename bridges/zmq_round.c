@@ -164,7 +164,7 @@ static uint64_t turn_run(struct zmq_wire *wire)
     if (wire->deadline == UINT64_MAX)
         wire->deadline = bridge_now(bridge) + bridge->options.close_ms * SOMA_MS;
     wire->drained = bridge_is_drained(bridge);
-    wire->over = wire->drained || bridge_now(bridge) >= wire->deadline;
+    wire->over |= wire->drained || bridge_now(bridge) >= wire->deadline;
     if (wire->over)
         wire->post.shut = true; // so that the thread is told, who ends it
     return earlier(next, wire->deadline);
@@ -186,8 +186,10 @@ void *wire_main(void *argument)
         uint64_t next = turn_run(wire);
         if (wire->over)
             break;
-        if (wire->looks && ends_look(wire, true))
+        if (wire->looks && ends_look(wire, true)) {
+            post_share(post);
             continue;
+        }
         alarm_set(wire, next);
         uint32_t count = post_wait(post, wire->looks, keys);
         keys_note(wire, keys, count);
@@ -200,15 +202,16 @@ void *wire_main(void *argument)
 
 /* ---- a worker in the thread's place ---- */
 
-bool wire_await(void *context, bool *mail)
+bool wire_await(void *context, const shared_u32 *awake, bool *mail)
 {
     struct zmq_wire *wire = context;
     uint64_t keys[POST_MOST];
     if (!post_take(&wire->post))
         return false;
-    uint32_t count = wire->looks ? 0 : post_wait_beside(&wire->post, keys);
+    bool roused = u32_load(awake); // else we are called from here on, and nobody else takes that for his
+    uint32_t count = wire->looks || roused ? 0 : post_wait_beside(&wire->post, keys);
     keys_note(wire, keys, count);
-    *mail = wire->looks || count;
+    *mail = (wire->looks && !roused) || count;
     post_leave(&wire->post);
     pthread_mutex_unlock(&wire->post.turn);
     return true;
@@ -222,22 +225,27 @@ void wire_attend(void *context, struct worker *worker)
 {
     struct zmq_wire *wire = context;
     struct worker *own = wire->bridge->worker;
-    pthread_mutex_lock(&wire->post.turn);
+    bool more = true;
+    if (pthread_mutex_trylock(&wire->post.turn)) { // somebody sees to it, and what we were told of is noted
+        post_ring(&wire->post);
+        return;
+    }
     if (!wire->over) {
         worker_enter(own);
         own->lent = true;
-        bool more = ends_look(wire, false) && wire->looks;
+        more = ends_look(wire, false) && wire->looks;
+        own->lent = false;
         uint64_t next = turn_run(wire);
         if (!more && wire->looks && ends_look(wire, false)) // what was sent may have brought word of something
             next = turn_run(wire);
-        own->lent = false;
         worker_enter(worker);
-        if (wire->looks || wire->over)
-            post_ring(&wire->post);
-        else
+        more = wire->looks || wire->over;
+        if (!more)
             alarm_set(wire, next);
     }
     pthread_mutex_unlock(&wire->post.turn);
+    if (more) // if it is over, only the thread can hear that now, which must end
+        post_ring(&wire->post);
 }
 
 void wire_rouse(void *context)

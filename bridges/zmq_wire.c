@@ -226,10 +226,12 @@ static bool wire_enter(void *context)
     struct zmq_wire *wire = context;
     if (pthread_mutex_trylock(&wire->post.turn))
         return false;
+    const bool over = wire->over;
     wire->touched = NULL;
-    if (wire->over)
+    wire->looked = wire->looks;
+    if (over)
         pthread_mutex_unlock(&wire->post.turn);
-    return !wire->over;
+    return !over;
 }
 
 /* The socket that something was sent by may have taken the word that something has come, which the thread waits for. */
@@ -240,6 +242,7 @@ static void wire_leave(void *context)
     if (wire->touched) {
         wire->touched->look = post_socket_has(wire->touched->socket);
         wanted |= wire->touched->look;
+        wire->looks = wire->looked || wire->touched->look;
     }
     pthread_mutex_unlock(&wire->post.turn);
     if (wanted)
@@ -337,24 +340,32 @@ int zmq_wire_start(struct zmq_wire *wire)
 {
     int error = thread_start(&wire->thread, wire_main, wire);
     wire->started = !error;
+    if (!error)
+        return 0;
+    post_shut(&wire->post); // a worker may have been there already
+    pthread_mutex_lock(&wire->post.turn);
+    wire->over = true;
+    pthread_mutex_unlock(&wire->post.turn);
     return error;
 }
 
 bool zmq_wire_stop(struct zmq_wire *wire)
 {
-    if (!wire->started)
-        return true;
+    bool drained = true;
     u32_store(&wire->bridge->closing, 1);
-    wire_wake(wire);
-    pthread_join(wire->thread, NULL);
-    post_shut(&wire->post);
+    if (wire->started) {
+        wire_wake(wire);
+        pthread_join(wire->thread, NULL);
+        drained = wire->drained;
+    }
     wire->started = false;
+    post_shut(&wire->post);
     for (struct dealer *dealer = wire->dealers; dealer; dealer = dealer->next)
         dealer->gone = true;
     dealers_sweep(wire);
     socket_close(wire, wire->router.socket, GOODBYE_MS);
     wire->router.socket = NULL;
-    return wire->drained;
+    return drained;
 }
 
 void zmq_wire_free(struct zmq_wire *wire)

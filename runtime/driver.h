@@ -7,6 +7,7 @@
 #ifndef RUNTIME_DRIVER_H
 #define RUNTIME_DRIVER_H
 
+#include "runtime/concurrent.h"
 #include <soma/system.h>
 #include <stdbool.h>
 
@@ -81,9 +82,10 @@ struct route {
     int (*stop)(void *context);
     void (*release)(void *context); /* the very end; or NULL */
     void *context;
-    /* A worker without work may wait where the route's mail is waited for, one at a time. False at once: not now. True:
-     * something has come (*mail), for which it must attend(), or it was roused. NULL: none ever may. */
-    bool (*await)(void *post, bool *mail);
+    /* A worker without work may wait where the route's mail is waited for, one at a time, unless it is awake already.
+     * False at once: not now. True: something has come (*mail), for which it must attend(), or it was roused. NULL:
+     * none ever may. */
+    bool (*await)(void *post, const shared_u32 *awake, bool *mail);
     void (*attend)(void *post, struct worker *worker);
     void (*rouse)(void *post); /* Any thread. */
     void *post;

@@ -291,8 +291,8 @@ static const struct route *worker_await(struct worker *worker, bool *mail)
     if (!route || !route->await)
         return NULL;
     ptr_store(&worker->rests, route);
-    fence_full(); // pairs with worker_rouse
-    bool waited = u32_load(&worker->awake) || route->await(route->post, mail);
+    fence_full(); // pairs with worker_rouse, before `awake` is looked at
+    bool waited = route->await(route->post, &worker->awake, mail);
     ptr_store(&worker->rests, NULL);
     return waited ? route : NULL;
 }
