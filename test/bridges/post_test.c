@@ -1,0 +1,172 @@
+/*
+ * Workers wait for a bridge's mail beside its thread: whoever else wants them still wakes them, the bridge can be
+ * closed at any time, and nothing is lost between two that wake each other over it.
+ */
+#include "test_support.h"
+#include <pthread.h>
+#include <soma/soma.h>
+#include <stdatomic.h>
+#include <string.h>
+
+SOMA_MESSAGE(ask, (u64, number))
+SOMA_MESSAGE(answer, (u64, number))
+SOMA_MESSAGE(block, (bytes, data))
+SOMA_MESSAGE(small, (u64, number), (bytes, data))
+SOMA_MESSAGE(send_all, (ref, to))
+
+static const char *const loopback[] = {"tcp://127.0.0.1", NULL};
+static const soma_options two = {.workers = 2, .log_level = SOMA_LOG_ERROR};
+
+static int on_ask(soma_agent *self, void *my, const struct ask *m)
+{
+    (void)my;
+    return soma_reply(self, answer, .number = m->number);
+}
+
+static const soma_behavior clerk = {.name = "clerk", .handlers = SOMA_HANDLERS(SOMA_ON(ask, on_ask))};
+
+/* ---- woken from outside ---- */
+
+struct caller {
+    soma_system *system;
+    soma_ref clerk;
+    uint64_t calls;
+    uint64_t failed;
+};
+
+static void *call(void *argument)
+{
+    struct caller *caller = argument;
+    for (uint64_t i = 0; i < caller->calls; i++) {
+        struct answer got = {0};
+        int error = soma_call(caller->system, caller->clerk, 30 * SOMA_SECOND, &got, answer, ask, .number = i);
+        caller->failed += error || got.number != i;
+    }
+    return NULL;
+}
+
+/* A call that nobody hears would last for half a minute, and fail. */
+static void test_called(void **state)
+{
+    (void)state;
+    struct caller callers[3];
+    pthread_t threads[3];
+    soma_system *system;
+    soma_bridge *bridge;
+    assert_int_equal(soma_system_open(&system, &two), 0);
+    assert_int_equal(soma_bridge_open(system, &(soma_bridge_options){.bind = loopback}, &bridge), 0);
+    for (int i = 0; i < 3; i++) {
+        callers[i] = (struct caller){.system = system, .calls = test_load(20000)};
+        assert_int_equal(soma_spawn(system, &clerk, NULL, &callers[i].clerk), 0);
+        assert_int_equal(pthread_create(&threads[i], NULL, call, &callers[i]), 0);
+    }
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        assert_int_equal(callers[i].failed, 0);
+    }
+    assert_int_equal(soma_bridge_close(&bridge), 0);
+    assert_int_equal(soma_system_close(&system), 0);
+}
+
+/* ---- closing ---- */
+
+/* While workers come and go there, and are wanted elsewhere. */
+static void test_closed(void **state)
+{
+    (void)state;
+    for (uint64_t round = 0; round < test_load(300); round++) {
+        soma_system *system;
+        soma_bridge *bridge;
+        soma_ref agents[2];
+        assert_int_equal(soma_system_open(&system, &two), 0);
+        for (int i = 0; i < 2; i++)
+            assert_int_equal(soma_spawn(system, &clerk, NULL, &agents[i]), 0);
+        assert_int_equal(soma_bridge_open(system, &(soma_bridge_options){.bind = loopback}, &bridge), 0);
+        struct answer got;
+        if (round % 3)
+            assert_int_equal(soma_call(system, agents[0], SOMA_NEVER, &got, answer, ask, .number = 1), 0);
+        assert_int_equal(soma_kill(system, agents[0]), 0);
+        if (round % 2)
+            assert_int_equal(soma_bridge_close(&bridge), 0);
+        assert_int_equal(soma_kill(system, agents[1]), 0);
+        assert_int_equal(soma_system_close(&system), 0);
+    }
+}
+
+/* ---- between two ---- */
+
+static atomic_ulong got_small, got_large, wrong;
+
+#define LARGE 300000u /* bytes: it leaves in parts */
+#define ROUNDS 8u
+#define SMALL 4000u /* messages, so that frames are full */
+
+static int on_small(soma_agent *self, uint64_t *next, const struct small *m)
+{
+    (void)self;
+    atomic_fetch_add(&wrong, m->number != (*next)++);
+    atomic_fetch_add(&got_small, 1);
+    return 0;
+}
+
+static int on_block(soma_agent *self, uint64_t *next, const struct block *m)
+{
+    (void)self, (void)next;
+    atomic_fetch_add(&wrong, m->data.size != LARGE);
+    atomic_fetch_add(&got_large, 1);
+    return 0;
+}
+
+static const soma_behavior sink = {.name = "sink",
+                                   .state_size = sizeof(uint64_t),
+                                   .handlers = SOMA_HANDLERS(SOMA_ON(small, on_small), SOMA_ON(block, on_block))};
+
+/* And once more, until it was ROUNDS times. */
+static int on_send_all(soma_agent *self, uint64_t *sent, const struct send_all *m)
+{
+    static const char data[LARGE];
+    for (uint64_t i = 0; i < SMALL; i++) {
+        int error = soma_send(self, m->to, small, .number = (*sent)++, .data = {data, 200});
+        if (error || (i % 1000 == 999 && (error = soma_send(self, m->to, block, .data = {data, LARGE}))))
+            return error;
+    }
+    return *sent < (uint64_t)ROUNDS * SMALL ? soma_send(self, soma_self(self), send_all, .to = m->to) : 0;
+}
+
+static const soma_behavior source = {
+    .name = "source", .state_size = sizeof(uint64_t), .handlers = SOMA_HANDLERS(SOMA_ON(send_all, on_send_all))};
+
+/* Full frames with bodies in parts between them, of which memory that is lost would be found. */
+static void test_streams(void **state)
+{
+    (void)state;
+    soma_system *systems[2];
+    soma_bridge *bridges[2];
+    soma_ref to, from;
+    atomic_store(&got_small, 0);
+    atomic_store(&got_large, 0);
+    atomic_store(&wrong, 0);
+    for (int i = 0; i < 2; i++) {
+        const soma_bridge_options options = {.bind = i ? NULL : loopback};
+        assert_int_equal(soma_system_open(&systems[i], &two), 0);
+        assert_int_equal(soma_bridge_open(systems[i], &options, &bridges[i]), 0);
+    }
+    assert_int_equal(soma_spawn(systems[0], &sink, NULL, &to), 0);
+    assert_int_equal(soma_name_set(systems[0], to, "sink"), 0);
+    assert_int_equal(soma_bridge_find(bridges[1], soma_bridge_address(bridges[0], 0), "sink", 30 * SOMA_SECOND, &to),
+                     0);
+    assert_int_equal(soma_spawn(systems[1], &source, NULL, &from), 0);
+    assert_int_equal(soma_send(systems[1], from, send_all, .to = to), 0);
+    assert_int_equal(soma_system_close(&systems[1]), 0); // when all has left and was acknowledged
+    assert_int_equal(soma_system_close(&systems[0]), 0);
+    assert_int_equal(atomic_load(&got_small), ROUNDS * SMALL);
+    assert_int_equal(atomic_load(&got_large), ROUNDS * SMALL / 1000);
+    assert_int_equal(atomic_load(&wrong), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_called), cmocka_unit_test(test_closed),
+                                       cmocka_unit_test(test_streams)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
