@@ -141,7 +141,7 @@ uint32_t post_wait_beside(struct post *post, uint64_t keys[POST_MOST])
 void post_leave(struct post *post)
 {
     post->taken = false;
-    pthread_cond_signal(&post->left);
+    pthread_cond_broadcast(&post->left); // the thread, and who closes
 }
 
 void post_shut(struct post *post)

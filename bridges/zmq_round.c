@@ -159,15 +159,18 @@ static uint64_t turn_run(struct zmq_wire *wire)
     next = earlier(next, due);
     broken_tell(wire);
     dealers_sweep(wire);
-    if (!u32_load(&bridge->closing))
-        return next;
+    return next;
+}
+
+/* The bridge closes: is all said, or its time over? Else when that is. */
+static uint64_t closing_look(struct zmq_wire *wire)
+{
+    struct soma_bridge *bridge = wire->bridge;
     if (wire->deadline == UINT64_MAX)
         wire->deadline = bridge_now(bridge) + bridge->options.close_ms * SOMA_MS;
     wire->drained = bridge_is_drained(bridge);
-    wire->over |= wire->drained || bridge_now(bridge) >= wire->deadline;
-    if (wire->over)
-        wire->post.shut = true; // so that the thread is told, who ends it
-    return earlier(next, wire->deadline);
+    wire->over = wire->drained || bridge_now(bridge) >= wire->deadline;
+    return wire->deadline;
 }
 
 static void alarm_set(struct zmq_wire *wire, uint64_t next)
@@ -184,6 +187,8 @@ void *wire_main(void *argument)
     pthread_mutex_lock(&post->turn);
     for (;;) {
         uint64_t next = turn_run(wire);
+        if (u32_load(&wire->bridge->closing))
+            next = earlier(next, closing_look(wire));
         if (wire->over)
             break;
         if (wire->looks && ends_look(wire, true)) {
@@ -225,7 +230,7 @@ void wire_attend(void *context, struct worker *worker)
 {
     struct zmq_wire *wire = context;
     struct worker *own = wire->bridge->worker;
-    bool more = true;
+    bool more = false;
     if (pthread_mutex_trylock(&wire->post.turn)) { // somebody sees to it, and what we were told of is noted
         post_ring(&wire->post);
         return;
@@ -239,12 +244,12 @@ void wire_attend(void *context, struct worker *worker)
         if (!more && wire->looks && ends_look(wire, false)) // what was sent may have brought word of something
             next = turn_run(wire);
         worker_enter(worker);
-        more = wire->looks || wire->over;
+        more = wire->looks;
         if (!more)
             alarm_set(wire, next);
     }
     pthread_mutex_unlock(&wire->post.turn);
-    if (more) // if it is over, only the thread can hear that now, which must end
+    if (more)
         post_ring(&wire->post);
 }
 

@@ -353,13 +353,13 @@ bool zmq_wire_stop(struct zmq_wire *wire)
 {
     bool drained = true;
     u32_store(&wire->bridge->closing, 1);
+    post_shut(&wire->post); // what follows only the thread may be told
     if (wire->started) {
         wire_wake(wire);
         pthread_join(wire->thread, NULL);
         drained = wire->drained;
     }
     wire->started = false;
-    post_shut(&wire->post);
     for (struct dealer *dealer = wire->dealers; dealer; dealer = dealer->next)
         dealer->gone = true;
     dealers_sweep(wire);
