@@ -103,6 +103,7 @@ static void listed_take(struct porter *porter)
             line->deadline = porter_now(porter) + line->linger * SOMA_MS;
             line_relieve(line, 0, 0);
         }
+        line_unref(line); // the list's
     }
 }
 
@@ -194,6 +195,7 @@ static void bell_ring(const struct porter *porter)
 void porter_list(struct line *line)
 {
     struct porter *porter = line->porter;
+    u32_add(&line->references, 1); // the list's: its channel may end, and its mail be handled, before it is taken
     do
         line->listed_next = ptr_load(&porter->listed);
     while (!ptr_cas(&porter->listed, line->listed_next, line)); // release: the thread sees the line whole

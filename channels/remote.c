@@ -322,9 +322,11 @@ static int message_arrive(soma_agent *self, void *state, struct channel *channel
     return error ? 0 : port_hand(self, state, &channel->port, block);
 }
 
+/* The channel, if it still has the line: it may have been closed, or have moved to another address. */
 static struct channel *owner_find(const soma_agent *self, const struct arrival *arrival)
 {
-    return (struct channel *)port_find(self, arrival->line->owner.port);
+    struct channel *channel = (struct channel *)port_find(self, arrival->line->owner.port);
+    return channel && channel->remote && channel->remote->line == arrival->line ? channel : NULL;
 }
 
 /* Answers among publications: to this channel, or to another one of whom it gets all. */

@@ -80,8 +80,17 @@ static int on_error(soma_agent *self, struct state *my, const int *error)
                          .text = soma_error_text(self));
 }
 
+/* A proxy's ref is known to whoever it calls; but only its own program tells it what to do. */
+static bool is_stranger(const soma_agent *self)
+{
+    soma_ref sender = soma_sender(self);
+    return !soma_ref_is_null(sender) && sender.node != soma_self(self).node;
+}
+
 static int on_ask(soma_agent *self, struct state *my, const struct soma_proxy_ask *m)
 {
+    if (is_stranger(self))
+        return 0;
     watch(self, my, m->to);
     soma_handle promise = soma_reply_later(self);
     if (promise < 0)
@@ -139,7 +148,11 @@ static void later_found(soma_agent *self, struct state *my, struct later *later,
 
 static int on_again(soma_agent *self, struct state *my, const struct soma_proxy_again *m)
 {
-    later_ask(self, my, (struct later *)(uintptr_t)m->later);
+    struct later *later = my->laters;
+    while (later && (uintptr_t)later != m->later) // anybody may have sent it
+        later = later->next;
+    if (later)
+        later_ask(self, my, later);
     return 0;
 }
 
@@ -226,6 +239,8 @@ int later_run(soma_agent *self, void *state, void *arg)
 
 static int on_end(soma_agent *self, struct state *my, const struct soma_proxy_end *m)
 {
+    if (is_stranger(self))
+        return 0;
     if (my->ended) { // its thread has not waited so long
         soma_demonitor(self, my->ending);
         soma_reply_error_to(self, my->ended, SOMA_ETIMEOUT);
@@ -273,7 +288,9 @@ static void agent_stop(soma_agent *self, void *state, int reason)
 static int on_nap(soma_agent *self, struct state *my, const struct soma_proxy_nap *m)
 {
     (void)my;
-    soma_handle promise = soma_reply_later(self);
+    soma_handle promise = is_stranger(self) ? 0 : soma_reply_later(self);
+    if (!promise)
+        return 0;
     if (promise < 0)
         return soma_reply_error(self, (int)promise);
     soma_handle timer = soma_after(self, m->time, soma_proxy_woken, .promise = promise);
@@ -283,7 +300,9 @@ static int on_nap(soma_agent *self, struct state *my, const struct soma_proxy_na
 static int on_woken(soma_agent *self, struct state *my, const struct soma_proxy_woken *m)
 {
     (void)my;
-    return soma_reply_to(self, m->promise, soma_proxy_answer);
+    if (!is_stranger(self))
+        soma_reply_to(self, m->promise, soma_proxy_answer);
+    return 0;
 }
 
 const soma_behavior proxy_agent = {

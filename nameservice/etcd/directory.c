@@ -128,7 +128,7 @@ static int kept(soma_agent *self, struct directory *my, struct ask *ask, const j
 /* Somebody has the name. May the client have it? 0: yes, if it stays so; SOMA_EEXIST. */
 static int put_may(const struct directory *my, const struct ask *ask, const struct etcd_kv *kv)
 {
-    bool same = kv->there && soma_ref_equal(kv->entry.name.agent, ask->name.agent);
+    bool same = !kv->there || soma_ref_equal(kv->entry.name.agent, ask->name.agent); // what is no name is nobody's
     return same || ask->takeover || kv->lease == my->lease ? 0 : SOMA_EEXIST;
 }
 
