@@ -374,7 +374,9 @@ void agent_end(struct worker *worker, soma_agent *agent, int reason)
     if (behavior->stop)
         behavior->stop(agent, agent->state, reason);
     worker->exiting = false; // asked for and done; what stop asked for means nothing, and must not end the next agent
+    bool kept = keep_wanted(agent) && !u32_load(&worker->system->stopping);
     if (agent->extension) {
+        life_mark(agent, LIFE_KILL | (kept ? 0 : LIFE_LOOSE)); // who hears of its end finds its names free
         pending_end(agent, reason);
         watches_end(agent, reason);
     }
@@ -382,7 +384,7 @@ void agent_end(struct worker *worker, soma_agent *agent, int reason)
     if (agent->state)
         state_free(worker, agent->state, agent->state_size);
     agent->state = NULL;
-    if (keep_wanted(agent) && !u32_load(&worker->system->stopping))
+    if (kept)
         keep_down(worker, agent, reason);
     else
         agent_finish(worker, agent);

@@ -71,10 +71,7 @@ void keep_down(struct worker *worker, soma_agent *agent, int reason)
     watch->sender = keeper; // so that it can still be told to whom it belongs
     extension->keeper = watch;
     extension_reset(agent);
-    uint64_t life, down = LIFE_DOWN | (extension->keeps_mail ? 0 : LIFE_DEAF);
-    do // a kill may come at the same time
-        life = u64_load(&agent->life);
-    while (!u64_cas(&agent->life, life, life | down));
+    life_mark(agent, LIFE_DOWN | (extension->keeps_mail ? 0 : LIFE_DEAF));
 }
 
 void keep_hand_over(struct worker *worker, soma_agent *agent)

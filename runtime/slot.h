@@ -21,7 +21,7 @@ struct extension;
 #define LIFE_DOWN (1u << 26)     /* alive in name only: its keeper decides what comes next; see keep.h */
 #define LIFE_DEAF (1u << 27)     /* it is down, and takes no mail */
 #define LIFE_COUNTED (1u << 28)  /* its mail is counted, see tally.h */
-#define LIFE_LOOSE (1u << 29)    /* its keeper has let go of it, which it has not heard yet */
+#define LIFE_LOOSE (1u << 29)    /* nobody keeps it, or its keeper has let go of it, which it has not heard yet */
 #define LIFE_OBSERVED (1u << 30) /* its driver is told of all its messages */
 #define LIFE_RELEASE (1u << 25)  /* free: nobody has put the slot on the free list yet; its last turn will */
 #define LIFE_FREE (1u << 26)     /* free: so that no ref, not even a forged one, has the slot's life */
@@ -69,6 +69,15 @@ static inline bool life_down(uint64_t life)
 static inline bool life_runs(uint64_t life)
 {
     return life_alive(life) && !(life & LIFE_DOWN);
+}
+
+/* Marks an agent that the caller runs; others may mark it at the same time. */
+static inline void life_mark(soma_agent *agent, uint64_t marks)
+{
+    uint64_t life;
+    do
+        life = u64_load(&agent->life);
+    while (!u64_cas(&agent->life, life, life | marks));
 }
 
 struct tally;

@@ -126,8 +126,69 @@ static void test_links_end_all(void **state)
     assert_int_equal(soma_system_close(&system), 0);
 }
 
+/* ---- names: who has heard of an end may take the name, however many have still to hear of it ---- */
+
+#define HEIR "heir"
+
+static int on_heir_watch(soma_agent *self, void *state, const struct watch *m)
+{
+    (void)state;
+    int64_t error = 0;
+    for (int i = 0; i < 50 && error >= 0; i++)
+        error = soma_monitor(self, m->agent);
+    return error < 0 ? (int)error : 0;
+}
+
+static int on_heir_down(soma_agent *self, struct tally *my, const struct soma_down *m)
+{
+    soma_ref holder;
+    int error = soma_whereis(soma_agent_system(self), HEIR, &holder);
+    my->downs++;
+    my->wrong += !error && soma_ref_equal(holder, m->agent);
+    return 0;
+}
+
+static int on_heir_ask(soma_agent *self, struct tally *my, const struct ask *m)
+{
+    (void)m;
+    return soma_reply_send(self, 0, &tally_type, my);
+}
+
+static const soma_behavior heir = {
+    .name = "heir",
+    .state_size = sizeof(struct tally),
+    .handlers =
+        SOMA_HANDLERS(SOMA_ON(watch, on_heir_watch), SOMA_ON(soma_down, on_heir_down), SOMA_ON(ask, on_heir_ask))};
+
+static void test_names_are_free(void **state)
+{
+    (void)state;
+    soma_system *system;
+    soma_ref heirs[2], it;
+    struct tally tally;
+    assert_int_equal(soma_system_open(&system, &(soma_options){.workers = 4}), 0);
+    for (uint32_t i = 0; i < 2; i++)
+        assert_int_equal(soma_spawn(system, &heir, NULL, &heirs[i]), 0);
+    for (uint32_t n = 0, rounds = test_load(3000); n < rounds; n++) {
+        assert_int_equal(soma_spawn(system, &victim, NULL, &it), 0);
+        assert_int_equal(soma_name_set(system, it, HEIR), 0);
+        for (uint32_t i = 0; i < 2; i++) {
+            assert_int_equal(soma_send(system, heirs[i], watch, .agent = it), 0);
+            assert_int_equal(soma_call(system, heirs[i], 60 * SOMA_SECOND, &tally, tally, ask), 0);
+        }
+        n % 2 ? soma_kill(system, it) : soma_send(system, it, die);
+        for (uint32_t i = 0; i < 2; i++)
+            do
+                assert_int_equal(soma_call(system, heirs[i], 60 * SOMA_SECOND, &tally, tally, ask), 0);
+            while (tally.downs < (n + 1) * 50 && !tally.wrong);
+        assert_int_equal(tally.wrong, 0);
+    }
+    assert_int_equal(soma_system_close(&system), 0);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_one_down_each), cmocka_unit_test(test_links_end_all)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_one_down_each), cmocka_unit_test(test_links_end_all),
+                                       cmocka_unit_test(test_names_are_free)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
