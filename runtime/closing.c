@@ -30,16 +30,25 @@ bool closing_rests(const soma_system *system)
     return all_asleep(system) && u64_load(&system->wakes) == wakes;
 }
 
-/* Does mail wait for an agent that is down? It will be handled when its keeper has revived it. */
-static bool mail_is_kept(const soma_system *system)
+/* Does mail wait for an agent that is down, to be revived, or for one that is muted, if only until a bridge's thread
+ * has scheduled it again? No worker sees that. */
+static bool mail_waits(const soma_system *system)
 {
     uint32_t used = u32_load(&system->slots.used);
     for (uint32_t i = 0; i < used; i++) {
         uint64_t life = u64_load(&system->slots.base[i].life);
-        if (life_down(life) && !(life & LIFE_DEAF) && ptr_load(&system->slots.base[i].mailbox.head) > MAIL_HELD)
+        bool takes = life_alive(life) && !(life & LIFE_DEAF);
+        if (takes && ptr_load(&system->slots.base[i].mailbox.head) > MAIL_HELD)
             return true;
     }
     return false;
+}
+
+/* Nothing runs and no mail waits: not of those that were passed when the look at the others began, either. */
+static bool all_handled(const soma_system *system)
+{
+    uint64_t wakes = u64_load(&system->wakes);
+    return closing_rests(system) && !mail_waits(system) && closing_rests(system) && u64_load(&system->wakes) == wakes;
 }
 
 static bool is_alive(const soma_system *system, soma_ref ref)
@@ -52,8 +61,7 @@ static bool is_alive(const soma_system *system, soma_ref ref)
 static bool wait_until(soma_system *system, const struct timespec *limit, const soma_ref *ended)
 {
     int late = 0;
-    // Told by closer_tell. Who is down is looked for only when all rest: to be revived they need a timer.
-    while (!late && (ended ? is_alive(system, *ended) : !closing_rests(system) || mail_is_kept(system)))
+    while (!late && (ended ? is_alive(system, *ended) : !all_handled(system))) // told by closer_tell
         late = pthread_cond_timedwait(&system->changed, &system->lock, limit);
     return !late;
 }

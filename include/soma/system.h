@@ -63,7 +63,8 @@ typedef struct soma_stats {
 SOMA_API int soma_system_open(soma_system **system, const soma_options *options);
 
 /**
- * Closes a system and frees it: waits until every message is handled (also what is kept for an agent that is down),
+ * Closes a system and frees it: waits until every message is handled (also what is kept for an agent that is down, or
+ * waits with one that is muted for an agent of another node),
  * then shuts supervisors down in their order (see soma_shutdown_on_close()), all that no longer than the option
  * drain_ms; then ends each agent that is left (its stop runs; pending timers and requests are forgotten), joins the
  * threads, flushes the log and sets `*system` to NULL. A handler that runs is waited for as long again, 2 seconds at

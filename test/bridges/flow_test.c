@@ -1,6 +1,8 @@
 /* A receiver on another node that does not keep up, over real sockets: what waits for it is bounded, and no more. */
 #include "bridges/bridge.h"
 #include "nodes.h"
+#include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 
 #define SENDERS 100u
@@ -12,11 +14,12 @@ SOMA_MESSAGE(load, (u32, sender), (u32, number), (bytes, data))
 
 /* ---- who sends until it is told to stop ---- */
 
-static atomic_int stop, sent, handled, others, disorder;
+static atomic_int stop, sent, finished, handled, others, disorder;
 
 struct sender {
     soma_ref to;
     uint32_t index;
+    uint32_t most; /* how many it sends, unless it is told to stop before */
     uint32_t next;
 };
 
@@ -32,6 +35,10 @@ static int on_step(soma_agent *self, struct sender *my, const struct step *m)
     (void)m;
     if (atomic_load(&stop))
         return 0;
+    if (my->next == my->most) {
+        atomic_fetch_add(&finished, 1);
+        return 0;
+    }
     atomic_fetch_add(&sent, 1);
     soma_send(self, my->to, load, .sender = my->index, .number = my->next++, .data = {bytes, sizeof(bytes)});
     return soma_send(self, soma_self(self), step);
@@ -81,23 +88,42 @@ static const soma_behavior other = {.name = "other", .handlers = SOMA_HANDLERS(S
 static void node_begin(struct node *node, const char *name)
 {
     static const char *const bind[] = {"tcp://127.0.0.1", NULL};
-    const soma_bridge_options options = {.name = name, .bind = bind, .window = WINDOW, .down_ms = 20000};
+    const soma_bridge_options options = {
+        .name = name, .bind = bind, .window = WINDOW, .down_ms = 20000, .close_ms = 20000};
     const soma_options quiet = {.log_level = SOMA_LOG_OFF, .handler_limit_ms = 0};
     *node = (struct node){0};
     assert_int_equal(soma_system_open(&node->system, &quiet), 0);
     assert_int_equal(soma_bridge_open(node->system, &options, &node->bridge), 0);
 }
 
-/* Until as many agents are muted there; they stay so until somebody lets them go. */
+/* Until as many agents are muted there, or done with all they had to send; they stay so until somebody lets them go. */
 static void wait_muted(const struct node *node, uint64_t count)
 {
     soma_stats stats = {0};
-    for (int i = 0; i < 60000 && stats.muted != count; i++) {
+    for (int i = 0; i < 60000 && stats.muted + (uint64_t)atomic_load(&finished) != count; i++) {
         const struct timespec nap = {0, 1000000};
         nanosleep(&nap, NULL);
         assert_int_equal(soma_system_stats(node->system, &stats), 0);
     }
-    assert_int_equal(stats.muted, count);
+    assert_int_equal(stats.muted + (uint64_t)atomic_load(&finished), count);
+}
+
+/* Senders on one node, all muted for the slow agent on the other. */
+static void flow_begin(struct node *nodes, uint32_t each)
+{
+    uint32_t waiting;
+    atomic_int *const words[] = {&stop, &sent, &finished, &handled, &others, &disorder};
+    for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
+        atomic_store(words[i], 0);
+    assert_int_equal(sem_init(&go_on, 0, 0), 0);
+    node_begin(&nodes[0], "north");
+    node_begin(&nodes[1], "south");
+    node_spawn(&nodes[1], &slow);
+    assert_int_equal(soma_backlog(nodes[1].system, nodes[1].agent, &waiting), 0); // from here on it is counted
+    soma_ref to = node_find(&nodes[0], &nodes[1], "slow");
+    for (uint32_t i = 0; i < SENDERS; i++)
+        assert_int_equal(soma_spawn(nodes[0].system, &sender, &(struct sender){to, i, each, 0}, NULL), 0);
+    wait_muted(&nodes[0], SENDERS);
 }
 
 static void test_bounded(void **state)
@@ -105,22 +131,11 @@ static void test_bounded(void **state)
     (void)state;
     struct node nodes[2];
     uint32_t waiting;
-    atomic_int *const words[] = {&stop, &sent, &handled, &others, &disorder};
-    for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
-        atomic_store(words[i], 0);
-    assert_int_equal(sem_init(&go_on, 0, 0), 0);
-    node_begin(&nodes[0], "north");
-    node_begin(&nodes[1], "south");
-    node_spawn(&nodes[1], &slow);
+    flow_begin(nodes, UINT32_MAX);
     const soma_ref receiver = nodes[1].agent;
-    assert_int_equal(soma_backlog(nodes[1].system, receiver, &waiting), 0); // from here on it is counted
-    soma_ref to = node_find(&nodes[0], &nodes[1], "slow");
-    for (uint32_t i = 0; i < SENDERS; i++)
-        assert_int_equal(soma_spawn(nodes[0].system, &sender, &(struct sender){to, i, 0}, NULL), 0);
-    wait_muted(&nodes[0], SENDERS);
 
     node_spawn(&nodes[1], &other); // those who send to others of that node go on
-    to = node_find(&nodes[0], &nodes[1], "other");
+    soma_ref to = node_find(&nodes[0], &nodes[1], "other");
     for (int i = 0; i < 1000; i++)
         assert_int_equal(soma_send(nodes[0].system, to, load, .number = 0), 0);
     wait_word("messages", &others, 1000);
@@ -141,8 +156,36 @@ static void test_bounded(void **state)
     sem_destroy(&go_on);
 }
 
+static void *system_close(void *system)
+{
+    return (void *)(intptr_t)soma_system_close(system);
+}
+
+/* Who is muted for another node when its system closes is waited for, and what it had still to send arrives. */
+static void test_closed_while_muted(void **state)
+{
+    enum { EACH = 200 }; // all of them more than the link holds
+    (void)state;
+    struct node nodes[2];
+    pthread_t closer;
+    void *result;
+    flow_begin(nodes, EACH);
+    assert_true(atomic_load(&finished) < (int)SENDERS);
+    assert_int_equal(pthread_create(&closer, NULL, system_close, &nodes[0].system), 0);
+    while (!soma_spawn(nodes[0].system, &other, NULL, NULL)) // it can't end before the receiver goes on
+        sched_yield();
+    assert_int_equal(sem_post(&go_on), 0);
+    assert_int_equal(pthread_join(closer, &result), 0);
+    assert_int_equal((intptr_t)result, 0);
+    assert_int_equal(atomic_load(&sent), SENDERS * EACH);
+    wait_word("messages", &handled, SENDERS * EACH);
+    assert_int_equal(atomic_load(&disorder), 0);
+    nodes_close(&nodes[1], 1);
+    sem_destroy(&go_on);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_bounded)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_bounded), cmocka_unit_test(test_closed_while_muted)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
