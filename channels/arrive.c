@@ -17,7 +17,7 @@
 
 bool line_has_room(struct line *line)
 {
-    if (line->taken - u64_load(&line->handled) < LINE_WINDOW)
+    if (line->conflates || line->taken - u64_load(&line->handled) < LINE_WINDOW)
         return true;
     u32_store(&line->stalled, 1);
     fence_full(); // pairs with arrival_end: either it sees the mark, or we see what it has handled
@@ -28,6 +28,7 @@ bool line_has_room(struct line *line)
 
 static void arrival_drop(void *argument)
 {
+    arrival_take(argument);
     arrival_end(argument);
 }
 
@@ -51,23 +52,68 @@ struct arrival *arrival_of(struct message *message)
     return (struct arrival *)((char *)message->body + sizeof(struct callback));
 }
 
+static void parts_move(zmq_msg_t *to, zmq_msg_t *from, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        zmq_msg_init(&to[i]);
+        zmq_msg_move(&to[i], &from[i]);
+    }
+}
+
+/* Puts a message into the place of the one before, if that has not been taken yet. */
+static bool newest_replace(struct line *line, zmq_msg_t *parts, uint32_t count)
+{
+    zmq_msg_t before[LINE_PARTS];
+    uint32_t passed = 0;
+    spin_lock(&line->busy);
+    struct arrival *newest = line->newest;
+    if (newest) {
+        passed = newest->count;
+        parts_move(before, newest->parts, passed);
+        parts_close(newest->parts, passed);
+        newest->count = count;
+        parts_move(newest->parts, parts, count);
+    }
+    spin_unlock(&line->busy);
+    parts_close(before, passed);
+    u64_add(&line->counts.missed, passed > 0);
+    return passed > 0;
+}
+
+static void newest_set(struct line *line, struct arrival *arrival)
+{
+    spin_lock(&line->busy);
+    line->newest = arrival;
+    spin_unlock(&line->busy);
+}
+
+/* True if it needs no mail of its own, or none at all: what others are answered is nothing to a SUB. */
+static bool conflate(struct line *line, zmq_msg_t *parts, uint32_t count)
+{
+    return (pattern_subscribes(line->pattern) && part_is_answer(&parts[0])) || newest_replace(line, parts, count);
+}
+
 static void message_arrive(struct line *line, zmq_msg_t *parts, uint32_t count)
 {
     struct porter *porter = line->porter;
-    bool asks = pattern_answers(line->pattern) || line->pattern == SOMA_SYNC_PUB;
-    struct message *message = arrival_new(porter->worker, line, asks ? question_run : arrival_run, count);
+    bool asks = pattern_answers(line->pattern) || line->pattern == SOMA_SYNC_PUB, conflates = line->conflates;
+    if (conflates && conflate(line, parts, count))
+        return;
+    struct message *message =
+        arrival_new(porter->worker, line, asks ? question_run : arrival_run, conflates ? LINE_PARTS : count);
     if (!message) {
         u64_add(&line->counts.missed, 1);
         return;
     }
     struct arrival *arrival = arrival_of(message);
-    arrival->weight = LINE_PART_COST;
-    for (uint32_t i = 0; i < count; i++) {
-        zmq_msg_init(&arrival->parts[i]);
-        zmq_msg_move(&arrival->parts[i], &parts[i]);
-        arrival->weight += zmq_msg_size(&arrival->parts[i]);
-    }
+    arrival->count = count;
+    arrival->weight = conflates ? 0 : LINE_PART_COST; // of those there is one
+    for (uint32_t i = 0; i < count && !conflates; i++)
+        arrival->weight += zmq_msg_size(&parts[i]);
     line->taken += arrival->weight;
+    parts_move(arrival->parts, parts, count);
+    if (conflates)
+        newest_set(line, arrival);
     message_push_along(porter->system, porter->worker, line->reader, message);
 }
 

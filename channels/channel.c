@@ -28,6 +28,19 @@ static bool pattern_takes(soma_pattern pattern, const void *handlers)
     return handlers ? has != HANDLERS_NONE : has != HANDLERS_MUST;
 }
 
+/* What is for some patterns only. */
+static int options_fit(soma_pattern pattern, const soma_channel_options *options)
+{
+    bool names = pattern == SOMA_REQ || pattern == SOMA_ASYNC_REQ,
+         conflates = pattern == SOMA_PULL || pattern == SOMA_SUB;
+    size_t length = options->identity ? strnlen(options->identity, SOMA_IDENTITY_MOST + 1) : 1;
+    if (!pattern_takes(pattern, options->handlers) || (options->conflate && !conflates))
+        return SOMA_EINVAL;
+    if (!length || (options->identity && !names))
+        return SOMA_EINVAL;
+    return length > SOMA_IDENTITY_MOST ? SOMA_ETOOBIG : 0;
+}
+
 /* How many there are, and bytes of the names of methods; or an error. */
 static int rows_measure(const soma_handler *handlers, uint32_t *count, size_t *names)
 {
@@ -82,6 +95,7 @@ static void channel_end(soma_agent *self, struct port *port)
 {
     struct channel *channel = (struct channel *)port;
     waits_drop(channel);
+    newest_drop(self, channel);
     named_end(self, channel);
     channel_part(self, channel);
 }
@@ -151,16 +165,17 @@ int channel_make(soma_agent *self, const char *alias, struct channel **channel)
     return 0;
 }
 
-static int channel_open(soma_agent *self, soma_pattern pattern, const char *alias, const soma_handler *handlers,
+static int channel_open(soma_agent *self, soma_pattern pattern, const char *alias, const soma_channel_options *options,
                         struct channel **channel)
 {
-    if (!soma_pattern_name(pattern) || !pattern_takes(pattern, handlers))
-        return SOMA_EINVAL;
-    int error = channel_make(self, alias, channel);
+    int error = soma_pattern_name(pattern) ? options_fit(pattern, options) : SOMA_EINVAL;
+    if (!error)
+        error = channel_make(self, alias, channel);
     if (error)
         return error;
     (*channel)->pattern = pattern;
-    error = handlers_set(self, *channel, handlers);
+    (*channel)->conflates = options->conflate;
+    error = handlers_set(self, *channel, options->handlers);
     if (error)
         port_close(self, &(*channel)->port);
     return error;
@@ -212,7 +227,7 @@ int soma_bind(soma_agent *self, soma_pattern pattern, const char *alias, const s
         *address = (soma_address){0};
     int error = self && alias ? defaults_fill(self, options, &filled) : SOMA_EINVAL;
     if (!error)
-        error = channel_open(self, pattern, alias, given->handlers, &channel);
+        error = channel_open(self, pattern, alias, given, &channel);
     if (error)
         return error;
     channel->bound = true;
@@ -269,7 +284,7 @@ int soma_connect_with(soma_agent *self, const soma_address *address, const char 
     struct channel *channel;
     if (!self || !alias || !address_leads(address) || given->place)
         return SOMA_EINVAL;
-    int error = channel_open(self, soma_pattern_twin(address->pattern), alias, given->handlers, &channel);
+    int error = channel_open(self, soma_pattern_twin(address->pattern), alias, given, &channel);
     if (error)
         return error;
     error = channel_connect(self, channel, address, given);
@@ -336,6 +351,8 @@ int soma_channel_count(const soma_agent *self, const char *alias, soma_channel_c
     const struct channel *channel = channel_find(self, alias);
     if (channel && channel->remote)
         line_count(channel->remote->line, counts);
+    else if (channel)
+        counts->missed = channel->passed;
     return channel ? 0 : SOMA_ENOENT;
 }
 

@@ -49,14 +49,17 @@ struct channel {
     struct peer *peers;
     uint32_t peer_count;
     uint32_t peer_capacity;
-    uint32_t peer_next;    /* whose turn it is; below the count, or 0 */
-    uint32_t told;         /* how many the agent has been told of */
-    soma_handle asked;     /* a REQ's last question */
-    struct wait *waits;    /* threads that wait until it has enough peers */
-    struct remote *remote; /* of one over ipc or tcp, which has no peers of its own; else NULL */
-    char *sought;          /* name/alias of what it connects to; NULL: that was said by its address */
-    soma_handle seek;      /* the request for its address */
-    soma_handle promise;   /* whom to tell when that is known; 0: nobody */
+    uint32_t peer_next; /* whose turn it is; below the count, or 0 */
+    uint32_t told;      /* how many the agent has been told of */
+    soma_handle asked;  /* a REQ's last question */
+    struct wait *waits; /* threads that wait until it has enough peers */
+    bool conflates;
+    struct message *newest; /* what waits for its turn, of one that conflates, within a system */
+    uint64_t passed;        /* how many it has taken the place of */
+    struct remote *remote;  /* of one over ipc or tcp, which has no peers of its own; else NULL */
+    char *sought;           /* name/alias of what it connects to; NULL: that was said by its address */
+    soma_handle seek;       /* the request for its address */
+    soma_handle promise;    /* whom to tell when that is known; 0: nobody */
     char alias[SOMA_CHANNEL_ALIAS_MOST + 1];
 };
 
@@ -162,6 +165,14 @@ void names_tell(soma_agent *self, const struct channel *channel, bool bound);
 
 /* Has the agent's method handle a message. */
 int method_deliver(soma_agent *self, void *state, const char *method, const soma_type *type, const void *message);
+
+/* ---- newest.c ---- */
+
+/* Keeps a message that came in the place of the one that waits, if it is wanted. False if it is to be handled now. */
+bool newest_keep(soma_agent *self, struct channel *channel, struct message *message, bool wanted);
+
+/* It is handled no more. */
+void newest_drop(const soma_agent *self, struct channel *channel);
 
 /* ---- wait.c ---- */
 

@@ -194,6 +194,17 @@ void line_close(struct line *line)
     line_unref(line);
 }
 
+void arrival_take(const struct arrival *arrival)
+{
+    struct line *line = arrival->line;
+    if (!line->conflates)
+        return;
+    spin_lock(&line->busy);
+    if (line->newest == arrival)
+        line->newest = NULL;
+    spin_unlock(&line->busy);
+}
+
 void arrival_end(struct arrival *arrival)
 {
     struct line *line = arrival->line;

@@ -60,6 +60,7 @@ struct line {
     shared_u32 references; /* the channel's, the porter's, and one for each message on its way to its reader */
     soma_pattern pattern;
     bool bound;
+    bool conflates;          /* only the newest of what comes is kept for who reads it */
     struct port_place owner; /* the channel */
     soma_ref reader;         /* who gets what comes: the owner's agent, or its clerk */
     void *socket;
@@ -79,6 +80,7 @@ struct line {
     uint32_t waiting;       /* messages that are to be sent, also those that the porter has taken */
     uint64_t waiting_bytes; /* of them */
     uint32_t connections;   /* that speak ZeroMQ; the porter writes */
+    struct arrival *newest; /* of one that conflates: what its reader has not taken yet */
     bool listed;            /* the porter is to look at it */
     bool closing;           /* the channel has ended */
     struct line *listed_next;
@@ -127,7 +129,10 @@ void line_close(struct line *line);
 
 void line_count(struct line *line, soma_channel_counts *counts);
 
-/* Whoever reads is done with a message. */
+/* Whoever reads takes a message: no newer one comes into its place. */
+void arrival_take(const struct arrival *arrival);
+
+/* He is done with it. */
 void arrival_end(struct arrival *arrival);
 
 /* For the porter: takes what was put, and learns whether the line is closing. */

@@ -43,6 +43,7 @@ static int line_open(soma_agent *self, struct channel *channel, const soma_chann
     if (!line)
         return error ? error : SOMA_ENOMEM;
     line->bound = channel->bound;
+    line->conflates = channel->conflates;
     line->high_water = options->high_water ? options->high_water : LINE_HIGH_WATER;
     line->linger = options->linger_ms ? options->linger_ms : LINE_LINGER;
     error = socket_open(self, line, options, &channel->address);
@@ -338,9 +339,9 @@ static int private_arrive(soma_agent *self, struct channel *channel, struct arri
     return own ? answer_arrive(self, channel, arrival, arrival->parts + 1, arrival->count - 1) : 0;
 }
 
-static bool is_private(zmq_msg_t *part)
+bool part_is_answer(zmq_msg_t *topic)
 {
-    return zmq_msg_size(part) && *(const unsigned char *)zmq_msg_data(part) == ANSWER_MARK;
+    return zmq_msg_size(topic) && *(const unsigned char *)zmq_msg_data(topic) == ANSWER_MARK;
 }
 
 int arrival_run(soma_agent *self, void *state, void *arg)
@@ -349,7 +350,8 @@ int arrival_run(soma_agent *self, void *state, void *arg)
     struct channel *channel = owner_find(self, arrival);
     bool subscribes = channel && pattern_subscribes(channel->pattern);
     int result = 0;
-    if (subscribes && is_private(&arrival->parts[0]))
+    arrival_take(arrival);
+    if (subscribes && part_is_answer(&arrival->parts[0]))
         result = private_arrive(self, channel, arrival);
     else if (channel && pattern_asks(channel->pattern) && !subscribes)
         result = answer_arrive(self, channel, arrival, arrival->parts, arrival->count);

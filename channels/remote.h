@@ -56,6 +56,9 @@ struct message *arrival_new(struct worker *worker, struct line *line, int (*run)
                             uint32_t count);
 struct arrival *arrival_of(struct message *message);
 
+/* Is it an answer among publications, by its topic? */
+bool part_is_answer(zmq_msg_t *topic);
+
 /* Counts a message that came, and logs some of them. */
 void line_malformed(struct line *line, int error);
 

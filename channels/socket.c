@@ -131,8 +131,12 @@ static void socket_prepare(const struct line *line, const soma_channel_options *
         set(socket, ZMQ_XPUB_VERBOSER, 1); // so that subscribers can be counted
         set(socket, ZMQ_XPUB_NODROP, 1);   // see part_send()
     }
-    if (pattern_answers(line->pattern))
+    if (pattern_answers(line->pattern)) {
         set(socket, ZMQ_ROUTER_MANDATORY, 1);
+        set(socket, ZMQ_ROUTER_HANDOVER, 1); // who comes again with his identity is not shut out by what is left of him
+    }
+    if (options->identity)
+        zmq_setsockopt(socket, ZMQ_ROUTING_ID, options->identity, strlen(options->identity));
 }
 
 static int monitor_open(struct line *line)

@@ -283,6 +283,8 @@ int channel_deliver(soma_agent *self, void *state, struct port *port, struct mes
 {
     struct channel *channel = (struct channel *)port;
     bool subscribes = pattern_subscribes(channel->pattern), used = subscribes && !topics_want(channel, message);
+    if (channel->conflates && !channel->remote && newest_keep(self, channel, message, !used))
+        return 0;
     int error = subscribes ? topics_deliver(self, state, channel, message, &used)
                            : rows_handle(self, state, channel->rows, message, &used);
     if (!used)

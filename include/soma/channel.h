@@ -34,6 +34,9 @@
 /** The most bytes of a topic. */
 #define SOMA_TOPIC_MOST 255
 
+/** The most bytes of an identity. */
+#define SOMA_IDENTITY_MOST 255
+
 /** How the topic and the message of a publication share frames over ipc and tcp. */
 typedef enum soma_framing {
     SOMA_FRAMES_APART,    /**< a frame each: what ZeroMQ's guide does */
@@ -72,6 +75,8 @@ typedef struct soma_channel_options {
     const soma_handler *handlers; /**< what handles what comes, made by #SOMA_HANDLERS. PULL, REP, ASYNC_REP and
                                        SYNC_PUB need some, PAIR may have some; for SUB they are a subscription to all
                                        topics; others have none */
+    bool conflate;                /**< of a PULL or SUB: of what waits for its handlers only the newest is kept, whoever
+                                       sent it, under whatever topic; what that takes the place of counts as `missed` */
     const char *serializer;       /**< "msgpack", "raw", "json", "typed"; docs/channels.md has what each does. NULL:
                                        the default of soma_channel_defaults(), which is "msgpack" */
     const soma_serializer *own_serializer; /**< one of the user's in its place; NULL for none */
@@ -83,6 +88,8 @@ typedef struct soma_channel_options {
     uint32_t message_most; /**< bytes of a message that comes: who sends more is disconnected; 16 MiB */
     uint32_t heartbeat_ms; /**< how often the other side is asked whether it is there, if nothing comes; it is given up
                                 after three times that; 5,000 */
+    const char *identity;  /**< of a REQ or ASYNC_REQ: what a ROUTER, as a REP is one, knows it by, in place of bytes of
+                                its own choice: 1 to #SOMA_IDENTITY_MOST, none else's there; NULL for none */
     const soma_channel_keys *keys; /**< NULL: none; then only loopback and ipc will do, or: */
     bool insecure;                 /**< a place that other machines reach, without keys */
 } soma_channel_options;
@@ -135,10 +142,11 @@ SOMA_API int soma_system_channel_defaults(soma_system *system, const char *place
  * @param alias the name of the channel within the agent
  * @param options NULL for all defaults
  * @param address gets where it is bound, for others to connect to; zeroed on error; may be NULL
- * @return 0; SOMA_EINVAL (NULL, no such pattern, a bad alias, a malformed place, handlers missing or useless, a place
- *         for other machines without keys), SOMA_EFORMAT (a key that is none), SOMA_ESTATE (a libzmq without CURVE),
- *         SOMA_ETOOBIG (the alias, over 256 handlers), SOMA_ENOROUTE (a transport that is not there), SOMA_EEXIST (the
- *         agent has such an alias, or something is bound at that place), SOMA_ENOMEM
+ * @return 0; SOMA_EINVAL (NULL, no such pattern, a bad alias, a malformed place, handlers missing or useless, an
+ *         option that is not for the pattern, a place for other machines without keys), SOMA_EFORMAT (a key that is
+ * none), SOMA_ESTATE (a libzmq without CURVE), SOMA_ETOOBIG (the alias, the identity, over 256 handlers), SOMA_ENOROUTE
+ * (a transport that is not there), SOMA_EEXIST (the agent has such an alias, or something is bound at that place),
+ * SOMA_ENOMEM
  */
 SOMA_API int soma_bind(soma_agent *self, soma_pattern pattern, const char *alias, const soma_channel_options *options,
                        soma_address *address);
@@ -251,11 +259,13 @@ SOMA_API int soma_wait_connected(soma_system *system, soma_ref agent, const char
 typedef struct soma_channel_counts {
     uint64_t connected; /**< connections so far, so more than one of the same side are reconnects */
     uint64_t malformed; /**< messages that came and that no handler's type fits: another serializer, garbage */
-    uint64_t missed;    /**< messages that somebody has missed: a slow subscriber, who had asked and is gone */
+    uint64_t missed;    /**< messages that somebody has missed: a slow subscriber, who had asked and is gone; or that
+                             `conflate` has passed over, which counts within a system, too */
     uint32_t waiting;   /**< messages that wait to be sent */
 } soma_channel_counts;
 
-/** Gets the counts of a channel; all are zero within a system. 0, SOMA_ENOENT (no such alias), SOMA_EINVAL (NULL). */
+/** Gets the counts of a channel; the others are zero within a system. 0, SOMA_ENOENT (no such alias), SOMA_EINVAL
+ * (NULL). */
 SOMA_API int soma_channel_count(const soma_agent *self, const char *alias, soma_channel_counts *counts);
 
 /** Where a channel is bound, or connected to, is put into `address`. 0, SOMA_ENOENT (no such alias), SOMA_EINVAL. */

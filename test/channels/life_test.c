@@ -306,16 +306,18 @@ static int on_step(soma_agent *self, struct actor *my, const struct step *m)
     const char *alias = aliases[soma_random(self) % 3];
     soma_pattern pattern = (soma_pattern)(1 + soma_random(self) % SOMA_SYNC_SUB);
     soma_address address = {.transport = SOMA_INPROC, .pattern = pattern};
-    const soma_handler *handlers = soma_random(self) % 2 ? all : NULL;
+    soma_channel_options options = {.handlers = soma_random(self) % 2 ? all : NULL};
     (void)m;
+    options.conflate = (pattern == SOMA_PULL || pattern == SOMA_SUB) && soma_random(self) % 2;
     switch (soma_random(self) % 6) {
     case 0:
-        soma_bind(self, pattern, alias,
-                  &(soma_channel_options){.place = places[soma_random(self) % 2], .handlers = handlers}, NULL);
+        options.place = places[soma_random(self) % 2];
+        soma_bind(self, pattern, alias, &options, NULL);
         break;
     case 1:
         snprintf(address.host, sizeof(address.host), "%s", soma_random(self) % 2 ? "x" : "y");
-        soma_connect(self, &address, alias, handlers);
+        address.pattern = soma_pattern_twin(pattern);
+        soma_connect_with(self, &address, alias, &options);
         break;
     case 2:
         soma_close_channel(self, alias);

@@ -2,7 +2,7 @@
  * An agent with one channel, whose other side is a program that is not of Soma: test/channels/zmq_peers.py. Says what
  * it gets; sends, or asks, once for each line on standard input, and says what came of it; ends with its input.
  *
- *     zmq_peer PATTERN bind|connect PLACE SERIALIZER FRAMING
+ *     zmq_peer PATTERN bind|connect PLACE SERIALIZER FRAMING [IDENTITY]
  */
 #include <soma/soma.h>
 #include <stdio.h>
@@ -124,14 +124,15 @@ int main(int argc, char **argv)
     soma_system *system;
     soma_ref ref;
     char line[64];
-    if (argc != 6)
+    if (argc < 6 || argc > 7)
         return 2;
     setvbuf(stdout, NULL, _IOLBF, 0);
     given.pattern = soma_pattern_find(argv[1]);
     given.binds = !strcmp(argv[2], "bind");
     given.place = argv[3];
     given.raw = !strcmp(argv[4], "raw");
-    given.options = (soma_channel_options){.serializer = argv[4], .framing = (soma_framing)atoi(argv[5])};
+    given.options =
+        (soma_channel_options){.serializer = argv[4], .framing = (soma_framing)atoi(argv[5]), .identity = argv[6]};
     if (given.pattern == SOMA_PULL || given.pattern == SOMA_PAIR || answers())
         given.options.handlers = given.raw ? lumps : items;
     if (soma_system_open(&system, NULL) || soma_spawn(system, &peer, NULL, &ref) ||

@@ -19,7 +19,7 @@ count = 0
 class Peer:
     """The agent's program, and a socket that its channel talks with."""
 
-    def __init__(self, pattern, kind, binds, serializer, transport, framing=APART):
+    def __init__(self, pattern, kind, binds, serializer, transport, framing=APART, identity=None):
         global count
         count += 1
         self.serializer, self.framing = serializer, framing
@@ -33,11 +33,12 @@ class Peer:
             place = self.socket.last_endpoint.decode()
         self.name = f"{pattern} {'binds' if binds else 'connects'} {transport} {serializer} {framing}"
         self.process = subprocess.Popen(
-            [PROGRAM, pattern, "bind" if binds else "connect", place, serializer, str(framing)],
+            [PROGRAM, pattern, "bind" if binds else "connect", place, serializer, str(framing)] +
+            ([identity] if identity else []),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        address = self.line()
+        self.address = self.line()
         if binds:
-            self.socket.connect(address)
+            self.socket.connect(self.address)
 
     def line(self):
         return self.process.stdout.readline().rstrip("\n")
@@ -176,6 +177,27 @@ def async_rep(peer):
         assert peer.unpack(data) == (f"t{i}" if peer.serializer == "raw" else (2 * i, "answer"))
 
 
+def named(peer):
+    """A ROUTER knows the agent by its identity."""
+    for i in range(2):
+        peer.send()
+        name, *head, data = peer.socket.recv_multipart()
+        assert name == b"alice", name
+        peer.socket.send_multipart([b"alice"] + head + [peer.pack(i, "reply")])
+        peer.expect(f"answer {peer.said(i, 'reply')}")
+
+
+def comes_again(peer):
+    """Who comes again with his identity is answered, while what is left of him is still connected."""
+    sockets = [context.socket(zmq.DEALER) for i in range(2)]
+    for i, again in enumerate(sockets):
+        again.identity, again.linger, again.rcvtimeo = b"bob", 0, 10000
+        again.connect(peer.address)
+        again.send_multipart([b"", peer.pack(i, f"t{i}")])
+        peer.expect(f"got '' {peer.said(i, f't{i}')}")
+        assert peer.unpack(again.recv_multipart()[1]) == (2 * i, "answer")
+
+
 def sync_pub(peer):
     """An XSUB asks as docs/channels.md says."""
     topic, handle = b"\x03mine", b"12345678"
@@ -220,3 +242,14 @@ for pattern, kind, talk in PATTERNS:
                 peer = Peer(pattern, kind, binds, serializer, "tcp" if binds else "ipc", framing)
                 talk(peer)
                 peer.end()
+
+for pattern in ("req", "async-req"):
+    for binds in (True, False):
+        peer = Peer(pattern, zmq.ROUTER, binds, "msgpack", "tcp" if binds else "ipc", identity="alice")
+        named(peer)
+        peer.end()
+for pattern in ("rep", "async-rep"):
+    for transport in ("tcp", "ipc"):
+        peer = Peer(pattern, zmq.DEALER, True, "msgpack", transport)
+        comes_again(peer)
+        peer.end()
