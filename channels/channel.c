@@ -95,7 +95,7 @@ static void channel_end(soma_agent *self, struct port *port)
 {
     struct channel *channel = (struct channel *)port;
     waits_drop(channel);
-    newest_drop(self, channel);
+    newest_end(self, channel);
     named_end(self, channel);
     channel_part(self, channel);
 }

@@ -171,8 +171,8 @@ int method_deliver(soma_agent *self, void *state, const char *method, const soma
 /* Keeps a message that came in the place of the one that waits, if it is wanted. False if it is to be handled now. */
 bool newest_keep(soma_agent *self, struct channel *channel, struct message *message, bool wanted);
 
-/* It is handled no more. */
-void newest_drop(const soma_agent *self, struct channel *channel);
+/* The channel ends. */
+void newest_end(const soma_agent *self, struct channel *channel);
 
 /* ---- wait.c ---- */
 

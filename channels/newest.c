@@ -5,6 +5,7 @@
  */
 #include "channels/channel.h"
 #include "runtime/send.h"
+#include <soma/error.h>
 
 static int newest_run(soma_agent *self, void *state, void *arg)
 {
@@ -17,30 +18,33 @@ static void newest_free(const soma_agent *self, struct message *message)
     message_dispose(worker_or_outside(self->worker), message);
 }
 
-void newest_drop(const soma_agent *self, struct channel *channel)
+void newest_end(const soma_agent *self, struct channel *channel)
 {
+    struct worker *worker = worker_or_outside(self->worker);
     if (channel->newest)
-        newest_free(self, channel->newest);
+        message_dead(soma_agent_system(self), worker, soma_self(self), channel->newest, SOMA_EGONE);
     channel->newest = NULL;
 }
 
 bool newest_keep(soma_agent *self, struct channel *channel, struct message *message, bool wanted)
 {
-    struct message *kept;
-    bool waits = channel->newest;
-    if (channel->newest == message) { // its turn has come
+    struct message *kept, *before = channel->newest;
+    if (before == message) { // its turn has come
         channel->newest = NULL;
         return false;
     }
     if (!wanted)
         return false;
-    channel->passed += waits;
-    newest_drop(self, channel);
+    if (before) {
+        newest_free(self, before);
+        channel->newest = NULL;
+        channel->passed++;
+    }
     if (port_copy(self, &channel->port, message_label(message)->text, message->type, message_body(message), &kept))
         return false; // without memory it is handled at once
     kept->sender = message->sender;
-    if (!waits && soma_post(soma_agent_system(self), soma_self(self), newest_run,
-                            (void *)(uintptr_t)channel->port.handle, NULL)) {
+    if (!before && soma_post(soma_agent_system(self), soma_self(self), newest_run,
+                             (void *)(uintptr_t)channel->port.handle, NULL)) {
         newest_free(self, kept);
         return false;
     }

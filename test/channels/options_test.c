@@ -103,6 +103,9 @@ static void test_closed_while_one_waits(soma_test *test)
     player_peers(test, agent, "out", 1);
     player_do(test, agent, send_and_close, &five);
     player_expect(test, agent, "");
+    soma_stats stats;
+    assert_int_equal(soma_system_stats(soma_test_system(test), &stats), 0);
+    assert_int_equal(stats.dead_letters, 1);
 }
 
 PLAYER_WIRES(test_the_newest_job)
@@ -111,8 +114,8 @@ PLAYER_WIRES(test_the_newest_publication)
 /* ---- what is for some patterns only ---- */
 
 struct misuse {
-    soma_pattern pattern;
     soma_channel_options options;
+    soma_pattern pattern;
     int error;
 };
 
@@ -121,18 +124,18 @@ static int misuse(soma_agent *self, void *state, void *arg)
     static char name[SOMA_IDENTITY_MOST + 2];
     memset(name, 'n', sizeof(name) - 1);
     const struct misuse cases[] = {
-        {SOMA_PUSH, {.conflate = true}, SOMA_EINVAL},
-        {SOMA_PAIR, {.conflate = true}, SOMA_EINVAL},
-        {SOMA_SYNC_SUB, {.conflate = true}, SOMA_EINVAL},
-        {SOMA_REP, {.conflate = true, .handlers = notes}, SOMA_EINVAL},
-        {SOMA_SUB, {.conflate = true}, 0},
-        {SOMA_PUSH, {.identity = "me"}, SOMA_EINVAL},
-        {SOMA_REP, {.identity = "me", .handlers = notes}, SOMA_EINVAL},
-        {SOMA_SYNC_SUB, {.identity = "me"}, SOMA_EINVAL},
-        {SOMA_REQ, {.identity = ""}, SOMA_EINVAL},
-        {SOMA_REQ, {.identity = name}, SOMA_ETOOBIG},
-        {SOMA_REQ, {.identity = name + 1}, 0},
-        {SOMA_ASYNC_REQ, {.identity = "me"}, 0},
+        {{.conflate = true}, SOMA_PUSH, SOMA_EINVAL},
+        {{.conflate = true}, SOMA_PAIR, SOMA_EINVAL},
+        {{.conflate = true}, SOMA_SYNC_SUB, SOMA_EINVAL},
+        {{.conflate = true, .handlers = notes}, SOMA_REP, SOMA_EINVAL},
+        {{.conflate = true}, SOMA_SUB, 0},
+        {{.identity = "me"}, SOMA_PUSH, SOMA_EINVAL},
+        {{.identity = "me", .handlers = notes}, SOMA_REP, SOMA_EINVAL},
+        {{.identity = "me"}, SOMA_SYNC_SUB, SOMA_EINVAL},
+        {{.identity = ""}, SOMA_REQ, SOMA_EINVAL},
+        {{.identity = name}, SOMA_REQ, SOMA_ETOOBIG},
+        {{.identity = name + 1}, SOMA_REQ, 0},
+        {{.identity = "me"}, SOMA_ASYNC_REQ, 0},
     };
     (void)state, (void)arg;
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
