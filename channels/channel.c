@@ -1,6 +1,7 @@
 /* Channels: opening, closing, looking. See include/soma/channel.h and channel.h. */
 #include "channels/channel.h"
 #include "channels/hub.h"
+#include "channels/options.h"
 #include "channels/remote.h"
 #include <soma/error.h>
 #include <stdio.h>
@@ -8,38 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Has a pattern handlers of its own? */
-static const enum {
-    HANDLERS_NONE,
-    HANDLERS_MAY,
-    HANDLERS_MUST
-} handlers_of[] = {
-    [SOMA_PULL] = HANDLERS_MUST,    [SOMA_SUB] = HANDLERS_MAY,        [SOMA_REP] = HANDLERS_MUST,
-    [SOMA_PAIR] = HANDLERS_MAY,     [SOMA_ASYNC_REP] = HANDLERS_MUST, [SOMA_SYNC_PUB] = HANDLERS_MUST,
-    [SOMA_SYNC_SUB] = HANDLERS_MAY,
-};
-
 #define ROWS_MOST 256u
-
-/* Is it fine for it to have these, or none? */
-static bool pattern_takes(soma_pattern pattern, const void *handlers)
-{
-    size_t has = (size_t)pattern < sizeof(handlers_of) / sizeof(*handlers_of) ? handlers_of[pattern] : HANDLERS_NONE;
-    return handlers ? has != HANDLERS_NONE : has != HANDLERS_MUST;
-}
-
-/* What is for some patterns only. */
-static int options_fit(soma_pattern pattern, const soma_channel_options *options)
-{
-    bool names = pattern == SOMA_REQ || pattern == SOMA_ASYNC_REQ,
-         conflates = pattern == SOMA_PULL || pattern == SOMA_SUB;
-    size_t length = options->identity ? strnlen(options->identity, SOMA_IDENTITY_MOST + 1) : 1;
-    if (!pattern_takes(pattern, options->handlers) || (options->conflate && !conflates))
-        return SOMA_EINVAL;
-    if (!length || (options->identity && !names))
-        return SOMA_EINVAL;
-    return length > SOMA_IDENTITY_MOST ? SOMA_ETOOBIG : 0;
-}
 
 /* How many there are, and bytes of the names of methods; or an error. */
 static int rows_measure(const soma_handler *handlers, uint32_t *count, size_t *names)
@@ -109,6 +79,7 @@ static void channel_release(struct port *port)
     free(channel->rows);
     free(channel->peers);
     free(channel->sought);
+    options_free(channel->options);
 }
 
 static const struct port_class channel_class = {channel_deliver, channel_end, channel_release};
@@ -298,15 +269,18 @@ int soma_connect(soma_agent *self, const soma_address *address, const char *alia
     return soma_connect_with(self, address, alias, &(const soma_channel_options){.handlers = handlers});
 }
 
-/* What its handlers are for is seen now. */
+/* What its handlers and options are for is seen now. */
 static int pattern_settle(soma_agent *self, struct channel *channel, soma_pattern pattern)
 {
+    soma_channel_options options = *channel->options;
+    struct rows *rows = channel->rows;
     if (channel->pattern)
         return channel->pattern == pattern ? 0 : SOMA_ETYPE;
-    struct rows *rows = channel->rows;
-    if (!pattern_takes(pattern, rows) || (channel->subscriptions && !pattern_subscribes(pattern)))
+    options.handlers = rows ? rows->rows : NULL;
+    if (options_fit(pattern, &options) || (channel->subscriptions && !pattern_subscribes(pattern)))
         return SOMA_EINVAL;
     channel->pattern = pattern;
+    channel->conflates = options.conflate;
     if (!rows || !pattern_subscribes(pattern))
         return 0;
     channel->rows = NULL;
@@ -317,10 +291,9 @@ static int pattern_settle(soma_agent *self, struct channel *channel, soma_patter
 
 int channel_settle(soma_agent *self, struct channel *channel, const soma_address *address)
 {
-    static const soma_channel_options defaults = {0};
     int error =
         address_leads(address) ? pattern_settle(self, channel, soma_pattern_twin(address->pattern)) : SOMA_EINVAL;
-    return error ? error : channel_connect(self, channel, address, &defaults);
+    return error ? error : channel_connect(self, channel, address, channel->options);
 }
 
 /* ---- looking, closing ---- */

@@ -54,12 +54,13 @@ struct channel {
     soma_handle asked;  /* a REQ's last question */
     struct wait *waits; /* threads that wait until it has enough peers */
     bool conflates;
-    struct message *newest; /* what waits for its turn, of one that conflates, within a system */
-    uint64_t passed;        /* how many it has taken the place of */
-    struct remote *remote;  /* of one over ipc or tcp, which has no peers of its own; else NULL */
-    char *sought;           /* name/alias of what it connects to; NULL: that was said by its address */
-    soma_handle seek;       /* the request for its address */
-    soma_handle promise;    /* whom to tell when that is known; 0: nobody */
+    struct message *newest;        /* what waits for its turn, of one that conflates, within a system */
+    uint64_t passed;               /* how many it has taken the place of */
+    struct remote *remote;         /* of one over ipc or tcp, which has no peers of its own; else NULL */
+    char *sought;                  /* name/alias of what it connects to; NULL: that was said by its address */
+    soma_channel_options *options; /* of one with that: what it is connected with, each time */
+    soma_handle seek;              /* the request for its address */
+    soma_handle promise;           /* whom to tell when that is known; 0: nobody */
     char alias[SOMA_CHANNEL_ALIAS_MOST + 1];
 };
 

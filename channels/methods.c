@@ -2,6 +2,7 @@
  * Channels and methods: methods that handle what comes through a channel, and the methods of an agent that is wired
  * from outside. See SOMA_BY_METHOD and soma_channel_agent in soma/channel.h.
  */
+#include "channels/arguments.h"
 #include "channels/channel.h"
 #include "runtime/method.h"
 #include "runtime/type.h"
@@ -10,9 +11,6 @@
 #include <soma/monitor.h>
 #include <soma/timer.h>
 #include <string.h>
-
-#define TIMEOUT (5 * SOMA_SECOND)
-#define METHOD_MOST 255u
 
 /* ---- methods as handlers ---- */
 
@@ -40,63 +38,7 @@ int method_deliver(soma_agent *self, void *state, const char *method, const soma
     return 0;
 }
 
-/* ---- arguments ---- */
-
-/* The text of an entry; "" if it may be missing, and is. */
-static int text_get(soma_agent *self, soma_value map, const char *key, bool must, char *text, size_t size)
-{
-    soma_value item;
-    const char *from;
-    uint32_t length;
-    *text = '\0';
-    if (soma_value_get_kind(map) != SOMA_VALUE_MAP)
-        return soma_fail(self, SOMA_ETYPE, "the argument must be a map");
-    if (soma_value_get_entry(map, key, &item) || soma_value_get_kind(item) == SOMA_VALUE_NIL)
-        return must ? soma_fail(self, SOMA_EINVAL, "'%s' is missing", key) : 0;
-    if (soma_value_get_string(item, &from, &length) || memchr(from, '\0', length))
-        return soma_fail(self, SOMA_ETYPE, "'%s' must be a text", key);
-    if (length >= size)
-        return soma_fail(self, SOMA_ETOOBIG, "'%s' is too long", key);
-    memcpy(text, from, length);
-    text[length] = '\0';
-    return 0;
-}
-
-static int timeout_get(soma_agent *self, soma_value map, uint64_t *timeout)
-{
-    soma_value item;
-    *timeout = TIMEOUT;
-    if (soma_value_get_entry(map, "timeout", &item))
-        return 0;
-    if (soma_value_get_u64(item, timeout) || !*timeout)
-        return soma_fail(self, SOMA_EINVAL, "'timeout' must be nanoseconds, above 0");
-    return 0;
-}
-
-/* A table of handlers with one row: the method of the entry `handler`, if it is there. */
-struct by_method {
-    char name[METHOD_MOST + 1];
-    soma_handler rows[2];
-};
-
-static int handler_get(soma_agent *self, soma_value map, bool must, struct by_method *by, const soma_handler **rows)
-{
-    int error = text_get(self, map, "handler", must, by->name, sizeof(by->name));
-    *rows = NULL;
-    if (error || !*by->name)
-        return error;
-    if (!method_known(self, by->name))
-        return soma_fail(self, SOMA_ENOENT, "there is no method '%s' to be the handler", by->name);
-    by->rows[0] = (soma_handler)SOMA_BY_METHOD(by->name);
-    by->rows[1] = (soma_handler){0};
-    *rows = by->rows;
-    return 0;
-}
-
-static int alias_get(soma_agent *self, soma_value map, char alias[SOMA_CHANNEL_ALIAS_MOST + 1])
-{
-    return text_get(self, map, "alias", true, alias, SOMA_CHANNEL_ALIAS_MOST + 1);
-}
+/* ---- errors, in words ---- */
 
 static const char *why(int error)
 {
@@ -106,7 +48,7 @@ static const char *why(int error)
     case SOMA_EEXIST:
         return "the alias is used already, or something is bound there";
     case SOMA_EINVAL:
-        return "its alias, place or pattern may not be, or not with this handler, or without one";
+        return "its alias, place or pattern may not be, or not with this handler or option, or without one";
     case SOMA_ENOENT:
         return "there is none, or no such subscription";
     case SOMA_ESTATE:
@@ -126,9 +68,8 @@ static int fail_of(soma_agent *self, int error, const char *alias)
 
 static int bind(soma_agent *self, void *state, soma_value arguments, soma_value_builder *result)
 {
-    char pattern[16], alias[SOMA_CHANNEL_ALIAS_MOST + 1], place[SOMA_ADDRESS_TEXT_SIZE];
-    struct by_method by;
-    soma_channel_options options = {0};
+    char pattern[16], alias[SOMA_CHANNEL_ALIAS_MOST + 1];
+    struct given_options given;
     soma_address address;
     (void)state;
     int error = text_get(self, arguments, "pattern", true, pattern, sizeof(pattern));
@@ -137,13 +78,11 @@ static int bind(soma_agent *self, void *state, soma_value arguments, soma_value_
     if (!error)
         error = alias_get(self, arguments, alias);
     if (!error)
-        error = text_get(self, arguments, "place", false, place, sizeof(place));
-    if (!error)
-        error = handler_get(self, arguments, false, &by, &options.handlers);
+        error = options_get(self, arguments, true, &given);
     if (error)
         return error;
-    options.place = *place ? place : NULL;
-    error = soma_bind(self, soma_pattern_find(pattern), alias, &options, &address);
+    error = soma_bind(self, soma_pattern_find(pattern), alias, &given.options, &address);
+    options_forget(&given);
     if (error)
         return fail_of(self, error, alias);
     char text[SOMA_ADDRESS_TEXT_SIZE];
@@ -154,21 +93,21 @@ static int bind(soma_agent *self, void *state, soma_value arguments, soma_value_
 static int connect_to(soma_agent *self, void *state, soma_value arguments, soma_value_builder *result)
 {
     char to[SOMA_CHANNEL_SOUGHT_MOST + 1], alias[SOMA_CHANNEL_ALIAS_MOST + 1];
-    struct by_method by;
-    const soma_handler *handlers;
+    struct given_options given;
     uint64_t timeout;
     (void)state, (void)result;
     int error = text_get(self, arguments, "to", true, to, sizeof(to));
     if (!error)
         error = alias_get(self, arguments, alias);
     if (!error)
-        error = handler_get(self, arguments, false, &by, &handlers);
-    if (!error)
         error = timeout_get(self, arguments, &timeout);
+    if (!error)
+        error = options_get(self, arguments, false, &given);
     if (error)
         return error;
-    error = soma_connect_to(self, to, alias, handlers, timeout);
-    if (error == SOMA_ESTATE)
+    error = soma_connect_to(self, to, alias, &given.options, timeout);
+    options_forget(&given);
+    if (error == SOMA_ESTATE && !strstr(to, "://"))
         return soma_fail(self, error, "there is no client of a name service here to find '%s'", to);
     if (error)
         return fail_of(self, error, alias);
@@ -287,12 +226,12 @@ static int close_some(soma_agent *self, void *state, soma_value arguments, soma_
 
 const soma_behavior soma_channel_agent = {
     .name = "channel agent",
-    .methods =
-        SOMA_METHODS(SOMA_METHOD("soma.bind", bind, "binds a channel: pattern, alias, [place], [handler]; its address"),
-                     SOMA_METHOD("soma.connect", connect_to, "connects one: to, alias, [handler], [timeout]"),
-                     SOMA_METHOD("soma.subscribe", subscribe, "has a topic handled: alias, topic, handler"),
-                     SOMA_METHOD("soma.unsubscribe", unsubscribe, "ends that: alias, topic"),
-                     SOMA_METHOD("soma.send", send_to, "sends by a channel: alias, [topic], value"),
-                     SOMA_METHOD("soma.request", request_to, "asks by one: alias, value, [timeout]; the answer"),
-                     SOMA_METHOD("soma.channels", channels, "lists channels by their aliases"),
-                     SOMA_METHOD("soma.close", close_some, "closes the channel of an alias, or all"))};
+    .methods = SOMA_METHODS(
+        SOMA_METHOD("soma.bind", bind, "binds a channel: pattern, alias, [place], [handler], [options]; its address"),
+        SOMA_METHOD("soma.connect", connect_to, "connects one: to, alias, [handler], [options], [timeout]"),
+        SOMA_METHOD("soma.subscribe", subscribe, "has a topic handled: alias, topic, handler"),
+        SOMA_METHOD("soma.unsubscribe", unsubscribe, "ends that: alias, topic"),
+        SOMA_METHOD("soma.send", send_to, "sends by a channel: alias, [topic], value"),
+        SOMA_METHOD("soma.request", request_to, "asks by one: alias, value, [timeout]; the answer"),
+        SOMA_METHOD("soma.channels", channels, "lists channels by their aliases"),
+        SOMA_METHOD("soma.close", close_some, "closes the channel of an alias, or all"))};

@@ -3,6 +3,7 @@
  * says so again whenever it has changed; and is told of what is bound here. See SOMA_NAMES in soma/channel.h.
  */
 #include "channels/channel.h"
+#include "channels/options.h"
 #include "runtime/dispatch.h"
 #include "runtime/slot.h"
 #include <soma/error.h>
@@ -95,7 +96,7 @@ static int sought_check(const char *to)
     return alias && alias > to && alias[1] ? 0 : SOMA_EINVAL;
 }
 
-static int channel_open_named(soma_agent *self, const char *to, const char *alias, const soma_handler *handlers,
+static int channel_open_named(soma_agent *self, const char *to, const char *alias, const soma_channel_options *options,
                               uint64_t timeout)
 {
     struct channel *channel;
@@ -104,8 +105,9 @@ static int channel_open_named(soma_agent *self, const char *to, const char *alia
         error = channel_make(self, alias, &channel);
     if (error)
         return error;
-    if (handlers)
-        error = rows_copy(handlers, &channel->rows);
+    error = options_copy(options, &channel->options);
+    if (!error && options->handlers)
+        error = rows_copy(options->handlers, &channel->rows);
     if (!error && !(channel->sought = strdup(to)))
         error = SOMA_ENOMEM;
     if (!error)
@@ -115,17 +117,20 @@ static int channel_open_named(soma_agent *self, const char *to, const char *alia
     return error;
 }
 
-int soma_connect_to(soma_agent *self, const char *to, const char *alias, const soma_handler *handlers, uint64_t timeout)
+int soma_connect_to(soma_agent *self, const char *to, const char *alias, const soma_channel_options *options,
+                    uint64_t timeout)
 {
+    static const soma_channel_options defaults = {0};
+    const soma_channel_options *given = options ? options : &defaults;
     soma_address address;
-    if (!self || !to || !alias || !timeout)
+    if (!self || !to || !alias || given->place || !timeout)
         return SOMA_EINVAL;
     if (!strstr(to, "://"))
-        return channel_open_named(self, to, alias, handlers, timeout);
+        return channel_open_named(self, to, alias, given, timeout);
     int error = soma_address_parse(to, &address);
     if (error)
         return error == SOMA_EFORMAT ? SOMA_EINVAL : error;
-    return soma_connect(self, &address, alias, handlers);
+    return soma_connect_with(self, &address, alias, given);
 }
 
 void named_end(soma_agent *self, struct channel *channel)

@@ -13,6 +13,7 @@
 struct wiring {
     const char *alias, *pattern, *place, *to, *topic, *handler;
     const soma_value *value;
+    const soma_channel_options *options;
     uint64_t timeout;
 };
 
@@ -22,6 +23,44 @@ static void text_add(soma_value_builder *builder, const char *key, const char *t
         return;
     soma_value_add_key(builder, key);
     soma_value_add_string(builder, text);
+}
+
+static void number_add(soma_value_builder *builder, const char *key, uint64_t number)
+{
+    if (!number)
+        return;
+    soma_value_add_key(builder, key);
+    soma_value_add_u64(builder, number);
+}
+
+static void yes_add(soma_value_builder *builder, const char *key, bool yes)
+{
+    if (!yes)
+        return;
+    soma_value_add_key(builder, key);
+    soma_value_add_bool(builder, true);
+}
+
+static void options_add(soma_value_builder *builder, const soma_channel_options *options)
+{
+    static const char *const framings[] = {NULL, "prefix", "separated"};
+    text_add(builder, "serializer", options->serializer);
+    text_add(builder, "framing", framings[options->framing]);
+    text_add(builder, "identity", options->identity);
+    number_add(builder, "high_water", options->high_water);
+    number_add(builder, "linger_ms", options->linger_ms);
+    number_add(builder, "message_most", options->message_most);
+    number_add(builder, "heartbeat_ms", options->heartbeat_ms);
+    yes_add(builder, "conflate", options->conflate);
+    yes_add(builder, "insecure", options->insecure);
+    if (!options->keys)
+        return;
+    soma_value_add_key(builder, "keys");
+    soma_value_begin_map(builder);
+    text_add(builder, "secret", options->keys->secret);
+    text_add(builder, "server", options->keys->server);
+    text_add(builder, "allowed", options->keys->allowed);
+    soma_value_end(builder);
 }
 
 static int wiring_build(const struct wiring *wiring, soma_value_builder *builder, soma_value *map)
@@ -37,10 +76,9 @@ static int wiring_build(const struct wiring *wiring, soma_value_builder *builder
         soma_value_add_key(builder, "value");
         soma_value_add_value(builder, *wiring->value);
     }
-    if (wiring->timeout) {
-        soma_value_add_key(builder, "timeout");
-        soma_value_add_u64(builder, wiring->timeout);
-    }
+    if (wiring->options)
+        options_add(builder, wiring->options);
+    number_add(builder, "timeout", wiring->timeout);
     int error = soma_value_end(builder);
     return error ? error : soma_value_builder_finish(builder, map);
 }
@@ -79,17 +117,35 @@ static void address_take(soma_value value, char address[SOMA_ADDRESS_MOST + 1])
         snprintf(address, SOMA_ADDRESS_MOST + 1, "%.*s", (int)size, text);
 }
 
+/* Functions don't travel. */
+static bool options_travel(const soma_channel_options *options)
+{
+    return !options ||
+           (!options->handlers && !options->own_serializer && (unsigned)options->framing <= SOMA_FRAMES_SEPARATED);
+}
+
 int soma_proxy_bind(soma_proxy *proxy, uint64_t timeout, soma_pattern pattern, const char *alias, const char *place,
                     const char *handler, char address[SOMA_ADDRESS_MOST + 1])
+{
+    const soma_channel_options options = {.place = place};
+    return soma_proxy_bind_with(proxy, timeout, pattern, alias, &options, handler, address);
+}
+
+int soma_proxy_bind_with(soma_proxy *proxy, uint64_t timeout, soma_pattern pattern, const char *alias,
+                         const soma_channel_options *options, const char *handler, char address[SOMA_ADDRESS_MOST + 1])
 {
     const char *name = soma_pattern_name(pattern);
     soma_value value;
     if (address)
         *address = '\0';
-    if (!name || !alias)
+    if (!name || !alias || !options_travel(options))
         return SOMA_EINVAL;
-    int error = wire(proxy, timeout, "soma.bind",
-                     &(struct wiring){.pattern = name, .alias = alias, .place = place, .handler = handler}, &value);
+    const struct wiring wiring = {.pattern = name,
+                                  .alias = alias,
+                                  .place = options ? options->place : NULL,
+                                  .handler = handler,
+                                  .options = options};
+    int error = wire(proxy, timeout, "soma.bind", &wiring, &value);
     if (!error && address)
         address_take(value, address);
     soma_value_destroy(&value);
@@ -98,9 +154,16 @@ int soma_proxy_bind(soma_proxy *proxy, uint64_t timeout, soma_pattern pattern, c
 
 int soma_proxy_connect(soma_proxy *proxy, uint64_t timeout, const char *to, const char *alias, const char *handler)
 {
-    if (!to || !alias)
+    return soma_proxy_connect_with(proxy, timeout, to, alias, NULL, handler);
+}
+
+int soma_proxy_connect_with(soma_proxy *proxy, uint64_t timeout, const char *to, const char *alias,
+                            const soma_channel_options *options, const char *handler)
+{
+    if (!to || !alias || !options_travel(options) || (options && options->place))
         return SOMA_EINVAL;
-    const struct wiring wiring = {.to = to, .alias = alias, .handler = handler, .timeout = less(timeout)};
+    const struct wiring wiring = {
+        .to = to, .alias = alias, .handler = handler, .options = options, .timeout = less(timeout)};
     return wire(proxy, timeout, "soma.connect", &wiring, NULL);
 }
 

@@ -169,7 +169,7 @@ SOMA_API int soma_connect_with(soma_agent *self, const soma_address *address, co
                                const soma_channel_options *options);
 
 /**
- * Connects a channel by text, with the default options: to an address as soma_address_parse() reads it, or to
+ * Connects a channel by text: to an address as soma_address_parse() reads it, or to
  * `name/alias`, which is whatever the agent that is registered at the name service by that name has bound under that
  * alias. The system must have a client of a name service (soma_names_open(); of several, the first). Who connects does
  * not wait: until the address is known the channel has no pattern, so it can be subscribed and closed, but can't send.
@@ -177,13 +177,13 @@ SOMA_API int soma_connect_with(soma_agent *self, const soma_address *address, co
  * @param self the agent
  * @param to where to
  * @param alias the name of the channel within the agent
- * @param handlers as for soma_connect()
+ * @param options NULL for all defaults; `place` must be NULL
  * @param timeout nanoseconds for `name/alias` to be there, above 0. When they are over the channel is closed, which is
  *        logged, and told by a soma_channel_failed
  * @return 0; SOMA_EINVAL (also: an address without a pattern); SOMA_ESTATE (there is no client of a name service);
  *         SOMA_ETOOBIG; or as soma_connect()
  */
-SOMA_API int soma_connect_to(soma_agent *self, const char *to, const char *alias, const soma_handler *handlers,
+SOMA_API int soma_connect_to(soma_agent *self, const char *to, const char *alias, const soma_channel_options *options,
                              uint64_t timeout);
 
 /**
@@ -288,16 +288,16 @@ SOMA_API int soma_close_channels(soma_agent *self);
  *
  * | method | arguments | gives |
  * | --- | --- | --- |
- * | `soma.bind` | `pattern` (as in addresses), `alias`, [`place`], [`handler`] | the address |
- * | `soma.connect` | `to` (as for soma_connect_to()), `alias`, [`handler`], [`timeout`] | nil, as soon as it is known |
- * | `soma.subscribe` | `alias`, `topic`, `handler` | nil |
- * | `soma.unsubscribe` | `alias`, `topic` | nil |
- * | `soma.send` | `alias`, [`topic`], `value`, sent as a soma_data | nil |
- * | `soma.request` | `alias`, `value`, [`timeout`] | the answer, which must be a soma_result |
- * | `soma.channels` | nil | a map by alias of maps: `pattern`, `address`, `bound`, `peers` |
- * | `soma.close` | the alias; nil: all | nil |
+ * | `soma.bind` | `pattern` (as in addresses), `alias`, [`place`], [`handler`], [options] | the address |
+ * | `soma.connect` | `to` (as soma_connect_to()), `alias`, [`handler`], [options], [`timeout`] | nil, once it is known
+ * | | `soma.subscribe` | `alias`, `topic`, `handler` | nil | | `soma.unsubscribe` | `alias`, `topic` | nil | |
+ * `soma.send` | `alias`, [`topic`], `value`, sent as a soma_data | nil | | `soma.request` | `alias`, `value`,
+ * [`timeout`] | the answer, which must be a soma_result | | `soma.channels` | nil | a map by alias of maps: `pattern`,
+ * `address`, `bound`, `peers` | | `soma.close` | the alias; nil: all | nil |
  *
- * Timeouts are in nanoseconds; five seconds if left out.
+ * Timeouts are in nanoseconds; five seconds if left out. Options are those of soma_channel_options, by their names:
+ * texts, numbers, true or false; `framing` is "apart", "prefix" or "separated"; `keys` is a map of `secret`, `server`
+ * and `allowed`, the last of up to 8,191 bytes.
  */
 SOMA_API extern const soma_behavior soma_channel_agent;
 

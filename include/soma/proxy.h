@@ -29,6 +29,7 @@
 #include <soma/address.h>
 #include <soma/agent.h>
 #include <soma/bridge.h>
+#include <soma/channel.h>
 #include <soma/nameservice.h>
 #include <soma/value.h>
 
@@ -178,6 +179,12 @@ SOMA_API const char *soma_proxy_error(const soma_proxy *proxy);
 SOMA_API int soma_proxy_bind(soma_proxy *proxy, uint64_t timeout, soma_pattern pattern, const char *alias,
                              const char *place, const char *handler, char address[SOMA_ADDRESS_MOST + 1]);
 
+/** soma_proxy_bind() with options, the place among them; NULL for all defaults. Functions don't travel, so `handlers`
+ *  and `own_serializer` must be NULL. `keys` do, with all that the proxy says: over a bridge that has keys, too. */
+SOMA_API int soma_proxy_bind_with(soma_proxy *proxy, uint64_t timeout, soma_pattern pattern, const char *alias,
+                                  const soma_channel_options *options, const char *handler,
+                                  char address[SOMA_ADDRESS_MOST + 1]);
+
 /**
  * Has the agent connect a channel: soma_connect_to().
  * @param proxy the proxy
@@ -190,6 +197,10 @@ SOMA_API int soma_proxy_bind(soma_proxy *proxy, uint64_t timeout, soma_pattern p
  */
 SOMA_API int soma_proxy_connect(soma_proxy *proxy, uint64_t timeout, const char *to, const char *alias,
                                 const char *handler);
+
+/** soma_proxy_connect() with options, as soma_proxy_bind_with() takes them; `place` must be NULL. */
+SOMA_API int soma_proxy_connect_with(soma_proxy *proxy, uint64_t timeout, const char *to, const char *alias,
+                                     const soma_channel_options *options, const char *handler);
 
 /** Has a SUB or SYNC_SUB of the agent subscribe to a topic, for one of its methods: soma_subscribe(). */
 SOMA_API int soma_proxy_subscribe(soma_proxy *proxy, uint64_t timeout, const char *alias, const char *topic,

@@ -124,7 +124,10 @@ static int subscribe_early(soma_agent *self, void *state, void *arg)
     assert_int_equal(soma_subscribe(self, "paper", "sport", SOMA_HANDLERS(SOMA_BY_METHOD("cheer"))), 0);
     assert_int_equal(soma_channel_peers(self, "paper"), 0);
     assert_int_equal(soma_send_to(self, "paper", job, .number = 1), SOMA_ESTATE);
-    assert_int_equal(soma_connect_to(self, "press/feed", "all", SOMA_HANDLERS(SOMA_BY_METHOD("take")), LONG), 0);
+    const soma_channel_options all = {.handlers = SOMA_HANDLERS(SOMA_BY_METHOD("take"))};
+    const soma_channel_options placed = {.place = "inproc"};
+    assert_int_equal(soma_connect_to(self, "press/feed", "all", &all, LONG), 0);
+    assert_int_equal(soma_connect_to(self, "press/feed", "placed", &placed, LONG), SOMA_EINVAL);
     assert_int_equal(soma_connect_to(self, "press/none", "none", NULL, 20 * SOMA_MS), 0);
     assert_int_equal(soma_connect_to(self, "press/feed", "closed", NULL, LONG), 0);
     assert_int_equal(soma_close_channel(self, "closed"), 0);
@@ -245,11 +248,13 @@ static void test_out_of_reach(soma_test *test)
     assert_int_equal(soma_names_close(&names), 0);
 }
 
-/* Between nodes: over tcp and ipc, found by name, and followed to another port. */
+/* Between nodes: over tcp and ipc, found by name, and followed to another port, with the options that were given. */
 static void test_sockets(soma_test *test)
 {
     const char *addresses[] = {NULL, NULL};
     char place[64], again[SOMA_ADDRESS_MOST + 1], address[SOMA_ADDRESS_MOST + 1];
+    soma_channel_options bound = {.place = "tcp://127.0.0.1", .serializer = "json"};
+    const soma_channel_options json_too = {.serializer = "json"};
     soma_names *names = names_open(test, "there"), *mine;
     soma_system *desk = soma_test_node(test, "desk");
     soma_proxy *alice = part_open(soma_test_node(test, "there"), "alice"), *bob = part_open(desk, "bob");
@@ -257,14 +262,15 @@ static void test_sockets(soma_test *test)
     assert_int_equal(
         soma_names_open(desk, soma_test_bridge(test, "desk"), &(soma_names_options){.addresses = addresses}, &mine), 0);
     name_register(test, names, "there", "alice");
-    assert_int_equal(soma_proxy_bind(alice, LONG, SOMA_PUSH, "main", "tcp://127.0.0.1", NULL, address), 0);
-    assert_int_equal(soma_proxy_connect(bob, LONG, "alice/main", "in", "take"), 0);
+    assert_int_equal(soma_proxy_bind_with(alice, LONG, SOMA_PUSH, "main", &bound, NULL, address), 0);
+    assert_int_equal(soma_proxy_connect_with(bob, LONG, "alice/main", "in", &json_too, "take"), 0);
     assert_int_equal(soma_proxy_wait_peers(alice, LONG, "main", 1), 0);
     assert_int_equal(send_json(alice, "main", NULL, "{\"a\":1}"), 0);
     check_log(test, bob, "{\"a\":1} ");
     snprintf(place, sizeof(place), "ipc:///tmp/soma-wiring-%d", (int)getpid());
     assert_int_equal(soma_proxy_close_channel(alice, LONG, "main"), 0);
-    assert_int_equal(soma_proxy_bind(alice, LONG, SOMA_PUSH, "main", place, NULL, again), 0);
+    bound.place = place;
+    assert_int_equal(soma_proxy_bind_with(alice, LONG, SOMA_PUSH, "main", &bound, NULL, again), 0);
     assert_string_not_equal(address, again);
     assert_int_equal(soma_proxy_wait_peers(alice, LONG, "main", 1), 0);
     assert_int_equal(send_json(alice, "main", NULL, "[2,3]"), 0);

@@ -145,15 +145,17 @@ static void test_errors(soma_test *test)
     soma_ref ref;
     expect_error(alice, soma_proxy_bind(alice, LONG, SOMA_PULL, "in", NULL, "burn", NULL), SOMA_ENOENT,
                  "there is no method 'burn' to be the handler");
-    expect_error(alice, soma_proxy_bind(alice, LONG, SOMA_PULL, "in", NULL, NULL, address), SOMA_EINVAL,
-                 "channel 'in': its alias, place or pattern may not be, or not with this handler, or without one");
+    expect_error(
+        alice, soma_proxy_bind(alice, LONG, SOMA_PULL, "in", NULL, NULL, address), SOMA_EINVAL,
+        "channel 'in': its alias, place or pattern may not be, or not with this handler or option, or without one");
     assert_string_equal(address, "");
     assert_int_equal(soma_proxy_bind(alice, LONG, SOMA_PULL, "in", NULL, "take", NULL), 0);
     expect_error(alice, soma_proxy_bind(alice, LONG, SOMA_PUSH, "in", NULL, NULL, NULL), SOMA_EEXIST,
                  "channel 'in': the alias is used already, or something is bound there");
     expect_error(alice, send_json(alice, "in", NULL, "1"), SOMA_ESTATE, "channel 'in': it can't do that now, or never");
-    expect_error(alice, soma_proxy_connect(alice, LONG, "nowhere", "out", NULL), SOMA_EINVAL,
-                 "channel 'out': its alias, place or pattern may not be, or not with this handler, or without one");
+    expect_error(
+        alice, soma_proxy_connect(alice, LONG, "nowhere", "out", NULL), SOMA_EINVAL,
+        "channel 'out': its alias, place or pattern may not be, or not with this handler or option, or without one");
     expect_error(alice, soma_proxy_connect(alice, LONG, "bob/main", "out", NULL), SOMA_ESTATE,
                  "there is no client of a name service here to find 'bob/main'"); // no name service
     expect_error(alice, soma_proxy_address(alice, LONG, "out", address), SOMA_ENOENT, "the agent has no channel 'out'");
@@ -171,6 +173,111 @@ static void test_errors(soma_test *test)
     soma_proxy_close(&alice);
 }
 
+/* ---- options ---- */
+
+/* Writes down what it is to bind and connect. */
+static const soma_behavior clerk = {
+    .name = "clerk",
+    .state_size = sizeof(struct part),
+    .methods = SOMA_METHODS(SOMA_METHOD("soma.bind", take), SOMA_METHOD("soma.connect", take)),
+    .attributes = SOMA_ATTRIBUTES(SOMA_ATTRIBUTE_READ("log", struct part, log, "what came")),
+};
+
+/* All that can be said of a channel is said from outside, too. */
+static void test_options_travel(soma_test *test)
+{
+    const soma_channel_keys keys = {.secret = "s", .server = "p", .allowed = "a"};
+    const soma_channel_options bound = {.place = "tcp", .serializer = "json", .high_water = 1, .insecure = true};
+    const soma_channel_options all = {.serializer = "raw",
+                                      .framing = SOMA_FRAMES_SEPARATED,
+                                      .identity = "me",
+                                      .linger_ms = 2,
+                                      .message_most = 3,
+                                      .heartbeat_ms = 4,
+                                      .conflate = true,
+                                      .keys = &keys};
+    const soma_channel_options useless[] = {{.handlers = SOMA_HANDLERS(SOMA_ON(job, on_job))},
+                                            {.own_serializer = &(const soma_serializer){"own", NULL, NULL}},
+                                            {.framing = (soma_framing)9}};
+    soma_system *system = soma_test_system(test);
+    soma_proxy *proxy;
+    soma_ref ref;
+    assert_int_equal(soma_spawn(system, &clerk, NULL, &ref), 0);
+    assert_int_equal(soma_proxy_open_ref(system, ref, &proxy), 0);
+    assert_int_equal(soma_proxy_bind_with(proxy, LONG, SOMA_PUSH, "a", &bound, NULL, NULL), 0);
+    assert_int_equal(soma_proxy_connect_with(proxy, 8, "x", "b", &all, "take"), 0);
+    check_log(test, proxy,
+              "{\"alias\":\"a\",\"pattern\":\"push\",\"place\":\"tcp\",\"serializer\":\"json\",\"high_water\":1,"
+              "\"insecure\":true} "
+              "{\"alias\":\"b\",\"to\":\"x\",\"handler\":\"take\",\"serializer\":\"raw\",\"framing\":\"separated\","
+              "\"identity\":\"me\",\"linger_ms\":2,\"message_most\":3,\"heartbeat_ms\":4,\"conflate\":true,"
+              "\"keys\":{\"secret\":\"s\",\"server\":\"p\",\"allowed\":\"a\"},\"timeout\":7} ");
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(soma_proxy_bind_with(proxy, LONG, SOMA_PULL, "c", &useless[i], NULL, NULL), SOMA_EINVAL);
+        assert_int_equal(soma_proxy_connect_with(proxy, LONG, "x", "c", &useless[i], NULL), SOMA_EINVAL);
+    }
+    assert_int_equal(soma_proxy_connect_with(proxy, LONG, "x", "c", &bound, NULL), SOMA_EINVAL); // it has a place
+    soma_proxy_close(&proxy);
+}
+
+/* One side is wired from outside, the other has the same from inside: else they would not understand each other. */
+static int join_inside(soma_agent *self, void *state, void *arg)
+{
+    const soma_channel_options options = {
+        .handlers = SOMA_HANDLERS(SOMA_BY_METHOD("take")), .serializer = "json", .framing = SOMA_FRAMES_SEPARATED};
+    (void)state;
+    return soma_connect_to(self, arg, "in", &options, LONG);
+}
+
+static void test_options_hold(soma_test *test)
+{
+    soma_system *system = soma_test_system(test);
+    soma_proxy *press = part_open(system, "press"), *outer = part_open(system, "outer"),
+               *inner = part_open(system, "inner");
+    char address[SOMA_ADDRESS_MOST + 1];
+    soma_ref ref;
+    soma_channel_options options = {.place = "tcp", .serializer = "json", .framing = SOMA_FRAMES_SEPARATED};
+    assert_int_equal(soma_proxy_bind_with(press, LONG, SOMA_PUB, "feed", &options, NULL, address), 0);
+    options.place = NULL;
+    assert_int_equal(soma_proxy_connect_with(outer, LONG, address, "in", &options, "take"), 0);
+    assert_int_equal(soma_whereis(system, "inner", &ref), 0);
+    assert_int_equal(soma_post(system, ref, join_inside, address, NULL), 0);
+    assert_int_equal(soma_proxy_wait_peers(press, LONG, "feed", 2), 0);
+    assert_int_equal(send_json(press, "feed", "sport", "{\"n\":1}"), 0);
+    check_log(test, outer, "{\"n\":1} ");
+    check_log(test, inner, "{\"n\":1} ");
+    soma_proxy_close(&press);
+    soma_proxy_close(&outer);
+    soma_proxy_close(&inner);
+}
+
+/* Keys from outside: who has the right one comes in. */
+static void test_keys(soma_test *test)
+{
+    soma_system *system = soma_test_system(test);
+    soma_proxy *alice = part_open(system, "alice"), *bob = part_open(system, "bob");
+    char address[SOMA_ADDRESS_MOST + 1], public_key[SOMA_BRIDGE_KEY_SIZE], secret[SOMA_BRIDGE_KEY_SIZE];
+    assert_int_equal(soma_bridge_keygen(public_key, secret), 0);
+    soma_channel_keys keys = {.secret = secret, .server = public_key, .allowed = public_key};
+    soma_channel_options options = {.place = "tcp://127.0.0.1", .keys = &keys};
+    assert_int_equal(soma_proxy_bind_with(alice, LONG, SOMA_PUSH, "main", &options, NULL, address), 0);
+    options.place = "tcp://*";
+    assert_int_equal(soma_proxy_bind_with(alice, LONG, SOMA_PUSH, "all", &options, NULL, NULL), 0);
+    expect_error(alice, soma_proxy_bind(alice, LONG, SOMA_PUSH, "open", options.place, NULL, NULL), SOMA_EINVAL,
+                 "channel 'open': its alias, place or pattern may not be, or not with this handler or option, or "
+                 "without one");
+    options.place = NULL;
+    assert_int_equal(soma_proxy_connect_with(bob, LONG, address, "in", &options, "take"), 0);
+    assert_int_equal(soma_proxy_wait_peers(alice, LONG, "main", 1), 0);
+    assert_int_equal(send_json(alice, "main", NULL, "1"), 0);
+    check_log(test, bob, "1 ");
+    options.place = "tcp";
+    keys.allowed = "none";
+    assert_int_equal(soma_proxy_bind_with(alice, LONG, SOMA_PUSH, "x", &options, NULL, NULL), SOMA_EFORMAT);
+    soma_proxy_close(&alice);
+    soma_proxy_close(&bob);
+}
+
 /* The arguments of the methods, as a command line may give them. */
 static void test_arguments(soma_test *test)
 {
@@ -183,6 +290,17 @@ static void test_arguments(soma_test *test)
         {"soma.bind", "{\"pattern\":\"shout\"}", "there is no pattern 'shout'", SOMA_EINVAL},
         {"soma.bind", "{\"pattern\":\"a-very-long-pattern\"}", "'pattern' is too long", SOMA_ETOOBIG},
         {"soma.bind", "{\"pattern\":\"push\",\"alias\":7}", "'alias' must be a text", SOMA_ETYPE},
+        {"soma.bind", "{\"pattern\":\"push\",\"alias\":\"a\",\"high_water\":\"ten\"}",
+         "'high_water' must be a number of 32 bits", SOMA_ETYPE},
+        {"soma.bind", "{\"pattern\":\"push\",\"alias\":\"a\",\"linger_ms\":4294967296}",
+         "'linger_ms' must be a number of 32 bits", SOMA_ETYPE},
+        {"soma.bind", "{\"pattern\":\"pull\",\"alias\":\"a\",\"conflate\":1}", "'conflate' must be true or false",
+         SOMA_ETYPE},
+        {"soma.bind", "{\"pattern\":\"pub\",\"alias\":\"a\",\"framing\":\"none\"}", "there is no framing 'none'",
+         SOMA_EINVAL},
+        {"soma.bind", "{\"pattern\":\"pub\",\"alias\":\"a\",\"keys\":7}", "the argument must be a map", SOMA_ETYPE},
+        {"soma.connect", "{\"to\":\"inproc://x rep\",\"alias\":\"a\",\"serializer\":\"a-very-long-serializer\"}",
+         "'serializer' is too long", SOMA_ETOOBIG},
         {"soma.connect", "{\"alias\":\"a\"}", "'to' is missing", SOMA_EINVAL},
         {"soma.connect", "{\"to\":\"inproc://x push\",\"alias\":\"a\",\"handler\":\"take\",\"timeout\":0}",
          "'timeout' must be nanoseconds, above 0", SOMA_EINVAL},
@@ -211,6 +329,9 @@ int main(void)
         SOMA_SIM(test_req_rep, test_load(200), 100000),
         SOMA_SIM(test_types, test_load(200), 100000),
         SOMA_REAL(test_types),
+        SOMA_SIM(test_options_travel, 1, 100000),
+        SOMA_REAL(test_options_hold),
+        SOMA_REAL(test_keys),
         SOMA_SIM(test_errors, test_load(50), 100000),
         SOMA_SIM(test_arguments, test_load(50), 100000),
     };

@@ -1,0 +1,158 @@
+/* Arguments of the methods that channels are wired with from outside; see arguments.h. */
+#include "channels/arguments.h"
+#include "runtime/method.h"
+#include <soma/error.h>
+#include <soma/monitor.h>
+#include <soma/timer.h>
+#include <string.h>
+
+#define TIMEOUT (5 * SOMA_SECOND)
+
+/* ---- one by one ---- */
+
+int text_get(soma_agent *self, soma_value map, const char *key, bool must, char *text, size_t size)
+{
+    soma_value item;
+    const char *from;
+    uint32_t length;
+    *text = '\0';
+    if (soma_value_get_kind(map) != SOMA_VALUE_MAP)
+        return soma_fail(self, SOMA_ETYPE, "the argument must be a map");
+    if (soma_value_get_entry(map, key, &item) || soma_value_get_kind(item) == SOMA_VALUE_NIL)
+        return must ? soma_fail(self, SOMA_EINVAL, "'%s' is missing", key) : 0;
+    if (soma_value_get_string(item, &from, &length) || memchr(from, '\0', length))
+        return soma_fail(self, SOMA_ETYPE, "'%s' must be a text", key);
+    if (length >= size)
+        return soma_fail(self, SOMA_ETOOBIG, "'%s' is too long", key);
+    memcpy(text, from, length);
+    text[length] = '\0';
+    return 0;
+}
+
+int timeout_get(soma_agent *self, soma_value map, uint64_t *timeout)
+{
+    soma_value item;
+    *timeout = TIMEOUT;
+    if (soma_value_get_entry(map, "timeout", &item))
+        return 0;
+    if (soma_value_get_u64(item, timeout) || !*timeout)
+        return soma_fail(self, SOMA_EINVAL, "'timeout' must be nanoseconds, above 0");
+    return 0;
+}
+
+int handler_get(soma_agent *self, soma_value map, bool must, struct by_method *by, const soma_handler **rows)
+{
+    int error = text_get(self, map, "handler", must, by->name, sizeof(by->name));
+    *rows = NULL;
+    if (error || !*by->name)
+        return error;
+    if (!method_known(self, by->name))
+        return soma_fail(self, SOMA_ENOENT, "there is no method '%s' to be the handler", by->name);
+    by->rows[0] = (soma_handler)SOMA_BY_METHOD(by->name);
+    by->rows[1] = (soma_handler){0};
+    *rows = by->rows;
+    return 0;
+}
+
+int alias_get(soma_agent *self, soma_value map, char alias[SOMA_CHANNEL_ALIAS_MOST + 1])
+{
+    return text_get(self, map, "alias", true, alias, SOMA_CHANNEL_ALIAS_MOST + 1);
+}
+
+static int number_get(soma_agent *self, soma_value map, const char *key, uint32_t *number)
+{
+    soma_value item;
+    uint64_t wide;
+    *number = 0;
+    if (soma_value_get_entry(map, key, &item) || soma_value_get_kind(item) == SOMA_VALUE_NIL)
+        return 0;
+    if (soma_value_get_u64(item, &wide) || wide > UINT32_MAX)
+        return soma_fail(self, SOMA_ETYPE, "'%s' must be a number of 32 bits", key);
+    *number = (uint32_t)wide;
+    return 0;
+}
+
+static int bool_get(soma_agent *self, soma_value map, const char *key, bool *yes)
+{
+    soma_value item;
+    *yes = false;
+    if (soma_value_get_entry(map, key, &item) || soma_value_get_kind(item) == SOMA_VALUE_NIL)
+        return 0;
+    return soma_value_get_bool(item, yes) ? soma_fail(self, SOMA_ETYPE, "'%s' must be true or false", key) : 0;
+}
+
+/* ---- options ---- */
+
+/* A text that is left out is NULL. */
+static int option_get(soma_agent *self, soma_value map, const char *key, char *text, size_t size, const char **option)
+{
+    int error = text_get(self, map, key, false, text, size);
+    *option = *text ? text : NULL;
+    return error;
+}
+
+static int framing_get(soma_agent *self, soma_value map, soma_framing *framing)
+{
+    static const char *const names[] = {
+        [SOMA_FRAMES_APART] = "apart", [SOMA_FRAMES_PREFIX] = "prefix", [SOMA_FRAMES_SEPARATED] = "separated"};
+    char text[16];
+    int error = text_get(self, map, "framing", false, text, sizeof(text));
+    if (error || !*text)
+        return error;
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+        if (!strcmp(text, names[i])) {
+            *framing = (soma_framing)i;
+            return 0;
+        }
+    return soma_fail(self, SOMA_EINVAL, "there is no framing '%s'", text);
+}
+
+static int keys_get(soma_agent *self, soma_value map, struct given_options *given)
+{
+    soma_value keys;
+    if (soma_value_get_entry(map, "keys", &keys) || soma_value_get_kind(keys) == SOMA_VALUE_NIL)
+        return 0;
+    given->options.keys = &given->keys;
+    int error = option_get(self, keys, "secret", given->secret, sizeof(given->secret), &given->keys.secret);
+    if (!error)
+        error = option_get(self, keys, "server", given->server, sizeof(given->server), &given->keys.server);
+    return error ? error
+                 : option_get(self, keys, "allowed", given->allowed, sizeof(given->allowed), &given->keys.allowed);
+}
+
+static int limits_get(soma_agent *self, soma_value map, soma_channel_options *options)
+{
+    int error = number_get(self, map, "high_water", &options->high_water);
+    if (!error)
+        error = number_get(self, map, "linger_ms", &options->linger_ms);
+    if (!error)
+        error = number_get(self, map, "message_most", &options->message_most);
+    if (!error)
+        error = number_get(self, map, "heartbeat_ms", &options->heartbeat_ms);
+    if (!error)
+        error = bool_get(self, map, "conflate", &options->conflate);
+    return error ? error : bool_get(self, map, "insecure", &options->insecure);
+}
+
+int options_get(soma_agent *self, soma_value map, bool binds, struct given_options *given)
+{
+    soma_channel_options *options = &given->options;
+    *options = (soma_channel_options){0};
+    int error = binds ? option_get(self, map, "place", given->place, sizeof(given->place), &options->place) : 0;
+    if (!error)
+        error = handler_get(self, map, false, &given->by, &options->handlers);
+    if (!error)
+        error = option_get(self, map, "serializer", given->serializer, sizeof(given->serializer), &options->serializer);
+    if (!error)
+        error = option_get(self, map, "identity", given->identity, sizeof(given->identity), &options->identity);
+    if (!error)
+        error = framing_get(self, map, &options->framing);
+    if (!error)
+        error = keys_get(self, map, given);
+    return error ? error : limits_get(self, map, options);
+}
+
+void options_forget(struct given_options *given)
+{
+    explicit_bzero(given->secret, sizeof(given->secret));
+}

@@ -1,0 +1,52 @@
+/*
+ * Arguments of the methods that channels are wired with from outside (methods.c): maps, whose entries become what the
+ * functions of soma/channel.h take. What is wrong with them the caller gets in words; each function returns 0 or that.
+ */
+#ifndef CHANNELS_ARGUMENTS_H
+#define CHANNELS_ARGUMENTS_H
+
+#include <soma/channel.h>
+#include <soma/value.h>
+
+#define METHOD_MOST 255u
+#define KEY_MOST 40u
+#define SERIALIZER_MOST 15u
+#define ALLOWED_MOST 8191u /* bytes of the keys that are allowed */
+
+/* The text of an entry; "" if it may be missing, and is. */
+int text_get(soma_agent *self, soma_value map, const char *key, bool must, char *text, size_t size);
+
+int alias_get(soma_agent *self, soma_value map, char alias[SOMA_CHANNEL_ALIAS_MOST + 1]);
+
+/* Nanoseconds. */
+int timeout_get(soma_agent *self, soma_value map, uint64_t *timeout);
+
+/* A table of handlers with one row: the method of the entry `handler`, if it is there. */
+struct by_method {
+    char name[METHOD_MOST + 1];
+    soma_handler rows[2];
+};
+
+/* `rows` is NULL if it may be missing, and is. */
+int handler_get(soma_agent *self, soma_value map, bool must, struct by_method *by, const soma_handler **rows);
+
+/* Options, and all that they point to. */
+struct given_options {
+    soma_channel_options options;
+    soma_channel_keys keys;
+    struct by_method by;
+    char place[SOMA_ADDRESS_TEXT_SIZE];
+    char serializer[SERIALIZER_MOST + 1];
+    char identity[SOMA_IDENTITY_MOST + 1];
+    char secret[KEY_MOST + 1];
+    char server[KEY_MOST + 1];
+    char allowed[ALLOWED_MOST + 1];
+};
+
+/* All entries that are options, and the handler; for binding the place, too. */
+int options_get(soma_agent *self, soma_value map, bool binds, struct given_options *given);
+
+/* No secret stays behind. */
+void options_forget(struct given_options *given);
+
+#endif
