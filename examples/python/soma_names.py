@@ -47,7 +47,7 @@ class Names:
             if time.monotonic() > until:
                 return ETIMEOUT
             self.peer.run(0.02)
-        return answers[0] if answers else None
+        return answers[0] if answers and self.server else None  # its loss is told to who waits for it, too
 
     def seek(self, until):
         """Begins a session with the server, and puts what was registered before."""

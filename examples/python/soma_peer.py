@@ -390,6 +390,7 @@ class Peer:
         elif kind == FORGET:
             link.bodies.pop(rest[0], None)
         elif kind == NODE and rest[0] != self.node and rest[2] and rest[0] not in self.links:
+            self.links[rest[0]] = Link(rest[0])  # refs to it may come before its hello: what is sent to them waits
             self.connect(rest[2][0])
         elif SEND <= kind <= KILL:
             to, sender = full(rest[0], self.node), full(rest[1], link.node)
