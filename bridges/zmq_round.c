@@ -66,6 +66,13 @@ static bool frames_receive(struct zmq_wire *wire, struct end *end, uint64_t conn
     return true;
 }
 
+static void frames_receive_all(struct zmq_wire *wire, struct end *end, uint64_t connection)
+{
+    do
+        frames_receive(wire, end, connection);
+    while (end->look);
+}
+
 /* What the monitor tells: an event's number and value, then an address. */
 static void monitor_receive(struct zmq_wire *wire, struct dealer *dealer)
 {
@@ -87,15 +94,23 @@ static void monitor_receive(struct zmq_wire *wire, struct dealer *dealer)
     }
 }
 
-static void broken_tell(struct zmq_wire *wire)
+/*
+ * Connections by which nothing can be sent any more. What has come by one before, maybe a goodbye, may not be read yet:
+ * ZeroMQ takes no more as soon as it knows of the end. True if there were any.
+ */
+static bool broken_tell(struct zmq_wire *wire)
 {
+    bool any = wire->broken_count;
     while (wire->broken_count) {
         uint64_t id = wire->broken[--wire->broken_count];
         struct dealer *dealer = id & ACCEPTED ? NULL : dealer_find(wire, id);
+        if (!dealer || !dealer->gone)
+            frames_receive_all(wire, dealer ? &dealer->socket : &wire->router, dealer ? id : 0);
         if (dealer)
             dealer->gone = true;
         bridge_broken(wire->bridge, id);
     }
+    return any;
 }
 
 /* True if it brought any frames. */
@@ -155,9 +170,11 @@ static void keys_note(struct zmq_wire *wire, const uint64_t *keys, uint32_t coun
 static uint64_t turn_run(struct zmq_wire *wire)
 {
     struct soma_bridge *bridge = wire->bridge;
-    uint64_t next = bridge_turn(bridge), due = door_watch(&wire->door);
-    next = earlier(next, due);
-    broken_tell(wire);
+    uint64_t next;
+    do
+        next = bridge_turn(bridge);
+    while (broken_tell(wire)); // then there may be something to be done sooner: to look for another way
+    next = earlier(next, door_watch(&wire->door));
     dealers_sweep(wire);
     return next;
 }

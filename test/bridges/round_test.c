@@ -1,17 +1,23 @@
 /*
  * A node that gets much at once acknowledges it in between, and so also dials, beats and answers handshakes in time:
- * what it reads before it looks after all else is bounded. The other node is the test, which speaks ZeroMQ itself.
+ * what it reads before it looks after all else is bounded. One that can't send by a connection any more reads all that
+ * has come by it. The other node is the test, which speaks ZeroMQ itself.
  */
-#include "bridges/frame.h"
 #include "bridges/item.h"
+#include "bridges/zmq_parts.h"
 #include "test_support.h"
 #include <soma/error.h>
 #include <soma/soma.h>
+#include <stdio.h>
 #include <string.h>
 #include <zmq.h>
 
+SOMA_MESSAGE(word, (u64, number))
+
+#define NODE 77u /* the stranger */
 #define FRAMES 200u
 #define FRAME_SIZE ((size_t)64 << 10)
+#define VISITS 16                      /* some milliseconds, as a socket looks only now and then at what has ended */
 #define UNHEARD_MOST ((size_t)1 << 20) /* bytes */
 
 static const unsigned char unwatch[] = {0x94, ITEM_UNWATCH, 0x92, 0x70, 0x01, 0x92, 0x00, 0x01, 0x05}; // of nobody
@@ -20,6 +26,8 @@ struct stranger {
     soma_system *system;
     soma_bridge *bridge;
     void *context;
+    void *visitors; /* a context */
+    unsigned visits;
     void *socket;
     msgpack_sbuffer frame;
 };
@@ -44,18 +52,19 @@ static enum frame_kind stranger_hear(const struct stranger *stranger, unsigned c
     return kind;
 }
 
-/* Both hellos, and both sides' word of the session. */
+/* Both hellos, and both sides' word of the session; until the node has heard all of it. */
 static void stranger_join(struct stranger *stranger)
 {
     const struct hello hello = {.version = PROTOCOL_VERSION,
                                 .least = PROTOCOL_VERSION,
-                                .node = 77,
+                                .node = NODE,
                                 .name = {"stranger", 8},
-                                .beat_ms = 1000,
+                                .beat_ms = 60000,
                                 .count = 1};
     unsigned char data[4096];
     struct reader reader;
     struct join join;
+    soma_bridge_peer peer;
     uint32_t count;
     assert_true(hello_write(&stranger->frame, &hello));
     stranger_say(stranger);
@@ -65,6 +74,17 @@ static void stranger_join(struct stranger *stranger)
     join = (struct join){.mine = 5, .yours = join.mine};
     assert_true(join_write(&stranger->frame, &join));
     stranger_say(stranger);
+    while (soma_bridge_peers(stranger->bridge, &peer, 1) < 1 || !peer.connected)
+        sched_yield();
+}
+
+static void *socket_open(void *context, int kind)
+{
+    const int linger = 1000, all = 0;
+    void *socket = zmq_socket(context, kind);
+    zmq_setsockopt(socket, ZMQ_LINGER, &linger, sizeof(linger));
+    zmq_setsockopt(socket, ZMQ_SNDHWM, &all, sizeof(all));
+    return socket;
 }
 
 static void stranger_open(struct stranger *stranger)
@@ -72,22 +92,30 @@ static void stranger_open(struct stranger *stranger)
     static const char *const loopback[] = {"tcp://127.0.0.1", NULL};
     const soma_options options = {.log_level = SOMA_LOG_OFF, .workers = 1};
     const soma_bridge_options bridging = {.bind = loopback, .heartbeat_ms = 60000, .down_ms = 600000};
-    const int none = 0, all = 0;
     assert_int_equal(soma_system_open(&stranger->system, &options), 0);
     assert_int_equal(soma_bridge_open(stranger->system, &bridging, &stranger->bridge), 0);
     stranger->context = zmq_ctx_new();
-    stranger->socket = zmq_socket(stranger->context, ZMQ_DEALER);
-    zmq_setsockopt(stranger->socket, ZMQ_LINGER, &none, sizeof(none));
-    zmq_setsockopt(stranger->socket, ZMQ_SNDHWM, &all, sizeof(all));
+    stranger->visitors = zmq_ctx_new();
+    stranger->socket = socket_open(stranger->context, ZMQ_DEALER);
     assert_int_equal(zmq_connect(stranger->socket, soma_bridge_address(stranger->bridge, 0)), 0);
     msgpack_sbuffer_init(&stranger->frame);
     stranger_join(stranger);
 }
 
-static void stranger_close(struct stranger *stranger)
+/* When it returns, all has been said and the connection has ended. */
+static void stranger_go(struct stranger *stranger)
 {
+    if (!stranger->socket)
+        return;
     zmq_close(stranger->socket);
     zmq_ctx_term(stranger->context);
+    stranger->socket = NULL;
+}
+
+static void stranger_close(struct stranger *stranger)
+{
+    stranger_go(stranger);
+    zmq_ctx_term(stranger->visitors);
     msgpack_sbuffer_destroy(&stranger->frame);
     soma_bridge_close(&stranger->bridge);
     assert_int_equal(soma_system_close(&stranger->system), 0);
@@ -97,7 +125,7 @@ static void test_much_at_once(void **state)
 {
     (void)state;
     static char items[FRAME_SIZE / sizeof(unwatch) * sizeof(unwatch)];
-    struct stranger stranger;
+    struct stranger stranger = {.visits = 0};
     unsigned char data[4096];
     struct reader reader;
     uint32_t count;
@@ -119,8 +147,58 @@ static void test_much_at_once(void **state)
     stranger_close(&stranger);
 }
 
+/* ---- a connection that has ended ---- */
+
+/* Another connects to the node: then ZeroMQ's thread has seen to all connections that ended before. */
+static void visitor_come(struct stranger *stranger)
+{
+    void *visitor = socket_open(stranger->visitors, ZMQ_DEALER), *monitor = socket_open(stranger->visitors, ZMQ_PAIR);
+    char name[32];
+    unsigned char event[6];
+    snprintf(name, sizeof(name), "inproc://visitor-%u", stranger->visits++);
+    assert_int_equal(zmq_socket_monitor(visitor, name, ZMQ_EVENT_HANDSHAKE_SUCCEEDED), 0);
+    assert_int_equal(zmq_connect(monitor, name), 0);
+    assert_int_equal(zmq_connect(visitor, soma_bridge_address(stranger->bridge, 0)), 0);
+    assert_int_equal(zmq_recv(monitor, event, sizeof(event), 0), sizeof(event));
+    zmq_close(visitor);
+    zmq_close(monitor);
+}
+
+static bool turn_is_free(struct post *post)
+{
+    bool is_free = !pthread_mutex_trylock(&post->turn);
+    if (is_free)
+        pthread_mutex_unlock(&post->turn);
+    return is_free;
+}
+
+/*
+ * The stranger says goodbye while a round of the node has begun in which something is sent to it, which comes to
+ * nothing. Else the node would wait for it until it gives up closing.
+ */
+static void test_goodbye_unread(void **state)
+{
+    (void)state;
+    struct stranger stranger = {.visits = 0};
+    stranger_open(&stranger);
+    soma_bridge *bridge = stranger.bridge;
+    pthread_mutex_lock(&bridge->lock); // for which each round waits in its begin
+    assert_int_equal(soma_send(stranger.system, ((soma_ref){NODE, 1, 1}), word, .number = 1), 0);
+    do
+        visitor_come(&stranger);
+    while (turn_is_free(&bridge->zmq->post));
+    assert_true(bye_write(&stranger.frame));
+    stranger_say(&stranger);
+    stranger_go(&stranger);
+    for (int i = 0; i < VISITS; i++)
+        visitor_come(&stranger);
+    pthread_mutex_unlock(&bridge->lock);
+    assert_int_equal(soma_bridge_close(&stranger.bridge), 0);
+    stranger_close(&stranger);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_much_at_once)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_much_at_once), cmocka_unit_test(test_goodbye_unread)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
