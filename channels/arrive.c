@@ -1,11 +1,7 @@
-/*
- * What the sockets have for the porter: messages, which go on as they are to who reads them, the topics that a
- * publisher's subscribers want, and who connects. See porter.h.
- */
+/* Messages that the sockets have for the porter: they go on as they are to who reads them. See porter.h. */
 #include "channels/clerk.h"
 #include "channels/porter.h"
 #include "runtime/send.h"
-#include "runtime/spin.h"
 #include <soma/error.h>
 #include <soma/log.h>
 #include <stdlib.h>
@@ -117,63 +113,6 @@ static void message_arrive(struct line *line, zmq_msg_t *parts, uint32_t count)
     message_push_along(porter->system, porter->worker, line->reader, message);
 }
 
-/* ---- who wants what of a publisher ---- */
-
-static struct guest *guest_find(struct line *line, int socket)
-{
-    for (uint32_t i = 0; i < line->guest_count; i++)
-        if (line->guests[i].socket == socket)
-            return &line->guests[i];
-    return NULL;
-}
-
-static void guest_add(struct line *line, int socket)
-{
-    uint32_t count = line->guest_count;
-    if (guest_find(line, socket))
-        return;
-    if (!(count & (count - 1))) { // a power of two, or none: the list is full
-        struct guest *grown = realloc(line->guests, (count ? count * 2 : 1) * sizeof(*grown));
-        if (!grown)
-            return; // it is not counted
-        line->guests = grown;
-    }
-    line->guests[line->guest_count++] = (struct guest){socket, 0};
-}
-
-static void guest_remove(struct line *line, int socket)
-{
-    struct guest *guest = guest_find(line, socket);
-    if (guest)
-        *guest = line->guests[--line->guest_count];
-}
-
-/* A subscription begins with a 1, its end with a 0. One for answers is none for what is published. */
-static void topic_arrive(struct line *line, zmq_msg_t *part)
-{
-    const unsigned char *data = zmq_msg_data(part);
-    int socket = zmq_msg_get(part, ZMQ_SRCFD);
-    struct guest *guest = guest_find(line, socket);
-    if (!guest) {
-        line_watch(line); // he may have spoken before his coming was read
-        guest = guest_find(line, socket);
-    }
-    if (!guest || (zmq_msg_size(part) > 1 && data[1] == ANSWER_MARK))
-        return;
-    if (*data)
-        guest->topics++;
-    else if (guest->topics)
-        guest->topics--;
-}
-
-static uint32_t guests_ready(const struct line *line)
-{
-    uint32_t ready = 0;
-    for (uint32_t i = 0; i < line->guest_count; i++)
-        ready += line->guests[i].topics != 0;
-    return ready;
-}
-
 /* ---- receiving ---- */
 
 /* The frames of one message: how many there were; only so many are kept. 0 if there is none. */
@@ -214,8 +153,10 @@ void line_receive(struct line *line)
     zmq_msg_t parts[LINE_PARTS];
     for (uint32_t i = 0; i < RECEIVE_MOST && line_has_room(line); i++) {
         uint32_t count = parts_receive(line, parts), kept = count < LINE_PARTS ? count : LINE_PARTS;
-        if (!count)
+        if (!count) {
+            line_emptied(line);
             break;
+        }
         if (is_topic(line, &parts[0]))
             topic_arrive(line, &parts[0]);
         else if (count > LINE_PARTS || line->pattern == SOMA_PUB)
@@ -226,67 +167,4 @@ void line_receive(struct line *line)
     }
     if (line->porter->worker->sending)
         outbox_flush(line->porter->worker);
-}
-
-/* ---- who is there ---- */
-
-static void connection_count(struct line *line, bool comes)
-{
-    uint32_t connections = comes ? line->connections + 1 : line->connections - (line->connections > 0);
-    if (comes)
-        u64_add(&line->counts.connected, 1);
-    spin_lock(&line->busy);
-    line->connections = connections;
-    spin_unlock(&line->busy);
-    line_relieve(line, 0, 0); // nobody waits for one who is gone
-}
-
-/* What it tells of a connection that ends comes in two events, if it had not got as far as to speak ZeroMQ. */
-void line_watch(struct line *line)
-{
-    struct {
-        uint16_t kind;
-        unsigned char value[4];
-    } event;
-    char address[256];
-    while (zmq_recv(line->monitor, &event, sizeof(event), ZMQ_DONTWAIT) == sizeof(event)) {
-        int socket;
-        memcpy(&socket, event.value, sizeof(socket));
-        zmq_recv(line->monitor, address, sizeof(address), ZMQ_DONTWAIT);
-        switch (event.kind) {
-        case ZMQ_EVENT_ACCEPTED:
-        case ZMQ_EVENT_CONNECTED:
-            if (pattern_publishes(line->pattern))
-                guest_add(line, socket);
-            break;
-        case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
-            connection_count(line, true);
-            break;
-        case ZMQ_EVENT_DISCONNECTED:
-            guest_remove(line, socket);
-            if (!line->failing)
-                connection_count(line, false);
-            line->failing = false;
-            break;
-        default:
-            line->failing = true;
-            break;
-        }
-        line_tell(line);
-    }
-}
-
-void line_tell(struct line *line)
-{
-    struct porter *porter = line->porter;
-    uint32_t peers = pattern_publishes(line->pattern) ? guests_ready(line) : line->connections;
-    if (peers == line->told || line->deadline)
-        return;
-    struct message *message = arrival_new(porter->worker, line, peers_run, 0);
-    if (!message)
-        return; // it is told the next time
-    arrival_of(message)->weight = 0;
-    arrival_of(message)->peers = peers;
-    line->told = peers;
-    message_push_along(porter->system, porter->worker, line->owner.agent, message);
 }

@@ -54,7 +54,7 @@ void channel_part(soma_agent *self, struct channel *channel)
     const struct port_place here = port_here(self, &channel->port);
     if (channel->address.transport != SOMA_INPROC) {
         if (channel->remote)
-            remote_channel_close(channel);
+            remote_channel_close(self, channel);
         return;
     }
     (channel->bound ? hub_unbind : hub_unwant)(soma_agent_system(self), channel, &here);

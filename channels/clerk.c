@@ -1,5 +1,6 @@
 /* Clerks; see clerk.h. */
 #include "channels/clerk.h"
+#include "channels/porter.h"
 #include "runtime/request.h"
 #include <soma/error.h>
 #include <stdlib.h>
@@ -243,4 +244,30 @@ int publication_run(soma_agent *self, void *state, void *arg)
     arrival->count = 0;
     arrival_end(arrival);
     return 0;
+}
+
+/* ---- the channel's end ---- */
+
+static int farewell_run(soma_agent *self, void *state, void *arg)
+{
+    struct clerk *my = state;
+    while (my->questions)
+        question_fail(self, my, my->questions, SOMA_EGONE, "its channel is closed");
+    soma_agent_exit(self, 0); // so no answer comes to a question that is gone
+    arrival_end(arg);
+    return 0;
+}
+
+void clerk_close(soma_agent *self, struct line *line)
+{
+    struct worker *worker = worker_or_outside(self->worker);
+    struct message *message =
+        u32_load(&line->porter->system->stopping) ? NULL : arrival_new(worker, line, farewell_run, 0);
+    if (!message) {
+        line_close(line); // what waits for the clerk is lost
+        return;
+    }
+    arrival_of(message)->last = true;
+    message->sender = soma_self(self);
+    message_push(line->porter->system, worker, line->reader, message);
 }

@@ -18,4 +18,8 @@ int question_run(soma_agent *self, void *state, void *arg);
 /* A publication of a SYNC_PUB is on its way: the same. So it keeps its place among the answers. */
 int publication_run(soma_agent *self, void *state, void *arg);
 
+/* The channel has ended: the line closes behind all that was answered and published before, and what is not answered by
+ * then fails. Takes the channel's reference. */
+void clerk_close(soma_agent *self, struct line *line);
+
 #endif

@@ -140,6 +140,7 @@ struct line *line_new(struct porter *porter, soma_pattern pattern, const struct 
     if (!line)
         return NULL;
     line->porter = porter;
+    line->number = u32_add(&porter->numbers, 1);
     line->pattern = pattern;
     line->owner = *owner;
     line->reader = owner->agent;
@@ -208,6 +209,8 @@ void arrival_take(const struct arrival *arrival)
 void arrival_end(struct arrival *arrival)
 {
     struct line *line = arrival->line;
+    if (arrival->last)
+        line_close(line);
     parts_close(arrival->parts, arrival->count);
     u64_add(&line->handled, arrival->weight); // a full fence: either we see that the porter has stopped to read, or it
     if (u32_load(&line->stalled) && u32_cas(&line->stalled, 1, 0)) // sees, when it looks again, what was handled

@@ -23,6 +23,7 @@
 #define LINE_QUEUE_MOST (UINT64_C(64) << 20) /* bytes that may wait to be sent: one handler can't send more */
 #define LINE_SHUT (UINT64_C(4) << 20)        /* of them from which on senders are held up, */
 #define LINE_HIGH_WATER 1000u                /* or of messages, if the options don't say */
+#define LINE_HANDSHAKE 10000u                /* ms for a connection to speak ZeroMQ */
 #define LINE_LINGER 1000u                    /* ms for what was sent to leave after the end, if the options don't say */
 #define LINE_MESSAGE_MOST (16 << 20)         /* bytes of a message that comes, if the options don't say */
 
@@ -42,10 +43,11 @@ struct crate {
     struct parcel parcels[CRATE_PARCELS];
 };
 
-/* A connection of a publisher's line: how many topics it wants. */
+/* A connection. */
 struct guest {
     int socket;
-    uint32_t topics;
+    uint32_t topics; /* that it wants of a publisher */
+    uint64_t since;
 };
 
 /* What an agent sees of a line; the porter adds. */
@@ -57,6 +59,7 @@ struct line_counts {
 
 struct line {
     struct porter *porter;
+    uint32_t number;       /* which no other one of the porter's has */
     shared_u32 references; /* the channel's, the porter's, and one for each message on its way to its reader */
     soma_pattern pattern;
     bool bound;
@@ -93,14 +96,16 @@ struct line {
     bool known;
     bool blocked; /* the socket takes no more for now */
     bool skips;   /* the rest of a message that can't be sent */
-    bool failing; /* a connection that has not spoken ZeroMQ is about to end */
+    bool failing; /* the connection whose end is told next has not spoken ZeroMQ */
+    bool left;    /* the last connection of one that asks has ended, but what it had sent has not been read */
     struct crate *sending;
     uint32_t sent;     /* of its first crate's parcels */
     uint64_t taken;    /* bytes given to the reader */
     uint64_t deadline; /* of a closing one */
     struct guest *guests;
     uint32_t guest_count;
-    uint32_t told; /* the peers that its agent was told of */
+    uint32_t unlisted; /* connections that there was no memory for */
+    uint32_t told;     /* the peers that its agent was told of */
 };
 
 /* A message on its way to its reader; or, without parts, word to the channel of how many peers it has now. */
@@ -108,6 +113,7 @@ struct arrival {
     struct line *line;
     uint64_t weight;
     uint32_t peers;
+    bool last;      /* with it the line is closed, whoever ends it */
     uint32_t count; /* of parts */
     zmq_msg_t parts[];
 };

@@ -131,7 +131,9 @@ static bool lines_turn(struct porter *porter, bool *waits, uint64_t *until)
         struct line *line = *link;
         if (!line->blocked)
             line_send(line);
-        busy |= line->sending && !line->blocked;
+        if (line->left && !line->deadline)
+            line_receive(line);
+        busy |= (line->sending && !line->blocked) || (line->left && !line->deadline && line_has_room(line));
         *waits |= line->sending != NULL;
         uint64_t now = line->deadline ? porter_now(porter) : 0;
         if (line->deadline && (!line->sending || now >= line->deadline)) {

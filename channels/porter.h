@@ -18,7 +18,7 @@ struct porter {
     shared_ptr listed; /* lines that have something new, by listed_next */
     shared_u32 asleep; /* ring, to be heard */
     shared_u32 stopping;
-    shared_u32 monitors; /* so far: each has a name of its own, which ZeroMQ keeps for a while */
+    shared_u32 numbers; /* of lines so far */
     bool drained;
     void *zap;            /* answers whose keys may enter */
     pthread_mutex_t lock; /* guards what follows */
@@ -54,11 +54,19 @@ bool zap_answer(struct porter *porter);
 /* Reads a line's socket for a while. */
 void line_receive(struct line *line);
 
-/* What its monitor tells. */
-void line_watch(struct line *line);
-
 /* May more be put into its reader's mailbox? If not, it is marked as stalled. */
 bool line_has_room(struct line *line);
+
+/* ---- watch.c: who is there ---- */
+
+/* What a line's monitor tells. */
+void line_watch(struct line *line);
+
+/* What a subscriber wants: a 1 and a topic, or, not any more, a 0 and that. */
+void topic_arrive(struct line *line, zmq_msg_t *part);
+
+/* The socket has been read to its end. */
+void line_emptied(struct line *line);
 
 /* Tells the channel of its number of peers, if that has changed. */
 void line_tell(struct line *line);

@@ -11,6 +11,12 @@
 
 #define SEPARATOR 0x80u /* behind a topic, with SOMA_FRAMES_SEPARATED */
 
+/* What the runtime knows the place by that a request went to: the line, as a channel may move to another one. */
+static soma_ref line_mark(const struct line *line)
+{
+    return (soma_ref){0, line->number, 1};
+}
+
 /* ---- opening, closing ---- */
 
 static const soma_behavior dam_behavior = {.name = "line"};
@@ -85,10 +91,35 @@ int remote_channel_open(soma_agent *self, struct channel *channel, const soma_ch
     return error;
 }
 
-void remote_channel_close(struct channel *channel)
+/* What it has asked can't be answered any more. In a turn of its own, as handlers hear of it. */
+static int unanswered_run(soma_agent *self, void *state, void *arg)
+{
+    struct arrival *arrival = arg;
+    (void)state;
+    int result = requests_fail(self, line_mark(arrival->line), SOMA_EGONE);
+    arrival_end(arrival);
+    return result;
+}
+
+static void unanswered_tell(soma_agent *self, struct line *line)
+{
+    struct worker *worker = worker_or_outside(self->worker);
+    soma_system *system = soma_agent_system(self);
+    struct message *message = u32_load(&system->stopping) ? NULL : arrival_new(worker, line, unanswered_run, 0);
+    if (message) // else their time will be over
+        message_push(system, worker, soma_self(self), message);
+}
+
+void remote_channel_close(soma_agent *self, struct channel *channel)
 {
     struct remote *remote = channel->remote;
-    line_close(remote->line);
+    struct line *line = remote->line;
+    if (pattern_asks(channel->pattern))
+        unanswered_tell(self, line);
+    if (soma_ref_equal(line->reader, line->owner.agent))
+        line_close(line);
+    else
+        clerk_close(self, line);
     speech_close(&remote->speech);
     free(remote);
     channel->remote = NULL;
@@ -164,13 +195,6 @@ int remote_topic(soma_agent *self, const struct channel *channel, const char *to
 
 /* ---- requests ---- */
 
-/* What the runtime knows a channel by that a request went to. */
-static soma_ref channel_mark(const struct channel *channel)
-{
-    uint64_t handle = (uint64_t)channel->port.handle;
-    return (soma_ref){0, (uint32_t)handle, (uint32_t)(handle >> 32)};
-}
-
 /* The request's handle, an empty frame, the message: who answers gives back all that stands before the message. */
 static int request_put(soma_agent *self, struct remote *remote, soma_handle handle, zmq_msg_t *body)
 {
@@ -203,7 +227,7 @@ soma_handle remote_request(soma_agent *self, struct channel *channel, uint64_t t
     int error = request_write(channel, type, body, &part);
     if (error)
         return error;
-    soma_handle handle = request_open(self, channel_mark(channel), timeout, then);
+    soma_handle handle = request_open(self, line_mark(remote->line), timeout, then);
     if (handle > 0 && pattern_subscribes(channel->pattern)) {
         memcpy((char *)zmq_msg_data(&part) + 1, &handle, sizeof(handle));
         error = line_put(remote->line, self->worker, &part, 1);
@@ -239,7 +263,7 @@ static int answer_arrive(soma_agent *self, struct channel *channel, struct arriv
         return 0;
     }
     memcpy(&handle, zmq_msg_data(&parts[0]), sizeof(handle));
-    const soma_type *type = request_expects(self, handle, channel_mark(channel));
+    const soma_type *type = request_expects(self, handle, line_mark(channel->remote->line));
     if (!type) {
         counter_add(&self->worker->counters.late_replies, 1);
         return 0;
@@ -370,7 +394,7 @@ int peers_run(soma_agent *self, void *state, void *arg)
     if (channel)
         channel->remote->peers = peers;
     if (channel && !peers && pattern_asks(channel->pattern)) // their answers can't come any more
-        result = requests_fail(self, channel_mark(channel), SOMA_EGONE);
+        result = requests_fail(self, line_mark(channel->remote->line), SOMA_EGONE);
     channel = result < 0 ? NULL : owner_find(self, arrival); // a handler may have closed it
     arrival_end(arrival);
     return channel ? channel_tell(self, state, channel) : result;

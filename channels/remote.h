@@ -36,7 +36,7 @@ struct remote {
 
 /* Binds or connects a channel at its address. As soma_bind(). */
 int remote_channel_open(soma_agent *self, struct channel *channel, const soma_channel_options *options);
-void remote_channel_close(struct channel *channel);
+void remote_channel_close(soma_agent *self, struct channel *channel);
 
 /* As soma_channel_send() and soma_channel_request(), of a channel whose pattern can. */
 int remote_send(soma_agent *self, struct channel *channel, const char *topic, const soma_type *type, const void *body);

@@ -20,7 +20,6 @@
 #include <unistd.h>
 
 #define BACKLOG 1024
-#define HANDSHAKE_MS 10000
 #define HEARTBEAT_MS 5000u
 #define RECONNECT_MS 100
 #define RECONNECT_MOST_MS 5000
@@ -121,12 +120,14 @@ static void socket_prepare(const struct line *line, const soma_channel_options *
     set(socket, ZMQ_SNDHWM, (int)line->high_water);
     set(socket, ZMQ_RCVHWM, (int)line->high_water);
     set(socket, ZMQ_BACKLOG, BACKLOG);
-    set(socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
+    set(socket, ZMQ_HANDSHAKE_IVL, (int)LINE_HANDSHAKE);
     set(socket, ZMQ_HEARTBEAT_IVL, heartbeat);
     set(socket, ZMQ_HEARTBEAT_TIMEOUT, 3 * heartbeat);
     set(socket, ZMQ_RECONNECT_IVL, RECONNECT_MS);
     set(socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MOST_MS);
-    set(socket, ZMQ_IMMEDIATE, 1); // nothing is kept for one who is not there
+    // An answer or a publication must not reach whoever takes the place of the one that it was for. All else is kept
+    // until there is a connection again; and what had come, which ZeroMQ would drop as well, is kept with it.
+    set(socket, ZMQ_IMMEDIATE, pattern_answers(line->pattern) || pattern_publishes(line->pattern));
     if (pattern_publishes(line->pattern)) {
         set(socket, ZMQ_XPUB_VERBOSER, 1); // so that subscribers can be counted
         set(socket, ZMQ_XPUB_NODROP, 1);   // see part_send()
@@ -143,9 +144,8 @@ static int monitor_open(struct line *line)
 {
     char name[64];
     const int events = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_CONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED |
-                       ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
-                       ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_DISCONNECTED;
-    snprintf(name, sizeof(name), "inproc://line-%u", u32_add(&line->porter->monitors, 1));
+                       ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_DISCONNECTED;
+    snprintf(name, sizeof(name), "inproc://line-%u", line->number); // ZeroMQ keeps it for a while
     if (zmq_socket_monitor(line->socket, name, events))
         return SOMA_ENOMEM;
     line->monitor = zmq_socket(line->porter->context, ZMQ_PAIR);

@@ -1,0 +1,157 @@
+/*
+ * Who is there: what a socket's monitor tells of its connections, and what a publisher's subscribers want. See
+ * porter.h.
+ *
+ * ZeroMQ tells the socket's number of a connection that begins and of one that ends. That one has come as far as to
+ * speak ZeroMQ it tells without a number, and of one that never does not always anything but its end. So of those that
+ * are there it is known how many speak, but not which; and when one ends, not always whether it was one of them. It
+ * was if it is too old to have been anything else, and was not if ZeroMQ says so in the same breath. Otherwise it is
+ * taken for one that was not, until there are fewer connections than are said to speak: so a stranger never makes the
+ * number too small, and one that is too large is right again when there are no strangers any more.
+ */
+#include "channels/porter.h"
+#include "channels/remote.h"
+#include "runtime/send.h"
+#include "runtime/spin.h"
+#include "runtime/timer.h"
+#include <soma/timer.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define GUEST_SURE (2 * LINE_HANDSHAKE * SOMA_MS) /* one that is older speaks ZeroMQ */
+
+/* ---- connections ---- */
+
+static struct guest *guest_find(struct line *line, int socket)
+{
+    for (uint32_t i = 0; i < line->guest_count; i++)
+        if (line->guests[i].socket == socket)
+            return &line->guests[i];
+    return NULL;
+}
+
+static void guest_add(struct line *line, int socket)
+{
+    uint32_t count = line->guest_count;
+    if (!(count & (count - 1))) { // a power of two, or none: the list is full
+        struct guest *grown = realloc(line->guests, (count ? count * 2 : 1) * sizeof(*grown));
+        if (!grown) {
+            line->unlisted++;
+            return;
+        }
+        line->guests = grown;
+    }
+    line->guests[line->guest_count++] = (struct guest){.socket = socket, .since = system_now(line->porter->system)};
+}
+
+static void connections_set(struct line *line, uint32_t connections)
+{
+    bool last = !connections && line->connections;
+    spin_lock(&line->busy);
+    line->connections = connections;
+    spin_unlock(&line->busy);
+    line->left |= last && pattern_asks(line->pattern);
+    line_relieve(line, 0, 0); // nobody waits for one who is gone
+}
+
+static void guest_leave(struct line *line, int socket, bool failed)
+{
+    struct guest *guest = guest_find(line, socket);
+    bool spoke = guest && !failed && system_now(line->porter->system) - guest->since > GUEST_SURE;
+    uint32_t connections = line->connections - (spoke && line->connections);
+    if (guest)
+        *guest = line->guests[--line->guest_count];
+    else if (line->unlisted)
+        line->unlisted--;
+    uint32_t most = line->guest_count + line->unlisted;
+    connections_set(line, connections < most ? connections : most);
+}
+
+void line_watch(struct line *line)
+{
+    struct {
+        uint16_t kind;
+        unsigned char value[4];
+    } event;
+    char address[256];
+    while (zmq_recv(line->monitor, &event, sizeof(event), ZMQ_DONTWAIT) == sizeof(event)) {
+        int socket;
+        memcpy(&socket, event.value, sizeof(socket));
+        zmq_recv(line->monitor, address, sizeof(address), ZMQ_DONTWAIT);
+        switch (event.kind) {
+        case ZMQ_EVENT_ACCEPTED:
+        case ZMQ_EVENT_CONNECTED:
+            guest_add(line, socket);
+            break;
+        case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
+            u64_add(&line->counts.connected, 1);
+            connections_set(line, line->connections + 1);
+            break;
+        case ZMQ_EVENT_DISCONNECTED:
+            guest_leave(line, socket, line->failing);
+            break;
+        default:
+            break;
+        }
+        line->failing = event.kind == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL;
+        line_tell(line);
+    }
+}
+
+/* ---- who wants what of a publisher ---- */
+
+/* One for answers is none for what is published. */
+void topic_arrive(struct line *line, zmq_msg_t *part)
+{
+    const unsigned char *data = zmq_msg_data(part);
+    int socket = zmq_msg_get(part, ZMQ_SRCFD);
+    struct guest *guest = guest_find(line, socket);
+    if (!guest) {
+        line_watch(line); // he may have spoken before his coming was read
+        guest = guest_find(line, socket);
+    }
+    if (!guest || (zmq_msg_size(part) > 1 && data[1] == ANSWER_MARK))
+        return;
+    if (*data)
+        guest->topics++;
+    else if (guest->topics)
+        guest->topics--;
+}
+
+static uint32_t guests_ready(const struct line *line)
+{
+    uint32_t ready = 0;
+    for (uint32_t i = 0; i < line->guest_count; i++)
+        ready += line->guests[i].topics != 0;
+    return ready;
+}
+
+/* ---- telling the channel ---- */
+
+static void peers_tell(struct line *line, uint32_t peers)
+{
+    struct porter *porter = line->porter;
+    if (peers == line->told || line->deadline)
+        return;
+    struct message *message = arrival_new(porter->worker, line, peers_run, 0);
+    if (!message)
+        return; // it is told the next time
+    arrival_of(message)->weight = 0;
+    arrival_of(message)->peers = peers;
+    line->told = peers;
+    message_push_along(porter->system, porter->worker, line->owner.agent, message);
+}
+
+void line_tell(struct line *line)
+{
+    if (!line->left)
+        peers_tell(line, pattern_publishes(line->pattern) ? guests_ready(line) : line->connections);
+}
+
+void line_emptied(struct line *line)
+{
+    if (!line->left)
+        return;
+    line->left = false;
+    peers_tell(line, 0); // even if somebody has come since: what was asked before gets no answer
+}
