@@ -253,6 +253,7 @@ static void test_the_asker_moves(soma_test *test)
 #define LARGE 100000u
 
 struct collector {
+    struct player player; /* for who looks at its peers */
     uint32_t answers;
     uint32_t errors;
     uint32_t asked;

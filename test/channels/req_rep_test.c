@@ -295,6 +295,7 @@ static void test_the_asked_ends(soma_test *test)
     assert_int_equal(soma_kill(soma_test_system(test), replier), 0);
     snprintf(expected, sizeof(expected), "error%d ", SOMA_EGONE);
     player_expect(test, asker, expected);
+    player_peers(test, asker, "desk", 0);
     player_do(test, asker, ask_nobody, NULL);
 }
 
