@@ -251,8 +251,10 @@ int publication_run(soma_agent *self, void *state, void *arg)
 static int farewell_run(soma_agent *self, void *state, void *arg)
 {
     struct clerk *my = state;
-    while (my->questions)
-        question_fail(self, my, my->questions, SOMA_EGONE, "its channel is closed");
+    for (struct question *question = my->questions, *next; question; question = next) {
+        next = question->next;
+        question_fail(self, my, question, SOMA_EGONE, "its channel is closed");
+    }
     soma_agent_exit(self, 0); // so no answer comes to a question that is gone
     arrival_end(arg);
     return 0;

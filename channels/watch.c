@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GUEST_SURE (2 * LINE_HANDSHAKE * SOMA_MS) /* one that is older speaks ZeroMQ */
+#define GUEST_SURE (2 * SOMA_MS * LINE_HANDSHAKE) /* one that is older speaks ZeroMQ */
 
 /* ---- connections ---- */
 

@@ -273,8 +273,8 @@ SOMA_API int soma_channel_address(const soma_agent *self, const char *alias, som
 
 /**
  * Closes a channel: its alias is free. What it has sent still arrives; what waits for it in the agent's mailbox becomes
- * dead letters, and requests fail with SOMA_EGONE. Requests that it has made go on; over ipc and tcp their answers can't
- * come any more, so they fail with SOMA_EGONE, too, in a later turn.
+ * dead letters, and requests fail with SOMA_EGONE. Requests that it has made go on; over ipc and tcp their answers
+ * can't come any more, so they fail with SOMA_EGONE, too, in a later turn.
  * @return 0, SOMA_ENOENT (no such alias), SOMA_EINVAL (NULL)
  */
 SOMA_API int soma_close_channel(soma_agent *self, const char *alias);
