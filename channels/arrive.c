@@ -2,6 +2,7 @@
 #include "channels/clerk.h"
 #include "channels/porter.h"
 #include "runtime/send.h"
+#include "runtime/spin.h"
 #include <soma/error.h>
 #include <soma/log.h>
 #include <stdlib.h>
