@@ -256,7 +256,8 @@ void socket_close(struct line *line, uint32_t linger)
     if (line->file)
         unlink(line->file); // ZeroMQ doesn't; before the place is free, so that it is nobody else's yet
     if (line->socket) {
-        set(line->socket, ZMQ_LINGER, (int)linger);
+        // A SUB has sent nothing but what it wants, which goes with its connection.
+        set(line->socket, ZMQ_LINGER, line->pattern == SOMA_SUB ? 0 : (int)linger);
         zmq_socket_monitor(line->socket, NULL, 0);
         zmq_close(line->socket);
     }
