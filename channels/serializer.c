@@ -188,12 +188,18 @@ static int typed_view(const struct serializer *serializer, const soma_type *type
 
 /* ---- the user's own ---- */
 
+/* What a function of the user's says, as an error of ours: those are negative. */
+static int user_error(int error)
+{
+    return error > 0 ? SOMA_EFORMAT : error;
+}
+
 static int user_pack(const struct serializer *serializer, const soma_type *type, const void *message,
                      msgpack_sbuffer *out)
 {
     void *data = NULL;
     size_t size = 0;
-    int error = serializer->user.pack(type, message, &data, &size);
+    int error = user_error(serializer->user.pack(type, message, &data, &size));
     if (!error && size && msgpack_sbuffer_write(out, data, size))
         error = SOMA_ENOMEM;
     free(data);
@@ -204,7 +210,7 @@ static int user_view(const struct serializer *serializer, const soma_type *type,
                      struct arena *arena, void *message)
 {
     (void)arena;
-    return serializer->user.unpack(type, data, size, message);
+    return user_error(serializer->user.unpack(type, data, size, message));
 }
 
 struct serializer serializer_wrap(const soma_serializer *user)

@@ -14,11 +14,11 @@
 #define WAITING 1 /* in place of a result */
 
 struct wait {
+    struct wait *next;    /* of its channel's; the agent's */
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t settled;
     int result;
     uint32_t references;
-    struct wait *next; /* of its channel's; the agent's */
     uint32_t peers;
     char alias[SOMA_CHANNEL_ALIAS_MOST + 1];
 };
@@ -45,12 +45,21 @@ static void wait_settle(struct wait *wait, int result)
 
 /* ---- in the agent ---- */
 
+/* Has the thread gone, as its time is over? */
+static bool wait_given_up(struct wait *wait)
+{
+    pthread_mutex_lock(&wait->lock);
+    bool gone = wait->references == 1;
+    pthread_mutex_unlock(&wait->lock);
+    return gone;
+}
+
 void waits_look(struct channel *channel)
 {
     uint32_t ready = peers_ready(channel);
     for (struct wait **link = &channel->waits; *link;) {
         struct wait *wait = *link;
-        if (wait->peers > ready) {
+        if (wait->peers > ready && !wait_given_up(wait)) {
             link = &wait->next;
             continue;
         }
