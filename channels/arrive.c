@@ -87,7 +87,7 @@ static void newest_set(struct line *line, struct arrival *arrival)
 /* True if it needs no mail of its own, or none at all: what others are answered is nothing to a SUB. */
 static bool conflate(struct line *line, zmq_msg_t *parts, uint32_t count)
 {
-    return (pattern_subscribes(line->pattern) && part_is_answer(&parts[0])) || newest_replace(line, parts, count);
+    return (pattern_subscribes(line->pattern) && parts_are_answer(parts, count)) || newest_replace(line, parts, count);
 }
 
 static void message_arrive(struct line *line, zmq_msg_t *parts, uint32_t count)
@@ -116,10 +116,11 @@ static void message_arrive(struct line *line, zmq_msg_t *parts, uint32_t count)
 
 /* ---- receiving ---- */
 
-/* The frames of one message: how many there were; only so many are kept. 0 if there is none. */
-static uint32_t parts_receive(struct line *line, zmq_msg_t parts[LINE_PARTS])
+/* The frames of one message: how many there were, and bytes; only so many are kept. 0 if there is none. */
+static uint32_t parts_receive(struct line *line, zmq_msg_t parts[LINE_PARTS], uint64_t *size)
 {
     uint32_t count = 0;
+    *size = 0;
     bool more = true;
     while (more) {
         zmq_msg_t rest, *part = count < LINE_PARTS ? &parts[count] : &rest;
@@ -129,6 +130,7 @@ static uint32_t parts_receive(struct line *line, zmq_msg_t parts[LINE_PARTS])
             break;
         }
         more = zmq_msg_more(part);
+        *size += zmq_msg_size(part);
         count++;
         if (part == &rest)
             zmq_msg_close(&rest);
@@ -153,15 +155,17 @@ void line_receive(struct line *line)
 {
     zmq_msg_t parts[LINE_PARTS];
     for (uint32_t i = 0; i < RECEIVE_MOST && line_has_room(line); i++) {
-        uint32_t count = parts_receive(line, parts), kept = count < LINE_PARTS ? count : LINE_PARTS;
+        uint64_t size;
+        uint32_t count = parts_receive(line, parts, &size), kept = count < LINE_PARTS ? count : LINE_PARTS;
+        bool large = count > LINE_PARTS || size > line->message_most + LINE_HEAD_MOST;
         if (!count) {
             line_emptied(line);
             break;
         }
         if (is_topic(line, &parts[0]))
             topic_arrive(line, &parts[0]);
-        else if (count > LINE_PARTS || line->pattern == SOMA_PUB)
-            line_malformed(line, count > LINE_PARTS ? SOMA_ETOOBIG : SOMA_EFORMAT);
+        else if (large || line->pattern == SOMA_PUB)
+            line_malformed(line, large ? SOMA_ETOOBIG : SOMA_EFORMAT);
         else
             message_arrive(line, parts, count);
         parts_close(parts, kept);

@@ -164,6 +164,7 @@ void line_unref(struct line *line)
 {
     if (u32_add(&line->references, (uint32_t)-1) != 1) // acquire-release: the last one sees what all have done
         return;
+    answers_drop(line);
     crates_free(line->sending, line->sent);
     crates_free(line->first, 0);
     free(line->guests);

@@ -18,6 +18,7 @@
 #include <zmq.h>
 
 #define LINE_PARTS 8u                        /* frames of a message, at most */
+#define LINE_HEAD_MOST 1024u                 /* bytes of a message's frames before the last, at most */
 #define LINE_WINDOW (UINT64_C(1) << 20)      /* bytes that may wait for their reader */
 #define LINE_PART_COST 256u                  /* bytes that a message counts for beside its own */
 #define LINE_QUEUE_MOST (UINT64_C(64) << 20) /* bytes that may wait to be sent: one handler can't send more */
@@ -28,6 +29,7 @@
 #define LINE_MESSAGE_MOST (16 << 20)         /* bytes of a message that comes, if the options don't say */
 
 struct porter;
+struct asker;
 
 /* A frame on its way out. */
 struct parcel {
@@ -72,6 +74,7 @@ struct line {
     struct line *next_served;
     char *file; /* of an ipc socket that is bound; NULL for none */
     uint32_t high_water;
+    uint64_t message_most;
     uint32_t linger; /* ms */
     soma_agent *dam; /* NULL: nobody is held up */
     soma_ref dam_ref;
@@ -99,7 +102,10 @@ struct line {
     bool failing; /* the connection whose end is told next has not spoken ZeroMQ */
     bool left;    /* the last connection of one that asks has ended, but what it had sent has not been read */
     struct crate *sending;
-    uint32_t sent;     /* of its first crate's parcels */
+    uint32_t sent;        /* of its first crate's parcels */
+    struct asker *askers; /* whom answers wait for: see hold.c */
+    uint32_t asker_count;
+    uint64_t retry;    /* when these are tried again */
     uint64_t taken;    /* bytes given to the reader */
     uint64_t deadline; /* of a closing one */
     struct guest *guests;

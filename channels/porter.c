@@ -24,7 +24,7 @@ static uint64_t porter_now(const struct porter *porter)
 /* ---- sending ---- */
 
 /* A message that the socket of a publisher takes only if all who want it can: else it goes to those who can, and is
- * counted. */
+ * counted. ZeroMQ then passes over who could not, until it has caught up by half, without telling. */
 static bool part_publish(struct line *line, zmq_msg_t *part, int flags)
 {
     const int all = 0, some = 1;
@@ -43,21 +43,22 @@ static bool part_send(struct line *line, struct parcel *parcel)
     if (skipped || zmq_msg_send(&parcel->part, line->socket, flags) >= 0)
         return true;
     if (errno == EAGAIN && pattern_publishes(line->pattern) && part_publish(line, &parcel->part, flags)) {
-        u64_add(&line->counts.missed, !parcel->more); // by somebody
+        u64_add(&line->counts.missed, 1); // by somebody; its other parts go to the rest as any
         return true;
     }
-    if (errno == EAGAIN && !pattern_answers(line->pattern))
+    if (errno == EAGAIN)
         return false;
-    u64_add(&line->counts.missed, 1); // who asked is gone, or does not read its answers
+    u64_add(&line->counts.missed, 1);
     line->skips = parcel->more;
     return true;
 }
 
-static void parcel_next(struct line *line)
+/* So many of the first crate's are done with. */
+static void parcels_next(struct line *line, uint32_t count)
 {
     struct crate *crate = line->sending;
-    zmq_msg_close(&crate->parcels[line->sent].part);
-    if (++line->sent < crate->count)
+    line->sent += count;
+    if (line->sent < crate->count)
         return;
     line->sending = crate->next;
     line->sent = 0;
@@ -76,12 +77,34 @@ static void line_send(struct line *line)
         line->blocked = !part_send(line, parcel);
         if (line->blocked)
             break;
-        parcel_next(line);
+        zmq_msg_close(&parcel->part);
+        parcels_next(line, 1);
         bytes += size + (more ? 0 : LINE_PART_COST);
         messages += !more;
     }
     if (bytes)
         line_relieve(line, messages, bytes);
+}
+
+/* The same for one that answers: message by message, as each is for one asker alone. */
+static void line_answer(struct line *line)
+{
+    uint32_t done = 0;
+    uint64_t bytes = 0;
+    for (uint32_t messages = 0; line->sending && messages < SEND_MOST; messages++) {
+        struct parcel *parcels = &line->sending->parcels[line->sent];
+        uint64_t weight = LINE_PART_COST;
+        uint32_t count = 0;
+        do
+            weight += zmq_msg_size(&parcels[count].part);
+        while (parcels[count++].more); // a message is within one crate
+        bool gone = answer_send(line, parcels, count, weight);
+        done += gone;
+        bytes += gone ? weight : 0;
+        parcels_next(line, count);
+    }
+    if (done)
+        line_relieve(line, done, bytes);
 }
 
 /* ---- the lines ---- */
@@ -111,7 +134,7 @@ static void listed_take(struct porter *porter)
 static void line_end(struct line *line, uint64_t now)
 {
     uint64_t left = line->deadline > now ? (line->deadline - now) / SOMA_MS : 0;
-    if (line->sending)
+    if (line->sending || line->askers)
         soma_log_warning(line->porter->system, "channels: %u messages were left when their channel had ended",
                          line->waiting);
     socket_close(line, (uint32_t)left);
@@ -129,14 +152,19 @@ static bool lines_turn(struct porter *porter, bool *waits, uint64_t *until)
     *waits = false;
     for (struct line **link = &porter->lines; *link;) {
         struct line *line = *link;
-        if (!line->blocked)
+        if (pattern_answers(line->pattern))
+            line_answer(line);
+        else if (!line->blocked)
             line_send(line);
+        if (line->askers)
+            answers_retry(line, porter_now(porter), until);
         if (line->left && !line->deadline)
             line_receive(line);
         busy |= (line->sending && !line->blocked) || (line->left && !line->deadline && line_has_room(line));
-        *waits |= line->sending != NULL;
+        bool rest = line->sending || line->askers;
+        *waits |= rest;
         uint64_t now = line->deadline ? porter_now(porter) : 0;
-        if (line->deadline && (!line->sending || now >= line->deadline)) {
+        if (line->deadline && (!rest || now >= line->deadline)) {
             *link = line->next;
             porter->line_count--;
             line_end(line, now);
@@ -284,6 +312,8 @@ int porter_open(soma_system *system, struct porter **result)
     porter->system = system;
     porter->bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     porter->context = zmq_ctx_new();
+    if (porter->context) // before the first socket: then it is too late
+        zmq_ctx_set(porter->context, ZMQ_MAX_SOCKETS, zmq_ctx_get(porter->context, ZMQ_SOCKET_LIMIT));
     porter->worker = aligned_alloc(64, sizeof(*porter->worker));
     if (porter->worker)
         worker_init(porter->worker, system, WORKER_OWN, false);
@@ -291,10 +321,8 @@ int porter_open(soma_system *system, struct porter **result)
     pthread_mutex_init(&porter->lock, NULL);
     bool zap = porter->zap && !zmq_bind(porter->zap, ZAP_ADDRESS); // without it all keys would do
     int error = porter->bell < 0 || !zap || !porter->worker ? SOMA_ENOMEM : 0;
-    if (!error) {
-        zmq_ctx_set(porter->context, ZMQ_MAX_SOCKETS, zmq_ctx_get(porter->context, ZMQ_SOCKET_LIMIT));
+    if (!error)
         error = thread_start(&porter->thread, porter_main, porter);
-    }
     if (error)
         porter_free(porter);
     else
@@ -319,7 +347,7 @@ static void lines_end(struct porter *porter)
         uint64_t now = porter_now(porter);
         porter->lines = line->next;
         while (line->sending && !line->blocked)
-            line_send(line);
+            (pattern_answers(line->pattern) ? line_answer : line_send)(line);
         line->deadline = line->deadline ? line->deadline : now + line->linger * SOMA_MS;
         line_end(line, now);
     }

@@ -49,6 +49,17 @@ int porter_of(soma_system *system, struct porter **porter);
 /* Answers one who asks to come in. True if there may be more. */
 bool zap_answer(struct porter *porter);
 
+/* ---- hold.c: answers, to who may read them slowly ---- */
+
+/* Sends one. Takes the parcels: false if it is kept for now, and the line is relieved of its weight later. */
+bool answer_send(struct line *line, struct parcel *parcels, uint32_t count, uint64_t weight);
+
+/* Tries to send what was kept, if it is time for that; `until` becomes the time of the next try, if that is earlier. */
+void answers_retry(struct line *line, uint64_t now, uint64_t *until);
+
+/* It is too late for what was kept. */
+void answers_drop(struct line *line);
+
 /* ---- arrive.c: what the sockets have ---- */
 
 /* Reads a line's socket for a while. */

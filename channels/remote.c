@@ -3,6 +3,7 @@
 #include "channels/porter.h"
 #include "runtime/request.h"
 #include "runtime/send.h"
+#include "runtime/type.h"
 #include <soma/error.h>
 #include <soma/timer.h>
 #include <stdio.h>
@@ -51,6 +52,7 @@ static int line_open(soma_agent *self, struct channel *channel, const soma_chann
     line->bound = channel->bound;
     line->conflates = channel->conflates;
     line->high_water = options->high_water ? options->high_water : LINE_HIGH_WATER;
+    line->message_most = options->message_most ? options->message_most : LINE_MESSAGE_MOST;
     line->linger = options->linger_ms ? options->linger_ms : LINE_LINGER;
     error = socket_open(self, line, options, &channel->address);
     if (!error)
@@ -82,9 +84,10 @@ int remote_channel_open(soma_agent *self, struct channel *channel, const soma_ch
     channel->remote = remote;
     line_begin(remote->line);
     if (channel->pattern == SOMA_SYNC_SUB) {
+        remote->asked = malloc(remote->line->high_water * sizeof(*remote->asked));
         snprintf(remote->answers, sizeof(remote->answers), "%c%016llx", ANSWER_MARK,
                  (unsigned long long)soma_random(self));
-        error = remote_topic(self, channel, remote->answers, true);
+        error = remote->asked ? remote_topic(self, channel, remote->answers, true) : SOMA_ENOMEM;
     }
     for (const struct subscription *s = channel->subscriptions; s && !error; s = s->next)
         error = remote_topic(self, channel, s->topic, true);
@@ -121,6 +124,7 @@ void remote_channel_close(soma_agent *self, struct channel *channel)
     else
         clerk_close(self, line);
     speech_close(&remote->speech);
+    free(remote->asked);
     free(remote);
     channel->remote = NULL;
 }
@@ -136,6 +140,8 @@ static int frames_write(struct remote *remote, const char *topic, const soma_typ
     size_t size = strnlen(topic, SOMA_TOPIC_MOST);
     bool apart = speech->framing == SOMA_FRAMES_APART;
     int error;
+    if (speech->framing == SOMA_FRAMES_SEPARATED && !type_utf8_valid(topic, size))
+        return SOMA_EINVAL; // nobody could tell where it ends
     memcpy(before, topic, size);
     if (speech->framing == SOMA_FRAMES_SEPARATED)
         before[size++] = (char)SEPARATOR;
@@ -207,6 +213,30 @@ static int request_put(soma_agent *self, struct remote *remote, soma_handle hand
     return line_put(remote->line, self->worker, parts, 3);
 }
 
+/* The same for a SYNC_SUB, whose frame has room for the handle. */
+static int asking_put(soma_agent *self, struct remote *remote, soma_handle handle, zmq_msg_t *part)
+{
+    uint32_t most = remote->line->high_water;
+    memcpy((char *)zmq_msg_data(part) + 1, &handle, sizeof(handle));
+    int error = line_put(remote->line, self->worker, part, 1);
+    if (!error)
+        remote->asked[(remote->asked_first + remote->asked_count++) % most] = handle;
+    return error;
+}
+
+/* Of a question there is an answer: so it, and all that was asked before, waits nowhere any more. */
+static void asking_done(struct remote *remote, soma_handle handle)
+{
+    uint32_t most = remote->line->high_water;
+    for (uint32_t i = 0; i < remote->asked_count; i++) {
+        if (remote->asked[(remote->asked_first + i) % most] != handle)
+            continue;
+        remote->asked_first = (remote->asked_first + i + 1) % most;
+        remote->asked_count -= i + 1;
+        return;
+    }
+}
+
 static int request_write(struct channel *channel, const soma_type *type, const void *body, zmq_msg_t *part)
 {
     struct remote *remote = channel->remote;
@@ -222,18 +252,14 @@ soma_handle remote_request(soma_agent *self, struct channel *channel, uint64_t t
 {
     struct remote *remote = channel->remote;
     zmq_msg_t part;
-    if (!remote->peers)
+    if (!remote->peers || (remote->asked && remote->asked_count == remote->line->high_water))
         return SOMA_EAGAIN;
     int error = request_write(channel, type, body, &part);
     if (error)
         return error;
     soma_handle handle = request_open(self, line_mark(remote->line), timeout, then);
-    if (handle > 0 && pattern_subscribes(channel->pattern)) {
-        memcpy((char *)zmq_msg_data(&part) + 1, &handle, sizeof(handle));
-        error = line_put(remote->line, self->worker, &part, 1);
-    } else if (handle > 0) {
-        error = request_put(self, remote, handle, &part);
-    }
+    if (handle > 0)
+        error = (remote->asked ? asking_put : request_put)(self, remote, handle, &part);
     zmq_msg_close(&part);
     if (error && handle > 0)
         soma_request_cancel(self, handle);
@@ -263,6 +289,7 @@ static int answer_arrive(soma_agent *self, struct channel *channel, struct arriv
         return 0;
     }
     memcpy(&handle, zmq_msg_data(&parts[0]), sizeof(handle));
+    asking_done(remote, handle);
     const soma_type *type = request_expects(self, handle, line_mark(channel->remote->line));
     if (!type) {
         counter_add(&self->worker->counters.late_replies, 1);
@@ -283,6 +310,19 @@ static int answer_arrive(soma_agent *self, struct channel *channel, struct arriv
 
 /* ---- messages ---- */
 
+/* Where the topic ends: at the first 0x80 that is not within a character of UTF-8. NULL if there is none. */
+static const char *separator_find(const char *text, size_t size)
+{
+    for (const char *at = text, *end = text + size; at < end;) {
+        unsigned char first = (unsigned char)*at;
+        size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0xc0 ? 2 : 1;
+        if (first == SEPARATOR)
+            return at;
+        at += length <= (size_t)(end - at) && type_utf8_valid(at, length) ? length : 1;
+    }
+    return NULL;
+}
+
 /* The topic and the bytes of a publication; false if it is malformed. */
 static bool publication_split(const struct channel *channel, struct arrival *arrival, char topic[SOMA_TOPIC_MOST + 1],
                               const char **data, size_t *size)
@@ -292,7 +332,7 @@ static bool publication_split(const struct channel *channel, struct arrival *arr
     size_t all = zmq_msg_size(&arrival->parts[0]), length = all;
     if (arrival->count != (framing == SOMA_FRAMES_APART ? 2u : 1u))
         return false;
-    if (framing == SOMA_FRAMES_SEPARATED && (end = memchr(whole, SEPARATOR, all)))
+    if (framing == SOMA_FRAMES_SEPARATED && (end = separator_find(whole, all)))
         length = (size_t)(end - whole);
     if (framing == SOMA_FRAMES_PREFIX) {
         length = 0;
@@ -363,9 +403,10 @@ static int private_arrive(soma_agent *self, struct channel *channel, struct arri
     return own ? answer_arrive(self, channel, arrival, arrival->parts + 1, arrival->count - 1) : 0;
 }
 
-bool part_is_answer(zmq_msg_t *topic)
+/* By the number of frames, too: the bytes of a publication may begin with anything, if it has no topic before. */
+bool parts_are_answer(zmq_msg_t *parts, uint32_t count)
 {
-    return zmq_msg_size(topic) && *(const unsigned char *)zmq_msg_data(topic) == ANSWER_MARK;
+    return count > 2 && zmq_msg_size(&parts[0]) && *(const unsigned char *)zmq_msg_data(&parts[0]) == ANSWER_MARK;
 }
 
 int arrival_run(soma_agent *self, void *state, void *arg)
@@ -375,7 +416,7 @@ int arrival_run(soma_agent *self, void *state, void *arg)
     bool subscribes = channel && pattern_subscribes(channel->pattern);
     int result = 0;
     arrival_take(arrival);
-    if (subscribes && part_is_answer(&arrival->parts[0]))
+    if (subscribes && parts_are_answer(arrival->parts, arrival->count))
         result = private_arrive(self, channel, arrival);
     else if (channel && pattern_asks(channel->pattern) && !subscribes)
         result = answer_arrive(self, channel, arrival, arrival->parts, arrival->count);
@@ -393,6 +434,8 @@ int peers_run(soma_agent *self, void *state, void *arg)
     int result = 0;
     if (channel)
         channel->remote->peers = peers;
+    if (channel && !peers)
+        channel->remote->asked_count = 0;                    // with the connection
     if (channel && !peers && pattern_asks(channel->pattern)) // their answers can't come any more
         result = requests_fail(self, line_mark(channel->remote->line), SOMA_EGONE);
     channel = result < 0 ? NULL : owner_find(self, arrival); // a handler may have closed it

@@ -32,6 +32,9 @@ struct remote {
     struct speech speech;
     uint32_t peers;
     char answers[ANSWER_TOPIC + 1]; /* of a SYNC_SUB: its topic for them */
+    soma_handle *asked; /* and a ring of its questions, from the first on that may wait in ZeroMQ; NULL: others' */
+    uint32_t asked_first;
+    uint32_t asked_count; /* at most the high-water mark, as ZeroMQ itself has no limit here */
 };
 
 /* Binds or connects a channel at its address. As soma_bind(). */
@@ -56,8 +59,8 @@ struct message *arrival_new(struct worker *worker, struct line *line, int (*run)
                             uint32_t count);
 struct arrival *arrival_of(struct message *message);
 
-/* Is it an answer among publications, by its topic? */
-bool part_is_answer(zmq_msg_t *topic);
+/* Is it an answer among publications? */
+bool parts_are_answer(zmq_msg_t *parts, uint32_t count);
 
 /* Counts a message that came, and logs some of them. */
 void line_malformed(struct line *line, int error);

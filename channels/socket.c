@@ -114,10 +114,11 @@ static void set(void *socket, int option, int value)
 static void socket_prepare(const struct line *line, const soma_channel_options *options)
 {
     void *socket = line->socket;
-    const int64_t most = options->message_most ? options->message_most : LINE_MESSAGE_MOST;
+    const int64_t most = (int64_t)line->message_most;
     const int heartbeat = (int)(options->heartbeat_ms ? options->heartbeat_ms : HEARTBEAT_MS);
     zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &most, sizeof(most));
-    set(socket, ZMQ_SNDHWM, (int)line->high_water);
+    // An XSUB drops what there is no room for: subscriptions, and questions, which remote_request() bounds.
+    set(socket, ZMQ_SNDHWM, pattern_subscribes(line->pattern) ? 0 : (int)line->high_water);
     set(socket, ZMQ_RCVHWM, (int)line->high_water);
     set(socket, ZMQ_BACKLOG, BACKLOG);
     set(socket, ZMQ_HANDSHAKE_IVL, (int)LINE_HANDSHAKE);
@@ -140,17 +141,25 @@ static void socket_prepare(const struct line *line, const soma_channel_options *
         zmq_setsockopt(socket, ZMQ_ROUTING_ID, options->identity, strlen(options->identity));
 }
 
-static int monitor_open(struct line *line)
+/* Why ZeroMQ did not make a socket. */
+static int socket_error(soma_agent *self, int error)
+{
+    if (error != EMFILE && error != ENFILE)
+        return SOMA_ENOMEM;
+    soma_log_error(self, "channels: no more sockets: a channel needs three, each a file, and may have no more of these "
+                         "(ulimit -n)");
+    return SOMA_EFULL;
+}
+
+static int monitor_open(soma_agent *self, struct line *line)
 {
     char name[64];
     const int events = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_CONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED |
                        ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_DISCONNECTED;
     snprintf(name, sizeof(name), "inproc://line-%u", line->number); // ZeroMQ keeps it for a while
-    if (zmq_socket_monitor(line->socket, name, events))
-        return SOMA_ENOMEM;
-    line->monitor = zmq_socket(line->porter->context, ZMQ_PAIR);
-    if (!line->monitor)
-        return SOMA_ENOMEM;
+    if (zmq_socket_monitor(line->socket, name, events) ||
+        !(line->monitor = zmq_socket(line->porter->context, ZMQ_PAIR)))
+        return socket_error(self, errno);
     set(line->monitor, ZMQ_RCVHWM, 0); // ZeroMQ's thread must never wait for room
     set(line->monitor, ZMQ_LINGER, 0);
     return zmq_connect(line->monitor, name) ? SOMA_ENOMEM : 0;
@@ -205,6 +214,8 @@ static int socket_bind(soma_agent *self, struct line *line, soma_address *addres
         nanosleep(&moment, NULL);
         error = endpoint_bind(line, address, text);
     }
+    if (error == EMFILE || error == ENFILE)
+        return socket_error(self, error);
     if (error) {
         soma_log_error(self, "can't bind '%s': %s", text, zmq_strerror(error));
         return error == EADDRINUSE ? SOMA_EEXIST : SOMA_EINVAL;
@@ -238,10 +249,10 @@ int socket_open(soma_agent *self, struct line *line, const soma_channel_options 
     }
     line->socket = zmq_socket(line->porter->context, kinds[line->pattern]);
     if (!line->socket)
-        return errno == EMFILE ? SOMA_EFULL : SOMA_ENOMEM;
+        return socket_error(self, errno);
     socket_prepare(line, options);
     set(line->socket, ZMQ_IPV6, address->transport == SOMA_TCP && strchr(address->host, ':'));
-    int error = monitor_open(line);
+    int error = monitor_open(self, line);
     if (!error && options->keys && (error = keys_set(line, options->keys)))
         soma_log_error(self, "a channel's keys: %s", soma_strerror(error));
     if (error)

@@ -50,10 +50,10 @@ typedef enum soma_framing {
 typedef struct soma_serializer {
     const char *name; /**< for logs */
     /** Makes bytes of a message: `*data` from malloc, to be freed by the channel. 0, SOMA_ETYPE (not of this type), or
-     *  another error, which who sends gets. */
+     *  another negative error, which who sends gets. */
     int (*pack)(const soma_type *type, const void *message, void **data, size_t *size);
     /** Makes a message of a type of bytes from anywhere, as soma_type_unpack() does, to be ended by the channel. 0, or
-     *  an error: they are none of that type. */
+     *  a negative error: they are none of that type. */
     int (*unpack)(const soma_type *type, const void *data, size_t size, void *message);
 } soma_serializer;
 
@@ -144,9 +144,9 @@ SOMA_API int soma_system_channel_defaults(soma_system *system, const char *place
  * @param address gets where it is bound, for others to connect to; zeroed on error; may be NULL
  * @return 0; SOMA_EINVAL (NULL, no such pattern, a bad alias, a malformed place, handlers missing or useless, an
  *         option that is not for the pattern, a place for other machines without keys), SOMA_EFORMAT (a key that is
- * none), SOMA_ESTATE (a libzmq without CURVE), SOMA_ETOOBIG (the alias, the identity, over 256 handlers), SOMA_ENOROUTE
- * (a transport that is not there), SOMA_EEXIST (the agent has such an alias, or something is bound at that place),
- * SOMA_ENOMEM
+ *         none), SOMA_ESTATE (a libzmq without CURVE), SOMA_ETOOBIG (the alias, the identity, over 256 handlers),
+ *         SOMA_ENOROUTE (a transport that is not there), SOMA_EEXIST (the agent has such an alias, or something is
+ *         bound at that place), SOMA_EFULL (no more sockets), SOMA_ENOMEM
  */
 SOMA_API int soma_bind(soma_agent *self, soma_pattern pattern, const char *alias, const soma_channel_options *options,
                        soma_address *address);
@@ -195,7 +195,8 @@ SOMA_API int soma_connect_to(soma_agent *self, const char *to, const char *alias
 
 /**
  * Sends by a PUB or SYNC_PUB to all who want the topic: `soma_publish(self, "news", "sport/", result, .home = 2)`.
- * @return 0, also if nobody wants it; else as soma_send_to(), and SOMA_ETOOBIG also for the topic
+ * @return 0, also if nobody wants it; else as soma_send_to(), and SOMA_ETOOBIG also for the topic, SOMA_EINVAL also for
+ *         one that is not UTF-8, with SOMA_FRAMES_SEPARATED
  */
 #define soma_publish(self, alias, topic, ...) soma_channel_send((self), (alias), (topic), SOMA_BODY_(__VA_ARGS__))
 
@@ -207,7 +208,8 @@ SOMA_API int soma_channel_send(soma_agent *self, const char *alias, const char *
  * Asks by a REQ, ASYNC_REQ or SYNC_SUB: as soma_request(), of whoever is connected, one after another. The other side's
  * handler answers as it would any request: soma_reply(), soma_reply_later(), soma_forward().
  * @return the request's handle; SOMA_ENOENT (no such alias), SOMA_ESTATE (a channel that can't ask, or a REQ that waits
- *         for an answer already), SOMA_EAGAIN (nobody is connected), or as soma_request()
+ *         for an answer already), SOMA_EAGAIN (nobody is connected, or a SYNC_SUB's questions are not answered), or as
+ *         soma_request()
  */
 #define soma_request_to(self, alias, timeout, then, ...)                                                               \
     soma_channel_request((self), (alias), (timeout), (then), SOMA_BODY_(__VA_ARGS__))
@@ -259,8 +261,9 @@ SOMA_API int soma_wait_connected(soma_system *system, soma_ref agent, const char
 typedef struct soma_channel_counts {
     uint64_t connected; /**< connections so far, so more than one of the same side are reconnects */
     uint64_t malformed; /**< messages that came and that no handler's type fits: another serializer, garbage */
-    uint64_t missed;    /**< messages that somebody has missed: a slow subscriber, who had asked and is gone; or that
-                             `conflate` has passed over, which counts within a system, too */
+    uint64_t missed;    /**< messages that somebody has missed: a subscriber or asker that does not read, or is gone;
+                             each once, and at least so many, as ZeroMQ does not tell of all; or that `conflate` has
+                             passed over, which counts within a system, too */
     uint32_t waiting;   /**< messages that wait to be sent */
 } soma_channel_counts;
 
