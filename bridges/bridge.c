@@ -15,9 +15,11 @@
 
 /* ---- frames ---- */
 
-void frame_send(struct soma_bridge *bridge, uint64_t connection, const char *items, size_t size)
+void frame_send(struct soma_bridge *bridge, uint64_t connection, const struct kept_frame *kept)
 {
-    const struct pieces frame = frame_pieces(&bridge->frame, items, size);
+    struct pieces frame = frame_pieces(&bridge->frame, kept ? kept->block->items : NULL, kept ? kept->size : 0);
+    if (kept && kept->room - kept->size >= BLOCK_AHEAD + CHECKSUM_SIZE)
+        frame.block = kept->block;
     if (connection & RELAYED)
         relay_send(bridge, connection, &frame);
     else
@@ -51,7 +53,7 @@ static bool data_send(struct soma_bridge *bridge, struct peer *peer, uint64_t nu
                        : data_write(&bridge->frame, number, session->received, NULL, 0);
     if (!written)
         return false; // it stays kept, and is sent once there is memory and a new connection
-    frame_send(bridge, peer->connection, kept->items, kept->size);
+    frame_send(bridge, peer->connection, kept);
     told_all(peer);
     return true;
 }
@@ -75,7 +77,7 @@ static void ping_send(struct soma_bridge *bridge, struct peer *peer)
     msgpack_sbuffer_clear(&bridge->frame);
     if (!ping_write(&bridge->frame, peer->session.received, peer->session.sent))
         return;
-    frame_send(bridge, peer->connection, NULL, 0);
+    frame_send(bridge, peer->connection, NULL);
     told_all(peer);
 }
 
@@ -311,12 +313,15 @@ static void frame_compress(struct soma_bridge *bridge, struct peer *peer, struct
     if (!least || frame->size < least || !(peer->reads & READS_PACKED))
         return;
     size_t smaller;
-    char *compressed = compress(&bridge->compressor, &peer->luck, frame->items, frame->size, &smaller);
-    if (!compressed)
-        return;
-    free(frame->items);
-    frame->items = compressed;
-    frame->size = frame->room = smaller;
+    char *compressed = compress(&bridge->compressor, &peer->luck, frame->block->items, frame->size, &smaller);
+    size_t room = BLOCK_AHEAD + smaller + CHECKSUM_SIZE;
+    msgpack_sbuffer buffer;
+    if (compressed && block_begin(&buffer, NULL, room)) {
+        msgpack_sbuffer_write(&buffer, compressed, smaller);
+        free(frame->block);
+        *frame = (struct kept_frame){block_of(&buffer), smaller, frame->plain, room};
+    }
+    free(compressed);
 }
 
 /* Puts what leaves next into the session; false if there is nothing, or the window is full. */
@@ -327,10 +332,11 @@ static bool frame_take(struct soma_bridge *bridge, struct peer *peer)
     msgpack_sbuffer next;
     if (!transit_take(peer, &next))
         return false;
-    struct kept_frame frame = {.items = next.data, .size = next.size, .plain = next.size, .room = next.alloc};
+    size_t size = block_size(&next);
+    struct kept_frame frame = {.block = block_of(&next), .size = size, .plain = size, .room = next.alloc};
     frame_compress(bridge, peer, &frame);
     if (session_keep(&peer->session, &frame)) {
-        free(frame.items);
+        free(frame.block);
         soma_log_error(bridge->system, "bridge: out of memory: %zu bytes to node %s are lost", frame.plain, peer->name);
     }
     return true;

@@ -248,8 +248,9 @@ bool trust_peer(struct peer *peer, const struct connection *connection);
 /* The allowed keys have changed. */
 void trust_review(struct soma_bridge *bridge);
 
-/* Sends what was written to bridge->frame, and items behind it. */
-void frame_send(struct soma_bridge *bridge, uint64_t connection, const char *items, size_t size);
+/* Sends what was written to bridge->frame, and a frame's items behind it, if it has any (else NULL). */
+struct kept_frame;
+void frame_send(struct soma_bridge *bridge, uint64_t connection, const struct kept_frame *kept);
 
 /* Sends what others' links have brought for a peer's. */
 void relayed_flush(struct soma_bridge *bridge);

@@ -191,16 +191,15 @@ static uint64_t letters_die(struct peer *peer, const struct outbound *out, int r
     uint64_t count = 0;
     for (uint64_t number = session->acked + 1; number <= session->sent; number++) {
         const struct kept_frame *kept = session_kept(session, number);
-        const char *items = kept->items;
+        const char *items = kept->block->items;
         if (kept->size < kept->plain)
             items = compress_undo(&peer->bridge->compressor, items, kept->size, kept->plain);
         count += items_die(peer, items, kept->plain, out, reason);
     }
     count += items_die(peer, peer->transit.held.data, peer->transit.held.size, out, reason);
-    for (const struct chunk *chunk = out->first; chunk && chunk->items.size;
-         chunk = chunk->next) // only the last is empty
+    for (const struct chunk *chunk = out->first; chunk; chunk = chunk->next)
         if (!chunk->body)
-            count += items_die(peer, chunk->items.data, chunk->items.size, out, reason);
+            count += items_die(peer, chunk->items.data + chunk->at, chunk->items.size - chunk->at, out, reason);
     return count;
 }
 

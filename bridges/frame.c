@@ -41,7 +41,8 @@ struct pieces frame_pieces(const msgpack_sbuffer *head, const char *items, size_
         head->size,
         items,
         size,
-        {(unsigned char)sum, (unsigned char)(sum >> 8), (unsigned char)(sum >> 16), (unsigned char)(sum >> 24)}};
+        {(unsigned char)sum, (unsigned char)(sum >> 8), (unsigned char)(sum >> 16), (unsigned char)(sum >> 24)},
+        NULL};
 }
 
 void pieces_join(const struct pieces *pieces, void *to)

@@ -66,12 +66,14 @@ struct join {
 bool frame_seal(msgpack_sbuffer *frame);
 
 /* A whole frame as it leaves, whose items are where they were. */
+struct frame_block;
 struct pieces {
     const char *head;
     size_t head_size;
     const char *items;
     size_t items_size;
     unsigned char sum[CHECKSUM_SIZE];
+    struct frame_block *block; /* that has room for all the rest round the items; NULL: there is none. See block.h */
 };
 
 struct pieces frame_pieces(const msgpack_sbuffer *head, const char *items, size_t size);

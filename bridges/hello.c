@@ -45,7 +45,7 @@ void hello_say(struct soma_bridge *bridge, struct connection *connection)
         hello.addresses[i] = span_of(bridge->addresses[i]);
     msgpack_sbuffer_clear(&bridge->frame);
     if (hello_write(&bridge->frame, &hello))
-        frame_send(bridge, connection->id, NULL, 0);
+        frame_send(bridge, connection->id, NULL);
 }
 
 static void join_say(struct soma_bridge *bridge, struct peer *peer)
@@ -55,7 +55,7 @@ static void join_say(struct soma_bridge *bridge, struct peer *peer)
     const struct join join = {peer->session.mine, peer->session.yours, peer->session.received};
     msgpack_sbuffer_clear(&bridge->frame);
     if (join_write(&bridge->frame, &join))
-        frame_send(bridge, peer->connection, NULL, 0);
+        frame_send(bridge, peer->connection, NULL);
 }
 
 static void reject(struct soma_bridge *bridge, struct connection *connection, int error, const char *text)
@@ -65,7 +65,7 @@ static void reject(struct soma_bridge *bridge, struct connection *connection, in
         soma_log_warning(bridge->system, "bridge: a hello is not accepted: %s", text);
     msgpack_sbuffer_clear(&bridge->frame);
     if (reject_write(&bridge->frame, error, text))
-        frame_send(bridge, connection->id, NULL, 0);
+        frame_send(bridge, connection->id, NULL);
     connection_end(bridge, connection, true);
 }
 

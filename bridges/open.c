@@ -248,7 +248,7 @@ static void bye_say(struct soma_bridge *bridge, bool relayed)
         const struct peer *peer = bridge->list[i];
         msgpack_sbuffer_clear(&bridge->frame);
         if (peer->joined && !(peer->connection & RELAYED) != relayed && bye_write(&bridge->frame))
-            frame_send(bridge, peer->connection, NULL, 0);
+            frame_send(bridge, peer->connection, NULL);
     }
     relayed_flush(bridge);
 }

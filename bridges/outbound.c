@@ -20,21 +20,22 @@
 /* ---- chunks ---- */
 
 /* Where much is sent, a chunk has room for a whole frame at once: to grow is to copy. */
-static void chunk_make_room(struct outbound *out, struct chunk *chunk)
+static bool chunk_make_room(struct outbound *out, struct chunk *chunk)
 {
-    if (out->recent < FRAME_ITEMS / 2)
-        return;
-    out->streams = true;
-    chunk->items.data = out->spare_count ? out->spare[--out->spare_count] : malloc(FRAME_ROOM);
-    chunk->items.alloc = chunk->items.data ? FRAME_ROOM : 0;
+    bool streams = out->recent >= FRAME_ITEMS / 2;
+    out->streams |= streams;
+    chunk->at = BLOCK_AHEAD;
+    return block_begin(&chunk->items, streams && out->spare_count ? out->spare[--out->spare_count] : NULL,
+                       streams ? BLOCK_ROOM : MSGPACK_SBUFFER_INIT_SIZE);
 }
 
 static struct chunk *chunk_add(struct outbound *out)
 {
     struct chunk *chunk = calloc(1, sizeof(*chunk));
-    if (!chunk)
+    if (!chunk || !chunk_make_room(out, chunk)) {
+        free(chunk);
         return NULL;
-    chunk_make_room(out, chunk);
+    }
     chunk->number = ++out->chunks;
     if (out->last)
         out->last->next = chunk;
@@ -47,7 +48,7 @@ static struct chunk *chunk_add(struct outbound *out)
 static struct chunk *chunk_for(struct outbound *out)
 {
     struct chunk *last = out->last;
-    return last && last->items.size < FRAME_ITEMS ? last : chunk_add(out);
+    return last && block_size(&last->items) < FRAME_ITEMS ? last : chunk_add(out);
 }
 
 void chunk_free(struct chunk *chunk)

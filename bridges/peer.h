@@ -27,11 +27,11 @@ struct item;
 /* Items that will be one frame; or a body that leaves in parts, ahead of the chunk with its message. */
 struct chunk {
     struct chunk *next;
-    msgpack_sbuffer items;
-    uint64_t number; /* chunks of items are numbered in their order */
-    uint64_t body;   /* a body's number; 0: items */
-    size_t at;       /* of a body: where in `items` it begins, less what has left */
-    bool shared;     /* many items will name it */
+    msgpack_sbuffer items; /* in a block */
+    uint64_t number;       /* chunks of items are numbered in their order */
+    uint64_t body;         /* a body's number; 0: items */
+    size_t at;             /* where in `items` it or they begin, less what has left */
+    bool shared;           /* many items will name it */
 };
 
 /* A type as it was offered to the other side. */
@@ -63,10 +63,11 @@ struct outbound {
     struct chunk *first;
     struct chunk *last;
     size_t bytes;
-    uint64_t chunks;         /* how many there were */
-    size_t recent;           /* bytes of the last one that was taken: the next has as much room from the first */
-    bool streams;            /* it has had, since that was last looked at */
-    char *spare[SPENT_MOST]; /* buffers for that */
+    uint64_t chunks; /* how many there were */
+    size_t recent;   /* bytes of those that were taken last, about: the next has as much room from the first */
+    bool streams;    /* it has had, since that was last looked at */
+    /* Blocks for that. */
+    struct frame_block *spare[SPENT_MOST];
     uint32_t spare_count;
     uint64_t bodies; /* how many were set apart: their numbers begin with 1 */
     struct head head;

@@ -45,10 +45,12 @@ bool session_acknowledge(struct session *session, uint64_t number)
     while (session->acked < number) {
         struct kept_frame *frame = place(session, ++session->acked);
         session->bytes -= frame->plain;
-        if (frame->room == FRAME_ROOM && session->spent_count < SPENT_MOST)
-            session->spent[session->spent_count++] = frame->items;
+        if (!block_let_go(frame->block))
+            continue;
+        if (frame->room == BLOCK_ROOM && session->spent_count < SPENT_MOST)
+            session->spent[session->spent_count++] = frame->block;
         else
-            free(frame->items);
+            free(frame->block);
     }
     return true;
 }

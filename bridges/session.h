@@ -7,17 +7,14 @@
 #ifndef BRIDGES_SESSION_H
 #define BRIDGES_SESSION_H
 
+#include "bridges/block.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* Bytes of items from which on a frame takes no more; and of a buffer for as many, whose last item mostly fits. */
-#define FRAME_ITEMS ((size_t)64 * 1024)
-#define FRAME_ROOM (FRAME_ITEMS + 4096)
-
 /* A frame's items, kept until they are acknowledged. */
 struct kept_frame {
-    char *items; /* from malloc */
+    struct frame_block *block; /* of which the session is a holder */
     size_t size;
     size_t plain; /* bytes that they are; more than `size`: they are compressed */
     size_t room;  /* bytes that were allocated */
@@ -38,7 +35,8 @@ struct session {
     size_t bytes;            /* of all kept, before compression: as many as they may become over there */
     uint64_t before;         /* bytes of all that were made, before compression */
     uint64_t after;          /* and after it */
-    char *spent[SPENT_MOST]; /* buffers of FRAME_ROOM bytes that are free for other frames */
+    /* Blocks of BLOCK_ROOM bytes that are free for other frames. */
+    struct frame_block *spent[SPENT_MOST];
     uint32_t spent_count;
 };
 

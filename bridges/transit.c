@@ -61,22 +61,27 @@ static bool item_waits(const struct transit *transit, const struct item *item)
            (body_leaves(transit, item->number) || sender_waits(transit, item->from));
 }
 
+static bool item_leave(msgpack_sbuffer *leave, const char *item, size_t size)
+{
+    return (leave->data || block_begin(leave, NULL, BLOCK_ROOM)) && !msgpack_sbuffer_write(leave, item, size);
+}
+
 /* Sorts items into those that leave, as long as they fit one frame, and those that are held. */
-static void items_sort(struct peer *peer, const msgpack_sbuffer *items, msgpack_sbuffer *leave)
+static void items_sort(struct peer *peer, const char *items, size_t all, msgpack_sbuffer *leave)
 {
     struct transit *transit = &peer->transit;
-    const unsigned char *bytes = (const unsigned char *)items->data;
-    struct reader reader = {bytes, bytes + items->size};
+    const unsigned char *bytes = (const unsigned char *)items;
+    struct reader reader = {bytes, bytes + all};
     struct item item;
     size_t lost = 0;
-    for (const char *at = items->data; reader_left(&reader); at = (const char *)reader.at) {
+    for (const char *at = items; reader_left(&reader); at = (const char *)reader.at) {
         if (item_read(&reader, peer->node, peer->bridge->system->node, &item)) // never: it was written here
             break;
         size_t size = (size_t)((const char *)reader.at - at);
-        bool full = leave->size >= FRAME_ITEMS, waits = full || item_waits(transit, &item);
+        bool full = block_size(leave) >= FRAME_ITEMS, waits = full || item_waits(transit, &item);
         transit->again |= full;
         if ((waits && !waiter_add(transit, item.from, item.number)) ||
-            msgpack_sbuffer_write(waits ? &transit->held : leave, at, size))
+            (waits ? msgpack_sbuffer_write(&transit->held, at, size) : !item_leave(leave, at, size)))
             lost += size;
     }
     if (lost)
@@ -84,6 +89,15 @@ static void items_sort(struct peer *peer, const msgpack_sbuffer *items, msgpack_
 }
 
 /* ---- what leaves ---- */
+
+/* Small chunks among large ones, of which a handler's first word is one, say little of what comes next. */
+static void chunk_count(struct outbound *out, size_t size)
+{
+    if (size >= out->recent)
+        out->recent = size < FRAME_ITEMS ? size : FRAME_ITEMS;
+    else
+        out->recent -= out->recent / 4;
+}
 
 /* The queue's first chunk; what is sure to leave now counts no more. */
 static struct chunk *chunk_pop(struct peer *peer)
@@ -95,15 +109,15 @@ static struct chunk *chunk_pop(struct peer *peer)
     struct chunk *chunk = peer->out.first;
     while (peer->session.spent_count && peer->out.spare_count < SPENT_MOST)
         peer->out.spare[peer->out.spare_count++] = peer->session.spent[--peer->session.spent_count];
-    if (chunk && chunk->items.size) {
-        peer->out.recent = chunk->items.size;
+    if (chunk && block_size(&chunk->items)) {
+        chunk_count(&peer->out, block_size(&chunk->items));
         if (!chunk->body)
             peer->transit.taken = chunk->number;
         peer->out.first = chunk->next;
         if (!chunk->next)
             peer->out.last = NULL;
         if (straight && !chunk->body)
-            peer->out.bytes -= chunk->items.size;
+            peer->out.bytes -= block_size(&chunk->items);
     } else {
         chunk = NULL;
         peer->dirty = false;
@@ -127,14 +141,17 @@ static void part_take(struct peer *peer, msgpack_sbuffer *items)
     struct transit *transit = &peer->transit;
     struct chunk *body = transit->first;
     size_t left = body->items.size - body->at, size = left < FRAME_ITEMS ? left : FRAME_ITEMS;
-    struct writer writer = {items, false};
+    struct writer writer = {items, !block_begin(items, NULL, BLOCK_ROOM)};
+    if (writer.failed)
+        return;
     write_array(&writer, 4);
     write_number(&writer, body->shared ? ITEM_SHARED : ITEM_BODY);
     write_number(&writer, body->body);
     write_number(&writer, left - size);
     write_bytes(&writer, body->items.data + body->at, size);
     if (writer.failed) {
-        msgpack_sbuffer_clear(items);
+        msgpack_sbuffer_destroy(items);
+        msgpack_sbuffer_init(items);
         return;
     }
     transit->turn = false;
@@ -155,7 +172,7 @@ static void held_take(struct peer *peer, msgpack_sbuffer *items)
     msgpack_sbuffer_init(&transit->held);
     transit->waiter_count = 0;
     transit->again = false;
-    items_sort(peer, &held, items);
+    items_sort(peer, held.data, held.size, items);
     bytes_leave(peer, held.size - transit->held.size);
     msgpack_sbuffer_destroy(&held);
 }
@@ -171,9 +188,9 @@ static void chunk_take(struct peer *peer, struct chunk *chunk, msgpack_sbuffer *
         return;
     }
     if (transit->first || transit->held.size) {
-        size_t before = transit->held.size;
-        items_sort(peer, &chunk->items, items);
-        bytes_leave(peer, chunk->items.size - (transit->held.size - before));
+        size_t before = transit->held.size, size = block_size(&chunk->items);
+        items_sort(peer, chunk->items.data + chunk->at, size, items);
+        bytes_leave(peer, size - (transit->held.size - before));
     } else { // as nearly always
         *items = chunk->items;
         msgpack_sbuffer_init(&chunk->items);

@@ -33,7 +33,7 @@ struct waiter {
 /* Have all items left that name a body, the last of which is in the chunk of a number? */
 bool transit_is_past(const struct transit *transit, uint64_t body, uint64_t chunk);
 
-/* Takes a frame's items; false if there are none now. */
+/* Takes a frame's items, in a block; false if there are none now. */
 bool transit_take(struct peer *peer, msgpack_sbuffer *items);
 
 void transit_reset(struct transit *transit);

@@ -18,7 +18,8 @@ struct wire {
     /* Begins a connection to an address. bridge_connected() or bridge_broken() follows. 0 or an error: it never can be.
      */
     int (*dial)(void *context, const char *address, uint64_t *connection);
-    /* Sends a copy of a frame. What can't be sent breaks the connection, of which bridge_broken() tells. */
+    /* Sends a frame: a copy, or what block_join() makes of it. What can't be sent breaks the connection, of which
+     * bridge_broken() tells. */
     void (*send)(void *context, uint64_t connection, const struct pieces *frame);
     /* Ends a connection; bridge_broken() is not called for it. */
     void (*hang_up)(void *context, uint64_t connection);
