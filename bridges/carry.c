@@ -67,7 +67,8 @@ static bool peer_flush_here(struct peer *peer, struct worker *worker)
     if (!worker || !worker->queues || worker->carried || !wire->enter || !wire->enter(wire->context))
         return false;
     bool straight = peer->joined && !(peer->connection & RELAYED);
-    bool all = straight && peer_flush(peer->bridge, peer, FRAMES_HERE);
+    bool brief = peer->session.bytes < FRAME_ITEMS; // else much is on its way, and this is sooner there with more
+    bool all = straight && brief && peer_flush(peer->bridge, peer, FRAMES_HERE);
     wire->leave(wire->context);
     worker->carried = straight;
     return all;
