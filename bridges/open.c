@@ -23,7 +23,7 @@ static void options_fill(soma_bridge_options *options)
     options->down_ms = or_default(options->down_ms, 10000);
     options->retry_most_ms = or_default(options->retry_most_ms, 5000);
     options->message_most = or_default(options->message_most, 16u << 20);
-    options->window = options->window ? options->window : 8u << 20;
+    options->window = options->window ? options->window : 2u << 20;
     options->links_most = or_default(options->links_most, 1024);
     options->close_ms = or_default(options->close_ms, 5000);
 }

@@ -59,7 +59,8 @@ typedef struct soma_bridge_options {
     uint32_t down_ms;         /**< a node that was not heard of for so long is down; 10,000 */
     uint32_t retry_most_ms;   /**< the longest wait between two attempts to connect; 5,000 */
     uint32_t message_most;    /**< the most bytes of one message on the wire; 16 MiB */
-    uint64_t window;          /**< the most bytes that a link keeps unacknowledged; 8 MiB */
+    uint64_t window;          /**< the most bytes that a link keeps unacknowledged, and so carries in the time of a
+                                   round trip; 2 MiB */
     uint32_t close_ms;        /**< how long closing waits for what is on its way; 5,000 */
     uint32_t compress_least;  /**< frames with at least so many bytes are compressed by zstd, if the other node reads
                                    that and it makes them smaller; 1,024 is a good value; 0: none is. With keys see
