@@ -339,6 +339,9 @@ static bool frame_take(struct soma_bridge *bridge, struct peer *peer)
         free(frame.block);
         soma_log_error(bridge->system, "bridge: out of memory: %zu bytes to node %s are lost", frame.plain, peer->name);
     }
+    if (peer->transit.owes)
+        peer->owing = peer->session.sent;
+    peer->transit.owes = peer->transit.owes && (peer->transit.first || peer->transit.held.size);
     return true;
 }
 

@@ -127,7 +127,8 @@ void bridge_received(struct soma_bridge *bridge, uint64_t connection, const void
 /* Sends what waits, and does what time has brought. When it must be called again at the latest; UINT64_MAX: never. */
 uint64_t bridge_turn(struct soma_bridge *bridge);
 
-/* Goodbye to all; true if nothing waits any more for an acknowledgement, so that it may be said. */
+/* Goodbye to all; true if nothing that agents have said waits for an acknowledgement, so that it may be
+ * said. */
 bool bridge_is_drained(struct soma_bridge *bridge);
 void bridge_goodbye(struct soma_bridge *bridge);
 

@@ -233,6 +233,7 @@ void peer_end(struct peer *peer, int reason)
     free(peer->types);
     peer->types = NULL;
     peer->type_count = 0;
+    peer->owing = 0;
     peer->since = UINT64_MAX;
     peer->ended = bridge_now(peer->bridge);
 }

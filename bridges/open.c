@@ -228,12 +228,14 @@ static void wants_free(struct soma_bridge *bridge)
 
 /* ---- the end ---- */
 
+/* What the bridge itself would tell a node, of others for one, is of no use without this one: or a node that is dead,
+ * and not known to be, would keep it. */
 bool bridge_is_drained(struct soma_bridge *bridge)
 {
     for (uint32_t i = 0; i < bridge->peer_count; i++) {
         struct peer *peer = bridge->list[i];
         spin_lock(&peer->busy);
-        bool waits = peer->out.bytes || peer->session.acked != peer->session.sent;
+        bool waits = peer->out.owes || peer->transit.owes || peer->owing > peer->session.acked;
         spin_unlock(&peer->busy);
         if (waits)
             return false;

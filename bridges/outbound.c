@@ -422,6 +422,7 @@ int outbound_append(struct peer *peer, soma_ref to, struct message *message, con
     if (d.share)
         d.share->used = chunk->number;
     peer->out.bytes += peer->out.last->items.size - before;
+    peer->out.owes |= message->kind != MESSAGE_WATCH && message->kind != MESSAGE_UNWATCH; // which end with this node
     return 0;
 }
 
@@ -449,6 +450,7 @@ static bool plain_repeat(struct peer *peer, soma_ref from, soma_ref to, const so
         return false;
     }
     peer->out.bytes += size;
+    peer->out.owes = true;
     return true;
 }
 
@@ -478,6 +480,7 @@ int outbound_moved(struct peer *peer, soma_ref asker, soma_ref to, uint64_t hand
     struct writer writer = {&chunk->items, false};
     item_begin(&writer, ITEM_MOVED, 1, peer->bridge->system->node, peer->node, asker, to);
     write_number(&writer, handle);
+    peer->out.owes = true; // whoever asked would take this node's end for the end of his request
     return item_end(peer, chunk, &writer, before);
 }
 

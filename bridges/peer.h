@@ -66,6 +66,7 @@ struct outbound {
     uint64_t chunks; /* how many there were */
     size_t recent;   /* bytes of those that were taken last, about: the next has as much room from the first */
     bool streams;    /* it has had, since that was last looked at */
+    bool owes;       /* agents here have said something that is in there */
     /* Blocks for that. */
     struct frame_block *spare[SPENT_MOST];
     uint32_t spare_count;
@@ -115,6 +116,7 @@ struct peer {
     uint64_t tidied;     /* when memory for frames was last looked at */
     uint64_t spoken;     /* when this side did */
     uint64_t owed;       /* when what has come must be acknowledged, if it is not */
+    uint64_t owing;      /* the number of the last frame with something that agents here have said */
     uint64_t since;      /* when there was first something to say, or the connection was lost; UINT64_MAX: neither */
     uint64_t ended;      /* when its session was over, if that is not open */
 };

@@ -118,6 +118,8 @@ static struct chunk *chunk_pop(struct peer *peer)
             peer->out.last = NULL;
         if (straight && !chunk->body)
             peer->out.bytes -= block_size(&chunk->items);
+        peer->transit.owes |= peer->out.owes;
+        peer->out.owes &= chunk->next != NULL;
     } else {
         chunk = NULL;
         peer->dirty = false;

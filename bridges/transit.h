@@ -19,6 +19,7 @@ struct transit {
     uint64_t taken;         /* the number of the chunk that was taken last */
     bool turn;              /* a part is next, else a chunk */
     bool again;             /* some of what is held may leave */
+    bool owes;              /* as in outbound: of what was taken from there */
     msgpack_sbuffer held;   /* items that wait for a body, or for others of their sender that do; in their order */
     struct waiter *waiters; /* of those: each sender, and each body that is named */
     uint32_t waiter_count;

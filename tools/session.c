@@ -58,6 +58,13 @@ static void keys_in(const char *addresses, char *keys, size_t size)
     }
 }
 
+/* What is on its way at the end has as long as an answer would. */
+static uint32_t close_time(const struct tool *tool)
+{
+    uint64_t time = tool->timeout / SOMA_MS;
+    return time < 5000 ? (uint32_t)time + 1 : 5000;
+}
+
 int tool_open(struct tool *tool, const char *bind)
 {
     const char *const addresses[] = {bind, NULL};
@@ -68,6 +75,7 @@ int tool_open(struct tool *tool, const char *bind)
     const soma_bridge_options bridge = {.name = tool->name ? tool->name : tool->command->name,
                                         .bind = addresses,
                                         .insecure = tool->insecure,
+                                        .close_ms = close_time(tool),
                                         .secret_file = tool->secret_file,
                                         .allowed = *keys && !tool->allowed_file ? keys : NULL,
                                         .allowed_file = tool->secret_file ? tool->allowed_file : NULL};

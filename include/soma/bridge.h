@@ -107,8 +107,8 @@ typedef struct soma_bridge_counts {
 SOMA_API int soma_bridge_open(soma_system *system, const soma_bridge_options *options, soma_bridge **bridge);
 
 /**
- * Says goodbye to all nodes and ends the bridge, after what is on its way was acknowledged, or `close_ms`. Closing the
- * system does so, too. Sets `*bridge` to NULL, and may be called twice.
+ * Says goodbye to all nodes and ends the bridge, after what agents have said was acknowledged, or `close_ms`. Closing
+ * the system does so, too. Sets `*bridge` to NULL, and may be called twice.
  * @return 0; SOMA_ETIMEOUT if something was left, which the log counts; SOMA_ESTATE from one of the system's threads
  */
 SOMA_API int soma_bridge_close(soma_bridge **bridge);
