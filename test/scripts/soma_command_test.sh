@@ -120,6 +120,31 @@ SOMA_AT="ipc://$work/keys $public" is - 4 ping tank --secret-file="$work/strange
 kill "$hosted"
 wait "$hosted"
 
+echo "== keys and a name service"
+user=$("$soma" keygen "$work/user.key")
+printf '%s node\n%s me\n%s user\n' "$public" "$mine" "$user" >"$work/allowed"
+unset SOMA_AT
+export SOMA_NAMESERVICE="ipc://$work/keyed $public" SOMA_ALLOWED_FILE=$work/allowed
+"$soma" nameserver --bind="ipc://$work/keyed" --secret-file="$work/node.key" >"$work/server" 2>&1 &
+server=$!
+"$soma" run "$tank" tank --name=mine --bind="ipc://$work/keys" --secret-file="$work/my.key" >"$work/host3" 2>&1 &
+hosted=$!
+"$soma" run "$tank" tank --name=theirs --bind="ipc://$work/theirs" --secret-file="$work/stranger.key" --timeout=0.3 \
+    >"$work/theirs.out" 2>&1 &
+stranger=$!
+pids+=("$server" "$hosted" "$stranger")
+is "" 0 wait mine --secret-file="$work/user.key"
+is 7 0 --secret-file="$work/user.key" call mine fill 7
+is - 4 ls --secret-file="$work/stranger.key" --timeout=0.3
+is - 4 ls --timeout=0.3
+until grep -q "'theirs' is not registered: no name server was reached yet" "$work/theirs.out"; do sleep 0.1; done
+"$soma" ls --json --secret-file="$work/user.key" | python3 -c 'import json, sys
+names = [json.loads(line)["name"] for line in sys.stdin]
+assert names == ["mine"], names'
+kill "$hosted" "$server" "$stranger"
+wait "$hosted" "$server" "$stranger"
+unset SOMA_NAMESERVICE SOMA_ALLOWED_FILE
+
 echo "== a name service, the last of all to start"
 export SOMA_NAMESERVICE=ipc://$work/names
 SOMA_AT=ipc://$work/one host --name=one
