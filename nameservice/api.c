@@ -277,6 +277,7 @@ int soma_names_list(soma_names *names, const char *prefix, const char *after, ui
 
 struct watcher {
     soma_ref names;
+    soma_ref teller; /* from whom events come */
     const char *prefix;
     void (*event)(void *context, const struct soma_name_event *event);
     void *context;
@@ -284,14 +285,15 @@ struct watcher {
 
 static int on_event(soma_agent *self, struct watcher *my, const struct soma_name_event *m)
 {
-    if (soma_ref_equal(soma_sender(self), my->names))
+    if (soma_ref_equal(soma_sender(self), my->teller))
         my->event(my->context, m);
     return 0;
 }
 
 static int on_watching(soma_agent *self, struct watcher *my, const struct soma_name_watching *m)
 {
-    (void)self, (void)my, (void)m;
+    (void)m;
+    my->teller = soma_sender(self);
     return 0;
 }
 
@@ -326,6 +328,6 @@ int soma_names_watch(soma_names *names, const char *prefix,
     if (!names || !event || !watcher)
         return SOMA_EINVAL;
     int error = check_prefix(prefix);
-    const struct watcher start = {names->agent, prefix, event, context};
+    const struct watcher start = {.names = names->agent, .prefix = prefix, .event = event, .context = context};
     return error ? error : soma_spawn(names->system, &watcher_behavior, &start, watcher);
 }

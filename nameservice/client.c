@@ -75,8 +75,8 @@ static void op_free(soma_agent *self, struct client *my, struct op *op)
     refs_remove(&my->ops, &op->node);
     if (op->timer)
         soma_timer_cancel(self, op->timer);
-    if (op->ping)
-        soma_request_cancel(self, op->ping);
+    if (op->knocker.node)
+        soma_kill(soma_agent_system(self), op->knocker);
     op_release(op);
 }
 
@@ -218,7 +218,7 @@ static int on_down(soma_agent *self, struct client *my, const struct soma_down *
     if (m->monitor == my->monitor && my->monitor)
         link_lost(self, my);
     else if (!holder_down(self, my, m))
-        watcher_down(self, my, m);
+        teller_down(self, my, m);
     tasks_pump(self, my);
     return 0;
 }
@@ -277,17 +277,20 @@ static int client_init(soma_agent *self, void *state, const void *arg)
 static void client_stop(soma_agent *self, void *state, int reason)
 {
     struct client *my = state;
-    (void)self, (void)reason;
+    (void)reason;
     for (uint32_t i = 0; i < my->ops.bucket_count; i++)
         for (struct refs_node *node = my->ops.buckets[i], *next; node; node = next) {
+            struct op *op = (struct op *)node;
             next = node->next;
-            op_release((struct op *)node);
+            if (op->knocker.node)
+                soma_kill(soma_agent_system(self), op->knocker);
+            op_release(op);
         }
     refs_free(&my->ops);
     holdings_free(my);
     knowns_free(my);
     listings_free(my);
-    watchings_free(my);
+    watchings_free(self, my);
     free(my->addresses);
 }
 
@@ -303,4 +306,5 @@ const soma_behavior names_behavior = {
                               SOMA_ON(soma_channel_bound, on_channel_bound), SOMA_ON(names_find_server, on_find_server),
                               SOMA_ON(ns_news, on_news), SOMA_ON(ns_lost, on_lost), SOMA_ON(soma_down, on_down),
                               SOMA_ON(names_deadline, on_deadline), SOMA_ON(names_retry, on_names_retry),
-                              SOMA_ON(names_close, on_close), SOMA_ON(names_go_on, on_go_on))};
+                              SOMA_ON(names_close, on_close), SOMA_ON(names_go_on, on_go_on),
+                              SOMA_ON(names_more, on_more), SOMA_ON(names_knocked, on_knocked))};

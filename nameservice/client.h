@@ -7,6 +7,8 @@
  * What asks something of the server is a *task* in one of two queues, for what is put and for what is asked, which take
  * turns; a bounded number is under way. So a hundred thousand names that come back after a restart are put bit by bit,
  * and lookups go on between. Who waits for an answer is an *op*, with a time by which it gets one, whatever happens.
+ *
+ * What the client has to say to agents unasked *heralds* say in its place, as those may take no mail.
  */
 #ifndef NAMESERVICE_CLIENT_H
 #define NAMESERVICE_CLIENT_H
@@ -30,6 +32,11 @@ SOMA_MESSAGE(names_close)
 SOMA_MESSAGE(names_retry, (u64, session))
 SOMA_MESSAGE(names_deadline, (u64, op))
 SOMA_MESSAGE(names_go_on)
+/* Of its heralds: a names_tell may come, as soon as there is something; so many of the last were told. */
+SOMA_MESSAGE(names_more, (u64, watch), (u32, heard))
+SOMA_MESSAGE(names_tell, (messages, soma_name_event, events))
+SOMA_MESSAGE(names_knock)
+SOMA_MESSAGE(names_knocked, (u64, op), (i32, error)) /* 0, or what the agent said to being asked whether it runs */
 /** @endcond */
 
 /* What a user has: the client agent's ref. */
@@ -70,8 +77,8 @@ struct op {
     /* for a name */
     bool waits, runs, fresh; /* as in soma_name_lookup */
     bool asked;              /* the server was, since it came */
-    soma_handle ping;        /* to the agent that is to run; 0: none */
-    soma_ref agent;          /* that one; or, without a ping, one that turned out to be gone */
+    soma_ref knocker;        /* asks the agent that is to run; the null ref: nobody does */
+    soma_ref agent;          /* that one; or, if nobody asks, one that turned out to be gone */
     soma_ref unless;         /* as in soma_name_lookup */
     char *alias;             /* whose address it wants, and another than this one; as in soma_channel_find */
     char *besides;
@@ -93,7 +100,8 @@ struct holding {
     bool ends;     /* it is to be dropped */
 };
 
-/* An agent that has names of this client's. */
+/* An agent that has names of this client's, or had; until it ends: not to watch it any more would have to be said to
+ * it. */
 struct holder {
     struct refs_node node; /* first */
     soma_handle monitor;
@@ -120,20 +128,32 @@ struct listing {
     struct op *ops; /* one, or none any more */
 };
 
-/* A name that a watcher was told of. */
+/* What a watcher is to be told. A name that is there stands among it once, as it is now. */
+struct telling {
+    struct telling *previous, *next;
+    struct seen *seen; /* the name, which may yet change or go before that was told; NULL: it is as it stands here */
+    enum soma_name_event_kind event;
+    bool leaves; /* the teller has it, and may ask for it again */
+    struct soma_name name;
+};
+
+/* A name that a watcher was told of, or is to be. */
 struct seen {
     struct index_node node; /* first */
     soma_ref agent;
-    uint64_t digest; /* of all that it was told */
-    uint64_t round;  /* in which the server told it last */
+    uint64_t digest;         /* of all that it was told */
+    uint64_t round;          /* in which the server told it last */
+    struct telling *telling; /* that it is there, and how; NULL: that was told */
     char name[];
 };
 
 struct watching {
     struct watching *next;
     uint64_t id;
-    soma_ref watcher;
-    soma_handle monitor;
+    soma_ref watcher, teller;
+    soma_handle monitor;          /* of the teller, which ends with the watcher */
+    bool asks;                    /* the teller takes more */
+    struct telling *first, *last; /* at most three for each name that was told or is there, and as many marks */
     char *prefix;
     struct index seen;
     uint64_t round; /* goes up when the server tells all again */
@@ -238,6 +258,7 @@ void holdings_free(struct client *my);
 
 int on_name_lookup(soma_agent *self, struct client *my, const struct soma_name_lookup *m);
 int on_channel_find(soma_agent *self, struct client *my, const struct soma_channel_find *m);
+int on_knocked(soma_agent *self, struct client *my, const struct names_knocked *m);
 void known_ask(soma_agent *self, struct client *my, struct known *known);
 void known_news(soma_agent *self, struct client *my, const struct ns_item *item);
 /* The server has forgotten what this client keeps. */
@@ -255,12 +276,37 @@ void listings_free(struct client *my);
 
 int on_name_watch(soma_agent *self, struct client *my, const struct soma_name_watch *m);
 int on_name_unwatch(soma_agent *self, struct client *my, const struct soma_name_unwatch *m);
+int on_more(soma_agent *self, struct client *my, const struct names_more *m);
 void watchings_up(soma_agent *self, struct client *my);
 void watchings_lost(soma_agent *self, struct client *my);
 /* False when memory is out: the watchers have missed something. */
 bool watchings_news(soma_agent *self, struct client *my, const struct ns_news *news);
-bool watcher_down(soma_agent *self, struct client *my, const struct soma_down *m);
-void watchings_free(struct client *my);
+bool teller_down(soma_agent *self, struct client *my, const struct soma_down *m);
+void watchings_free(soma_agent *self, struct client *my);
+
+/* ---- tellings.c: all for one watcher ---- */
+
+/* False when memory is out, and then nothing has changed. */
+bool telling_see(struct watching *watching, struct seen *seen, bool is_new, const struct soma_name *entry);
+bool telling_remove(struct watching *watching, struct seen *seen);
+bool telling_mark(struct watching *watching, enum soma_name_event_kind event);
+
+/* So many of those that leave were told; the others are to leave again. */
+void tellings_heard(struct watching *watching, uint32_t count);
+
+/* What is to be told leaves, if it was asked for. */
+void tellings_leave(soma_agent *self, struct watching *watching);
+void tellings_free(struct watching *watching);
+
+/* ---- herald.c ---- */
+
+/* The request for a watch that is being handled is to be passed on to it. Its monitor, or an error. */
+soma_handle teller_spawn(soma_agent *self, uint64_t watch, soma_ref *teller);
+
+/* Asks whether an agent runs; a names_knocked tells. 0 or an error. */
+int knocker_spawn(soma_agent *self, uint64_t op, soma_ref agent, soma_ref *knocker);
+
+void word_say(soma_agent *self, soma_ref to, const struct soma_name_lost *lost);
 
 extern const soma_behavior names_behavior;
 

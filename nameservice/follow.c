@@ -10,7 +10,8 @@
 
 static int on_watching(soma_agent *self, struct nameserver *my, const struct soma_name_watching *m)
 {
-    (void)self, (void)my, (void)m;
+    (void)m;
+    my->teller = soma_sender(self);
     return 0;
 }
 
@@ -60,7 +61,7 @@ static void first_has_not(soma_agent *self, struct nameserver *my, const char *n
 
 int on_first_event(soma_agent *self, struct nameserver *my, const struct soma_name_event *m)
 {
-    if (!my->follows.node || !soma_ref_equal(soma_sender(self), my->follows))
+    if (!my->teller.node || !soma_ref_equal(soma_sender(self), my->teller))
         return 0;
     switch (m->event) {
     case SOMA_NAME_ADDED:

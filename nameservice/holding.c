@@ -15,7 +15,7 @@ static struct holding *holding_find(const struct client *my, const char *name)
 
 /* ---- holders ---- */
 
-static void holding_leave(soma_agent *self, struct client *my, struct holding *holding)
+static void holding_leave(struct holding *holding)
 {
     struct holder *holder = holding->holder;
     if (!holder)
@@ -24,12 +24,6 @@ static void holding_leave(soma_agent *self, struct client *my, struct holding *h
     *(holding->previous ? &holding->previous->next : &holder->holdings) = holding->next;
     if (holding->next)
         holding->next->previous = holding->previous;
-    if (holder->holdings)
-        return;
-    refs_remove(&my->holders, &holder->node);
-    if (self)
-        soma_demonitor(self, holder->monitor);
-    free(holder);
 }
 
 static struct holder *holder_get(soma_agent *self, struct client *my, soma_ref agent)
@@ -54,7 +48,7 @@ static int holding_join(soma_agent *self, struct client *my, struct holding *hol
         return SOMA_ENOMEM;
     if (holding->holder == holder)
         return 0;
-    holding_leave(self, my, holding);
+    holding_leave(holding);
     holding->holder = holder;
     holding->previous = NULL;
     holding->next = holder->holdings;
@@ -80,7 +74,7 @@ static void holding_restored(soma_agent *self, struct client *my, struct holding
 static void holding_free(soma_agent *self, struct client *my, struct holding *holding)
 {
     holding_restored(self, my, holding);
-    holding_leave(self, my, holding);
+    holding_leave(holding);
     index_remove(&my->holdings, &holding->node);
     soma_name_destroy(&holding->entry);
     free(holding);
@@ -90,6 +84,11 @@ void holdings_free(struct client *my)
 {
     while (my->holdings.root)
         holding_free(NULL, my, CONTAINER(my->holdings.root, holding, node));
+    for (uint32_t i = 0; i < my->holders.bucket_count; i++)
+        for (struct refs_node *node = my->holders.buckets[i], *next; node; node = next) {
+            next = node->next;
+            free(node);
+        }
     refs_free(&my->holders);
     index_free(&my->holdings);
 }
@@ -120,8 +119,8 @@ static void ops_done(soma_agent *self, struct client *my, struct holding *holdin
 static void lost_tell(soma_agent *self, const struct holding *holding, soma_ref holder)
 {
     soma_log_warning(self, "the name '%s' is another agent's now", holding->entry.name);
-    soma_send(self, holding->registrant, soma_name_lost, .name = holding->entry.name, .agent = holding->entry.agent,
-              .holder = holder);
+    const struct soma_name_lost lost = {holding->entry.name, holding->entry.agent, holder};
+    word_say(self, holding->registrant, &lost);
 }
 
 static void holding_lose(soma_agent *self, struct client *my, struct holding *holding, soma_ref holder)
@@ -152,7 +151,7 @@ static void holding_changed(soma_agent *self, struct client *my, struct holding 
 
 static void holding_end(soma_agent *self, struct client *my, struct holding *holding)
 {
-    holding_leave(self, my, holding);
+    holding_leave(holding);
     holding->ends = true;
     holding_changed(self, my, holding);
 }
@@ -283,10 +282,12 @@ bool holder_down(soma_agent *self, struct client *my, const struct soma_down *m)
     if (!holder || holder->monitor != m->monitor)
         return false;
     for (struct holding *holding = holder->holdings, *next; holding; holding = next) {
-        next = holding->next; // with the last the holder is freed
+        next = holding->next;
         ops_done(self, my, holding, UINT64_MAX, SOMA_EGONE, SOMA_REF_NULL);
         holding_end(self, my, holding);
     }
+    refs_remove(&my->holders, &holder->node);
+    free(holder);
     return true;
 }
 

@@ -2,7 +2,6 @@
 #include "nameservice/check.h"
 #include "nameservice/client.h"
 #include <soma/error.h>
-#include <soma/method.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -127,20 +126,15 @@ static void op_runs(soma_agent *self, struct client *my, struct op *op)
     op_answer(self, my, op, &soma_name_type, &known->entry);
 }
 
-static int on_pong(soma_agent *self, struct client *my, const struct soma_result *m)
+int on_knocked(soma_agent *self, struct client *my, const struct names_knocked *m)
 {
-    struct op *op = op_find(my, soma_tag(self));
-    (void)m;
-    op->ping = 0;
-    op_runs(self, my, op);
-    return 0;
-}
-
-static int on_ping_error(soma_agent *self, struct client *my, const int *error)
-{
-    struct op *op = op_find(my, soma_tag(self));
-    op->ping = 0;
-    if (*error == SOMA_EGONE || *error == SOMA_ENODEDOWN || *error == SOMA_ENOROUTE)
+    struct op *op = op_find(my, m->op);
+    if (!op || !soma_ref_equal(soma_sender(self), op->knocker))
+        return 0;
+    op->knocker = SOMA_REF_NULL;
+    if (m->error == SOMA_ENOMEM)
+        op_fail(self, my, op, m->error);
+    else if (m->error == SOMA_EGONE || m->error == SOMA_ENODEDOWN || m->error == SOMA_ENOROUTE)
         op_again(self, my, op); // another agent of the name may come
     else
         op_runs(self, my, op);
@@ -173,7 +167,7 @@ static void address_answer(soma_agent *self, struct client *my, struct op *op, c
         op_answer(self, my, op, &soma_channel_found_type, &(struct soma_channel_found){.address = address});
 }
 
-/* The name is there. An agent that is to run is asked for a method that none has. */
+/* The name is there. An agent that is to run is asked whether it does. */
 static void op_found(soma_agent *self, struct client *my, struct op *op)
 {
     struct known *known = op->of;
@@ -190,16 +184,11 @@ static void op_found(soma_agent *self, struct client *my, struct op *op)
         op_answer(self, my, op, &soma_name_type, &known->entry);
         return;
     }
-    if (op->ping || soma_ref_equal(op->agent, known->entry.agent))
+    if (op->knocker.node || soma_ref_equal(op->agent, known->entry.agent))
         return;
     op->agent = known->entry.agent;
-    op->ping = soma_request(self, op->agent, SOMA_NEVER,
-                            SOMA_THEN(soma_result, on_pong, on_ping_error, .tag = op->node.ref.node), soma_invoke,
-                            .method = "");
-    if (op->ping < 0) {
-        op->ping = 0;
+    if (knocker_spawn(self, op->node.ref.node, op->agent, &op->knocker))
         op_fail(self, my, op, SOMA_ENOMEM);
-    }
 }
 
 /* May what is kept be told to who asks now? */

@@ -26,86 +26,89 @@ static uint64_t digest_of(const struct soma_name *entry)
     return digest;
 }
 
-static void tell(soma_agent *self, const struct watching *watching, enum soma_name_event_kind event,
-                 const struct soma_name *entry)
+/* False when memory is out. */
+static bool seen_remove(struct watching *watching, struct seen *seen)
 {
-    const struct soma_name none = {0};
-    soma_send(self, watching->watcher, soma_name_event, .watch = watching->id, .event = (uint8_t)event,
-              .name = entry ? *entry : none);
-}
-
-static void seen_remove(soma_agent *self, struct watching *watching, struct seen *seen)
-{
-    tell(self, watching, SOMA_NAME_REMOVED, &(struct soma_name){.name = seen->name, .agent = seen->agent});
+    if (!telling_remove(watching, seen))
+        return false;
     index_remove(&watching->seen, &seen->node);
     free(seen);
+    return true;
 }
 
-static struct seen *seen_add(struct watching *watching, const char *name)
+static struct seen *seen_add(struct watching *watching, const struct soma_name *entry)
 {
-    size_t size = strlen(name) + 1;
+    size_t size = strlen(entry->name) + 1;
     struct seen *seen = calloc(1, sizeof(*seen) + size);
     if (!seen)
         return NULL;
-    memcpy(seen->name, name, size);
+    memcpy(seen->name, entry->name, size);
+    if (!telling_see(watching, seen, true, entry)) {
+        free(seen);
+        return NULL;
+    }
     index_add(&watching->seen, &seen->node, seen->name);
     return seen;
 }
 
 /* A name is there, as it is now. False when memory is out. */
-static bool watching_see(soma_agent *self, struct watching *watching, const struct soma_name *entry)
+static bool watching_see(struct watching *watching, const struct soma_name *entry)
 {
     struct seen *seen = (struct seen *)index_find(&watching->seen, entry->name);
-    bool is_new = !seen;
-    if (!seen && !(seen = seen_add(watching, entry->name)))
-        return false;
     uint64_t digest = digest_of(entry);
+    if (seen && seen->digest != digest && !telling_see(watching, seen, false, entry))
+        return false;
+    if (!seen && !(seen = seen_add(watching, entry)))
+        return false;
     seen->round = watching->round;
-    if (is_new || seen->digest != digest)
-        tell(self, watching, is_new ? SOMA_NAME_ADDED : SOMA_NAME_CHANGED, entry);
     seen->digest = digest;
     seen->agent = entry->agent;
     return true; // NOLINT(clang-analyzer-unix.Malloc): the index has it
 }
 
-/* All that is there was told in this round: what was not is gone. */
-static void watching_sweep(soma_agent *self, struct watching *watching)
+/* All that is there was told in this round: what was not is gone. False when memory is out. */
+static bool watching_sweep(struct watching *watching)
 {
     for (struct index_node *node = index_from(&watching->seen, "", false), *next; node; node = next) {
         struct seen *seen = (struct seen *)node;
         next = index_from(&watching->seen, node->key, true);
-        if (seen->round != watching->round)
-            seen_remove(self, watching, seen);
+        if (seen->round != watching->round && !seen_remove(watching, seen))
+            return false;
     }
-    if (!watching->current)
-        tell(self, watching, SOMA_NAME_CURRENT, NULL);
+    if (!watching->current && !telling_mark(watching, SOMA_NAME_CURRENT))
+        return false;
     watching->current = true;
+    return true;
 }
 
 /* ---- with the server ---- */
 
-static bool watching_news(soma_agent *self, struct watching *watching, const struct ns_item *item)
+static bool item_see(struct watching *watching, const struct ns_item *item)
 {
-    if (!has_prefix(item->name.name, watching->prefix))
+    if (!item->name.name || !has_prefix(item->name.name, watching->prefix))
         return true;
     if (item->there)
-        return watching_see(self, watching, &item->name);
+        return watching_see(watching, &item->name);
     struct seen *seen = (struct seen *)index_find(&watching->seen, item->name.name);
-    if (seen)
-        seen_remove(self, watching, seen);
-    return true;
+    return !seen || seen_remove(watching, seen);
+}
+
+static bool watching_news(struct watching *watching, const struct ns_news *news)
+{
+    if (watching->id == news->watch && news->begins)
+        watching->round++;
+    for (uint32_t i = 0; i < news->items.count; i++)
+        if (!item_see(watching, &news->items.items[i]))
+            return false;
+    return watching->id != news->watch || !news->ends || watching_sweep(watching);
 }
 
 bool watchings_news(soma_agent *self, struct client *my, const struct ns_news *news)
 {
     for (struct watching *watching = my->watchings; watching; watching = watching->next) {
-        if (watching->id == news->watch && news->begins)
-            watching->round++;
-        for (uint32_t i = 0; i < news->items.count; i++)
-            if (news->items.items[i].name.name && !watching_news(self, watching, &news->items.items[i]))
-                return false;
-        if (watching->id == news->watch && news->ends)
-            watching_sweep(self, watching);
+        if (!watching_news(watching, news))
+            return false;
+        tellings_leave(self, watching);
     }
     return true;
 }
@@ -120,8 +123,8 @@ void watchings_lost(soma_agent *self, struct client *my)
 {
     for (struct watching *watching = my->watchings; watching; watching = watching->next) {
         if (watching->current)
-            tell(self, watching, SOMA_NAME_STALE, NULL);
-        watching->current = false;
+            watching->current = !telling_mark(watching, SOMA_NAME_STALE);
+        tellings_leave(self, watching);
     }
 }
 
@@ -129,6 +132,7 @@ void watchings_lost(soma_agent *self, struct client *my)
 
 static void watching_free(struct watching *watching)
 {
+    tellings_free(watching);
     while (watching->seen.root) {
         struct seen *seen = (struct seen *)watching->seen.root;
         index_remove(&watching->seen, &seen->node);
@@ -139,10 +143,11 @@ static void watching_free(struct watching *watching)
     free(watching);
 }
 
-void watchings_free(struct client *my)
+void watchings_free(soma_agent *self, struct client *my)
 {
     for (struct watching *watching = my->watchings, *next; watching; watching = next) {
         next = watching->next;
+        soma_kill(soma_agent_system(self), watching->teller);
         watching_free(watching);
     }
 }
@@ -154,10 +159,11 @@ static void watching_end(soma_agent *self, struct client *my, struct watching **
     if (my->up)
         soma_send(self, my->server, ns_unwatch, .watch = watching->id);
     soma_demonitor(self, watching->monitor);
+    soma_kill(soma_agent_system(self), watching->teller);
     watching_free(watching);
 }
 
-bool watcher_down(soma_agent *self, struct client *my, const struct soma_down *m)
+bool teller_down(soma_agent *self, struct client *my, const struct soma_down *m)
 {
     struct watching **link = &my->watchings;
     while (*link && (*link)->monitor != m->monitor)
@@ -173,10 +179,10 @@ static int watching_open(soma_agent *self, struct client *my, struct watching *w
     watching->prefix = strdup(prefix ? prefix : "");
     int error = watching->prefix ? index_open(&watching->seen, my->knowns.seed) : SOMA_ENOMEM;
     watching->watcher = soma_sender(self);
-    watching->monitor = error ? 0 : soma_monitor(self, watching->watcher);
-    if (error || watching->monitor < 0)
-        return SOMA_ENOMEM;
     watching->id = ++my->numbers;
+    watching->monitor = error ? error : teller_spawn(self, watching->id, &watching->teller);
+    if (watching->monitor < 0)
+        return (int)watching->monitor;
     watching->next = my->watchings;
     my->watchings = watching;
     return 0;
@@ -196,9 +202,22 @@ int on_name_watch(soma_agent *self, struct client *my, const struct soma_name_wa
         soma_reply_error(self, error);
         return 0;
     }
-    soma_reply(self, soma_name_watching, .watch = watching->id);
+    soma_forward(self, watching->teller); // if it can't be, that is known to who asked, and its teller has no use
     if (my->up)
         soma_send(self, my->server, ns_watch, .watch = watching->id, .prefix = watching->prefix);
+    return 0;
+}
+
+int on_more(soma_agent *self, struct client *my, const struct names_more *m)
+{
+    struct watching *watching = my->watchings;
+    while (watching && (watching->id != m->watch || !soma_ref_equal(watching->teller, soma_sender(self))))
+        watching = watching->next;
+    if (!watching)
+        return 0;
+    watching->asks = true;
+    tellings_heard(watching, m->heard);
+    tellings_leave(self, watching);
     return 0;
 }
 

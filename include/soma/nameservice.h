@@ -29,14 +29,19 @@
  *     soma_request(self, my->names, SOMA_NEVER, SOMA_THEN(soma_name, on_name, on_error), soma_name_lookup,
  *                  .name = "alice", .waits = true, .timeout = 10 * SOMA_SECOND)
  *
- * | request | fields | answer |
- * | --- | --- | --- |
- * | soma_name_register | `name`; `agent` (null: the sender), `attributes`, `takeover`, `timeout` | soma_name_registered
- * | | soma_name_unregister | `name`, `timeout` | soma_name_done | | soma_name_lookup | `name`; `waits` until it is
- * there, and its agent is not `unless`; `runs` until that answers; `fresh`, `timeout` | soma_name | | soma_name_list |
- * `prefix`; names behind `after`, at most `most`; `timeout` | soma_name_page | | soma_name_alias | `name`, `alias`,
- * `address` (NULL: none any more), `timeout` | soma_name_done | | soma_name_watch | `prefix` | soma_name_watching, then
- * soma_name_event messages | | soma_name_unwatch | `watch` | soma_name_done |
+ * - `soma_name_register` (`name`; `agent`, null: the sender; `attributes`, `takeover`, `timeout`) is answered with a
+ *   `soma_name_registered`
+ * - `soma_name_unregister` (`name`, `timeout`): `soma_name_done`
+ * - `soma_name_lookup` (`name`; `waits` until it is there, and its agent is not `unless`; `runs` until that answers;
+ *   `fresh`, `timeout`): `soma_name`
+ * - `soma_name_list` (`prefix`; names behind `after`, at most `most`; `timeout`): `soma_name_page`
+ * - `soma_name_alias` (`name`, `alias`, `address`, NULL: none any more; `timeout`): `soma_name_done`
+ * - `soma_name_watch` (`prefix`): `soma_name_watching`, then `soma_name_event` messages from who has answered
+ * - `soma_name_unwatch` (`watch`): `soma_name_done`; what is on its way still comes
+ *
+ * A watcher that is slow, or takes no mail at all, holds up nobody: what it is to be told waits for it, a name that
+ * changes again or goes only as it is then, so it never is more than a few words for each name that it knows or that is
+ * there; and its watch goes on when it does.
  *
  * Errors, in both forms: SOMA_ENOENT (the server says that there is no such name, or alias), SOMA_ETIMEOUT (no server
  * could be reached in time), SOMA_EINVAL (a name, alias, address or attributes that may not be), SOMA_ETOOBIG (one that
