@@ -74,8 +74,11 @@ bool telling_mark(struct watching *watching, enum soma_name_event_kind event)
 
 void tellings_heard(struct watching *watching, uint32_t count)
 {
-    for (; count && watching->first && watching->first->leaves; count--)
-        telling_drop(watching, watching->first);
+    for (struct telling *telling = watching->first, *next; count && telling && telling->leaves; telling = next) {
+        next = telling->next;
+        telling_drop(watching, telling);
+        count--;
+    }
 }
 
 void tellings_leave(soma_agent *self, struct watching *watching)
@@ -103,6 +106,8 @@ void tellings_leave(soma_agent *self, struct watching *watching)
 
 void tellings_free(struct watching *watching)
 {
-    while (watching->first)
-        telling_drop(watching, watching->first);
+    for (struct telling *telling = watching->first, *next; telling; telling = next) {
+        next = telling->next;
+        telling_drop(watching, telling);
+    }
 }
