@@ -1,6 +1,7 @@
 /*
  * Workers wait for a bridge's mail beside its thread: whoever else wants them still wakes them, the bridge can be
- * closed at any time, and nothing is lost between two that wake each other over it.
+ * closed at any time, nothing is lost between two that wake each other over it, and the thread sees to all while they
+ * are busy.
  */
 #include "test_support.h"
 #include <pthread.h>
@@ -13,6 +14,8 @@ SOMA_MESSAGE(answer, (u64, number))
 SOMA_MESSAGE(block, (bytes, data))
 SOMA_MESSAGE(small, (u64, number), (bytes, data))
 SOMA_MESSAGE(send_all, (ref, to))
+SOMA_MESSAGE(hold)
+SOMA_MESSAGE(idle)
 
 static const char *const loopback[] = {"tcp://127.0.0.1", NULL};
 static const soma_options two = {.workers = 2, .log_level = SOMA_LOG_ERROR};
@@ -135,6 +138,20 @@ static int on_send_all(soma_agent *self, uint64_t *sent, const struct send_all *
 static const soma_behavior source = {
     .name = "source", .state_size = sizeof(uint64_t), .handlers = SOMA_HANDLERS(SOMA_ON(send_all, on_send_all))};
 
+/* Two systems; an agent of the first, which the second knows. */
+static void pair_open(soma_system *systems[2], soma_bridge *bridges[2], const soma_behavior *behavior, soma_ref *agent)
+{
+    for (int i = 0; i < 2; i++) {
+        const soma_bridge_options options = {.bind = i ? NULL : loopback};
+        assert_int_equal(soma_system_open(&systems[i], &two), 0);
+        assert_int_equal(soma_bridge_open(systems[i], &options, &bridges[i]), 0);
+    }
+    assert_int_equal(soma_spawn(systems[0], behavior, NULL, agent), 0);
+    assert_int_equal(soma_name_set(systems[0], *agent, "agent"), 0);
+    assert_int_equal(soma_bridge_find(bridges[1], soma_bridge_address(bridges[0], 0), "agent", 30 * SOMA_SECOND, agent),
+                     0);
+}
+
 /* Full frames with bodies in parts between them, of which memory that is lost would be found. */
 static void test_streams(void **state)
 {
@@ -145,15 +162,7 @@ static void test_streams(void **state)
     atomic_store(&got_small, 0);
     atomic_store(&got_large, 0);
     atomic_store(&wrong, 0);
-    for (int i = 0; i < 2; i++) {
-        const soma_bridge_options options = {.bind = i ? NULL : loopback};
-        assert_int_equal(soma_system_open(&systems[i], &two), 0);
-        assert_int_equal(soma_bridge_open(systems[i], &options, &bridges[i]), 0);
-    }
-    assert_int_equal(soma_spawn(systems[0], &sink, NULL, &to), 0);
-    assert_int_equal(soma_name_set(systems[0], to, "sink"), 0);
-    assert_int_equal(soma_bridge_find(bridges[1], soma_bridge_address(bridges[0], 0), "sink", 30 * SOMA_SECOND, &to),
-                     0);
+    pair_open(systems, bridges, &sink, &to);
     assert_int_equal(soma_spawn(systems[1], &source, NULL, &from), 0);
     assert_int_equal(soma_send(systems[1], from, send_all, .to = to), 0);
     assert_int_equal(soma_system_run(systems[0]), 0);
@@ -164,9 +173,67 @@ static void test_streams(void **state)
     assert_int_equal(atomic_load(&wrong), 0);
 }
 
+/* ---- while all workers are busy ---- */
+
+static atomic_uint held, released;
+
+static int on_hold(soma_agent *self, void *my, const struct hold *m)
+{
+    (void)self, (void)my, (void)m;
+    unsigned round = atomic_load(&released);
+    atomic_fetch_add(&held, 1);
+    while (atomic_load(&released) == round)
+        sched_yield();
+    return 0;
+}
+
+static int on_idle(soma_agent *self, void *my, const struct idle *m)
+{
+    (void)self, (void)my, (void)m;
+    return 0;
+}
+
+static const soma_behavior holder = {
+    .name = "holder", .handlers = SOMA_HANDLERS(SOMA_ON(hold, on_hold), SOMA_ON(idle, on_idle), SOMA_ON(ask, on_ask))};
+
+static void until_acknowledged(soma_bridge *bridge)
+{
+    soma_bridge_peer peer;
+    do
+        assert_int_equal(soma_bridge_peers(bridge, &peer, 1), 1);
+    while (peer.frames_waiting || peer.bytes_waiting);
+}
+
+/* What comes then is read and acknowledged, and so are beats; else this would never end. */
+static void test_busy(void **state)
+{
+    (void)state;
+    soma_system *systems[2];
+    soma_bridge *bridges[2];
+    soma_ref holders[2], third;
+    pair_open(systems, bridges, &holder, &holders[0]);
+    assert_int_equal(soma_spawn(systems[0], &holder, NULL, &holders[1]), 0);
+    assert_int_equal(soma_spawn(systems[0], &holder, NULL, &third), 0);
+    for (unsigned round = 0; round < test_load(100); round++) {
+        struct answer got;
+        atomic_store(&held, 0);
+        for (int i = 0; i < 2; i++)
+            assert_int_equal(soma_send(systems[1], holders[i], hold), 0);
+        while (atomic_load(&held) < 2)
+            sched_yield();
+        for (unsigned i = 0; i < round % 3; i++) // of several frames each is acknowledged at once, of one later
+            assert_int_equal(soma_send(systems[1], third, idle), 0);
+        until_acknowledged(bridges[1]);
+        atomic_fetch_add(&released, 1);
+        assert_int_equal(soma_call(systems[1], third, SOMA_NEVER, &got, answer, ask, .number = round), 0);
+    }
+    assert_int_equal(soma_system_close(&systems[1]), 0);
+    assert_int_equal(soma_system_close(&systems[0]), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_called), cmocka_unit_test(test_closed),
-                                       cmocka_unit_test(test_streams)};
+                                       cmocka_unit_test(test_streams), cmocka_unit_test(test_busy)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
