@@ -1,5 +1,6 @@
 /* Handles, wakes and waits; see zmq_post.h. */
 #include "bridges/zmq_post.h"
+#include "runtime/thread.h"
 #include <soma/error.h>
 #include <stddef.h>
 #include <sys/epoll.h>
@@ -75,12 +76,24 @@ void post_set_alarm(struct post *post, uint64_t now, uint64_t until)
 
 /* ---- who waits ---- */
 
+/* Who was turned away may come now. If he is not waiting yet, or any more, nothing is lost: the thread is told. */
+static void turned_ask(struct post *post)
+{
+    shared_u32 *futex = ptr_load(&post->turned);
+    if (!futex)
+        return;
+    ptr_store(&post->turned, NULL);
+    futex_wake(futex);
+}
+
 /* Without the turn meanwhile. True if there was a call. */
-static bool keys_wait(struct post *post, int timeout, uint64_t keys[POST_MOST], uint32_t *count)
+static bool keys_wait(struct post *post, bool asks, int timeout, uint64_t keys[POST_MOST], uint32_t *count)
 {
     struct epoll_event events[POST_MOST];
     bool called = false;
     pthread_mutex_unlock(&post->turn);
+    if (asks)
+        turned_ask(post);
     int told = epoll_wait(post->poll, events, POST_MOST, timeout);
     u32_add(&post->wanted, 1); // its order does not matter: who has the turn looks time and again
     pthread_mutex_lock(&post->turn);
@@ -108,7 +121,10 @@ static void beside_end(struct post *post)
 uint32_t post_wait(struct post *post, bool presses, uint64_t keys[POST_MOST])
 {
     uint32_t count;
-    if (keys_wait(post, presses ? 0 : -1, keys, &count)) // another was meant; who comes later sees that he is awake
+    post->sits = !presses;
+    bool called = keys_wait(post, !presses, presses ? 0 : -1, keys, &count);
+    post->sits = false;
+    if (called) // another was meant; who comes later sees that he is awake
         beside_end(post);
     return count;
 }
@@ -119,22 +135,25 @@ void post_share(struct post *post)
         pthread_cond_wait(&post->left, &post->turn);
 }
 
-bool post_take(struct post *post)
+bool post_take(struct post *post, const shared_u32 *futex)
 {
-    if (pthread_mutex_trylock(&post->turn))
-        return false;
-    bool free = !post->taken && !post->shut;
-    post->taken |= free;
-    post->stays += free;
-    if (!free)
+    bool turn = !pthread_mutex_trylock(&post->turn), early = !turn || !post->sits;
+    bool free = !early && !post->taken && !post->shut;
+    if (early)
+        ptr_store(&post->turned, (void *)(uintptr_t)futex);
+    if (free) {
+        post->taken = true;
+        post->stays++;
+    } else if (turn) {
         pthread_mutex_unlock(&post->turn);
+    }
     return free;
 }
 
 uint32_t post_wait_beside(struct post *post, uint64_t keys[POST_MOST])
 {
     uint32_t count;
-    keys_wait(post, -1, keys, &count);
+    keys_wait(post, false, -1, keys, &count);
     return count;
 }
 

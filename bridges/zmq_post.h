@@ -8,8 +8,9 @@
  * socket, other than by reading until nothing was left, must look at it again before he waits. (zmq_poll() looks at
  * every socket before and after each wait, with system calls for each.)
  *
- * Word of each thing goes to one who waits (edge-triggered), mostly the last to have come: Linux keeps them so. What is
- * only quicker by that, and stays right if it is another.
+ * Word of each thing goes to one who waits (edge-triggered), mostly the last to have come: Linux keeps them so. So a
+ * worker comes after the thread: had it come first, the thread would be told, call the worker, and be the last to come
+ * again. What is only quicker by that order, and stays right if it is another.
  */
 #ifndef BRIDGES_ZMQ_POST_H
 #define BRIDGES_ZMQ_POST_H
@@ -28,9 +29,11 @@ struct post {
     int call;             /* and whoever waits beside the thread is wanted elsewhere */
     int alarm;            /* a timerfd */
     uint64_t due;         /* when that goes off, as far as is known; under the turn, as what follows */
-    bool taken;           /* somebody waits beside the thread */
+    bool sits;            /* the thread waits */
+    bool taken;           /* somebody waits beside it */
     uint64_t stays;       /* so often somebody did */
     shared_u32 wanted;    /* others wait for the turn */
+    shared_ptr turned;    /* the futex of one who came while the thread did not wait; or NULL */
     bool shut;            /* nobody may any more */
     pthread_mutex_t turn; /* who has it sees to things; nobody waits with it */
     pthread_cond_t left;  /* nobody waits there any more */
@@ -62,8 +65,9 @@ uint32_t post_wait(struct post *post, bool presses, uint64_t keys[POST_MOST]);
 /* The thread, which has much to do, lets others have the turn, if any want it. */
 void post_share(struct post *post);
 
-/* Another takes the turn, to wait beside the thread. False: nobody may now, and it does not have the turn. */
-bool post_take(struct post *post);
+/* Another takes the turn, to wait beside the thread. False: nobody may now, and it does not have the turn. Then it may
+ * wait for `futex`, by which it is told to try again, if it likes. */
+bool post_take(struct post *post, const shared_u32 *futex);
 
 /* It waits, and has the turn only before and after; there may be no key, if it was called. */
 uint32_t post_wait_beside(struct post *post, uint64_t keys[POST_MOST]);

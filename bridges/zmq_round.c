@@ -228,7 +228,7 @@ bool wire_await(void *context, const shared_u32 *awake, bool *mail)
 {
     struct zmq_wire *wire = context;
     uint64_t keys[POST_MOST];
-    if (!post_take(&wire->post))
+    if (!post_take(&wire->post, awake))
         return false;
     bool roused = u32_load(awake); // else we are called from here on, and nobody else takes that for his
     uint32_t count = wire->looks || roused ? 0 : post_wait_beside(&wire->post, keys);

@@ -83,8 +83,8 @@ struct route {
     void (*release)(void *context); /* the very end; or NULL */
     void *context;
     /* A worker without work may wait where the route's mail is waited for, one at a time, unless it is awake already.
-     * False at once: not now. True: something has come (*mail), for which it must attend(), or it was roused. NULL:
-     * none ever may. */
+     * False at once: not now; `awake` is woken as a futex, unchanged, when it is worth another try. True: something has
+     * come (*mail), for which it must attend(), or it was roused. NULL: none ever may. */
     bool (*await)(void *post, const shared_u32 *awake, bool *mail);
     void (*attend)(void *post, struct worker *worker);
     void (*rouse)(void *post); /* Any thread. */
