@@ -1,14 +1,14 @@
 /* Requests to etcd as text, and its answers; see text.h. */
 #include "nameservice/etcd/text.h"
 #include "nameservice/check.h"
-#include "runtime/base64.h"
+#include "nameservice/etcd/base64.h"
 #include <soma/error.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define KEY_MOST (2 * SOMA_NAME_MOST + 2) /* prefix, slash, name */
-#define KEY64_MOST (((size_t)KEY_MOST + 2) / 3 * 4)
+#define KEY64_MOST ETCD_BASE64_LENGTH((size_t)KEY_MOST)
 #define VALUE64_MOST ((size_t)256 * 1024) /* far more than any entry has */
 
 /* ---- addresses ---- */
@@ -76,8 +76,7 @@ static const char *key_of(char text[KEY64_MOST + 1], const char *prefix, const c
     char key[KEY_MOST + 1];
     int size = snprintf(key, sizeof(key), "%s/%s", prefix, name);
     key[size - 1] = (char)(key[size - 1] + last);
-    base64_encode(text, key, (size_t)size);
-    text[base64_length((size_t)size)] = 0;
+    etcd_base64_write(text, key, (size_t)size);
     return text;
 }
 
@@ -125,11 +124,9 @@ static char *value_of(const struct etcd_entry *entry)
     size_t size;
     if (etcd_entry_pack(entry, &data, &size))
         return NULL;
-    char *text = malloc(base64_length(size) + 1);
-    if (text) {
-        base64_encode(text, data, size);
-        text[base64_length(size)] = 0;
-    }
+    char *text = malloc(ETCD_BASE64_LENGTH(size) + 1);
+    if (text)
+        etcd_base64_write(text, data, size);
     free(data);
     return text;
 }
@@ -206,7 +203,7 @@ static int name_read(const json_t *kv, const char *prefix, char name[SOMA_NAME_M
         return SOMA_EFORMAT;
     if (length > KEY64_MOST)
         return 0; // somebody else's
-    if (!base64_decode(key, &size, json_string_value(value), length))
+    if (!etcd_base64_read(key, &size, json_string_value(value), length))
         return SOMA_EFORMAT;
     if (size <= skip || size - skip > SOMA_NAME_MOST || memcmp(key, prefix, skip - 1) != 0 || key[skip - 1] != '/' ||
         memchr(key, 0, size))
@@ -240,7 +237,7 @@ static int entry_read(const json_t *kv, struct etcd_kv *result)
     unsigned char *data = malloc(length / 4 * 3 + 1);
     if (!data)
         return SOMA_ENOMEM;
-    int error = base64_decode(data, &size, json_string_value(value), length) ? 0 : SOMA_EFORMAT;
+    int error = etcd_base64_read(data, &size, json_string_value(value), length) ? 0 : SOMA_EFORMAT;
     if (!error) {
         int bad = etcd_entry_unpack(&result->entry, data, size);
         error = bad == SOMA_ENOMEM ? bad : 0;
@@ -334,15 +331,14 @@ int text_page_next(const json_t *answer, char **from)
     if (!length)
         return SOMA_EFORMAT;
     unsigned char *key = malloc(length / 4 * 3 + 1);
-    char *text = malloc(base64_length(length / 4 * 3 + 1) + 1);
+    char *text = malloc(ETCD_BASE64_LENGTH(length / 4 * 3 + 1) + 1);
     if (!key || !text) {
         error = SOMA_ENOMEM;
-    } else if (!base64_decode(key, &size, json_string_value(last), length)) {
+    } else if (!etcd_base64_read(key, &size, json_string_value(last), length)) {
         error = SOMA_EFORMAT;
     } else {
         key[size++] = 0;
-        base64_encode(text, key, size);
-        text[base64_length(size)] = 0;
+        etcd_base64_write(text, key, size);
         *from = text;
         text = NULL;
     }

@@ -1,4 +1,5 @@
 /* What is said to etcd, and what is made of its answers, whatever they are. No etcd runs. */
+#include "nameservice/etcd/base64.h"
 #include "nameservice/etcd/text.h"
 #include "test_support.h"
 #include <soma/error.h>
@@ -9,6 +10,35 @@ static json_t *json_of(const char *text)
     json_t *json = json_loads(text, JSON_DECODE_ANY, NULL);
     assert_non_null(json);
     return json;
+}
+
+/* ---- base64 ---- */
+
+static void test_base64(void **state)
+{
+    static const char *const texts[] = {"", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy"}; // of RFC 4648
+    static const char *const bad[] = {"A", "AA", "AAA", "A===", "====", "AA=A", "AA!A", "AAAA=", "A\xffzz"};
+    unsigned char all[256], back[ETCD_BASE64_LENGTH(sizeof(all)) / 4 * 3];
+    char text[ETCD_BASE64_LENGTH(sizeof(all)) + 1];
+    size_t size;
+    (void)state;
+    for (size_t i = 0; i <= 6; i++) {
+        etcd_base64_write(text, "foobar", i);
+        assert_string_equal(text, texts[i]);
+        assert_int_equal(strlen(text), ETCD_BASE64_LENGTH(i));
+        assert_true(etcd_base64_read(back, &size, text, strlen(text)));
+        assert_int_equal(size, i);
+        assert_memory_equal(back, "foobar", i);
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+        assert_false(etcd_base64_read(back, &size, bad[i], strlen(bad[i])));
+    assert_false(etcd_base64_read(back, &size, "AA\0A", 4));
+    for (unsigned i = 0; i < sizeof(all); i++)
+        all[i] = (unsigned char)i;
+    etcd_base64_write(text, all, sizeof(all));
+    assert_true(etcd_base64_read(back, &size, text, strlen(text)));
+    assert_int_equal(size, sizeof(all));
+    assert_memory_equal(back, all, size);
 }
 
 /* ---- addresses ---- */
@@ -275,9 +305,9 @@ static void test_pages(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_addresses), cmocka_unit_test(test_numbers), cmocka_unit_test(test_entry),
-        cmocka_unit_test(test_junk),      cmocka_unit_test(test_copied),  cmocka_unit_test(test_malformed),
-        cmocka_unit_test(test_events),    cmocka_unit_test(test_pages),
+        cmocka_unit_test(test_base64),    cmocka_unit_test(test_addresses), cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_entry),     cmocka_unit_test(test_junk),      cmocka_unit_test(test_copied),
+        cmocka_unit_test(test_malformed), cmocka_unit_test(test_events),    cmocka_unit_test(test_pages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
