@@ -215,13 +215,8 @@ void proxy_forget(soma_proxy *proxy, soma_ref gone)
     pthread_mutex_unlock(&proxy->lock);
 }
 
-static int proxy_find(soma_proxy *proxy, uint64_t until, bool waits, soma_ref *found)
+static int proxy_look(soma_proxy *proxy, uint64_t until, bool waits, soma_ref *found)
 {
-    pthread_mutex_lock(&proxy->lock);
-    *found = proxy->found;
-    pthread_mutex_unlock(&proxy->lock);
-    if (!soma_ref_is_null(*found))
-        return 0;
     int error = proxy->find(proxy, time_left(proxy, until), waits, found);
     if (error)
         return error;
@@ -231,13 +226,26 @@ static int proxy_find(soma_proxy *proxy, uint64_t until, bool waits, soma_ref *f
     return 0;
 }
 
+static int proxy_find(soma_proxy *proxy, uint64_t until, bool waits, soma_ref *found)
+{
+    pthread_mutex_lock(&proxy->lock);
+    *found = proxy->found;
+    pthread_mutex_unlock(&proxy->lock);
+    return soma_ref_is_null(*found) ? proxy_look(proxy, until, waits, found) : 0;
+}
+
 int soma_proxy_ref(soma_proxy *proxy, uint64_t timeout, soma_ref *agent)
 {
     if (agent)
         *agent = SOMA_REF_NULL;
     if (!proxy || !timeout || !agent)
         return SOMA_EINVAL;
-    return proxy_find(proxy, deadline_of(proxy, timeout), false, agent);
+    // What was found before may have ended unnoticed: only whom a call has gone to is watched.
+    uint64_t until = deadline_of(proxy, timeout);
+    int error = proxy->find ? proxy_look(proxy, until, false, agent) : proxy_find(proxy, until, false, agent);
+    if (error)
+        *agent = SOMA_REF_NULL;
+    return error;
 }
 
 /* ---- asking ---- */

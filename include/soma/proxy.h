@@ -81,7 +81,7 @@ SOMA_API int soma_proxy_wait(soma_proxy *proxy, uint64_t timeout);
 /** Asks the agent whether it is there: 0 when it has answered. */
 SOMA_API int soma_proxy_ping(soma_proxy *proxy, uint64_t timeout);
 
-/** Finds the agent. 0, and its ref; or an error, and the null ref. */
+/** Finds the agent that has the name now; it is looked up each time. 0, and its ref; or an error, and the null ref. */
 SOMA_API int soma_proxy_ref(soma_proxy *proxy, uint64_t timeout, soma_ref *agent);
 
 /** Kills the agent (soma_kill()), and waits until it is gone: 0, also if it was before. A supervisor may start it

@@ -102,6 +102,24 @@ static void test_other_node(soma_test *test)
     soma_proxy_close(&proxy);
 }
 
+/* Whoever has the name now is meant. */
+static void test_ref(soma_test *test)
+{
+    soma_system *system = soma_test_system(test);
+    soma_proxy *proxy;
+    soma_ref first = tank_open(system, "tank/1"), found;
+    assert_int_equal(soma_proxy_open(system, "tank/1", &proxy), 0);
+    assert_int_equal(soma_proxy_ref(proxy, LONG, &found), 0);
+    assert_true(soma_ref_equal(found, first));
+    assert_int_equal(soma_name_set(system, SOMA_REF_NULL, "tank/1"), 0);
+    assert_int_equal(soma_proxy_ref(proxy, LONG, &found), SOMA_ENOENT);
+    assert_true(soma_ref_is_null(found));
+    soma_ref second = tank_open(system, "tank/1");
+    assert_int_equal(soma_proxy_ref(proxy, LONG, &found), 0);
+    assert_true(soma_ref_equal(found, second));
+    soma_proxy_close(&proxy);
+}
+
 /* ---- coming and going ---- */
 
 static int on_appear(soma_agent *self, void *my, const struct appear *m)
@@ -439,6 +457,8 @@ int main(void)
         SOMA_REAL(test_by_name),
         SOMA_SIM(test_by_ref, 50, 20000),
         SOMA_REAL(test_by_ref),
+        SOMA_SIM(test_ref, 50, 20000),
+        SOMA_REAL(test_ref),
         SOMA_SIM(test_other_node, 50, 20000),
         SOMA_REAL(test_other_node),
         SOMA_SIM(test_wait, 50, 20000),
