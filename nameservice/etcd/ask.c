@@ -3,8 +3,9 @@
 #include <soma/error.h>
 #include <soma/log.h>
 #include <stdlib.h>
+#include <string.h>
 
-#define REST (200 * SOMA_MS) /* when no member has answered */
+#define REST_MS 200u /* about, the first time that all members have failed */
 
 struct ask *ask_new(struct directory *my, enum ask_kind kind, const char *name)
 {
@@ -40,6 +41,14 @@ struct ask *ask_find(const struct directory *my, uint64_t id)
     return ask;
 }
 
+bool ask_is_open(const struct directory *my, enum ask_kind kind, const char *name)
+{
+    const struct ask *ask = my->asks;
+    while (ask && !(ask->kind == kind && ask->promise && !strcmp(ask->name.name, name)))
+        ask = ask->next;
+    return ask != NULL;
+}
+
 /* What it says, and where. */
 static char *ask_text(const struct directory *my, const struct ask *ask, const char **path)
 {
@@ -55,7 +64,7 @@ static char *ask_text(const struct directory *my, const struct ask *ask, const c
         return text_lease(my->lease);
     case ASK_PAGE:
         *path = ETCD_RANGE;
-        return text_page(prefix, my->from, my->snapshot);
+        return text_page(prefix, my->from, my->snapshot, my->page_most, my->keys_only);
     case ASK_WATCH:
         *path = ETCD_WATCH;
         return text_watch(prefix, my->heard + 1);
@@ -64,7 +73,7 @@ static char *ask_text(const struct directory *my, const struct ask *ask, const c
         return text_put(prefix, &entry, my->lease, ask->revision);
     case ASK_DROP:
         *path = ETCD_TXN;
-        return text_drop(prefix, ask->name.name, my->lease);
+        return text_drop(prefix, ask->name.name, ask->revision);
     case ASK_LOOKUP:
         break;
     }
@@ -72,24 +81,32 @@ static char *ask_text(const struct directory *my, const struct ask *ask, const c
     return text_lookup(prefix, ask->name.name);
 }
 
-int ask_send(soma_agent *self, struct directory *my, struct ask *ask)
+/* Asks its member. */
+static int ask_post(soma_agent *self, struct directory *my, struct ask *ask)
 {
     char url[ETCD_URL_MOST];
     const char *path;
+    uint32_t time_ms = ask->kind == ASK_WATCH ? 0 : ask->kind == ASK_KEEP ? my->time_ms : TIME_MOST_MS;
     ask->id = ++my->ids;
-    ask->rests = my->rests;
-    if (my->rests)
-        return 0;
-    ask->member = my->member;
+    ask->rests = false;
     ask->begun = soma_now(self);
     char *text = ask_text(my, ask, &path);
     if (!text)
         return SOMA_ENOMEM;
     etcd_url(&my->address, ask->member, path, url);
-    return http_post(my->http, ask->id, url, text, ask->kind == ASK_WATCH);
+    return http_post(my->http, ask->id, url, text, time_ms);
 }
 
-/* Another member is to be asked; and to be watched. */
+int ask_send(soma_agent *self, struct directory *my, struct ask *ask)
+{
+    ask->failures = 0;
+    ask->member = my->member;
+    return ask_post(self, my, ask);
+}
+
+/* ---- failing ---- */
+
+/* Another member is to be asked; and to be watched, so that one that has fallen silent is noticed. */
 static int member_next(soma_agent *self, struct directory *my, const struct ask *failed)
 {
     char url[ETCD_URL_MOST];
@@ -97,40 +114,54 @@ static int member_next(soma_agent *self, struct directory *my, const struct ask 
     if (!my->failures++ && my->lease) // else it is tried again and again
         soma_log_warning(self, "etcd at %s does not answer", url);
     my->member = (my->member + 1) % my->address.member_count;
-    if (!my->lease && my->failures >= my->address.member_count) {
-        directory_lose(self, my, NULL); // the client has other addresses, perhaps
-        return 0;
-    }
-    if (my->failures % my->address.member_count == 0) {
-        my->rests = true;
-        if (soma_after(self, REST, etcd_rested) < 0)
-            return SOMA_ENOMEM;
-    }
     if (!my->watch || my->watch == failed || my->watch->rests)
         return 0;
     http_cancel(my->http, my->watch->id);
-    return ask_send(self, my, my->watch);
+    my->watch->member = my->member;
+    return ask_post(self, my, my->watch);
 }
 
-int ask_failed(soma_agent *self, struct directory *my, struct ask *ask)
+/* Twice as long after each round, and about so long, so that not all come back at once. */
+static int ask_rest(soma_agent *self, struct directory *my, struct ask *ask)
 {
-    if (ask == my->watch)
+    uint32_t most = my->time_ms, rest = REST_MS;
+    for (uint32_t round = ask->failures / my->address.member_count; round > 1 && rest < most; round--)
+        rest *= 2;
+    rest = rest < most ? rest : most;
+    rest -= (uint32_t)(soma_random(self) % (rest / 2 + 1));
+    ask->id = ++my->ids;
+    ask->rests = true;
+    return soma_after(self, rest * SOMA_MS, etcd_rested, .ask = ask->id) < 0 ? SOMA_ENOMEM : 0;
+}
+
+int ask_failed(soma_agent *self, struct directory *my, struct ask *ask, bool busy)
+{
+    uint32_t count = my->address.member_count;
+    bool watches = ask == my->watch;
+    if (watches)
         http_cancel(my->http, ask->id); // it may go on, in a way that makes no sense
-    int error = ask->member == my->member && !my->rests ? member_next(self, my, ask) : 0;
-    return error ? error : ask_send(self, my, ask);
+    if (watches && soma_now(self) - ask->begun > TIME_MOST_MS * SOMA_MS)
+        ask->failures = 0; // it was of use for a while
+    ask->failures++;
+    if (ask->kind == ASK_GRANT && ask->failures >= count) {
+        directory_lose(self, my, NULL); // the client has other addresses, perhaps
+        return 0;
+    }
+    busy = busy && !watches;
+    int error = ask->member == my->member && !busy ? member_next(self, my, ask) : 0;
+    ask->member = busy ? (ask->member + 1) % count : my->member;
+    if (error)
+        return error;
+    return ask->failures % count ? ask_post(self, my, ask) : ask_rest(self, my, ask);
 }
 
 int on_etcd_rested(soma_agent *self, struct directory *my, const struct etcd_rested *m)
 {
-    (void)m;
-    int error = 0;
-    if (!soma_ref_equal(soma_sender(self), soma_self(self)))
+    struct ask *ask = ask_find(my, m->ask);
+    if (!ask || !ask->rests || !soma_ref_equal(soma_sender(self), soma_self(self)))
         return 0;
-    my->rests = false;
-    for (struct ask *ask = my->asks; ask && !error; ask = ask->next)
-        if (ask->rests)
-            error = ask_send(self, my, ask);
-    return error;
+    ask->member = my->member;
+    return ask_post(self, my, ask);
 }
 
 void ask_answered(soma_agent *self, struct directory *my)

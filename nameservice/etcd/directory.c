@@ -5,12 +5,14 @@
 #include <soma/error.h>
 #include <soma/log.h>
 #include <soma/monitor.h>
+#include <stdlib.h>
 
 #define CODE_NOT_FOUND 5  /* of gRPC: the lease is gone */
 #define CODE_COMPACTED 11 /* out of range: so is the revision */
 #define STATUS_MOST 499   /* of HTTP; above it another member may do better */
 #define STATUS_BUSY 429
-#define TIME_MS 3000 /* for a member to answer */
+#define FAREWELL_MS 500u /* for the lease to be ended at the end, */
+#define FAREWELLS_MOST 2 /* by one of so many members */
 
 void directory_lose(soma_agent *self, struct directory *my, const char *why)
 {
@@ -54,8 +56,23 @@ static void lookup_reply(soma_agent *self, struct directory *my, const struct as
 /* Does the mirror know what etcd has answered? What is not there has not to be waited for. */
 static bool ask_is_reached(const struct directory *my, const struct ask *ask)
 {
-    const struct record *record = ask->absent ? record_find(&my->names, ask->name.name) : NULL;
-    return my->reached >= ask->until || (ask->absent && !(record && record->owner));
+    const struct record *record = record_find(&my->names, ask->name.name);
+    bool there = record && record->owner;
+    if (ask->kind == ASK_DROP)
+        return !there || record->past != ask->revision;
+    return my->reached >= ask->until || (ask->absent && !there);
+}
+
+/* It was put; but the mirror may know of what came after that. */
+static void put_settle(soma_agent *self, struct directory *my, const struct ask *ask)
+{
+    const struct record *record = record_find(&my->names, ask->name.name);
+    if (!record || !record->owner)
+        directory_lose(self, my, NAMES_REMOVED); // the client is told by that
+    else if (soma_ref_equal(record->entry.agent, ask->name.agent))
+        put_reply(self, ask, 0, ask->name.agent);
+    else
+        put_reply(self, ask, SOMA_EEXIST, record->entry.agent);
 }
 
 static bool ask_settle(soma_agent *self, struct directory *my, struct ask *ask)
@@ -63,11 +80,11 @@ static bool ask_settle(soma_agent *self, struct directory *my, struct ask *ask)
     if (ask->id || !ask_is_reached(my, ask))
         return false;
     if (ask->kind == ASK_PUT)
-        put_reply(self, ask, 0, ask->name.agent);
-    else if (ask->kind == ASK_DROP)
-        soma_reply_to(self, ask->promise, soma_name_done);
-    else
+        put_settle(self, my, ask);
+    else if (ask->kind == ASK_LOOKUP)
         lookup_reply(self, my, ask);
+    else if (ask->promise)
+        soma_reply_to(self, ask->promise, soma_name_done);
     ask_free(my, ask);
     return true;
 }
@@ -84,6 +101,7 @@ void asks_settle(soma_agent *self, struct directory *my)
 static int ask_wait(soma_agent *self, struct directory *my, struct ask *ask, int64_t until, int64_t answered)
 {
     ask->id = 0;
+    ask->begun = soma_now(self);
     ask->until = until;
     ask->answered = answered;
     ask_settle(self, my, ask);
@@ -94,13 +112,17 @@ static int ask_wait(soma_agent *self, struct directory *my, struct ask *ask, int
 
 static int granted(soma_agent *self, struct directory *my, struct ask *ask, const json_t *answer)
 {
-    int64_t ttl;
-    int error = text_number(answer, "ID", &my->lease);
+    int64_t lease, ttl;
+    int error = text_number(answer, "ID", &lease);
     if (!error)
         error = text_number(answer, "TTL", &ttl);
-    if (error || !my->lease || !ttl || ttl > UINT32_MAX)
+    if (error || !lease || !ttl || ttl > UINT32_MAX)
         return SOMA_EFORMAT;
+    my->lease = lease;
     my->ttl = (uint64_t)ttl * SOMA_SECOND;
+    // A third of it may be over when it is to be kept; in what is left all members have their turn.
+    uint64_t time_ms = my->ttl / SOMA_MS * 2 / 3 / my->address.member_count;
+    my->time_ms = time_ms < TIME_MOST_MS ? (uint32_t)time_ms : TIME_MOST_MS;
     my->alive = ask->begun;
     soma_reply_to(self, my->hello, ns_welcome, .settled = false);
     ask_free(my, ask);
@@ -168,7 +190,7 @@ static int drop_done(soma_agent *self, struct directory *my, struct ask *ask, co
     int error = text_revision(answer, &revision);
     if (!error)
         error = text_flag(answer, "succeeded", &done);
-    return error ? error : ask_wait(self, my, ask, done ? revision : 0, revision); // else it was another's
+    return error ? error : ask_wait(self, my, ask, 0, revision); // done before, or another's: the mirror will know
 }
 
 static int lookup_done(soma_agent *self, struct directory *my, struct ask *ask, const json_t *answer)
@@ -234,24 +256,48 @@ static int refused(soma_agent *self, struct directory *my, struct ask *ask, cons
     return 0;
 }
 
+/* What somebody else has put there is more than is read. SOMA_EFORMAT: it is not that. */
+static int too_big(soma_agent *self, struct directory *my, struct ask *ask)
+{
+    bool lists = ask->kind == ASK_PAGE && !my->keys_only;
+    if (ask->kind == ASK_WATCH)
+        return mirror_again(self, my, "a value is too long");
+    if (!lists && ask->kind != ASK_PUT && ask->kind != ASK_LOOKUP)
+        return SOMA_EFORMAT;
+    if (lists) {
+        mirror_page_failed(my, true);
+        return ask_send(self, my, ask);
+    }
+    soma_reply_error_to(self, ask->promise, SOMA_ETOOBIG);
+    ask_free(my, ask);
+    return 0;
+}
+
+/* What a member has said; SOMA_EFORMAT: nothing that is of use. */
+static int result_read(soma_agent *self, struct directory *my, struct ask *ask, const struct http_result *result)
+{
+    bool refuses = result->status >= 400 && result->status <= STATUS_MOST && result->status != STATUS_BUSY;
+    if (result->big && (result->more || ask->kind != ASK_WATCH))
+        return too_big(self, my, ask);
+    if (result->json && result->status == 200)
+        return answered(self, my, ask, result->json);
+    return result->json && refuses ? refused(self, my, ask, result->json) : SOMA_EFORMAT;
+}
+
 /* A function that is posted for each result. */
 static int on_result(soma_agent *self, void *state, void *pointer)
 {
     struct directory *my = state;
     struct http_result *result = pointer;
     struct ask *ask = ask_find(my, result->id);
-    int error = 0;
-    if (ask && result->json && result->status == 200)
-        error = answered(self, my, ask, result->json);
-    else if (ask && result->json && result->status >= 400 && result->status <= STATUS_MOST &&
-             result->status != STATUS_BUSY)
-        error = refused(self, my, ask, result->json);
-    else if (ask)
-        error = SOMA_EFORMAT;
+    int error = ask ? result_read(self, my, ask, result) : 0;
     if (ask && !error)
         ask_answered(self, my);
-    if (error == SOMA_EFORMAT && (ask = ask_find(my, result->id)))
-        error = ask_failed(self, my, ask);
+    if (error == SOMA_EFORMAT && (ask = ask_find(my, result->id))) {
+        if (ask->kind == ASK_PAGE)
+            mirror_page_failed(my, false);
+        error = ask_failed(self, my, ask, result->status == STATUS_BUSY || result->status > STATUS_MOST);
+    }
     http_result_free(result);
     return error;
 }
@@ -293,27 +339,36 @@ static int on_put(soma_agent *self, struct directory *my, const struct ns_put *m
 }
 
 /* With the name alone. */
-static int ask_name(soma_agent *self, struct directory *my, enum ask_kind kind, const char *name)
+static int ask_name(soma_agent *self, struct directory *my, enum ask_kind kind, const char *name, int64_t revision)
 {
-    if (!is_client(self, my) || check_name(name)) {
-        soma_reply_error(self, SOMA_EINVAL);
-        return 0;
-    }
     struct ask *ask = ask_new(my, kind, name);
     if (!ask)
         return SOMA_ENOMEM;
+    ask->revision = revision;
     ask->promise = soma_reply_later(self);
     return ask_send(self, my, ask);
 }
 
+/* What is dropped is the key as the mirror has it: should etcd do it late, it can't be what was put since. */
 static int on_drop(soma_agent *self, struct directory *my, const struct ns_drop *m)
 {
-    return ask_name(self, my, ASK_DROP, m->name);
+    bool valid = is_client(self, my) && !check_name(m->name);
+    const struct record *record = valid ? record_find(&my->names, m->name) : NULL;
+    if (record && record->owner && record->owner == client_session(my))
+        return ask_name(self, my, ASK_DROP, m->name, record->past);
+    if (valid)
+        soma_reply(self, soma_name_done); // it is another's
+    else
+        soma_reply_error(self, SOMA_EINVAL);
+    return 0;
 }
 
 static int on_lookup(soma_agent *self, struct directory *my, const struct ns_lookup *m)
 {
-    return ask_name(self, my, ASK_LOOKUP, m->name);
+    if (is_client(self, my) && !check_name(m->name))
+        return ask_name(self, my, ASK_LOOKUP, m->name, 0);
+    soma_reply_error(self, SOMA_EINVAL);
+    return 0;
 }
 
 static int on_watch(soma_agent *self, struct directory *my, const struct ns_watch *m)
@@ -351,6 +406,18 @@ static int on_down(soma_agent *self, struct directory *my, const struct soma_dow
 
 /* ---- its life ---- */
 
+/* Has etcd answered what the watch should have told long ago? */
+static bool watch_is_deaf(soma_agent *self, const struct directory *my)
+{
+    uint64_t now = soma_now(self), patience = my->time_ms * SOMA_MS;
+    const struct ask *ask = my->asks;
+    if (!my->watch || my->watch->rests || my->first || now - my->watch->begun < patience)
+        return false;
+    while (ask && (ask->id || now - ask->begun < patience))
+        ask = ask->next;
+    return ask != NULL;
+}
+
 static int on_beat(soma_agent *self, struct directory *my, const struct etcd_beat *m)
 {
     (void)m;
@@ -360,8 +427,9 @@ static int on_beat(soma_agent *self, struct directory *my, const struct etcd_bea
         directory_lose(self, my, "no member has answered for as long as the lease lives");
         return 0;
     }
-    if (my->keeping)
-        return 0;
+    int error = watch_is_deaf(self, my) ? ask_failed(self, my, my->watch, false) : 0;
+    if (error || my->keeping)
+        return error;
     struct ask *ask = ask_new(my, ASK_KEEP, NULL);
     my->keeping = ask != NULL;
     return ask ? ask_send(self, my, ask) : SOMA_ENOMEM;
@@ -384,6 +452,8 @@ static int directory_init(soma_agent *self, void *state, const void *arg)
     my->bridge = start->bridge;
     my->client = start->client;
     my->lease_s = start->lease_s;
+    my->time_ms = TIME_MOST_MS;
+    my->page_most = ETCD_PAGE;
     my->cluster.account = &my->others;
     my->names.begun = soma_now(self);
     while (my->own_address_count < ETCD_ADDRESSES_MOST &&
@@ -392,20 +462,30 @@ static int directory_init(soma_agent *self, void *state, const void *arg)
     int error = etcd_address_read(start->address, &my->address);
     if (!error)
         error = nameserver_open(&my->names, soma_random(self));
-    return error ? error : http_open(&my->http, TIME_MS, give, my);
+    return error ? error : http_open(&my->http, give, my);
+}
+
+/* Its names are over now, if a member can be told. */
+static void lease_revoke(const struct directory *my)
+{
+    char url[ETCD_URL_MOST], *text = text_lease(my->lease);
+    long status = 0;
+    for (uint32_t i = 0; i < FAREWELLS_MOST && i < my->address.member_count && status != 200; i++) {
+        etcd_url(&my->address, (my->member + i) % my->address.member_count, ETCD_REVOKE, url);
+        status = http_ask(my->http, url, text, FAREWELL_MS);
+    }
+    free(text);
 }
 
 /* It may wait, as it has a thread of its own. */
 static void directory_stop(soma_agent *self, void *state, int reason)
 {
     struct directory *my = state;
-    char url[ETCD_URL_MOST];
     (void)self, (void)reason;
-    bool holds = my->lease && !my->lost;
-    if (holds)
-        etcd_url(&my->address, my->member, ETCD_REVOKE, url);
+    if (my->lease && !my->lost)
+        lease_revoke(my);
     if (my->http)
-        http_close(my->http, holds ? url : NULL, holds ? text_lease(my->lease) : NULL);
+        http_close(my->http);
     while (my->asks)
         ask_free(my, my->asks);
     mirror_free(my);

@@ -1,10 +1,10 @@
 /*
  * The agent that answers for an etcd cluster, see nameservice/etcd.h, in three parts. *Asks* are what it has asked of
- * etcd: each goes to the member that answered last, and to the next one if that fails, until one answers. The *mirror*
- * is all names as etcd has told them, in order, by one watch; it is a struct nameserver, whose only session is the
- * client's, so lists, watches and news are a name server's own: this agent's behavior extends that one's. What the
- * client puts, drops and looks up is asked of etcd first, and answered when the mirror has come that far: so whatever
- * the client hears comes in one order.
+ * etcd: each goes to the member that answered last, and to the next one if that fails, until one answers; after each
+ * round of all members it rests, longer each time. The *mirror* is all names as etcd has told them, in order, by one
+ * watch; it is a struct nameserver, whose only session is the client's, so lists, watches and news are a name server's
+ * own: this agent's behavior extends that one's. What the client puts, drops and looks up is asked of etcd first, and
+ * answered when the mirror has come that far: so whatever the client hears comes in one order.
  *
  * All names that the client puts hang on one lease, which is kept alive, and ends with the agent.
  */
@@ -17,9 +17,11 @@
 #include <soma/request.h>
 #include <soma/timer.h>
 
+#define TIME_MOST_MS 3000u /* for a member to answer; and between two attempts */
+
 /** @cond internal: to itself */
 SOMA_MESSAGE(etcd_beat)
-SOMA_MESSAGE(etcd_rested)
+SOMA_MESSAGE(etcd_rested, (u64, ask)) /* its id */
 /** @endcond */
 
 enum ask_kind { ASK_GRANT, ASK_KEEP, ASK_PAGE, ASK_WATCH, ASK_PUT, ASK_DROP, ASK_LOOKUP };
@@ -29,14 +31,15 @@ struct ask {
     uint64_t id; /* another one for each attempt; 0: it has been answered, and waits for the mirror */
     enum ask_kind kind;
     uint32_t member;       /* that was asked */
-    bool rests;            /* for a moment: no member answers */
-    uint64_t begun;        /* when the last attempt was */
+    uint32_t failures;     /* of attempts, in a row */
+    bool rests;            /* for a moment: no member is of use */
+    uint64_t begun;        /* when the last attempt was; or since when it waits for the mirror */
     soma_handle promise;   /* to the client; 0: none */
     struct soma_name name; /* what is put; or only the name */
     bool takeover;
     bool absent;      /* etcd has no such name */
-    int64_t revision; /* of a put, until it is answered: since when the key must have been as it is */
-    int64_t until;    /* the revision that the mirror must have reached */
+    int64_t revision; /* of a put or drop: since when the key must have been as it is */
+    int64_t until;    /* the revision that the mirror must have reached; not for drops */
     int64_t answered; /* the revision at which etcd has answered */
 };
 
@@ -70,7 +73,7 @@ struct directory {
     uint64_t ids;      /* that were given to attempts */
     uint32_t member;   /* to be asked next */
     uint32_t failures; /* members in a row that did not answer */
-    bool rests;
+    uint32_t time_ms;  /* for a member to answer when the lease is to be kept: so that others can be asked in time */
     /* ---- the lease ---- */
     soma_handle hello; /* the client's, to be answered; 0: it was */
     int64_t lease;     /* 0: none yet */
@@ -83,6 +86,8 @@ struct directory {
     struct ask *watch;              /* NULL: a list is being read */
     char *from;                     /* where its next page begins; NULL: at the first name */
     int64_t snapshot;               /* the revision that is listed; 0: not known yet */
+    uint32_t page_most;             /* names in a page: fewer after one that was too much */
+    bool keys_only;                 /* the next one is a value that is too long, and so is no entry */
     int64_t heard;                  /* up to this revision changes have come */
     int64_t reached;                /* and were worked in */
     int64_t seen;                   /* of the last change that was worked in */
@@ -97,18 +102,24 @@ struct ask *ask_new(struct directory *my, enum ask_kind kind, const char *name);
 /* 0 or SOMA_ENOMEM. */
 int ask_send(soma_agent *self, struct directory *my, struct ask *ask);
 
-/* Its member has not answered, or made no sense: others are tried. 0, or the agent must end. */
-int ask_failed(soma_agent *self, struct directory *my, struct ask *ask);
+/* Its member has not answered, or made no sense: others are tried. `busy`: that one is still of use. 0, or the agent
+ * must end. */
+int ask_failed(soma_agent *self, struct directory *my, struct ask *ask, bool busy);
 
 void ask_free(struct directory *my, struct ask *ask);
 
 /* The attempt of a number; NULL: it does not count any more. */
 struct ask *ask_find(const struct directory *my, uint64_t id);
 
+/* Is the client waiting for an answer to that? */
+bool ask_is_open(const struct directory *my, enum ask_kind kind, const char *name);
+
 /* A member has answered. */
 void ask_answered(soma_agent *self, struct directory *my);
 
 int on_etcd_rested(soma_agent *self, struct directory *my, const struct etcd_rested *m);
+
+#define NAMES_REMOVED "its names were removed"
 
 /* Nobody may rely on what this agent says any more: it ends. */
 void directory_lose(soma_agent *self, struct directory *my, const char *why);
@@ -117,6 +128,12 @@ void directory_lose(soma_agent *self, struct directory *my, const char *why);
 
 /* Reads all names, and then watches. 0 or SOMA_ENOMEM. */
 int mirror_list(soma_agent *self, struct directory *my);
+
+/* The page was too much, or came too late. `big`: its size is known to be why. */
+void mirror_page_failed(struct directory *my, bool big);
+
+/* The watch is over, as what it had to tell can't be told any more. 0 or SOMA_ENOMEM. */
+int mirror_again(soma_agent *self, struct directory *my, const char *why);
 
 /* A page has come, or a line of the watch. 0, SOMA_EFORMAT, or the agent must end. */
 int mirror_page(soma_agent *self, struct directory *my, struct ask *ask, const json_t *answer);

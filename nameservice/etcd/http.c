@@ -9,6 +9,8 @@
 #define CONNECT_MS 1000L
 #define CONNECTIONS_MOST 16L /* to one member */
 #define IDLE_MS 60000        /* the thread looks at least so often */
+#define PROBE_IDLE_S 10L     /* a stream that tells nothing for so long is probed, */
+#define PROBE_S 3L           /* so often, as its way may be gone without a word */
 
 struct request {
     struct request *next;
@@ -17,16 +19,16 @@ struct request {
     CURL *easy; /* NULL: not begun */
     char *url;
     char *body;
-    bool stream;
-    bool cancelled; /* under the lock */
-    char *data;     /* that has come: an answer, or the begin of a line */
+    uint32_t time_ms; /* 0: it is a stream */
+    bool cancelled;   /* under the lock */
+    bool big;         /* what comes is too long */
+    char *data;       /* that has come: an answer, or the begin of a line */
     size_t size, capacity;
 };
 
 struct http {
     void (*give)(void *context, struct http_result *result);
     void *context;
-    uint32_t time_ms;
     pthread_t thread;
     CURLM *multi;
     struct curl_slist *headers;
@@ -85,17 +87,21 @@ static bool result_give(struct request *request, long status, bool more, json_t 
         free(result);
         return false;
     }
-    *result = (struct http_result){http, request->id, status, more, json};
+    *result = (struct http_result){http, request->id, status, more, request->big, json};
     http->give(http->context, result);
     return true;
 }
 
 /* ---- what comes ---- */
 
+/* False: nothing more of it is wanted. Of a line that is too long nothing is kept, but the next may be of use. */
 static bool data_add(struct request *request, const char *data, size_t size)
 {
-    if (size > HTTP_BYTES_MOST - request->size)
-        return false;
+    request->big = request->big || size > HTTP_BYTES_MOST - request->size;
+    if (request->big) {
+        request->size = 0;
+        return !request->time_ms;
+    }
     if (request->size + size > request->capacity) {
         size_t capacity = request->capacity ? request->capacity : 4096;
         while (capacity < request->size + size)
@@ -121,9 +127,11 @@ static long status_of(const struct request *request)
 /* A line of a stream is whole. */
 static bool line_give(struct request *request)
 {
-    json_t *json = json_loadb(request->data, request->size, 0, NULL);
+    json_t *json = request->big ? NULL : json_loadb(request->data, request->size, 0, NULL);
     request->size = 0;
-    return json && result_give(request, status_of(request), true, json);
+    bool goes_on = (json || request->big) && result_give(request, status_of(request), true, json);
+    request->big = false;
+    return goes_on;
 }
 
 static size_t on_data(char *data, size_t one, size_t size, void *pointer)
@@ -131,7 +139,7 @@ static size_t on_data(char *data, size_t one, size_t size, void *pointer)
     struct request *request = pointer;
     const char *at = data;
     (void)one; // it is 1
-    for (const char *end; request->stream && (end = memchr(at, '\n', size - (size_t)(at - data))); at = end + 1)
+    for (const char *end; !request->time_ms && (end = memchr(at, '\n', size - (size_t)(at - data))); at = end + 1)
         if (!data_add(request, at, (size_t)(end - at)) || !line_give(request))
             return 0;
     return data_add(request, at, size - (size_t)(at - data)) ? size : 0;
@@ -149,7 +157,7 @@ static void request_free(struct request *request)
     free(request);
 }
 
-static CURL *easy_new(const struct http *http, struct request *request, long time_ms)
+static CURL *easy_new(const struct http *http, struct request *request)
 {
     CURL *easy = curl_easy_init();
     if (!easy)
@@ -165,17 +173,19 @@ static CURL *easy_new(const struct http *http, struct request *request, long tim
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, request->stream ? 0L : time_ms);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request->time_ms); // 0: no end
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, PROBE_IDLE_S);
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, PROBE_S);
     return easy;
 }
 
-/* It is over. An answer must be one JSON value. */
+/* It is over. An answer must be one JSON value, but a refusal may be in any words. */
 static void request_done(struct request *request, CURLcode code)
 {
     json_t *json = NULL;
     long status = code == CURLE_OK ? status_of(request) : 0;
-    if (status && !request->stream && !(json = json_loadb(request->data, request->size, 0, NULL)))
+    if (status && request->time_ms && !(json = json_loadb(request->data, request->size, 0, NULL)) && status < 400)
         status = 0;
     result_give(request, status, false, json);
     request_free(request);
@@ -193,7 +203,7 @@ static void request_unlink(struct http *http, struct request *request)
 
 static void request_begin(struct http *http, struct request *request)
 {
-    request->easy = easy_new(http, request, (long)http->time_ms);
+    request->easy = easy_new(http, request);
     if (request->easy && !curl_multi_add_handle(http->multi, request->easy))
         return;
     request_unlink(http, request);
@@ -276,7 +286,7 @@ static void *http_main(void *pointer)
 
 /* ---- from outside ---- */
 
-int http_post(struct http *http, uint64_t id, const char *url, char *body, bool stream)
+int http_post(struct http *http, uint64_t id, const char *url, char *body, uint32_t time_ms)
 {
     struct request *request = calloc(1, sizeof(*request));
     char *copy = strdup(url);
@@ -286,7 +296,7 @@ int http_post(struct http *http, uint64_t id, const char *url, char *body, bool 
         free(body);
         return SOMA_ENOMEM;
     }
-    *request = (struct request){.id = id, .http = http, .url = copy, .body = body, .stream = stream};
+    *request = (struct request){.id = id, .http = http, .url = copy, .body = body, .time_ms = time_ms};
     pthread_mutex_lock(&http->lock);
     request->next = http->asked;
     http->asked = request;
@@ -295,20 +305,28 @@ int http_post(struct http *http, uint64_t id, const char *url, char *body, bool 
     return 0;
 }
 
-static void cancel_in(struct request *list, uint64_t id)
+static struct request **request_find(struct request **list, uint64_t id)
 {
-    for (struct request *request = list; request; request = request->next)
-        request->cancelled |= request->id == id;
+    while (*list && (*list)->id != id)
+        list = &(*list)->next;
+    return list;
 }
 
+/* What has begun is the thread's to end. */
 void http_cancel(struct http *http, uint64_t id)
 {
     pthread_mutex_lock(&http->lock);
-    cancel_in(http->asked, id);
-    cancel_in(http->begun, id);
-    http->cancels = true;
+    struct request **link = request_find(&http->asked, id), *asked = *link;
+    struct request *begun = *request_find(&http->begun, id);
+    if (asked)
+        *link = asked->next;
+    if (begun)
+        begun->cancelled = http->cancels = true;
     pthread_mutex_unlock(&http->lock);
-    curl_multi_wakeup(http->multi);
+    if (asked)
+        request_free(asked);
+    if (begun)
+        curl_multi_wakeup(http->multi);
 }
 
 static void http_free(struct http *http)
@@ -322,8 +340,7 @@ static void http_free(struct http *http)
     http_leave(http);
 }
 
-int http_open(struct http **result, uint32_t time_ms, void (*give)(void *context, struct http_result *result),
-              void *context)
+int http_open(struct http **result, void (*give)(void *context, struct http_result *result), void *context)
 {
     struct http *http = calloc(1, sizeof(*http));
     *result = NULL;
@@ -331,7 +348,7 @@ int http_open(struct http **result, uint32_t time_ms, void (*give)(void *context
         free(http);
         return SOMA_ENOMEM;
     }
-    *http = (struct http){.give = give, .context = context, .time_ms = time_ms, .multi = curl_multi_init()};
+    *http = (struct http){.give = give, .context = context, .multi = curl_multi_init()};
     pthread_mutex_init(&http->lock, NULL);
     pthread_cond_init(&http->room, NULL);
     // The second: a member that has no leader says so at once, and ends its streams, which would only fall silent.
@@ -352,20 +369,22 @@ int http_open(struct http **result, uint32_t time_ms, void (*give)(void *context
     return error;
 }
 
-/* The last request, without the thread. Whatever becomes of it. */
-static void farewell(struct http *http, const char *url, char *body)
+long http_ask(struct http *http, const char *url, const char *body, uint32_t time_ms)
 {
-    struct request request = {.http = http, .url = strdup(url), .body = body};
-    CURL *easy = request.url && body ? easy_new(http, &request, (long)HTTP_FAREWELL_MS) : NULL;
-    if (easy) {
-        curl_easy_perform(easy);
-        curl_easy_cleanup(easy);
-    }
+    struct request request = {.http = http, .url = strdup(url), .body = body ? strdup(body) : NULL, .time_ms = time_ms};
+    long status = 0;
+    request.easy = request.url && request.body ? easy_new(http, &request) : NULL;
+    if (request.easy && curl_easy_perform(request.easy) == CURLE_OK)
+        status = status_of(&request);
+    if (request.easy)
+        curl_easy_cleanup(request.easy);
     free(request.url);
+    free(request.body);
     free(request.data);
+    return status;
 }
 
-void http_close(struct http *http, const char *url, char *body)
+void http_close(struct http *http)
 {
     pthread_mutex_lock(&http->lock);
     http->closing = true;
@@ -378,8 +397,5 @@ void http_close(struct http *http, const char *url, char *body)
         next = request->next;
         request_free(request);
     }
-    if (url)
-        farewell(http, url, body);
-    free(body);
     http_free(http); // what was given and not freed keeps its lock
 }

@@ -5,31 +5,41 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- one name ---- */
+#define PAGE_CUT 8u /* a page after one that was too much */
 
-static bool is_dropping(const struct directory *my, const char *name)
-{
-    const struct ask *ask = my->asks;
-    while (ask && !(ask->kind == ASK_DROP && !strcmp(ask->name.name, name)))
-        ask = ask->next;
-    return ask != NULL;
-}
+/* ---- one name ---- */
 
 /* A name of the client's is not its own any more. */
 static void own_lost(soma_agent *self, struct directory *my, const struct record *record, const struct etcd_kv *kv)
 {
-    if (!kv->there && !is_dropping(my, kv->name))
-        directory_lose(self, my, "its names were removed"); // by the end of the lease; or by hand
+    if (!kv->there && !ask_is_open(my, ASK_DROP, kv->name))
+        directory_lose(self, my, NAMES_REMOVED); // by the end of the lease; or by hand
     else if (kv->there && !soma_ref_equal(kv->entry.name.agent, record->entry.agent))
         soma_send(self, my->client, ns_lost, .name = kv->name, .agent = record->entry.agent,
                   .holder = kv->entry.name.agent);
 }
 
+/* It was put for the client by a request that etcd has done so late that nobody waits for it any more. */
+static bool is_ghost(const struct directory *my, const struct record *record, const struct etcd_kv *kv)
+{
+    return record->owner != client_session(my) && !ask_is_open(my, ASK_PUT, kv->name);
+}
+
+/* It is nobody's, and taken back; as it is now, so never what is put from now on. */
+static int ghost_drop(soma_agent *self, struct directory *my, const struct etcd_kv *kv)
+{
+    struct ask *ask = ask_new(my, ASK_DROP, kv->name);
+    if (!ask)
+        return SOMA_ENOMEM;
+    ask->revision = kv->revision;
+    return ask_send(self, my, ask);
+}
+
 static int record_apply(soma_agent *self, struct directory *my, struct record *record, const struct etcd_kv *kv)
 {
-    struct session *client = client_session(my), *owner = !kv->there               ? NULL
-                                                          : kv->lease == my->lease ? client
-                                                                                   : &my->cluster;
+    bool own = kv->there && kv->lease == my->lease, ghost = own && is_ghost(my, record, kv);
+    struct session *client = client_session(my);
+    struct session *owner = !kv->there ? NULL : own && !ghost ? client : &my->cluster;
     struct soma_name entry;
     bool changed = !record->owner != !kv->there || (kv->there && !soma_name_equal(&record->entry, &kv->entry.name));
     if (kv->there && soma_name_copy(&entry, &kv->entry.name))
@@ -41,10 +51,11 @@ static int record_apply(soma_agent *self, struct directory *my, struct record *r
         record->entry = entry;
         record->node.key = entry.name;
     }
+    record->past = kv->revision;
     record_own(&my->names, record, owner);
     if (changed)
         record_tell(self, &my->names, record);
-    return 0;
+    return ghost ? ghost_drop(self, my, kv) : 0;
 }
 
 static int name_apply(soma_agent *self, struct directory *my, const struct etcd_kv *kv)
@@ -55,7 +66,7 @@ static int name_apply(soma_agent *self, struct directory *my, const struct etcd_
     int error = !record && kv->name[0] && kv->there ? SOMA_ENOMEM : 0;
     if (!record)
         return error;
-    if (kv->revision > record->past) // else a lookup has told the client what came later
+    if (kv->revision > record->past) // else it was told already; or a lookup has told the client what came later
         error = record_apply(self, my, record, kv);
     record_release(&my->names, record);
     return error;
@@ -208,6 +219,7 @@ int mirror_list(soma_agent *self, struct directory *my)
     free(my->from);
     my->from = NULL;
     my->snapshot = 0;
+    my->keys_only = false;
     return ask ? ask_send(self, my, ask) : SOMA_ENOMEM;
 }
 
@@ -219,12 +231,25 @@ static int watch_begin(soma_agent *self, struct directory *my)
     return my->watch ? ask_send(self, my, my->watch) : SOMA_ENOMEM;
 }
 
+void mirror_page_failed(struct directory *my, bool big)
+{
+    if (my->page_most > 1)
+        my->page_most = my->page_most < PAGE_CUT ? 1 : my->page_most / PAGE_CUT;
+    else if (big)
+        my->keys_only = true;
+}
+
 int mirror_page(soma_agent *self, struct directory *my, struct ask *ask, const json_t *answer)
 {
     struct batch batch = {.first = !my->from};
     int64_t revision;
     char *from;
     int error = text_revision(answer, &revision);
+    if (!error && my->keys_only && !my->snapshot) { // by now that key may be another: it must be the same to be skipped
+        my->snapshot = revision;
+        my->keys_only = false;
+        return ask_send(self, my, ask);
+    }
     if (!error)
         error = text_page_next(answer, &from);
     if (error)
@@ -235,6 +260,8 @@ int mirror_page(soma_agent *self, struct directory *my, struct ask *ask, const j
         free(from);
         return error;
     }
+    my->page_most = my->page_most < ETCD_PAGE / 2 ? my->page_most * 2 : ETCD_PAGE;
+    my->keys_only = false;
     free(my->from);
     my->from = from;
     if (!my->snapshot)
@@ -248,10 +275,9 @@ int mirror_page(soma_agent *self, struct directory *my, struct ask *ask, const j
     return error ? error : watch_begin(self, my);
 }
 
-/* The watch is over, as etcd has forgotten what came since. */
-static int watch_compacted(soma_agent *self, struct directory *my)
+int mirror_again(soma_agent *self, struct directory *my, const char *why)
 {
-    soma_log_info(self, "etcd has been compacted meanwhile: all names are read anew");
+    soma_log_info(self, "etcd: %s; all names are read anew", why);
     http_cancel(my->http, my->watch->id);
     ask_free(my, my->watch);
     return mirror_list(self, my);
@@ -265,7 +291,7 @@ int mirror_line(soma_agent *self, struct directory *my, const json_t *line)
     bool canceled = false, fragment = false;
     int error = json_is_object(result) ? text_number(result, "compact_revision", &compacted) : SOMA_EFORMAT;
     if (!error && compacted)
-        return watch_compacted(self, my);
+        return mirror_again(self, my, "it has been compacted meanwhile");
     if (!error)
         error = text_flag(result, "canceled", &canceled);
     if (!error)

@@ -102,11 +102,12 @@ char *text_lookup(const char *prefix, const char *name)
     return text_of(json_pack("{s:s}", "key", key_of(key, prefix, name, 0)));
 }
 
-char *text_page(const char *prefix, const char *from, int64_t revision)
+char *text_page(const char *prefix, const char *from, int64_t revision, uint32_t most, bool keys_only)
 {
     char key[KEY64_MOST + 1], end[KEY64_MOST + 1];
-    return text_of(json_pack("{s:s, s:s, s:i, s:I}", "key", from ? from : key_of(key, prefix, "", 0), "range_end",
-                             key_of(end, prefix, "", 1), "limit", ETCD_PAGE, "revision", number_of(revision)));
+    return text_of(json_pack("{s:s, s:s, s:I, s:I, s:b}", "key", from ? from : key_of(key, prefix, "", 0), "range_end",
+                             key_of(end, prefix, "", 1), "limit", number_of(most), "revision", number_of(revision),
+                             "keys_only", keys_only));
 }
 
 char *text_watch(const char *prefix, int64_t from)
@@ -145,13 +146,13 @@ char *text_put(const char *prefix, const struct etcd_entry *entry, int64_t lease
     return text;
 }
 
-char *text_drop(const char *prefix, const char *name, int64_t lease)
+char *text_drop(const char *prefix, const char *name, int64_t revision)
 {
     char key[KEY64_MOST + 1];
     key_of(key, prefix, name, 0);
-    return text_of(json_pack("{s:[{s:s, s:s, s:s, s:I}], s:[{s:{s:s}}]}", "compare", "key", key, "target", "LEASE",
-                             "result", "EQUAL", "lease", number_of(lease), "success", "request_delete_range", "key",
-                             key));
+    return text_of(json_pack("{s:[{s:s, s:s, s:s, s:I}], s:[{s:{s:s}}]}", "compare", "key", key, "target", "MOD",
+                             "result", "EQUAL", "mod_revision", number_of(revision), "success", "request_delete_range",
+                             "key", key));
 }
 
 /* ---- answers: numbers ---- */

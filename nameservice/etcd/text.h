@@ -11,7 +11,7 @@
 #include <jansson.h>
 #include <soma/nameservice.h>
 
-#define ETCD_PAGE 128 /* names in one answer */
+#define ETCD_PAGE 128u /* names in one answer, at most */
 #define ETCD_ADDRESSES_MOST 8u
 #define ETCD_URL_MOST (SOMA_ADDRESS_MOST + 32)
 
@@ -55,8 +55,9 @@ char *text_grant(uint32_t seconds);
 char *text_lease(int64_t lease); /* for keeping it and for ending it */
 char *text_lookup(const char *prefix, const char *name);
 
-/* The names from a key on, which text_page_next() gave, NULL for all; as they were at a revision, 0 for now. */
-char *text_page(const char *prefix, const char *from, int64_t revision);
+/* At most so many names from a key on, which text_page_next() gave, NULL for all; as they were at a revision, 0 for
+ * now. */
+char *text_page(const char *prefix, const char *from, int64_t revision, uint32_t most, bool keys_only);
 
 /* All changes from a revision on. */
 char *text_watch(const char *prefix, int64_t from);
@@ -64,8 +65,8 @@ char *text_watch(const char *prefix, int64_t from);
 /* Puts an entry if its key has not changed since a revision, 0: is not there; else tells how it is. */
 char *text_put(const char *prefix, const struct etcd_entry *entry, int64_t lease, int64_t revision);
 
-/* Drops a name if it has the lease. */
-char *text_drop(const char *prefix, const char *name, int64_t lease);
+/* Drops a name if its key has not changed since a revision. */
+char *text_drop(const char *prefix, const char *name, int64_t revision);
 
 /* ---- answers ---- */
 

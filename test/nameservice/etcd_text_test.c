@@ -283,11 +283,12 @@ static void test_pages(void **state)
     json_object_set_new(last, "more", json_true());
     assert_int_equal(text_page_next(last, &from), 0);
     assert_string_equal(from, "L3AvaXQA"); // with a zero at its end
-    char *text = text_page("/p", from, 9);
+    char *text = text_page("/p", from, 9, 7, false);
     json_t *page = json_of(text);
     assert_string_equal(json_string_value(json_object_get(page, "key")), from);
     assert_string_equal(json_string_value(json_object_get(page, "range_end")), "L3Aw"); // /p0
     assert_int_equal(json_integer_value(json_object_get(page, "revision")), 9);
+    assert_int_equal(json_integer_value(json_object_get(page, "limit")), 7);
     json_decref(page);
     free(text);
     free(from);

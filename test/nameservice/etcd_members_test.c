@@ -1,0 +1,107 @@
+/* Members of etcd that refuse, fall silent, or are away: others are asked, in time, and none too often. */
+#include "nameservice/etcd_world.h"
+
+/* All refuse one kind of request, for a while. */
+static bool say_refused(struct fake *fake, struct store *store, int fd, const char *path, json_t *body)
+{
+    struct world *world = store->context;
+    (void)fake, (void)body;
+    if (strcmp(path, world->path) != 0 || atomic_load(&world->goes_on))
+        return false;
+    world->said++;
+    fake_answer(fd, world->status, world->text);
+    return true;
+}
+
+/* They are asked again, but with rests. */
+static void test_rests(void **state)
+{
+    static const struct {
+        const char *path;
+        int status;
+        const char *text;
+    } cases[] = {{ETCD_TXN, 429, "{\"error\":\"etcdserver: too many requests\",\"code\":8}"},
+                 {ETCD_TXN, 503, "{\"error\":\"etcdserver: request timed out\",\"code\":14}"},
+                 {ETCD_WATCH, 200, "{\"result\":{\"header\":{\"revision\":\"1\"},\"created\":true}}\n"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct world world;
+        world_serve(&world, say_refused, 2);
+        world.path = cases[i].path;
+        world.status = cases[i].status;
+        world.text = cases[i].text;
+        world_names(&world, NULL);
+        soma_ref agent = world_spawn(&world);
+        assert_int_equal(soma_names_register(world.names, "mine", agent, 250 * SOMA_MS), SOMA_ETIMEOUT);
+        assert_in_range(store_number(&world.store, &world.said), 2, 20);
+        atomic_store(&world.goes_on, true);
+        assert_int_equal(soma_names_register(world.names, "mine", agent, PATIENCE), 0);
+        world_close(&world);
+    }
+}
+
+/* The first says nothing any more, to whatever. */
+static bool say_nothing(struct fake *fake, struct store *store, int fd, const char *path, json_t *body)
+{
+    struct world *world = store->context;
+    (void)path, (void)body;
+    if (fake != &world->fakes[0] || !atomic_load(&world->goes_on))
+        return false;
+    pthread_mutex_unlock(&store->lock);
+    fake_hold(fake, fd);
+    pthread_mutex_lock(&store->lock);
+    return true;
+}
+
+/* The second is asked in time, however short the lease is. */
+static void test_silent(void **state)
+{
+    struct world world;
+    (void)state;
+    world_open(&world, say_nothing, 2);
+    assert_int_equal(soma_names_register(world.names, "mine", world_spawn(&world), PATIENCE), 0);
+    int before = store_number(&world.store, &world.store.keeps);
+    atomic_store(&world.goes_on, true);
+    store_wait(&world.store, &world.store.keeps, before + 2);
+    assert_int_equal(store_number(&world.store, &world.store.grants), 1);
+    world_close(&world);
+}
+
+/* Names are given back by whoever answers. */
+static void test_close(void **state)
+{
+    struct world world;
+    (void)state;
+    world_open(&world, say_nothing, 2);
+    assert_int_equal(soma_names_register(world.names, "mine", world_spawn(&world), PATIENCE), 0);
+    atomic_store(&world.goes_on, true);
+    assert_int_equal(soma_names_close(&world.names), 0);
+    store_wait(&world.store, &world.store.revokes, 1);
+    world_close(&world);
+}
+
+/* ---- other addresses ---- */
+
+/* What gives no lease is no etcd, and the next address is tried. */
+static void test_no_lease(void **state)
+{
+    struct world world;
+    soma_ref server, other;
+    (void)state;
+    world_serve(&world, say_refused, 1);
+    assert_int_equal(soma_nameserver_start(world.node.system, NULL, &other), 0);
+    world.path = ETCD_GRANT;
+    world.status = 200;
+    world.text = "{\"ID\":\"7\",\"TTL\":\"x\"}";
+    world_names(&world, "local");
+    assert_int_equal(soma_names_server(world.names, PATIENCE, &server), 0);
+    assert_true(soma_ref_equal(server, other));
+    world_close(&world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rests), cmocka_unit_test(test_silent),
+                                       cmocka_unit_test(test_close), cmocka_unit_test(test_no_lease)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
