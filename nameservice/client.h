@@ -169,6 +169,7 @@ struct client {
     /* ---- link ---- */
     const char *address; /* being tried, or used */
     soma_ref server;     /* the null ref: none was found */
+    soma_ref probe;      /* of an etcd that was lost: is it back? The null ref: none */
     soma_handle monitor;
     uint64_t session; /* counts attempts; nothing of an earlier one counts */
     bool own;         /* the server is this client's, see etcd.h */

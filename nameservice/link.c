@@ -14,8 +14,16 @@ static void link_seek(soma_agent *self, struct client *my);
 static void first_seek(soma_agent *self, struct client *my);
 static void first_later(soma_agent *self, struct client *my);
 
+static void probe_end(soma_agent *self, struct client *my)
+{
+    if (my->probe.node)
+        soma_kill(soma_agent_system(self), my->probe);
+    my->probe = SOMA_REF_NULL;
+}
+
 static void link_drop(soma_agent *self, struct client *my)
 {
+    probe_end(self, my);
     if (my->monitor)
         soma_demonitor(self, my->monitor);
     if (my->own)
@@ -207,16 +215,20 @@ static void first_later(soma_agent *self, struct client *my)
         link_lost(self, my); // memory is out, and nobody would look
 }
 
-static int on_first_located(soma_agent *self, struct client *my, const struct soma_bridge_located *m)
+static void first_found(soma_agent *self, struct client *my)
 {
-    (void)m;
-    if (soma_tag(self) != my->session)
-        return 0;
     soma_log_info(self, "a name server is at %s again", my->addresses);
     soma_send(self, my->server, ns_bye);
     link_leave(self, my);
     my->address = my->addresses;
     link_seek(self, my);
+}
+
+static int on_first_located(soma_agent *self, struct client *my, const struct soma_bridge_located *m)
+{
+    (void)m;
+    if (soma_tag(self) == my->session)
+        first_found(self, my);
     return 0;
 }
 
@@ -228,10 +240,42 @@ static int on_first_not_located(soma_agent *self, struct client *my, const int *
     return 0;
 }
 
+/* Etcd has answered; the next agent for it starts from the first member again. */
+static int on_first_welcome(soma_agent *self, struct client *my, const struct ns_welcome *m)
+{
+    (void)m;
+    if (soma_tag(self) == my->session)
+        first_found(self, my);
+    return 0;
+}
+
+static int on_first_no_welcome(soma_agent *self, struct client *my, const int *error)
+{
+    if (soma_tag(self) == my->session)
+        probe_end(self, my);
+    return on_first_not_located(self, my, error);
+}
+
+/* An agent for it that is given a lease has found it. */
+static void first_probe(soma_agent *self, struct client *my)
+{
+    int error = etcd_spawn(self, my->bridge, my->addresses, my->options.lease_s, &my->probe);
+    if (error)
+        my->probe = SOMA_REF_NULL;
+    if (error ||
+        soma_request(self, my->probe, SOMA_NEVER,
+                     SOMA_THEN(ns_welcome, on_first_welcome, on_first_no_welcome, .tag = my->session), ns_hello) < 0) {
+        probe_end(self, my);
+        first_later(self, my);
+    }
+}
+
 static void first_seek(soma_agent *self, struct client *my)
 {
     soma_ref server;
-    if (is_here(my, my->addresses) && !soma_whereis(soma_agent_system(self), SOMA_NAMESERVER, &server))
+    if (etcd_is_address(my->addresses))
+        first_probe(self, my);
+    else if (is_here(my, my->addresses) && !soma_whereis(soma_agent_system(self), SOMA_NAMESERVER, &server))
         link_lost(self, my);
     else if (soma_request(self, soma_bridge_agent(my->bridge), SOMA_NEVER,
                           SOMA_THEN(soma_bridge_located, on_first_located, on_first_not_located, .tag = my->session),

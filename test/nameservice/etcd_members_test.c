@@ -82,6 +82,29 @@ static void test_close(void **state)
 
 /* ---- other addresses ---- */
 
+/* A follower is for while etcd is away. */
+static void test_follower(void **state)
+{
+    static const char *const nowhere[] = {"tcp://127.0.0.1:1", NULL};
+    struct world world;
+    soma_ref server, follower;
+    (void)state;
+    world_serve(&world, say_refused, 2);
+    const soma_nameserver_options options = {.follow = nowhere, .bridge = world.node.bridge};
+    assert_int_equal(soma_nameserver_start(world.node.system, &options, &follower), 0);
+    world.path = ETCD_GRANT;
+    world.status = 503;
+    world.text = "{}";
+    world_names(&world, "local");
+    assert_int_equal(soma_names_server(world.names, PATIENCE, &server), 0);
+    assert_true(soma_ref_equal(server, follower));
+    store_wait(&world.store, &world.said, 2 * MEMBERS); // it is looked for
+    atomic_store(&world.goes_on, true);
+    assert_int_equal(soma_names_register(world.names, "mine", world_spawn(&world), PATIENCE), 0);
+    find(&world, "a", 5);
+    world_close(&world);
+}
+
 /* What gives no lease is no etcd, and the next address is tried. */
 static void test_no_lease(void **state)
 {
@@ -102,6 +125,7 @@ static void test_no_lease(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_rests), cmocka_unit_test(test_silent),
-                                       cmocka_unit_test(test_close), cmocka_unit_test(test_no_lease)};
+                                       cmocka_unit_test(test_close), cmocka_unit_test(test_follower),
+                                       cmocka_unit_test(test_no_lease)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
