@@ -141,7 +141,8 @@ typedef struct soma_names_options {
                               by NULL. Else those in the environment's SOMA_NAMESERVICE, with commas between.
                               Else the name server in this system, if there is one now, else
                               #SOMA_NAMESERVICE_DEFAULT. An address of this node's own bridge is its own server.
-                              `etcd://HOST:PORT[,HOST:PORT…][/PREFIX]` is an etcd cluster in place of a server */
+                              `etcd://HOST:PORT[,HOST:PORT…][/PREFIX]` is an etcd cluster in place of a server. From a
+                              follower the client goes back to the first of them, when that is there */
     uint32_t names_most; /**< names that may be registered by it; 200,000 */
     uint32_t cache_most; /**< names that it keeps for lookups; 10,000 */
     uint32_t stale_ms;   /**< how old a cached answer may be; 1,000. 1 makes nearly every lookup ask */
