@@ -3,7 +3,9 @@
 #include <stdint.h>
 #include <string.h>
 
-static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+#define PADDING 64 /* behind the digits */
+
+static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
 
 void etcd_base64_write(char *text, const void *data, size_t size)
 {
@@ -14,8 +16,8 @@ void etcd_base64_write(char *text, const void *data, size_t size)
         bits |= left > 2 ? from[i + 2] : 0;
         text[0] = digits[bits >> 18];
         text[1] = digits[bits >> 12 & 63];
-        text[2] = left > 1 ? digits[bits >> 6 & 63] : '=';
-        text[3] = left > 2 ? digits[bits & 63] : '=';
+        text[2] = digits[left > 1 ? bits >> 6 & 63 : PADDING];
+        text[3] = digits[left > 2 ? bits & 63 : PADDING];
     }
     *text = 0;
 }
@@ -32,7 +34,7 @@ bool etcd_base64_read(void *data, size_t *size, const char *text, size_t length)
     while (end && length - end < 2 && text[end - 1] == '=')
         end--;
     for (size_t i = 0; i < end; i++) {
-        const char *digit = memchr(digits, text[i], sizeof(digits) - 1);
+        const char *digit = memchr(digits, text[i], PADDING);
         if (!digit)
             return false;
         bits = bits << 6 | (uint32_t)(digit - digits);
