@@ -184,11 +184,13 @@ static int unpack_string(struct unpacker *unpacker, void *at)
 
 static int unpack_bytes(struct unpacker *unpacker, void *at)
 {
-    soma_bytes bytes = {NULL, 0};
-    int error = reader_block(&unpacker->reader, false, &bytes.data, &bytes.size);
-    if (error || !bytes.size)
+    const void *data = NULL;
+    uint32_t size = 0;
+    int error = reader_block(&unpacker->reader, false, &data, &size);
+    if (error || !size)
         return error;
-    bytes.data = take_copy(unpacker, bytes.data, bytes.size);
+    // Made here, in registers: what was stored in two pieces could be read as one only once the whole copy has drained.
+    const soma_bytes bytes = {take_copy(unpacker, data, size), size};
     if (!bytes.data)
         return SOMA_ENOMEM;
     memcpy(at, &bytes, sizeof bytes);
