@@ -17,8 +17,10 @@ static void test_checksum(void **state)
     for (size_t size = 0; size <= 100; size++)
         for (size_t from = 0; from < 9; from++)
             assert_int_equal(checksum_more(0, bytes + from, size), checksum_plain(0, bytes + from, size));
-    for (size_t size = 3000; size < sizeof(bytes); size += 71) // in lanes
-        assert_int_equal(checksum_more(7, bytes, size), checksum_plain(7, bytes, size));
+    for (size_t size = 100; size < sizeof(bytes); size += size < 2000 ? 7 : 71) { // folded, and in lanes
+        assert_int_equal(checksum_more(7, bytes + size % 5, size - 5), checksum_plain(7, bytes + size % 5, size - 5));
+        assert_int_equal(checksum_fast(7, bytes, size), checksum_plain(7, bytes, size));
+    }
 }
 
 static bool is_whole(const msgpack_sbuffer *frame)
