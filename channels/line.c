@@ -169,6 +169,7 @@ void line_unref(struct line *line)
     crates_free(line->first, 0);
     free(line->guests);
     free(line->file);
+    free(line->endpoint);
     free(line);
 }
 

@@ -25,6 +25,7 @@
 #define LINE_SHUT (UINT64_C(4) << 20)        /* of them from which on senders are held up, */
 #define LINE_HIGH_WATER 1000u                /* or of messages, if the options don't say */
 #define LINE_HANDSHAKE 10000u                /* ms for a connection to speak ZeroMQ */
+#define LINE_RETRY 500u                      /* ms until it connects again if ZeroMQ doesn't */
 #define LINE_LINGER 1000u                    /* ms for what was sent to leave after the end, if the options don't say */
 #define LINE_MESSAGE_MOST (16 << 20)         /* bytes of a message that comes, if the options don't say */
 
@@ -72,7 +73,8 @@ struct line {
     void *monitor;
     char *allowed; /* keys, of one that is bound with some; else NULL */
     struct line *next_served;
-    char *file; /* of an ipc socket that is bound; NULL for none */
+    char *file;     /* of an ipc socket that is bound; NULL for none */
+    char *endpoint; /* that it connects to; NULL: it is bound */
     uint32_t high_water;
     uint64_t message_most;
     uint32_t linger; /* ms */
@@ -97,10 +99,11 @@ struct line {
     /* The porter's alone. */
     struct line *next;
     bool known;
-    bool blocked; /* the socket takes no more for now */
-    bool skips;   /* the rest of a message that can't be sent */
-    bool failing; /* the connection whose end is told next has not spoken ZeroMQ */
-    bool left;    /* the last connection of one that asks has ended, but what it had sent has not been read */
+    bool blocked;  /* the socket takes no more for now */
+    bool skips;    /* the rest of a message that can't be sent */
+    bool failing;  /* the connection whose end is told next has not spoken ZeroMQ */
+    bool left;     /* the last connection of one that asks has ended, but what it had sent has not been read */
+    uint64_t lost; /* when the connection of one that connects has ended, until ZeroMQ tries again; else 0 */
     struct crate *sending;
     uint32_t sent;        /* of its first crate's parcels */
     struct asker *askers; /* whom answers wait for: see hold.c */
@@ -163,6 +166,10 @@ void parts_close(zmq_msg_t *parts, uint32_t count);
  * SOMA_EEXIST, SOMA_ENOMEM, and what is wrong is in the log. */
 int socket_open(soma_agent *self, struct line *line, const soma_channel_options *options, soma_address *address);
 void socket_close(struct line *line, uint32_t linger);
+
+/* ZeroMQ connects by itself whatever happens, but not again to who has broken its protocol, has sent too much, or has
+ * refused a key. */
+void socket_retry(const struct line *line);
 
 /* ---- curve.c ---- */
 

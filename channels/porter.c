@@ -145,6 +145,18 @@ static void line_end(struct line *line, uint64_t now)
     line_unref(line);
 }
 
+/* Connects a line again that ZeroMQ has given up, when it is time for that. */
+static void line_retry(struct line *line, uint64_t *until)
+{
+    uint64_t due = line->lost + LINE_RETRY * SOMA_MS;
+    if (porter_now(line->porter) >= due) {
+        line->lost = 0;
+        socket_retry(line);
+    } else if (due < *until) {
+        *until = due;
+    }
+}
+
 /* Sends, and ends what has nothing more to send. True if there is more to do at once. */
 static bool lines_turn(struct porter *porter, bool *waits, uint64_t *until)
 {
@@ -158,6 +170,8 @@ static bool lines_turn(struct porter *porter, bool *waits, uint64_t *until)
             line_send(line);
         if (line->askers)
             answers_retry(line, porter_now(porter), until);
+        if (line->lost && !line->deadline)
+            line_retry(line, until);
         if (line->left && !line->deadline)
             line_receive(line);
         busy |= (line->sending && !line->blocked) || (line->left && !line->deadline && line_has_room(line));

@@ -155,7 +155,7 @@ static int monitor_open(soma_agent *self, struct line *line)
 {
     char name[64];
     const int events = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_CONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED |
-                       ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_DISCONNECTED;
+                       ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CONNECT_RETRIED;
     snprintf(name, sizeof(name), "inproc://line-%u", line->number); // ZeroMQ keeps it for a while
     if (zmq_socket_monitor(line->socket, name, events) ||
         !(line->monitor = zmq_socket(line->porter->context, ZMQ_PAIR)))
@@ -230,10 +230,13 @@ static int socket_bind(soma_agent *self, struct line *line, soma_address *addres
     return 0;
 }
 
-static int socket_connect(soma_agent *self, const struct line *line, const soma_address *address)
+static int socket_connect(soma_agent *self, struct line *line, const soma_address *address)
 {
     char text[SOMA_ADDRESS_TEXT_SIZE + 16];
     endpoint_print(address, text, sizeof(text));
+    line->endpoint = strdup(text);
+    if (!line->endpoint)
+        return SOMA_ENOMEM;
     if (!zmq_connect(line->socket, text))
         return 0;
     soma_log_error(self, "can't connect to '%s': %s", text, zmq_strerror(errno));
@@ -258,6 +261,13 @@ int socket_open(soma_agent *self, struct line *line, const soma_channel_options 
     if (error)
         return error;
     return line->bound ? socket_bind(self, line, address) : socket_connect(self, line, address);
+}
+
+void socket_retry(const struct line *line)
+{
+    zmq_disconnect(line->socket, line->endpoint);
+    if (zmq_connect(line->socket, line->endpoint))
+        soma_log_error(line->porter->system, "can't connect to '%s' again: %s", line->endpoint, zmq_strerror(errno));
 }
 
 void socket_close(struct line *line, uint32_t linger)

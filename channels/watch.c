@@ -82,6 +82,10 @@ void line_watch(struct line *line)
         case ZMQ_EVENT_ACCEPTED:
         case ZMQ_EVENT_CONNECTED:
             guest_add(line, socket);
+            line->lost = 0;
+            break;
+        case ZMQ_EVENT_CONNECT_RETRIED:
+            line->lost = 0;
             break;
         case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
             u64_add(&line->counts.connected, 1);
@@ -89,6 +93,7 @@ void line_watch(struct line *line)
             break;
         case ZMQ_EVENT_DISCONNECTED:
             guest_leave(line, socket, line->failing);
+            line->lost = line->bound ? 0 : system_now(line->porter->system);
             break;
         default:
             break;

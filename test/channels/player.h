@@ -6,6 +6,7 @@
 #define TEST_CHANNELS_PLAYER_H
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <soma/fault.h>
 #include <soma/test.h>
 #include <stdatomic.h>

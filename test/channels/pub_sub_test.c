@@ -213,6 +213,30 @@ static void test_several_fit(soma_test *test)
     player_expect(test, subscriber, "1 fo2 foo3 !foo3 bar4 ");
 }
 
+static const soma_behavior narrow = {
+    .name = "narrow", .state_size = sizeof(struct player), .limit = {.messages = 2, .policy = SOMA_REJECT}};
+static const soma_behavior latest = {
+    .name = "latest", .state_size = sizeof(struct player), .limit = {.messages = 2, .policy = SOMA_DROP_OLDEST}};
+
+/* Subscribers with limits miss what these turn away, which is counted; the others don't. */
+static void test_limits_hold(soma_test *test)
+{
+    soma_ref publisher = player_open(test, &player_quiet), rejects = player_open(test, &narrow),
+             drops = player_open(test, &latest), all = player_open(test, &player_quiet);
+    soma_stats stats;
+    player_do(test, publisher, pub_bind, NULL);
+    player_do(test, rejects, sub_connect_all, NULL);
+    player_do(test, drops, sub_connect_all, NULL);
+    player_do(test, all, sub_connect_all, NULL);
+    player_do(test, publisher, publish_four, NULL);
+    player_expect(test, rejects, "1 fo2 ");
+    player_expect(test, drops, "foo3 bar4 ");
+    player_expect(test, all, "1 fo2 foo3 bar4 ");
+    assert_int_equal(soma_system_stats(soma_test_system(test), &stats), 0);
+    assert_int_equal(stats.rejected, 2);
+    assert_int_equal(stats.dropped, 2);
+}
+
 /* What is under way when a subscription ends is not handled, and is no dead letter. */
 static int publish_and_stop(soma_agent *self, void *state, void *arg)
 {
@@ -399,6 +423,7 @@ int main(void)
         PLAYER_TABLE(test_several_fit, 200, 2000),
         SOMA_SIM(test_what_is_under_way, 200, 2000),
         SOMA_REAL(test_what_is_under_way),
+        SOMA_SIM(test_limits_hold, 200, 2000),
         PLAYER_TABLE(test_handlers_that_change_things, 200, 2000),
         SOMA_SIM(test_large_ones_are_shared, 200, 2000),
         SOMA_REAL(test_large_ones_are_shared),
