@@ -29,6 +29,7 @@ struct relay {
     soma_address address;
     struct relay_way ways[RELAY_LINKS][2]; /* `from` is 0: not used */
     atomic_bool still, cut, ends;
+    atomic_ullong passed; /* bytes, both ways */
 };
 
 static inline socklen_t relay_name(const soma_address *address, struct sockaddr_storage *name)
@@ -77,7 +78,7 @@ static inline void relay_accept(struct relay *relay)
 }
 
 /* False if the connection is over. */
-static inline bool relay_pass(struct relay_way *way)
+static inline bool relay_pass(struct relay *relay, struct relay_way *way)
 {
     ssize_t count = way->has ? 0 : read(way->from, way->data, sizeof(way->data));
     if (!way->has && (count == 0 || (count < 0 && errno != EAGAIN)))
@@ -89,6 +90,7 @@ static inline bool relay_pass(struct relay_way *way)
     if (way->has && (count = send(way->to, way->data + way->gone, way->has, MSG_NOSIGNAL)) > 0) {
         way->gone += (size_t)count;
         way->has -= (size_t)count;
+        atomic_fetch_add(&relay->passed, (size_t)count);
     }
     return count >= 0 || errno == EAGAIN;
 }
@@ -107,7 +109,7 @@ static inline void relay_round(struct relay *relay)
         relay_accept(relay);
     for (int i = 0; i < RELAY_LINKS; i++) {
         struct relay_way *link = relay->ways[i];
-        if (link[0].from && (!relay_pass(&link[0]) || !relay_pass(&link[1])))
+        if (link[0].from && (!relay_pass(relay, &link[0]) || !relay_pass(relay, &link[1])))
             relay_unlink(link);
     }
 }
@@ -148,6 +150,8 @@ static inline struct relay *relay_open(soma_test *test, soma_address target)
     socklen_t size = relay_name(&relay->address, &name);
     relay->listener = socket(name.ss_family, SOCK_STREAM, 0);
     assert_true(relay->listener >= 0);
+    if (target.transport == SOMA_IPC)
+        unlink(relay->address.host); // of a test that has failed
     assert_int_equal(bind(relay->listener, (const struct sockaddr *)&name, size), 0);
     assert_int_equal(listen(relay->listener, 64), 0);
     assert_int_equal(getsockname(relay->listener, (struct sockaddr *)&name, &size), 0);
