@@ -5,7 +5,7 @@
 #include "player.h"
 #include <stdlib.h>
 
-static const soma_handler *const notes = SOMA_HANDLERS(SOMA_ON(note, player_note));
+static const soma_handler *const notes = PLAYER_NOTES;
 
 /* ---- what was given just before ---- */
 

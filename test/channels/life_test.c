@@ -7,7 +7,9 @@
 #include "runtime/system.h"
 #include <stdlib.h>
 
-static const soma_handler *const notes = SOMA_HANDLERS(SOMA_ON(note, player_note));
+static const soma_handler *const notes = PLAYER_NOTES;
+static const struct player_end pull_bound = {SOMA_PULL, "in", "jobs", PLAYER_NOTES};
+static const struct player_end push_to_pull = {SOMA_PULL, "out", "jobs", NULL};
 static const soma_address push_at = {.transport = SOMA_INPROC, .pattern = SOMA_PUSH, .host = "jobs"};
 static const soma_address pull_at = {.transport = SOMA_INPROC, .pattern = SOMA_PULL, .host = "jobs"};
 
@@ -144,24 +146,10 @@ static void test_what_is_allowed(soma_test *test)
 
 /* ---- closing ---- */
 
-static int pull_bind(soma_agent *self, void *state, void *arg)
-{
-    (void)state, (void)arg;
-    assert_int_equal(bind_at(self, SOMA_PULL, "in", "inproc://jobs", notes), 0);
-    return 0;
-}
-
-static int push_connect(soma_agent *self, void *state, void *arg)
-{
-    (void)state, (void)arg;
-    assert_int_equal(soma_connect(self, &pull_at, "out", NULL), 0);
-    return 0;
-}
-
 /* Sends itself two through a channel and closes it. */
 static int send_and_close(soma_agent *self, void *state, void *arg)
 {
-    push_connect(self, state, arg);
+    player_connects(self, state, (void *)(uintptr_t)&push_to_pull);
     assert_int_equal(soma_send_to(self, "out", note, .number = 1), 0);
     assert_int_equal(soma_send_to(self, "out", note, .number = 2), 0);
     return soma_close_channel(self, arg);
@@ -169,18 +157,14 @@ static int send_and_close(soma_agent *self, void *state, void *arg)
 
 static void test_what_is_under_way(soma_test *test)
 {
-    soma_system *system = soma_test_system(test);
     soma_ref both = player_open(test, &player_quiet);
-    soma_stats stats;
-    player_do(test, both, pull_bind, NULL);
+    player_do(test, both, player_binds, &pull_bound);
     player_do(test, both, send_and_close, "out"); // what was sent arrives
     player_expect(test, both, "1 2 ");
-    assert_int_equal(soma_system_stats(system, &stats), 0);
-    assert_int_equal(stats.dead_letters, 0);
+    assert_int_equal(player_stats(test).dead_letters, 0);
     player_do(test, both, send_and_close, "in"); // what nobody waits for doesn't
     player_expect(test, both, "1 2 ");
-    assert_int_equal(soma_system_stats(system, &stats), 0);
-    assert_int_equal(stats.dead_letters, 2);
+    assert_int_equal(player_stats(test).dead_letters, 2);
 }
 
 static int on_note_close(soma_agent *self, struct player *my, const struct note *m)
@@ -189,11 +173,7 @@ static int on_note_close(soma_agent *self, struct player *my, const struct note 
     return soma_close_channels(self);
 }
 
-static int pull_once(soma_agent *self, void *state, void *arg)
-{
-    (void)state, (void)arg;
-    return bind_at(self, SOMA_PULL, "in", "inproc://jobs", SOMA_HANDLERS(SOMA_ON(note, on_note_close)));
-}
+static const struct player_end closing = {SOMA_PULL, "in", "jobs", SOMA_HANDLERS(SOMA_ON(note, on_note_close))};
 
 static int send_two(soma_agent *self, void *state, void *arg)
 {
@@ -206,8 +186,8 @@ static int send_two(soma_agent *self, void *state, void *arg)
 static void test_a_handler_closes_its_channel(soma_test *test)
 {
     soma_ref puller = player_open(test, &player_quiet), pusher = player_open(test, &player);
-    player_do(test, puller, pull_once, NULL);
-    player_do(test, pusher, push_connect, NULL);
+    player_do(test, puller, player_binds, &closing);
+    player_do(test, pusher, player_connects, &push_to_pull);
     player_do(test, pusher, send_two, NULL);
     player_expect(test, puller, "1 ");
     player_expect(test, pusher, "out:1 out:0 ");
@@ -220,17 +200,13 @@ static int on_note_fail(soma_agent *self, struct player *my, const struct note *
     return soma_fail(self, -5, "enough");
 }
 
-static int pull_failing(soma_agent *self, void *state, void *arg)
-{
-    (void)state, (void)arg;
-    return bind_at(self, SOMA_PULL, "in", "inproc://jobs", SOMA_HANDLERS(SOMA_ON(note, on_note_fail)));
-}
+static const struct player_end failing = {SOMA_PULL, "in", "jobs", SOMA_HANDLERS(SOMA_ON(note, on_note_fail))};
 
 static void test_a_handler_fails(soma_test *test)
 {
     soma_ref puller = player_open(test, &player_quiet), pusher = player_open(test, &player);
-    player_do(test, puller, pull_failing, NULL);
-    player_do(test, pusher, push_connect, NULL);
+    player_do(test, puller, player_binds, &failing);
+    player_do(test, pusher, player_connects, &push_to_pull);
     player_do(test, pusher, send_two, NULL);
     assert_null(soma_test_state(test, puller));
     player_expect(test, pusher, "out:1 out:0 ");
@@ -240,7 +216,7 @@ static void test_a_handler_fails(soma_test *test)
 static int init_fails(soma_agent *self, void *state, const void *arg)
 {
     (void)arg;
-    pull_bind(self, state, NULL);
+    player_binds(self, state, (void *)(uintptr_t)&pull_bound);
     return -9;
 }
 
@@ -250,7 +226,7 @@ static void test_an_init_fails(soma_test *test)
 {
     soma_ref puller = player_open(test, &player_quiet), none;
     assert_int_equal(soma_spawn(soma_test_system(test), &stillborn, NULL, &none), -9);
-    player_do(test, puller, pull_bind, NULL);
+    player_do(test, puller, player_binds, &pull_bound);
 }
 
 /* ---- whatever happens ---- */

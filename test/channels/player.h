@@ -151,6 +151,39 @@ static inline void player_connect(soma_agent *self, soma_pattern pattern, const 
     assert_int_equal(soma_connect_with(self, &address, alias, &options), 0);
 }
 
+/* An end of a channel, for the two steps that follow. Its pattern is that of what is bound, on either side. */
+struct player_end {
+    soma_pattern pattern;
+    const char *alias, *name;
+    const soma_handler *handlers;
+};
+
+static inline int player_binds(soma_agent *self, void *state, void *arg)
+{
+    const struct player_end *end = arg;
+    (void)state;
+    player_bind(self, end->pattern, end->alias, end->name, end->handlers);
+    return 0;
+}
+
+static inline int player_connects(soma_agent *self, void *state, void *arg)
+{
+    const struct player_end *end = arg;
+    (void)state;
+    player_connect(self, end->pattern, end->alias, end->name, end->handlers);
+    return 0;
+}
+
+/* Closes the channel of an alias. */
+static inline int player_closes(soma_agent *self, void *state, void *arg)
+{
+    (void)state;
+    assert_int_equal(soma_close_channel(self, arg), 0);
+    return 0;
+}
+
+#define PLAYER_NOTES SOMA_HANDLERS(SOMA_ON(note, player_note))
+
 typedef int player_fn(soma_agent *self, void *state, void *arg);
 
 static inline soma_ref player_open(soma_test *test, const soma_behavior *behavior)
@@ -233,6 +266,13 @@ static inline void player_expect(soma_test *test, soma_ref agent, const char *lo
         player_do(test, agent, player_look, look);
     while (strcmp(look->log, log) != 0 && player_wait(&looks));
     assert_string_equal(look->log, log);
+}
+
+static inline soma_stats player_stats(soma_test *test)
+{
+    soma_stats stats;
+    assert_int_equal(soma_system_stats(soma_test_system(test), &stats), 0);
+    return stats;
 }
 
 /* So many must be connected to a channel of an agent. */

@@ -9,15 +9,14 @@ static int on_loud(soma_agent *self, struct player *my, const struct note *m)
     return 0;
 }
 
-static const soma_handler *const notes = SOMA_HANDLERS(SOMA_ON(note, player_note));
+static const soma_handler *const notes = PLAYER_NOTES;
 static const soma_handler *const loud = SOMA_HANDLERS(SOMA_ON(note, on_loud));
 
-static int pub_bind(soma_agent *self, void *state, void *arg)
-{
-    (void)state, (void)arg;
-    player_bind(self, SOMA_PUB, "feed", "news", NULL);
-    return 0;
-}
+/* The ends, by who binds; a SUB with handlers has all topics. */
+static const struct player_end pub_bound = {SOMA_PUB, "feed", "news", NULL};
+static const struct player_end sub_to_pub = {SOMA_PUB, "feed", "news", PLAYER_NOTES};
+static const struct player_end sub_bound = {SOMA_SUB, "feed", "news", PLAYER_NOTES};
+static const struct player_end pub_to_sub = {SOMA_SUB, "feed", "news", NULL};
 
 /* Connects, and subscribes to the topics in `arg`, each ended by a space. */
 static int sub_topics(soma_agent *self, void *state, void *arg)
@@ -36,13 +35,6 @@ static int sub_connect(soma_agent *self, void *state, void *arg)
 {
     player_connect(self, SOMA_PUB, "feed", "news", NULL);
     return sub_topics(self, state, arg);
-}
-
-static int sub_connect_all(soma_agent *self, void *state, void *arg)
-{
-    (void)state, (void)arg;
-    player_connect(self, SOMA_PUB, "feed", "news", notes);
-    return 0;
 }
 
 static int unsubscribe(soma_agent *self, void *state, void *arg)
@@ -126,7 +118,7 @@ static void test_who_gets_what(soma_test *test)
     static const char *const topics[] = {"foo ", "foo bar ", "bar ", "fo ", "foobar ", " "};
     static const char *const get[] = {"foo3 ", "foo3 bar4 ", "bar4 ", "fo2 foo3 ", "", "1 fo2 foo3 bar4 "};
     soma_ref publisher = player_open(test, &player), subscribers[6];
-    player_do(test, publisher, pub_bind, NULL);
+    player_do(test, publisher, player_binds, &pub_bound);
     player_do(test, publisher, publish_four, NULL); // to nobody
     for (int i = 0; i < 6; i++) {
         subscribers[i] = player_open(test, &player_quiet);
@@ -142,27 +134,13 @@ static void test_who_gets_what(soma_test *test)
 }
 
 /* The PUB connects, and several to one SUB. */
-static int sub_bind(soma_agent *self, void *state, void *arg)
-{
-    (void)state, (void)arg;
-    player_bind(self, SOMA_SUB, "feed", "news", notes);
-    return 0;
-}
-
-static int pub_connect(soma_agent *self, void *state, void *arg)
-{
-    (void)state, (void)arg;
-    player_connect(self, SOMA_SUB, "feed", "news", NULL);
-    return 0;
-}
-
 static void test_the_subscriber_binds(soma_test *test)
 {
     soma_ref subscriber = player_open(test, &player), publishers[2];
-    player_do(test, subscriber, sub_bind, NULL);
+    player_do(test, subscriber, player_binds, &sub_bound);
     for (int i = 0; i < 2; i++) {
         publishers[i] = player_open(test, &player);
-        player_do(test, publishers[i], pub_connect, NULL);
+        player_do(test, publishers[i], player_connects, &pub_to_sub);
         player_peers(test, publishers[i], "feed", 1);
         player_do(test, publishers[i], publish_four, NULL);
         player_expect(test, publishers[i], "feed:1 ");
@@ -182,7 +160,7 @@ static void test_subscriptions_change(soma_test *test)
 {
     soma_ref publisher = player_open(test, &player_quiet), subscriber = player_open(test, &player_quiet);
     player_do(test, subscriber, sub_connect, "foo bar ");
-    player_do(test, publisher, pub_bind, NULL);
+    player_do(test, publisher, player_binds, &pub_bound);
     player_peers(test, publisher, "feed", 1);
     fence(test, publisher, subscriber);
     player_do(test, publisher, publish_four, NULL);
@@ -205,8 +183,8 @@ static void test_subscriptions_change(soma_test *test)
 static void test_several_fit(soma_test *test)
 {
     soma_ref publisher = player_open(test, &player_quiet), subscriber = player_open(test, &player_quiet);
-    player_do(test, publisher, pub_bind, NULL);
-    player_do(test, subscriber, sub_connect_all, NULL);
+    player_do(test, publisher, player_binds, &pub_bound);
+    player_do(test, subscriber, player_connects, &sub_to_pub);
     player_do(test, subscriber, subscribe_loud, "foo");
     player_peers(test, publisher, "feed", 1);
     player_do(test, publisher, publish_four, NULL);
@@ -223,18 +201,16 @@ static void test_limits_hold(soma_test *test)
 {
     soma_ref publisher = player_open(test, &player_quiet), rejects = player_open(test, &narrow),
              drops = player_open(test, &latest), all = player_open(test, &player_quiet);
-    soma_stats stats;
-    player_do(test, publisher, pub_bind, NULL);
-    player_do(test, rejects, sub_connect_all, NULL);
-    player_do(test, drops, sub_connect_all, NULL);
-    player_do(test, all, sub_connect_all, NULL);
+    player_do(test, publisher, player_binds, &pub_bound);
+    player_do(test, rejects, player_connects, &sub_to_pub);
+    player_do(test, drops, player_connects, &sub_to_pub);
+    player_do(test, all, player_connects, &sub_to_pub);
     player_do(test, publisher, publish_four, NULL);
     player_expect(test, rejects, "1 fo2 ");
     player_expect(test, drops, "foo3 bar4 ");
     player_expect(test, all, "1 fo2 foo3 bar4 ");
-    assert_int_equal(soma_system_stats(soma_test_system(test), &stats), 0);
-    assert_int_equal(stats.rejected, 2);
-    assert_int_equal(stats.dropped, 2);
+    assert_int_equal(player_stats(test).rejected, 2);
+    assert_int_equal(player_stats(test).dropped, 2);
 }
 
 /* What is under way when a subscription ends is not handled, and is no dead letter. */
@@ -246,24 +222,17 @@ static int publish_and_stop(soma_agent *self, void *state, void *arg)
     return 0;
 }
 
-static int connect_to_itself(soma_agent *self, void *state, void *arg)
-{
-    (void)state, (void)arg;
-    player_connect(self, SOMA_PUB, "mine", "news", notes);
-    return 0;
-}
+static const struct player_end mine = {SOMA_PUB, "mine", "news", PLAYER_NOTES};
 
 static void test_what_is_under_way(soma_test *test)
 {
     soma_ref both = player_open(test, &player_quiet);
-    player_do(test, both, pub_bind, NULL);
-    player_do(test, both, connect_to_itself, NULL);
+    player_do(test, both, player_binds, &pub_bound);
+    player_do(test, both, player_connects, &mine);
     player_peers(test, both, "feed", 1);
     player_do(test, both, publish_and_stop, NULL);
     player_expect(test, both, "bar4 ");
-    soma_stats stats;
-    assert_int_equal(soma_system_stats(soma_test_system(test), &stats), 0);
-    assert_int_equal(stats.dead_letters, 0);
+    assert_int_equal(player_stats(test).dead_letters, 0);
 }
 
 /* A handler may change the subscriptions that its own message is being given to, and close the channel. */
@@ -304,7 +273,7 @@ static void test_handlers_that_change_things(soma_test *test)
 {
     soma_ref publisher = player_open(test, &player_quiet), changes = player_open(test, &player_quiet),
              closes = player_open(test, &player_quiet);
-    player_do(test, publisher, pub_bind, NULL);
+    player_do(test, publisher, player_binds, &pub_bound);
     player_do(test, changes, sub_careless, NULL);
     player_do(test, closes, sub_careless, "");
     player_peers(test, publisher, "feed", 2);
@@ -327,12 +296,7 @@ static int on_chunk(soma_agent *self, struct player *my, const struct chunk *m)
     return 0;
 }
 
-static int sub_chunks(soma_agent *self, void *state, void *arg)
-{
-    (void)state, (void)arg;
-    player_connect(self, SOMA_PUB, "feed", "news", SOMA_HANDLERS(SOMA_ON(chunk, on_chunk)));
-    return 0;
-}
+static const struct player_end chunk_sub = {SOMA_PUB, "feed", "news", SOMA_HANDLERS(SOMA_ON(chunk, on_chunk))};
 
 static int publish_chunk(soma_agent *self, void *state, void *arg)
 {
@@ -348,10 +312,10 @@ static int publish_chunk(soma_agent *self, void *state, void *arg)
 static void test_large_ones_are_shared(soma_test *test)
 {
     soma_ref publisher = player_open(test, &player_quiet), subscribers[2];
-    player_do(test, publisher, pub_bind, NULL);
+    player_do(test, publisher, player_binds, &pub_bound);
     for (int i = 0; i < 2; i++) {
         subscribers[i] = player_open(test, &player_quiet);
-        player_do(test, subscribers[i], sub_chunks, NULL);
+        player_do(test, subscribers[i], player_connects, &chunk_sub);
     }
     player_do(test, publisher, publish_chunk, NULL);
     player_expect(test, subscribers[0], "big ");
@@ -370,19 +334,8 @@ static int on_ask(soma_agent *self, void *state, const struct ask *m)
     return 0;
 }
 
-static int sync_bind(soma_agent *self, void *state, void *arg)
-{
-    (void)state, (void)arg;
-    player_bind(self, SOMA_SYNC_PUB, "feed", "news", SOMA_HANDLERS(SOMA_ON(ask, on_ask)));
-    return 0;
-}
-
-static int sync_connect(soma_agent *self, void *state, void *arg)
-{
-    (void)state, (void)arg;
-    player_connect(self, SOMA_SYNC_PUB, "feed", "news", notes);
-    return 0;
-}
+static const struct player_end sync_bound = {SOMA_SYNC_PUB, "feed", "news", SOMA_HANDLERS(SOMA_ON(ask, on_ask))};
+static const struct player_end sync_sub = {SOMA_SYNC_PUB, "feed", "news", PLAYER_NOTES};
 
 static int sync_ask(soma_agent *self, void *state, void *arg)
 {
@@ -397,9 +350,9 @@ static void test_a_subscriber_asks(soma_test *test)
 {
     soma_ref publisher = player_open(test, &player_quiet), asks = player_open(test, &player_quiet),
              listens = player_open(test, &player_quiet);
-    player_do(test, publisher, sync_bind, NULL);
-    player_do(test, asks, sync_connect, NULL);
-    player_do(test, listens, sync_connect, NULL);
+    player_do(test, publisher, player_binds, &sync_bound);
+    player_do(test, asks, player_connects, &sync_sub);
+    player_do(test, listens, player_connects, &sync_sub);
     player_peers(test, publisher, "feed", 2);
     player_peers(test, asks, "feed", 1);
     player_do(test, asks, sync_ask, NULL);

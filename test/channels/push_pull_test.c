@@ -1,35 +1,11 @@
 /* PUSH and PULL: each message to one, each in turn; whoever binds, in any order of start, whoever comes and goes. */
 #include "player.h"
 
-static const soma_handler *const notes = SOMA_HANDLERS(SOMA_ON(note, player_note));
-
-static int push_bind(soma_agent *self, void *state, void *arg)
-{
-    (void)state, (void)arg;
-    player_bind(self, SOMA_PUSH, "out", "jobs", NULL);
-    return 0;
-}
-
-static int pull_bind(soma_agent *self, void *state, void *arg)
-{
-    (void)state, (void)arg;
-    player_bind(self, SOMA_PULL, "in", "jobs", notes);
-    return 0;
-}
-
-static int push_connect(soma_agent *self, void *state, void *arg)
-{
-    (void)state, (void)arg;
-    player_connect(self, SOMA_PULL, "out", "jobs", NULL);
-    return 0;
-}
-
-static int pull_connect(soma_agent *self, void *state, void *arg)
-{
-    (void)state, (void)arg;
-    player_connect(self, SOMA_PUSH, "in", "jobs", notes);
-    return 0;
-}
+/* The ends, by who binds. */
+static const struct player_end push_bound = {SOMA_PUSH, "out", "jobs", NULL};
+static const struct player_end pull_to_push = {SOMA_PUSH, "in", "jobs", PLAYER_NOTES};
+static const struct player_end pull_bound = {SOMA_PULL, "in", "jobs", PLAYER_NOTES};
+static const struct player_end push_to_pull = {SOMA_PULL, "out", "jobs", NULL};
 
 /* Sends as many as `arg` says, numbered from 1. */
 static int send_some(soma_agent *self, void *state, void *arg)
@@ -48,23 +24,16 @@ static int send_in_vain(soma_agent *self, void *state, void *arg)
     return 0;
 }
 
-static int close_in(soma_agent *self, void *state, void *arg)
-{
-    (void)state, (void)arg;
-    assert_int_equal(soma_close_channel(self, "in"), 0);
-    return 0;
-}
-
 static const uint32_t two = 2, six = 6, thousand = 1000;
 
 static void test_each_in_turn(soma_test *test)
 {
     soma_ref pusher = player_open(test, &player), pullers[3];
-    player_do(test, pusher, push_bind, NULL);
+    player_do(test, pusher, player_binds, &push_bound);
     player_do(test, pusher, send_in_vain, NULL);
     for (int i = 0; i < 3; i++) {
         pullers[i] = player_open(test, &player);
-        player_do(test, pullers[i], pull_connect, NULL);
+        player_do(test, pullers[i], player_connects, &pull_to_push);
         player_peers(test, pusher, "out", i + 1);
     }
     player_do(test, pusher, send_some, &six);
@@ -89,14 +58,9 @@ static int on_counted_note(soma_agent *self, struct player *my, const struct not
     return 0;
 }
 
-static int pull_counting(soma_agent *self, void *state, void *arg)
-{
-    (void)state, (void)arg;
-    player_connect(self, SOMA_PUSH, "in", "jobs", SOMA_HANDLERS(SOMA_ON(note, on_counted_note)));
-    return 0;
-}
+static const struct player_end counting = {SOMA_PUSH, "in", "jobs", SOMA_HANDLERS(SOMA_ON(note, on_counted_note))};
 
-/* What they have got in all. Each has some. */
+/* What they have got in all. */
 static uint32_t notes_sum(soma_test *test, const soma_ref *agents, int count)
 {
     uint32_t sum = 0;
@@ -113,10 +77,10 @@ static void test_all_have_their_share(soma_test *test)
 {
     soma_ref pusher = player_open(test, &player_quiet), pullers[3];
     uint32_t looks = 0;
-    player_do(test, pusher, push_bind, NULL);
+    player_do(test, pusher, player_binds, &push_bound);
     for (int i = 0; i < 3; i++) {
         pullers[i] = player_open(test, &player_quiet);
-        player_do(test, pullers[i], pull_counting, NULL);
+        player_do(test, pullers[i], player_connects, &counting);
         player_peers(test, pusher, "out", i + 1);
     }
     player_do(test, pusher, send_thousand, NULL);
@@ -130,10 +94,10 @@ static void test_all_have_their_share(soma_test *test)
 static void test_all_arrive_at_one(soma_test *test)
 {
     soma_ref puller = player_open(test, &player_quiet), pushers[3];
-    player_do(test, puller, pull_bind, NULL);
+    player_do(test, puller, player_binds, &pull_bound);
     for (int i = 0; i < 3; i++) {
         pushers[i] = player_open(test, &player_quiet);
-        player_do(test, pushers[i], push_connect, NULL);
+        player_do(test, pushers[i], player_connects, &push_to_pull);
         player_peers(test, pushers[i], "out", 1);
         player_do(test, pushers[i], send_some, &two);
         player_expect(test, puller, &"1 2 1 2 1 2 "[8 - 4 * i]);
@@ -144,9 +108,9 @@ static void test_all_arrive_at_one(soma_test *test)
 static void test_any_order_of_start(soma_test *test)
 {
     soma_ref puller = player_open(test, &player), pusher = player_open(test, &player), again;
-    player_do(test, puller, pull_connect, NULL);
+    player_do(test, puller, player_connects, &pull_to_push);
     player_expect(test, puller, "");
-    player_do(test, pusher, push_bind, NULL);
+    player_do(test, pusher, player_binds, &push_bound);
     player_peers(test, pusher, "out", 1);
     player_do(test, pusher, send_some, &two);
     player_expect(test, puller, "in:1 1 2 ");
@@ -154,7 +118,7 @@ static void test_any_order_of_start(soma_test *test)
     soma_test_settle(test);
     player_expect(test, puller, "in:1 1 2 in:0 ");
     again = player_open(test, &player);
-    player_do(test, again, push_bind, NULL);
+    player_do(test, again, player_binds, &push_bound);
     player_peers(test, again, "out", 1);
     player_do(test, again, send_some, &two);
     player_expect(test, puller, "in:1 1 2 in:0 in:1 1 2 ");
@@ -163,24 +127,22 @@ static void test_any_order_of_start(soma_test *test)
 static void test_who_is_gone_gets_nothing(soma_test *test)
 {
     soma_ref pusher = player_open(test, &player), pullers[3];
-    player_do(test, pusher, push_bind, NULL);
+    player_do(test, pusher, player_binds, &push_bound);
     for (int i = 0; i < 3; i++) {
         pullers[i] = player_open(test, &player_quiet);
-        player_do(test, pullers[i], pull_connect, NULL);
+        player_do(test, pullers[i], player_connects, &pull_to_push);
         player_peers(test, pusher, "out", i + 1);
     }
     assert_int_equal(soma_kill(soma_test_system(test), pullers[0]), 0);
-    player_do(test, pullers[1], close_in, NULL);
+    player_do(test, pullers[1], player_closes, "in");
     player_peers(test, pusher, "out", 1);
     player_do(test, pusher, send_some, &two);
     player_expect(test, pullers[2], "1 2 ");
     player_expect(test, pullers[1], "");
-    player_do(test, pullers[2], close_in, NULL);
+    player_do(test, pullers[2], player_closes, "in");
     player_peers(test, pusher, "out", 0);
     player_do(test, pusher, send_in_vain, NULL);
-    soma_stats stats;
-    assert_int_equal(soma_system_stats(soma_test_system(test), &stats), 0);
-    assert_int_equal(stats.dead_letters, 0);
+    assert_int_equal(player_stats(test).dead_letters, 0);
 }
 
 static const soma_behavior narrow = {
@@ -200,10 +162,10 @@ static int send_until_refused(soma_agent *self, void *state, void *arg)
 static void test_limits_hold(soma_test *test)
 {
     soma_ref pusher = player_open(test, &player), pullers[2];
-    player_do(test, pusher, push_bind, NULL);
+    player_do(test, pusher, player_binds, &push_bound);
     for (int i = 0; i < 2; i++) {
         pullers[i] = player_open(test, &narrow);
-        player_do(test, pullers[i], pull_connect, NULL);
+        player_do(test, pullers[i], player_connects, &pull_to_push);
     }
     uint32_t *sent = soma_test_alloc(test, sizeof(*sent));
     player_do(test, pusher, send_until_refused, sent);
@@ -227,14 +189,8 @@ static int on_counted(soma_agent *self, struct tallies *my, const struct note *m
     return 0;
 }
 
+static const struct player_end tallying = {SOMA_PULL, "in", "jobs", SOMA_HANDLERS(SOMA_ON(note, on_counted))};
 static const soma_behavior tally = {.name = "tally", .state_size = sizeof(struct tallies)};
-
-static int tally_bind(soma_agent *self, void *state, void *arg)
-{
-    (void)state, (void)arg;
-    player_bind(self, SOMA_PULL, "in", "jobs", SOMA_HANDLERS(SOMA_ON(note, on_counted)));
-    return 0;
-}
 
 static int send_many(soma_agent *self, void *state, void *arg)
 {
@@ -249,10 +205,10 @@ static void test_many_at_once(soma_test *test)
 {
     soma_ref puller = player_open(test, &tally), pushers[4];
     uint32_t looks = 0;
-    player_do(test, puller, tally_bind, NULL);
+    player_do(test, puller, player_binds, &tallying);
     for (int i = 0; i < 4; i++) {
         pushers[i] = player_open(test, &player_quiet);
-        player_do(test, pushers[i], push_connect, NULL);
+        player_do(test, pushers[i], player_connects, &push_to_pull);
         player_peers(test, pushers[i], "out", 1);
     }
     for (uintptr_t i = 0; i < 4; i++)

@@ -29,43 +29,17 @@ static int on_ask_later(soma_agent *self, struct player *my, const struct ask *m
     return 0;
 }
 
-static const soma_handler *const asks = SOMA_HANDLERS(SOMA_ON(ask, on_ask));
-static const soma_handler *const asks_later = SOMA_HANDLERS(SOMA_ON(ask, on_ask_later));
+#define ASKS SOMA_HANDLERS(SOMA_ON(ask, on_ask))
 
-static int rep_bind(soma_agent *self, void *state, void *arg)
-{
-    (void)state, (void)arg;
-    player_bind(self, SOMA_REP, "desk", "desk", asks);
-    return 0;
-}
-
-static int rep_connect(soma_agent *self, void *state, void *arg)
-{
-    (void)state, (void)arg;
-    player_connect(self, SOMA_REQ, "desk", "desk", asks);
-    return 0;
-}
-
-static int async_bind(soma_agent *self, void *state, void *arg)
-{
-    (void)state, (void)arg;
-    player_bind(self, SOMA_ASYNC_REP, "desk", "desk", asks_later);
-    return 0;
-}
-
-static int req_bind(soma_agent *self, void *state, void *arg)
-{
-    (void)state, (void)arg;
-    player_bind(self, SOMA_REQ, "desk", "desk", NULL);
-    return 0;
-}
-
-static int req_connect(soma_agent *self, void *state, void *arg)
-{
-    (void)state;
-    player_connect(self, arg ? SOMA_ASYNC_REP : SOMA_REP, "desk", "desk", NULL);
-    return 0;
-}
+/* The ends, by who binds. */
+static const struct player_end rep_bound = {SOMA_REP, "desk", "desk", ASKS};
+static const struct player_end req_to_rep = {SOMA_REP, "desk", "desk", NULL};
+static const struct player_end req_bound = {SOMA_REQ, "desk", "desk", NULL};
+static const struct player_end rep_to_req = {SOMA_REQ, "desk", "desk", ASKS};
+static const struct player_end async_bound = {SOMA_ASYNC_REP, "desk", "desk",
+                                              SOMA_HANDLERS(SOMA_ON(ask, on_ask_later))};
+static const struct player_end req_to_async = {SOMA_ASYNC_REP, "desk", "desk", NULL};
+static const struct player_end paired = {SOMA_PAIR, "other", "pair", PLAYER_NOTES};
 
 static soma_handle question(soma_agent *self, uint32_t number)
 {
@@ -97,10 +71,10 @@ static void test_one_at_a_time(soma_test *test)
     soma_ref replier = player_open(test, &player_quiet), askers[2];
     for (int i = 0; i < 2; i++) {
         askers[i] = player_open(test, &player_quiet);
-        player_do(test, askers[i], req_connect, NULL);
+        player_do(test, askers[i], player_connects, &req_to_rep);
         player_do(test, askers[i], ask_nobody, NULL);
     }
-    player_do(test, replier, rep_bind, NULL);
+    player_do(test, replier, player_binds, &rep_bound);
     for (int i = 0; i < 2; i++)
         player_peers(test, askers[i], "desk", 1);
     player_do(test, askers[0], ask_one, &three);
@@ -118,8 +92,8 @@ static void test_a_limit_of_time(soma_test *test)
 {
     soma_ref replier = player_open(test, &player_quiet), asker = player_open(test, &player_quiet);
     char expected[64];
-    player_do(test, replier, rep_bind, NULL);
-    player_do(test, asker, req_connect, NULL);
+    player_do(test, replier, player_binds, &rep_bound);
+    player_do(test, asker, player_connects, &req_to_rep);
     player_peers(test, asker, "desk", 1);
     player_do(test, asker, ask_one, &silent);
     player_expect(test, asker, "");
@@ -131,42 +105,59 @@ static void test_a_limit_of_time(soma_test *test)
     player_expect(test, asker, expected);
 }
 
-static int close_desk(soma_agent *self, void *state, void *arg)
+/* A question to one who never answers it. Both are connected. */
+static void ask_in_vain(soma_test *test, soma_ref replier, soma_ref asker)
 {
-    (void)state, (void)arg;
-    assert_int_equal(soma_close_channel(self, "desk"), 0);
-    return 0;
+    player_do(test, replier, player_binds, &rep_bound);
+    player_do(test, asker, player_connects, &req_to_rep);
+    player_peers(test, asker, "desk", 1);
+    player_do(test, asker, ask_one, &silent);
+    player_expect(test, replier, "ask2000 ");
 }
 
-/* The answerer closes its channel, or ends, with a question open. */
-static void test_who_is_asked_leaves(soma_test *test)
+/* It fails when whoever was asked is gone. */
+static void end_asked(soma_test *test, soma_ref replier, soma_ref asker)
+{
+    char expected[64];
+    assert_int_equal(soma_kill(soma_test_system(test), replier), 0);
+    snprintf(expected, sizeof(expected), "error%d ", SOMA_EGONE);
+    player_expect(test, asker, expected);
+    player_peers(test, asker, "desk", 0); // over sockets it is the connection's end that is seen last
+    player_do(test, asker, ask_nobody, NULL);
+}
+
+static void test_the_asked_ends(soma_test *test)
 {
     soma_ref replier = player_open(test, &player_quiet), asker = player_open(test, &player_quiet);
-    char expected[64];
-    player_do(test, replier, rep_bind, NULL);
-    player_do(test, asker, req_connect, NULL);
-    player_do(test, asker, ask_one, &silent);
-    player_do(test, replier, close_desk, NULL); // what it has taken on stays
+    ask_in_vain(test, replier, asker);
+    end_asked(test, replier, asker);
+}
+
+/* What it has taken on stays when it closes its channel, within a system; and the place is free. */
+static void test_the_asked_closes(soma_test *test)
+{
+    soma_ref replier = player_open(test, &player_quiet), asker = player_open(test, &player_quiet),
+             next = player_open(test, &player_quiet);
+    ask_in_vain(test, replier, asker);
+    player_do(test, replier, player_closes, "desk");
     player_expect(test, asker, "");
-    player_do(test, asker, close_desk, NULL);
-    player_do(test, replier, rep_bind, NULL);
-    player_do(test, asker, req_connect, NULL);
-    player_do(test, asker, ask_one, &silent);
-    assert_int_equal(soma_kill(soma_test_system(test), replier), 0);
-    soma_test_settle(test);
-    snprintf(expected, sizeof(expected), "error%d error%d ", SOMA_EGONE, SOMA_EGONE);
-    player_expect(test, asker, expected);
-    player_do(test, asker, ask_nobody, NULL);
+    player_do(test, next, player_binds, &rep_bound);
+    player_do(test, asker, player_closes, "desk"); // what it has asked stays, too
+    player_do(test, asker, player_connects, &req_to_rep);
+    player_peers(test, asker, "desk", 1);
+    player_expect(test, asker, "");
+    assert_int_equal(soma_kill(soma_test_system(test), next), 0);
+    end_asked(test, replier, asker);
 }
 
 /* A REQ that binds asks its REPs in turn. */
 static void test_the_asker_binds(soma_test *test)
 {
     soma_ref asker = player_open(test, &player_quiet), repliers[2];
-    player_do(test, asker, req_bind, NULL);
+    player_do(test, asker, player_binds, &req_bound);
     for (int i = 0; i < 2; i++) {
         repliers[i] = player_open(test, &player_quiet);
-        player_do(test, repliers[i], rep_connect, NULL);
+        player_do(test, repliers[i], player_connects, &rep_to_req);
         player_peers(test, asker, "desk", i + 1);
     }
     player_do(test, asker, ask_one, &three);
@@ -189,8 +180,8 @@ static int ask_two(soma_agent *self, void *state, void *arg)
 static void test_many_at_a_time(soma_test *test)
 {
     soma_ref replier = player_open(test, &player_quiet), asker = player_open(test, &player_quiet);
-    player_do(test, replier, async_bind, NULL);
-    player_do(test, asker, req_connect, "async");
+    player_do(test, replier, player_binds, &async_bound);
+    player_do(test, asker, player_connects, &req_to_async);
     player_peers(test, asker, "desk", 1);
     player_do(test, asker, ask_two, NULL);
     player_do(test, asker, ask_two, NULL);
@@ -209,8 +200,8 @@ static void test_no_handler(soma_test *test)
 {
     soma_ref replier = player_open(test, &player_quiet), asker = player_open(test, &player_quiet);
     char expected[64];
-    player_do(test, replier, rep_bind, NULL);
-    player_do(test, asker, req_connect, NULL);
+    player_do(test, replier, player_binds, &rep_bound);
+    player_do(test, asker, player_connects, &req_to_rep);
     player_peers(test, asker, "desk", 1);
     player_do(test, asker, ask_wrongly, NULL);
     snprintf(expected, sizeof(expected), "error%d ", SOMA_EUNHANDLED);
@@ -219,22 +210,6 @@ static void test_no_handler(soma_test *test)
 
 /* ---- pairs ---- */
 
-static const soma_handler *const notes = SOMA_HANDLERS(SOMA_ON(note, player_note));
-
-static int pair_bind(soma_agent *self, void *state, void *arg)
-{
-    (void)state, (void)arg;
-    player_bind(self, SOMA_PAIR, "other", "pair", notes);
-    return 0;
-}
-
-static int pair_connect(soma_agent *self, void *state, void *arg)
-{
-    (void)state, (void)arg;
-    player_connect(self, SOMA_PAIR, "other", "pair", notes);
-    return 0;
-}
-
 static int pair_send(soma_agent *self, void *state, void *arg)
 {
     (void)state;
@@ -242,13 +217,16 @@ static int pair_send(soma_agent *self, void *state, void *arg)
     return 0;
 }
 
-/* Both ways; a third has to wait until its turn has come. */
-static void test_a_pair(soma_test *test)
+/* Both ways between two; then a third takes the place of one that ends, for which it may have waited. */
+static void pair(soma_test *test, bool waits)
 {
     soma_ref a = player_open(test, &player), b = player_open(test, &player), c = player_open(test, &player);
-    player_do(test, a, pair_bind, NULL);
-    player_do(test, b, pair_connect, NULL);
-    player_do(test, c, pair_connect, NULL);
+    player_do(test, a, player_binds, &paired);
+    player_do(test, b, player_connects, &paired);
+    player_peers(test, a, "other", 1);
+    player_peers(test, b, "other", 1);
+    if (waits)
+        player_do(test, c, player_connects, &paired);
     player_do(test, a, pair_send, &three);
     player_do(test, b, pair_send, &refused);
     player_expect(test, a, "other:1 1000 ");
@@ -256,47 +234,25 @@ static void test_a_pair(soma_test *test)
     player_expect(test, c, "");
     assert_int_equal(soma_kill(soma_test_system(test), b), 0);
     soma_test_settle(test);
+    if (!waits) {
+        player_peers(test, a, "other", 0);
+        player_do(test, c, player_connects, &paired);
+    }
+    player_peers(test, a, "other", 1);
     player_do(test, a, pair_send, &three);
     player_expect(test, a, "other:1 1000 other:0 other:1 ");
     player_expect(test, c, "other:1 3 ");
 }
 
-/* Over sockets a third may be connected for a moment; so this is about the first two. */
-static void test_a_pair_of_two(soma_test *test)
+static void test_a_pair(soma_test *test)
 {
-    soma_ref a = player_open(test, &player), b = player_open(test, &player), c;
-    player_do(test, a, pair_bind, NULL);
-    player_do(test, b, pair_connect, NULL);
-    player_peers(test, a, "other", 1);
-    player_peers(test, b, "other", 1);
-    player_do(test, a, pair_send, &three);
-    player_do(test, b, pair_send, &refused);
-    player_expect(test, a, "other:1 1000 ");
-    player_expect(test, b, "other:1 3 ");
-    assert_int_equal(soma_kill(soma_test_system(test), b), 0);
-    player_peers(test, a, "other", 0);
-    c = player_open(test, &player);
-    player_do(test, c, pair_connect, NULL);
-    player_peers(test, a, "other", 1);
-    player_do(test, a, pair_send, &three);
-    player_expect(test, c, "other:1 3 ");
+    pair(test, false);
 }
 
-/* What nobody answers fails when whoever was asked is gone. */
-static void test_the_asked_ends(soma_test *test)
+/* Not over sockets: there a third may be connected for a moment. */
+static void test_a_third_waits(soma_test *test)
 {
-    soma_ref replier = player_open(test, &player_quiet), asker = player_open(test, &player_quiet);
-    char expected[64];
-    player_do(test, replier, rep_bind, NULL);
-    player_do(test, asker, req_connect, NULL);
-    player_peers(test, asker, "desk", 1);
-    player_do(test, asker, ask_one, &silent);
-    player_expect(test, replier, "ask2000 ");
-    assert_int_equal(soma_kill(soma_test_system(test), replier), 0);
-    snprintf(expected, sizeof(expected), "error%d ", SOMA_EGONE);
-    player_expect(test, asker, expected);
-    player_peers(test, asker, "desk", 0);
-    player_do(test, asker, ask_nobody, NULL);
+    pair(test, true);
 }
 
 PLAYER_WIRES(test_one_at_a_time)
@@ -304,22 +260,22 @@ PLAYER_WIRES(test_the_asked_ends)
 PLAYER_WIRES(test_the_asker_binds)
 PLAYER_WIRES(test_many_at_a_time)
 PLAYER_WIRES(test_no_handler)
-PLAYER_WIRES(test_a_pair_of_two)
+PLAYER_WIRES(test_a_pair)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         PLAYER_TABLE(test_one_at_a_time, 200, 2000),
         SOMA_SIM(test_a_limit_of_time, 200, 2000),
-        SOMA_SIM(test_who_is_asked_leaves, 200, 2000),
-        SOMA_REAL(test_who_is_asked_leaves),
+        SOMA_SIM(test_the_asked_closes, 200, 2000),
+        SOMA_REAL(test_the_asked_closes),
         PLAYER_TABLE(test_the_asked_ends, 200, 2000),
         PLAYER_TABLE(test_the_asker_binds, 200, 2000),
         PLAYER_TABLE(test_many_at_a_time, 200, 2000),
         PLAYER_TABLE(test_no_handler, 200, 2000),
-        SOMA_SIM(test_a_pair, 200, 2000),
-        SOMA_REAL(test_a_pair),
-        PLAYER_TABLE(test_a_pair_of_two, 200, 2000),
+        PLAYER_TABLE(test_a_pair, 200, 2000),
+        SOMA_SIM(test_a_third_waits, 200, 2000),
+        SOMA_REAL(test_a_third_waits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

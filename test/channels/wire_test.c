@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-static const soma_handler *const notes = SOMA_HANDLERS(SOMA_ON(note, player_note));
+static const soma_handler *const notes = PLAYER_NOTES;
+static const struct player_end pull_bound = {SOMA_PULL, "in", "jobs", PLAYER_NOTES};
+static const struct player_end push_to_pull = {SOMA_PULL, "out", "jobs", NULL};
 
 /* ---- places ---- */
 
@@ -278,20 +280,6 @@ static void test_mismatch(soma_test *test)
 
 /* ---- strangers ---- */
 
-static int pull_bind(soma_agent *self, void *state, void *arg)
-{
-    (void)state, (void)arg;
-    player_bind(self, SOMA_PULL, "in", "jobs", notes);
-    return 0;
-}
-
-static int push_connect(soma_agent *self, void *state, void *arg)
-{
-    (void)state, (void)arg;
-    player_connect(self, SOMA_PULL, "out", "jobs", NULL);
-    return 0;
-}
-
 /* Who does not speak ZeroMQ is no peer, and is nothing to those who do. */
 static void test_garbage(soma_test *test)
 {
@@ -300,7 +288,7 @@ static void test_garbage(soma_test *test)
     char garbage[4096];
     player_transport = SOMA_TCP;
     soma_ref takes = player_open(test, &player), sends = player_open(test, &player_quiet);
-    player_do(test, takes, pull_bind, NULL);
+    player_do(test, takes, player_binds, &pull_bound);
     name.sin_port = htons(player_port());
     memset(garbage, 'G', sizeof(garbage));
     for (int i = 0; i < 5; i++) {
@@ -311,7 +299,7 @@ static void test_garbage(soma_test *test)
             assert_int_equal(errno, ECONNRESET);
         close(stranger);
     }
-    player_do(test, sends, push_connect, NULL);
+    player_do(test, sends, player_connects, &push_to_pull);
     player_peers(test, sends, "out", 1);
     player_do(test, sends, send_note, &seven);
     player_expect(test, takes, "in:1 7 ");
@@ -353,12 +341,7 @@ static int on_slow_note(soma_agent *self, struct player *my, const struct note *
     return 0;
 }
 
-static int pull_slowly(soma_agent *self, void *state, void *arg)
-{
-    (void)state, (void)arg;
-    player_bind(self, SOMA_PULL, "in", "jobs", SOMA_HANDLERS(SOMA_ON(note, on_slow_note)));
-    return 0;
-}
+static const struct player_end slow = {SOMA_PULL, "in", "jobs", SOMA_HANDLERS(SOMA_ON(note, on_slow_note))};
 
 static int look_flow(soma_agent *self, void *state, void *arg)
 {
@@ -374,8 +357,8 @@ static void test_a_fast_pusher(soma_test *test)
     uint32_t looks = 0;
     player_transport = SOMA_TCP;
     soma_ref takes = player_open(test, &player_quiet), sends = player_open(test, &pump);
-    player_do(test, takes, pull_slowly, NULL);
-    player_do(test, sends, push_connect, NULL);
+    player_do(test, takes, player_binds, &slow);
+    player_do(test, sends, player_connects, &push_to_pull);
     player_peers(test, sends, "out", 1);
     assert_int_equal(soma_send(soma_test_system(test), sends, again), 0);
     struct player_look *look = soma_test_alloc(test, sizeof(*look));
@@ -457,11 +440,11 @@ static void test_waiting(soma_test *test)
 {
     soma_system *system = soma_test_system(test);
     soma_ref takes = player_open(test, &player_quiet), sends = player_open(test, &player_quiet);
-    player_do(test, takes, pull_bind, NULL);
+    player_do(test, takes, player_binds, &pull_bound);
     assert_int_equal(soma_wait_connected(system, takes, "nothing", 1, SOMA_SECOND), SOMA_ENOENT);
     assert_int_equal(soma_wait_connected(system, takes, "in", 0, SOMA_SECOND), 0);
     assert_int_equal(soma_wait_connected(system, takes, "in", 1, SOMA_MS), SOMA_ETIMEOUT);
-    assert_int_equal(soma_post(system, sends, push_connect, NULL, NULL), 0);
+    assert_int_equal(soma_post(system, sends, player_connects, (void *)(uintptr_t)&push_to_pull, NULL), 0);
     assert_int_equal(soma_wait_connected(system, takes, "in", 1, 20 * SOMA_SECOND), 0);
     assert_int_equal(soma_wait_connected(system, takes, NULL, 1, 0), SOMA_EINVAL);
     assert_int_equal(soma_kill(system, sends), 0);
