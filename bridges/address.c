@@ -41,6 +41,15 @@ bool address_is_local(const char *place)
     return inet_pton(AF_INET, host, &ip) == 1 && ntohl(ip.s_addr) >> 24 == 127;
 }
 
+bool address_is_any(const char *place)
+{
+    static const char *const hosts[] = {"0.0.0.0:", "*:", "[::]:"};
+    bool any = false;
+    for (size_t i = 0; i < sizeof(hosts) / sizeof(*hosts); i++)
+        any |= !strncmp(place, "tcp://", 6) && !strncmp(place + 6, hosts[i], strlen(hosts[i]));
+    return any;
+}
+
 int address_check(struct soma_bridge *bridge, const char *text, struct address *address)
 {
     const char *wrong = NULL;

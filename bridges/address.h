@@ -18,6 +18,9 @@ bool address_read(const char *text, struct address *address);
 /* Can it be reached from this machine alone? */
 bool address_is_local(const char *place);
 
+/* Is it where a node listens on all interfaces? */
+bool address_is_any(const char *place);
+
 /* May this node connect there? 0; else SOMA_EINVAL, and why is in the log. */
 int address_check(struct soma_bridge *bridge, const char *text, struct address *address);
 

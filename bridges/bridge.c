@@ -117,6 +117,7 @@ void connection_end(struct soma_bridge *bridge, struct connection *connection, b
     if (peer && peer->connection == connection->id) {
         if (peer->joined)
             peer->since = bridge_now(bridge);
+        peer->lost |= peer->joined;
         peer->connection = 0;
         peer->joined = false;
     }
@@ -405,6 +406,8 @@ static uint64_t peer_watch(struct soma_bridge *bridge, struct peer *peer, uint64
 {
     uint64_t beat = bridge->options.heartbeat_ms * SOMA_MS, patience = bridge->options.down_ms * SOMA_MS;
     if (!peer->joined) {
+        if (peer->lost)
+            peer_lost(bridge, peer);
         if (!peer->open || peer->since == UINT64_MAX)
             return UINT64_MAX;
         if (now < peer->since + patience)

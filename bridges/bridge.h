@@ -206,6 +206,9 @@ void peer_announce(struct soma_bridge *bridge, struct peer *peer);
 /* A connection by a dial gets on: others by it, that do not yet, come to nothing. */
 void dial_settle(struct soma_bridge *bridge, struct dial *dial, uint64_t connection);
 
+/* Its connection was lost: perhaps as another has come in its place. */
+void peer_lost(struct soma_bridge *bridge, struct peer *peer);
+
 /* After a new connection: what the other side has not got goes again, then what waits. */
 void peer_resume(struct soma_bridge *bridge, struct peer *peer);
 

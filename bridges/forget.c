@@ -78,8 +78,8 @@ void peer_retire(struct peer *peer)
     peer->agent = SOMA_REF_NULL;
     peer->key[0] = '\0';
     peer->luck = (struct compress_luck){0};
-    peer->connection = peer->beat = peer->heard = peer->spoken = peer->owed = peer->ended = 0;
-    peer->joined = false;
+    peer->connection = peer->beat = peer->heard = peer->spoken = peer->owed = peer->begun = peer->ended = 0;
+    peer->joined = peer->lost = false;
     peer->next = bridge->spare;
     bridge->spare = peer;
 }

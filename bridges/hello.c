@@ -13,6 +13,7 @@
  * hears of a new half in place of the one it knew, or of an old one in place of its own, has a session that the other
  * side gave up, and gives it up, too.
  */
+#include "bridges/address.h"
 #include "bridges/bridge.h"
 #include "runtime/spin.h"
 #include <soma/error.h>
@@ -83,18 +84,60 @@ void peer_learn(struct peer *peer, const struct span *name, const struct span *a
     }
 }
 
-/* At this address there was another node before: that one is no more, unless it has a connection by another way. */
+/* Another node is where this one was: it is no more, unless it has a connection by another way. */
+static void peer_replaced(struct soma_bridge *bridge, struct peer *before, const char *address)
+{
+    if (!before->open || before->connection)
+        return;
+    soma_log_warning(bridge->system, "bridge: node %s has been replaced by another at %s", before->name, address);
+    peer_end(before, SOMA_ENODEDOWN);
+    dials_forget(bridge, before->node);
+}
+
+/* An address of both; NULL if there is none. That of any interface is no place. */
+static const char *address_shared(const struct peer *one, const struct peer *other)
+{
+    for (uint32_t i = 0; i < ADDRESSES_MAX && one->addresses[i]; i++)
+        for (uint32_t j = 0; j < ADDRESSES_MAX && other->addresses[j]; j++)
+            if (!strcmp(one->addresses[i], other->addresses[j]) && !address_is_any(one->addresses[i]))
+                return one->addresses[i];
+    return NULL;
+}
+
+/*
+ * A node that has begun where another was, with its key, while that one was silent, is the next run of a program that
+ * has ended; and has word of that ahead of what it says, unless the connection of before is not known to be broken yet.
+ */
+static void peer_look(struct soma_bridge *bridge, const struct peer *peer, struct peer *before)
+{
+    bool later = peer != before && peer->open && before->open && peer->begun >= before->heard;
+    const char *address = later ? address_shared(peer, before) : NULL;
+    if (address && !strcmp(before->key, peer->key))
+        peer_replaced(bridge, before, address);
+}
+
+static void peer_succeed(struct soma_bridge *bridge, struct peer *peer)
+{
+    peer->begun = bridge_now(bridge);
+    for (uint32_t i = 0; i < bridge->peer_count; i++)
+        peer_look(bridge, peer, bridge->list[i]);
+}
+
+void peer_lost(struct soma_bridge *bridge, struct peer *peer)
+{
+    peer->lost = false;
+    for (uint32_t i = 0; i < bridge->peer_count; i++)
+        peer_look(bridge, bridge->list[i], peer);
+}
+
 static void dial_answered(struct soma_bridge *bridge, struct dial *dial, soma_ref agent)
 {
     struct peer *before = dial->node && dial->node != agent.node ? peers_find(&bridge->peers, dial->node) : NULL;
     dial->node = agent.node;
     dial->asked = false;
     dial->wait = 0;
-    if (!before || !before->open || before->connection)
-        return;
-    soma_log_warning(bridge->system, "bridge: node %s has been replaced by another at %s", before->name, dial->address);
-    peer_end(before, SOMA_ENODEDOWN);
-    dials_forget(bridge, before->node);
+    if (before)
+        peer_replaced(bridge, before, dial->address);
 }
 
 /* ---- which connection ---- */
@@ -205,6 +248,8 @@ int join_arrive(struct soma_bridge *bridge, struct connection *connection, const
     }
     if (peer_publish(bridge, peer))
         return SOMA_ECLOSED; // there is no room for another node
+    if (begins)
+        peer_succeed(bridge, peer);
     session_acknowledge(session, join->received);
     peer_join(bridge, peer, connection);
     if (begins) {

@@ -112,6 +112,8 @@ struct peer {
     uint64_t connection; /* 0: none */
     bool joined;         /* and the session goes on over it */
     uint64_t beat;       /* so often the other side wants to hear something, nanoseconds */
+    bool lost;           /* the connection was, since that was last looked at */
+    uint64_t begun;      /* when the session began */
     uint64_t heard;      /* when the other side last spoke */
     uint64_t tidied;     /* when memory for frames was last looked at */
     uint64_t spoken;     /* when this side did */

@@ -136,6 +136,11 @@ static void test_addresses(void **state)
         assert_true(address_is_local(local[i]));
     for (size_t i = 0; i < sizeof(far) / sizeof(*far); i++)
         assert_false(address_is_local(far[i]));
+    assert_true(address_is_any("tcp://0.0.0.0:5555"));
+    assert_true(address_is_any("tcp://[::]:5555 key"));
+    assert_true(address_is_any("tcp://*:5555"));
+    assert_false(address_is_any("tcp://10.0.0.0:5555"));
+    assert_false(address_is_any("ipc://0.0.0.0:5555"));
     assert_int_equal(soma_bridge_keygen(key, secret), 0);
     snprintf(text, sizeof(text), "tcp://10.0.0.1:5555 %s", key);
     assert_true(address_read(text, &address));

@@ -177,12 +177,21 @@ assert "soma " + shown["version"] == sys.argv[1], shown' "$("$soma" --version)"
 names = sorted(node["name"] for node in json.load(sys.stdin))
 assert names == ["nameserver", "one", "watch"], names'
 SOMA_AT=ipc://$work/two host --name=two
+two=$!
 is "" 0 wait two
 is 9 0 call two fill 9
 "$soma" run "$tank" tank --bind="ipc://$work/three" --name=two >"$work/err" 2>&1 && exit 1
 grep -q "'two' is not registered: the name is taken" "$work/err"
 
-echo "== it is killed, and another one comes"
+echo "== an agent's program is killed and started again"
+kill -9 "$two"
+wait "$two" 2>/dev/null || true
+SOMA_AT=ipc://$work/two host --name=two
+until grep -q '^two runs at' "$work/host"; do sleep 0.1; done
+[ "$(wc -l <"$work/host")" = 1 ] # it had the name at once
+is 9 0 call two fill 9
+
+echo "== the name server is killed, and another one comes"
 kill -9 "$server"
 wait "$server" 2>/dev/null || true
 is 10 0 --at="ipc://$work/two" call two fill 1

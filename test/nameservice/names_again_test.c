@@ -1,0 +1,73 @@
+/* Nodes that end without a word and are started again at once, at the same address: they have their names back. */
+#include "test_support.h"
+#include "testkit/kit.h"
+#include <soma/error.h>
+#include <soma/fault.h>
+#include <soma/monitor.h>
+#include <soma/nameservice.h>
+
+static const soma_behavior singer = {.name = "singer"};
+
+static soma_names *names_open(soma_test *test, const char *node)
+{
+    static const char *const addresses[] = {"sim://hub", NULL};
+    const soma_names_options options = {.addresses = addresses};
+    soma_names *names;
+    soma_system *system = soma_test_node(test, node);
+    assert_int_equal(soma_names_open(system, soma_test_bridge(test, node), &options, &names), 0);
+    return names;
+}
+
+static soma_ref singer_new(soma_test *test, const char *node)
+{
+    soma_ref ref;
+    assert_int_equal(soma_spawn(soma_test_node(test, node), &singer, NULL, &ref), 0);
+    return ref;
+}
+
+/* What it was before is known to be dead by the time that it registers; another, which is cut off, is not. */
+static void test_again(soma_test *test)
+{
+    soma_ref found, holder;
+    soma_test_node(test, "hub");
+    assert_int_equal(soma_nameserver_start(soma_test_node(test, "hub"), NULL, NULL), 0);
+    soma_names *other = names_open(test, "other"), *leaf = names_open(test, "leaf");
+    soma_ref theirs = singer_new(test, "other"), before = singer_new(test, "leaf");
+    assert_int_equal(soma_names_register(other, "theirs", theirs, SOMA_SECOND), 0);
+    assert_int_equal(soma_names_register(leaf, "it", before, SOMA_SECOND), 0);
+    soma_names *reader = names_open(test, "reader");
+    assert_int_equal(soma_names_wait(reader, "it", 5 * SOMA_SECOND, &found), 0);
+    soma_test_net_cut(test, "hub", "other");
+    soma_test_net_cut(test, "leaf", "other");
+    if (soma_test_random(test, 2))
+        soma_test_advance(test, 4 * SOMA_SECOND);
+    free(leaf); // it goes with its node
+    soma_test_node_restart(test, "leaf");
+    soma_test_advance(test, (10 + soma_test_random(test, 2) * 1000) * SOMA_MS); // the end of its connection is seen
+    leaf = names_open(test, "leaf");
+    soma_ref now = singer_new(test, "leaf");
+    assert_int_equal(soma_names_register_as(leaf, "theirs", now, SOMA_VALUE_NONE, false, 2 * SOMA_SECOND, &holder),
+                     SOMA_EEXIST);
+    assert_true(soma_ref_equal(holder, theirs));
+    assert_int_equal(soma_names_register(leaf, "it", now, 2 * SOMA_SECOND), 0);
+    assert_int_equal(soma_names_wait(reader, "it", SOMA_SECOND, &found), 0);
+    soma_test_advance(test, SOMA_SECOND);
+    assert_int_equal(soma_names_lookup(reader, "it", SOMA_SECOND, &found), 0);
+    assert_true(soma_ref_equal(found, now));
+    soma_test_net_heal(test, "hub", "other");
+    soma_test_net_heal(test, "leaf", "other");
+    soma_test_advance(test, 2 * SOMA_SECOND);
+    assert_int_equal(soma_names_lookup(reader, "theirs", SOMA_SECOND, &found), 0);
+    assert_true(soma_ref_equal(found, theirs));
+    assert_int_equal(soma_names_close(&leaf), 0);
+    assert_int_equal(soma_names_close(&other), 0);
+    assert_int_equal(soma_names_close(&reader), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SOMA_SIM(test_again, test_load(200), 200000),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
