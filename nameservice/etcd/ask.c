@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REST_MS 200u /* about, the first time that all members have failed */
+#define ALONE_MS 10000u /* for a page of one name, which can't be made smaller if it takes long */
+#define REST_MS 200u    /* about, the first time that all members have failed */
 
 struct ask *ask_new(struct directory *my, enum ask_kind kind, const char *name)
 {
@@ -81,20 +82,35 @@ static char *ask_text(const struct directory *my, const struct ask *ask, const c
     return text_lookup(prefix, ask->name.name);
 }
 
+/* For how long an answer is waited for; 0: as long as it tells something. */
+static uint32_t time_of(const struct directory *my, const struct ask *ask)
+{
+    switch (ask->kind) {
+    case ASK_WATCH:
+        return 0;
+    case ASK_KEEP:
+        return my->time_ms;
+    case ASK_PAGE:
+        return my->page_most == 1 ? ALONE_MS : TIME_MOST_MS;
+    default:
+        return TIME_MOST_MS;
+    }
+}
+
 /* Asks its member. */
 static int ask_post(soma_agent *self, struct directory *my, struct ask *ask)
 {
     char url[ETCD_URL_MOST];
     const char *path;
-    uint32_t time_ms = ask->kind == ASK_WATCH ? 0 : ask->kind == ASK_KEEP ? my->time_ms : TIME_MOST_MS;
     ask->id = ++my->ids;
     ask->rests = false;
     ask->begun = soma_now(self);
+    ask->before = my->reached;
     char *text = ask_text(my, ask, &path);
     if (!text)
         return SOMA_ENOMEM;
     etcd_url(&my->address, ask->member, path, url);
-    return http_post(my->http, ask->id, url, text, time_ms);
+    return http_post(my->http, ask->id, url, text, time_of(my, ask));
 }
 
 int ask_send(soma_agent *self, struct directory *my, struct ask *ask)
@@ -121,10 +137,10 @@ static int member_next(soma_agent *self, struct directory *my, const struct ask 
     return ask_post(self, my, my->watch);
 }
 
-/* Twice as long after each round, and about so long, so that not all come back at once. */
+/* Twice as long after each round, but for the lease's sake; and about so long, so that not all come back at once. */
 static int ask_rest(soma_agent *self, struct directory *my, struct ask *ask)
 {
-    uint32_t most = my->time_ms, rest = REST_MS;
+    uint32_t most = ask->kind == ASK_KEEP ? REST_MS : my->time_ms, rest = REST_MS;
     for (uint32_t round = ask->failures / my->address.member_count; round > 1 && rest < most; round--)
         rest *= 2;
     rest = rest < most ? rest : most;

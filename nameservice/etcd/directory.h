@@ -18,6 +18,7 @@
 #include <soma/timer.h>
 
 #define TIME_MOST_MS 3000u /* for a member to answer; and between two attempts */
+#define TIME_LEAST_MS 200u
 
 /** @cond internal: to itself */
 SOMA_MESSAGE(etcd_beat)
@@ -41,6 +42,7 @@ struct ask {
     int64_t revision; /* of a put or drop: since when the key must have been as it is */
     int64_t until;    /* the revision that the mirror must have reached; not for drops */
     int64_t answered; /* the revision at which etcd has answered */
+    int64_t before;   /* that of the mirror when it was asked */
 };
 
 /* What etcd has told: some changes, or a page of a list. */
@@ -73,6 +75,7 @@ struct directory {
     uint64_t ids;      /* that were given to attempts */
     uint32_t member;   /* to be asked next */
     uint32_t failures; /* members in a row that did not answer */
+    bool busy;         /* one was, and that was told */
     uint32_t time_ms;  /* for a member to answer when the lease is to be kept: so that others can be asked in time */
     /* ---- the lease ---- */
     soma_handle hello; /* the client's, to be answered; 0: it was */
@@ -119,11 +122,6 @@ void ask_answered(soma_agent *self, struct directory *my);
 
 int on_etcd_rested(soma_agent *self, struct directory *my, const struct etcd_rested *m);
 
-#define NAMES_REMOVED "its names were removed"
-
-/* Nobody may rely on what this agent says any more: it ends. */
-void directory_lose(soma_agent *self, struct directory *my, const char *why);
-
 /* ---- mirror.c ---- */
 
 /* Reads all names, and then watches. 0 or SOMA_ENOMEM. */
@@ -142,6 +140,16 @@ int mirror_line(soma_agent *self, struct directory *my, const json_t *line);
 void mirror_free(struct directory *my);
 
 /* ---- directory.c ---- */
+
+#define NAMES_REMOVED "its names were removed"
+
+/* Nobody may rely on what this agent says any more: it ends. */
+void directory_lose(soma_agent *self, struct directory *my, const char *why);
+
+/* ---- answer.c ---- */
+
+/* To be posted for each result of a request. */
+int answer_take(soma_agent *self, void *state, void *result);
 
 /* Answers those whom the mirror lets. */
 void asks_settle(soma_agent *self, struct directory *my);

@@ -4,6 +4,8 @@
  * to.
  */
 #include "bridges/nodes.h"
+#include "nameservice/etcd/base64.h"
+#include "nameservice/etcd/http.h"
 #include "nameservice/etcd/text.h"
 #include "nameservice/etcd_cluster.h"
 #include <pthread.h>
@@ -344,6 +346,45 @@ static void test_pages(void **state)
     world_close(&world);
 }
 
+#define FAT ((size_t)1500000) /* bytes of a value in base64; etcd takes up to 1.5 MiB of it */
+
+static void nothing(void *context, struct http_result *result)
+{
+    (void)context;
+    http_result_free(result);
+}
+
+/* What others have put below the prefix is more than is read at once: names are found and put all the same. */
+static void test_foreign(void **state)
+{
+    struct world world;
+    struct process one;
+    struct http *http;
+    char url[64], key[32], *value = malloc(FAT + 1), *data = calloc(1, FAT);
+    (void)state;
+    assert_int_equal(http_open(&http, nothing, NULL), 0);
+    snprintf(url, sizeof(url), "http://127.0.0.1:%d/v3/kv/put", cluster.members[0].port);
+    etcd_base64_write(value, data, FAT / 4 * 3);
+    for (int i = 0; i < 6; i++) {
+        etcd_base64_write(key, (char[]){'/', 'f', '/', (char)('0' + i)}, 4);
+        json_t *json = json_pack("{s:s, s:s}", "key", key, "value", value);
+        char *text = json_dumps(json, JSON_COMPACT);
+        assert_int_equal(http_ask(http, url, text, 20000), 200);
+        free(text);
+        json_decref(json);
+    }
+    world_open(&world, "f", NULL);
+    process_start(&one, world.address);
+    process_register(&one, "one/a");
+    find(&world, "one/a");
+    process_end(&one, false);
+    find_none(&world, "one/a");
+    world_close(&world);
+    http_close(http);
+    free(value);
+    free(data);
+}
+
 /* Without most of its members nobody can tell anything. All is back with them, by itself. */
 static void test_quorum_lost(void **state)
 {
@@ -395,6 +436,7 @@ int main(int count, char **arguments)
     if (count > 1)
         return node_main(arguments[1]);
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_member_lost), cmocka_unit_test(test_node_lost),
-                                       cmocka_unit_test(test_pages), cmocka_unit_test(test_quorum_lost)};
+                                       cmocka_unit_test(test_pages), cmocka_unit_test(test_quorum_lost),
+                                       cmocka_unit_test(test_foreign)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

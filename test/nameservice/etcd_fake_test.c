@@ -96,7 +96,9 @@ static void test_lease(void **state)
 {
     struct world world;
     (void)state;
-    world_open(&world, NULL, 1);
+    world_serve(&world, NULL, 1);
+    world.lease_s = 1;
+    world_names(&world, NULL);
     soma_ref agent = world_spawn(&world);
     assert_int_equal(soma_names_register(world.names, "one", agent, PATIENCE), 0);
     assert_int_equal(soma_names_register(world.names, "two", agent, PATIENCE), 0);

@@ -29,6 +29,7 @@ struct world {
     struct store store;
     struct fake fakes[MEMBERS];
     char address[64];
+    uint32_t lease_s; /* long, unless it is to end: machines may stand still */
     struct node node;
     soma_names *names;
     struct events events;
@@ -48,6 +49,7 @@ typedef bool world_say(struct fake *fake, struct store *store, int fd, const cha
 static inline void world_serve(struct world *world, world_say *say, int members)
 {
     *world = (struct world){
+        .lease_s = 20,
         .store = {.lock = PTHREAD_MUTEX_INITIALIZER, .revision = 4, .lease = 100, .say = say, .context = world},
         .events = {.lock = PTHREAD_MUTEX_INITIALIZER}};
     store_change(&world->store, "a", true);
@@ -64,7 +66,7 @@ static inline void world_serve(struct world *world, world_say *say, int members)
 static inline void world_names(struct world *world, const char *second)
 {
     const char *const addresses[] = {world->address, second, NULL};
-    const soma_names_options options = {.addresses = addresses, .lease_s = 1};
+    const soma_names_options options = {.addresses = addresses, .lease_s = world->lease_s};
     assert_int_equal(soma_names_open(world->node.system, world->node.bridge, &options, &world->names), 0);
 }
 
