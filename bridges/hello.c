@@ -94,12 +94,23 @@ static void peer_replaced(struct soma_bridge *bridge, struct peer *before, const
     dials_forget(bridge, before->node);
 }
 
-/* An address of both; NULL if there is none. That of any interface is no place. */
+/* Can this node be reached from this machine alone? Then all others are there, too. */
+static bool is_local(const struct soma_bridge *bridge)
+{
+    bool local = bridge->address_count > 0;
+    for (uint32_t i = 0; i < bridge->address_count; i++)
+        local &= address_is_local(bridge->addresses[i]);
+    return local;
+}
+
+/* An address of both; NULL if there is none. That of any interface is no place, and a machine's own is one on each. */
 static const char *address_shared(const struct peer *one, const struct peer *other)
 {
+    bool local = is_local(one->bridge);
     for (uint32_t i = 0; i < ADDRESSES_MAX && one->addresses[i]; i++)
         for (uint32_t j = 0; j < ADDRESSES_MAX && other->addresses[j]; j++)
-            if (!strcmp(one->addresses[i], other->addresses[j]) && !address_is_any(one->addresses[i]))
+            if (!strcmp(one->addresses[i], other->addresses[j]) && !address_is_any(one->addresses[i]) &&
+                (local || !address_is_local(one->addresses[i])))
                 return one->addresses[i];
     return NULL;
 }

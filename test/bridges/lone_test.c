@@ -342,11 +342,49 @@ static void test_old_word(void **state)
     msgpack_sbuffer_destroy(&ping);
 }
 
+/* ---- another node at the address of one whose connection is lost ---- */
+
+/* Is the first one taken for one that has ended? */
+static bool is_replaced(const char *own, const char *theirs)
+{
+    struct lone lone;
+    struct hello hello = lone_hello(FAR);
+    lone_open(&lone, &(soma_bridge_options){.name = "lone"});
+    if (own)
+        lone.bridge->addresses[lone.bridge->address_count++] = strdup(own);
+    hello.addresses[0] = (struct span){theirs, (uint32_t)strlen(theirs)};
+    hello.address_count = 1;
+    for (uint64_t i = 0; i < 2; i++) {
+        hello.node = hello.agent.node = FAR + i;
+        lone_receive_hello(&lone, CONNECTION + i, &hello);
+        lone_receive_join(&lone, CONNECTION + i, &(struct join){.mine = 5});
+        if (!i)
+            bridge_broken(lone.bridge, CONNECTION);
+        bridge_turn(lone.bridge);
+    }
+    bool replaced = !peer_of(&lone, FAR)->open;
+    assert_true(peer_of(&lone, FAR + 1)->open);
+    lone_close(&lone);
+    return replaced;
+}
+
+static void test_replaced(void **state)
+{
+    (void)state;
+    assert_true(is_replaced("tcp://10.0.0.9:7000", "tcp://10.0.0.5:7000"));
+    assert_true(is_replaced(NULL, "tcp://10.0.0.5:7000"));
+    assert_false(is_replaced("tcp://10.0.0.9:7000", "tcp://0.0.0.0:7000")); // they may be on two machines
+    assert_false(is_replaced("tcp://10.0.0.9:7000", "tcp://127.0.0.1:7000"));
+    assert_false(is_replaced("tcp://10.0.0.9:7000", "ipc:///run/it"));
+    assert_false(is_replaced(NULL, "tcp://127.0.0.1:7000"));
+    assert_true(is_replaced("tcp://127.0.0.1:8000", "tcp://127.0.0.1:7000")); // they can't be
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_items_left_out),   cmocka_unit_test(test_moved),
                                        cmocka_unit_test(test_answer_overtakes), cmocka_unit_test(test_given_up),
                                        cmocka_unit_test(test_strangers),        cmocka_unit_test(test_stranger_returns),
-                                       cmocka_unit_test(test_old_word)};
+                                       cmocka_unit_test(test_old_word),         cmocka_unit_test(test_replaced)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
