@@ -328,7 +328,7 @@ static void frame_compress(struct soma_bridge *bridge, struct peer *peer, struct
 /* Puts what leaves next into the session; false if there is nothing, or the window is full. */
 static bool frame_take(struct soma_bridge *bridge, struct peer *peer)
 {
-    if (peer->session.bytes >= bridge->options.window)
+    if (peer->session.bytes >= bridge->options.window || !session_has_room(&peer->session))
         return false;
     msgpack_sbuffer next;
     if (!transit_take(peer, &next))
@@ -336,10 +336,7 @@ static bool frame_take(struct soma_bridge *bridge, struct peer *peer)
     size_t size = block_size(&next);
     struct kept_frame frame = {.block = block_of(&next), .size = size, .plain = size, .room = next.alloc};
     frame_compress(bridge, peer, &frame);
-    if (session_keep(&peer->session, &frame)) {
-        free(frame.block);
-        soma_log_error(bridge->system, "bridge: out of memory: %zu bytes to node %s are lost", frame.plain, peer->name);
-    }
+    session_keep(&peer->session, &frame);
     if (peer->transit.owes)
         peer->owing = peer->session.sent;
     peer->transit.owes = peer->transit.owes && (peer->transit.first || peer->transit.held.size);

@@ -235,7 +235,8 @@ bool bridge_is_drained(struct soma_bridge *bridge)
     for (uint32_t i = 0; i < bridge->peer_count; i++) {
         struct peer *peer = bridge->list[i];
         spin_lock(&peer->busy);
-        bool waits = peer->out.owes || peer->transit.owes || peer->owing > peer->session.acked;
+        bool waits = peer->owing > peer->session.acked ||
+                     (peer->out.bytes && (peer->out.owes || peer->transit.owes)); // what memory was out for has gone
         spin_unlock(&peer->busy);
         if (waits)
             return false;

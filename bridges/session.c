@@ -1,6 +1,5 @@
 /* The numbers and the ring of kept frames; see session.h. */
 #include "bridges/session.h"
-#include <soma/error.h>
 #include <stdlib.h>
 
 static struct kept_frame *place(const struct session *session, uint64_t number)
@@ -22,15 +21,17 @@ static bool ring_grow(struct session *session)
     return true;
 }
 
-int session_keep(struct session *session, const struct kept_frame *frame)
+bool session_has_room(struct session *session)
 {
-    if (session->sent - session->acked == session->capacity && !ring_grow(session))
-        return SOMA_ENOMEM;
+    return session->sent - session->acked < session->capacity || ring_grow(session);
+}
+
+void session_keep(struct session *session, const struct kept_frame *frame)
+{
     *place(session, ++session->sent) = *frame;
     session->bytes += frame->plain;
     session->before += frame->plain;
     session->after += frame->size;
-    return 0;
 }
 
 const struct kept_frame *session_kept(const struct session *session, uint64_t number)

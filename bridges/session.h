@@ -46,8 +46,11 @@ enum arrival { ARRIVAL_NEXT, ARRIVAL_REPEATED, ARRIVAL_MISSING };
 /* Frees the buffers that nobody has taken. */
 void session_tidy(struct session *session);
 
-/* Keeps a frame's items, which it takes over if it returns 0, under the next number; or SOMA_ENOMEM. */
-int session_keep(struct session *session, const struct kept_frame *frame);
+/* Can one more frame be kept? False when memory is out. */
+bool session_has_room(struct session *session);
+
+/* Keeps a frame's items, for which there is room, under the next number. Takes its block over. */
+void session_keep(struct session *session, const struct kept_frame *frame);
 
 /* The items of a kept frame. */
 const struct kept_frame *session_kept(const struct session *session, uint64_t number);

@@ -20,6 +20,10 @@
 
 #define ENDED 1024u
 
+/* Frames of a connection that ZeroMQ reads before the bridge takes them, of 64 KiB mostly: what is beyond waits with
+ * who sent it. It counts for each link, and before the end of a connection is seen all of them are handled. */
+#define READ_AHEAD 32
+
 /* A socket that is read. */
 struct end {
     void *socket;

@@ -48,8 +48,8 @@ static int64_t frame_receive(struct zmq_wire *wire, void *socket, uint64_t conne
     return (int64_t)bytes;
 }
 
-/* True if there were any. */
-static bool frames_receive(struct zmq_wire *wire, struct end *end, uint64_t connection)
+/* How many there were. */
+static int frames_receive(struct zmq_wire *wire, struct end *end, uint64_t connection)
 {
     size_t total = 0;
     int count = 0;
@@ -63,14 +63,17 @@ static bool frames_receive(struct zmq_wire *wire, struct end *end, uint64_t conn
         count++;
     }
     end->look = wire->looks = true;
-    return true;
+    return count;
 }
 
+/* What has come by a connection: no more than that can be, or who sends on would keep the thread here. */
 static void frames_receive_all(struct zmq_wire *wire, struct end *end, uint64_t connection)
 {
+    const struct soma_bridge *bridge = wire->bridge;
+    int64_t most = READ_AHEAD * (connection ? 1 : (int64_t)bridge->accepted + bridge->half_open + 1);
     do
-        frames_receive(wire, end, connection);
-    while (end->look);
+        most -= frames_receive(wire, end, connection);
+    while (end->look && most > 0);
 }
 
 /* What the monitor tells: an event's number and value, then an address. */

@@ -21,9 +21,6 @@
 #include <unistd.h>
 #include <zmq.h>
 
-/* Frames of a connection that ZeroMQ reads before the bridge takes them, of 64 KiB mostly: what is beyond waits with
- * who sent it. It counts for each link, and before the end of a connection is seen all of them are handled. */
-#define READ_AHEAD 32
 #define NEVER_MS (24 * 60 * 60 * 1000)
 #define GOODBYE_MS 300 /* for what was said last to leave */
 #define BACKLOG 1024
@@ -182,12 +179,24 @@ static int frame_prepare(zmq_msg_t *message, const struct pieces *frame)
     return 0;
 }
 
-static int frame_write(void *socket, const struct pieces *frame)
+/* Of a connection that was accepted: whom what is sent next is for. */
+static int identity_write(void *router, uint64_t connection)
+{
+    uint32_t number = (uint32_t)connection;
+    unsigned char identity[5] = {0};
+    memcpy(identity + 1, &number, sizeof(number));
+    return zmq_send(router, identity, sizeof(identity), ZMQ_SNDMORE | ZMQ_DONTWAIT);
+}
+
+/* The frame is ready before it is said whom it is for, as the socket would keep that for another's. */
+static int frame_write(void *socket, uint64_t connection, const struct pieces *frame)
 {
     zmq_msg_t message;
     if (frame_prepare(&message, frame))
         return -1;
-    int sent = zmq_msg_send(&message, socket, ZMQ_DONTWAIT);
+    int sent = connection & ACCEPTED ? identity_write(socket, connection) : 0;
+    if (sent >= 0)
+        sent = zmq_msg_send(&message, socket, ZMQ_DONTWAIT);
     if (sent < 0)
         zmq_msg_close(&message);
     return sent;
@@ -202,14 +211,7 @@ static void wire_send(void *context, uint64_t connection, const struct pieces *f
         return;
     }
     struct end *end = dealer ? &dealer->socket : &wire->router;
-    int sent = 0;
-    if (connection & ACCEPTED) {
-        uint32_t number = (uint32_t)connection;
-        unsigned char identity[5] = {0};
-        memcpy(identity + 1, &number, sizeof(number));
-        sent = zmq_send(end->socket, identity, sizeof(identity), ZMQ_SNDMORE | ZMQ_DONTWAIT);
-    }
-    if (sent < 0 || frame_write(end->socket, frame) < 0)
+    if (frame_write(end->socket, connection, frame) < 0)
         broken_note(wire, connection);
     end->look = wire->looks = true;
     wire->touched = end;

@@ -20,7 +20,8 @@ static bool agent_alive(const soma_system *system, soma_ref ref)
 {
     const soma_agent *agent = ref.node == system->node ? slots_find(&system->slots, ref.slot) : NULL;
     uint64_t life = agent ? u64_load(&agent->life) : 0;
-    // One that its keeper has let go of, killed or down, runs no more but for its end; kept, it would get another life.
+    // One that nobody keeps (any more), killed, ending or down, runs no more but for its end; kept, it would get
+    // another life.
     bool lost = (life & LIFE_LOOSE) && (life_down(life) || (life & LIFE_KILL));
     return (ref.generation & 1) && life_generation(life) == ref.generation && !lost;
 }

@@ -17,7 +17,7 @@ struct dispatch;
 struct extension;
 
 /* Bits that no message's head has, so that message_unlike() and all that compares a life sees each of them. */
-#define LIFE_KILL (1u << 25)     /* alive: end as soon as you run */
+#define LIFE_KILL (1u << 25)     /* alive: end as soon as you run; or it is just ending */
 #define LIFE_DOWN (1u << 26)     /* alive in name only: its keeper decides what comes next; see keep.h */
 #define LIFE_DEAF (1u << 27)     /* it is down, and takes no mail */
 #define LIFE_COUNTED (1u << 28)  /* its mail is counted, see tally.h */
