@@ -4,6 +4,7 @@
 
 #define REFUSES 1000u /* from this number on */
 #define SILENT 2000u
+#define BRIEF 3000u /* silent, and the question is not for long */
 
 static int on_ask(soma_agent *self, struct player *my, const struct ask *m)
 {
@@ -43,8 +44,8 @@ static const struct player_end paired = {SOMA_PAIR, "other", "pair", PLAYER_NOTE
 
 static soma_handle question(soma_agent *self, uint32_t number)
 {
-    return soma_request_to(self, "desk", SOMA_SECOND, SOMA_THEN(answer, player_answer, player_error), ask,
-                           .number = number);
+    return soma_request_to(self, "desk", number >= BRIEF ? 100 * SOMA_MS : 20 * SOMA_SECOND,
+                           SOMA_THEN(answer, player_answer, player_error), ask, .number = number);
 }
 
 /* A REQ asks one question at a time. */
@@ -64,7 +65,7 @@ static int ask_nobody(soma_agent *self, void *state, void *arg)
     return 0;
 }
 
-static const uint32_t three = 3, refused = REFUSES, silent = SILENT;
+static const uint32_t three = 3, refused = REFUSES, silent = SILENT, brief = BRIEF;
 
 static void test_one_at_a_time(soma_test *test)
 {
@@ -87,22 +88,70 @@ static void test_one_at_a_time(soma_test *test)
     player_expect(test, askers[1], "error-77 ");
 }
 
-/* Whoever is asked in vain: the question fails in its time, and then there may be another one. */
+static int answer_late(soma_agent *self, void *state, void *arg)
+{
+    (void)arg;
+    assert_int_equal(soma_reply_to(self, ((struct player *)state)->promise, answer, .number = 1), 0);
+    return 0;
+}
+
+/* Whoever is asked in vain: the question fails in its time, and then there may be another one. An answer that comes
+ * too late is counted, and no more. */
 static void test_a_limit_of_time(soma_test *test)
 {
     soma_ref replier = player_open(test, &player_quiet), asker = player_open(test, &player_quiet);
+    uint32_t looks = 0;
     char expected[64];
     player_do(test, replier, player_binds, &rep_bound);
     player_do(test, asker, player_connects, &req_to_rep);
     player_peers(test, asker, "desk", 1);
-    player_do(test, asker, ask_one, &silent);
-    player_expect(test, asker, "");
-    soma_test_advance(test, 2 * SOMA_SECOND);
+    player_do(test, asker, ask_one, &brief);
+    player_expect(test, replier, "ask3000 ");
+    soma_test_advance(test, 200 * SOMA_MS);
     snprintf(expected, sizeof(expected), "error%d ", SOMA_ETIMEOUT);
     player_expect(test, asker, expected);
     player_do(test, asker, ask_one, &three);
     snprintf(expected, sizeof(expected), "error%d answer6 ", SOMA_ETIMEOUT);
     player_expect(test, asker, expected);
+    player_do(test, replier, answer_late, NULL);
+    while (!player_stats(test).late_replies && player_wait(&looks))
+        ;
+    assert_int_equal(player_stats(test).late_replies, 1);
+    player_expect(test, asker, expected);
+}
+
+/* ---- by whom it likes ---- */
+
+static int on_ask_here(soma_agent *self, struct player *my, const struct ask *m)
+{
+    player_log(my, "ask%u ", m->number);
+    return soma_reply(self, answer, .number = m->number * 2);
+}
+
+static const soma_behavior clerk = {
+    .name = "clerk", .state_size = sizeof(struct player), .handlers = SOMA_HANDLERS(SOMA_ON(ask, on_ask_here))};
+
+static soma_ref clerk_ref;
+
+static int on_ask_elsewhere(soma_agent *self, struct player *my, const struct ask *m)
+{
+    player_log(my, "passed%u ", m->number);
+    return soma_forward(self, clerk_ref);
+}
+
+static const struct player_end passing = {SOMA_REP, "desk", "desk", SOMA_HANDLERS(SOMA_ON(ask, on_ask_elsewhere))};
+
+static void test_another_answers(soma_test *test)
+{
+    soma_ref replier = player_open(test, &player_quiet), asker = player_open(test, &player_quiet);
+    clerk_ref = player_open(test, &clerk);
+    player_do(test, replier, player_binds, &passing);
+    player_do(test, asker, player_connects, &req_to_rep);
+    player_peers(test, asker, "desk", 1);
+    player_do(test, asker, ask_one, &three);
+    player_expect(test, asker, "answer6 ");
+    player_expect(test, replier, "passed3 ");
+    player_expect(test, clerk_ref, "ask3 ");
 }
 
 /* A question to one who never answers it. Both are connected. */
@@ -256,6 +305,8 @@ static void test_a_third_waits(soma_test *test)
 }
 
 PLAYER_WIRES(test_one_at_a_time)
+PLAYER_WIRES(test_a_limit_of_time)
+PLAYER_WIRES(test_another_answers)
 PLAYER_WIRES(test_the_asked_ends)
 PLAYER_WIRES(test_the_asker_binds)
 PLAYER_WIRES(test_many_at_a_time)
@@ -267,6 +318,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PLAYER_TABLE(test_one_at_a_time, 200, 2000),
         SOMA_SIM(test_a_limit_of_time, 200, 2000),
+        PLAYER_OVER_WIRES(test_a_limit_of_time),
+        PLAYER_TABLE(test_another_answers, 200, 2000),
         SOMA_SIM(test_the_asked_closes, 200, 2000),
         SOMA_REAL(test_the_asked_closes),
         PLAYER_TABLE(test_the_asked_ends, 200, 2000),
