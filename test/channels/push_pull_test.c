@@ -124,9 +124,12 @@ static void test_any_order_of_start(soma_test *test)
     player_expect(test, puller, "in:1 1 2 in:0 in:1 1 2 ");
 }
 
+/* Over sockets ZeroMQ tells of an end a moment before it stops to send there. Its thread has done so by the time that
+ * it lets another one in, which is why a fourth comes. */
 static void test_who_is_gone_gets_nothing(soma_test *test)
 {
-    soma_ref pusher = player_open(test, &player), pullers[3];
+    soma_ref pusher = player_open(test, &player), pullers[4];
+    uint32_t looks = 0;
     player_do(test, pusher, player_binds, &push_bound);
     for (int i = 0; i < 3; i++) {
         pullers[i] = player_open(test, &player_quiet);
@@ -136,10 +139,16 @@ static void test_who_is_gone_gets_nothing(soma_test *test)
     assert_int_equal(soma_kill(soma_test_system(test), pullers[0]), 0);
     player_do(test, pullers[1], player_closes, "in");
     player_peers(test, pusher, "out", 1);
+    pullers[3] = player_open(test, &player_quiet);
+    player_do(test, pullers[3], player_connects, &pull_to_push);
+    player_peers(test, pusher, "out", 2);
     player_do(test, pusher, send_some, &two);
-    player_expect(test, pullers[2], "1 2 ");
+    while (notes_sum(test, pullers + 2, 2) != two && player_wait(&looks))
+        ;
+    assert_int_equal(notes_sum(test, pullers + 2, 2), two);
     player_expect(test, pullers[1], "");
-    player_do(test, pullers[2], player_closes, "in");
+    for (int i = 2; i < 4; i++)
+        player_do(test, pullers[i], player_closes, "in");
     player_peers(test, pusher, "out", 0);
     player_do(test, pusher, send_in_vain, NULL);
     assert_int_equal(player_stats(test).dead_letters, 0);
