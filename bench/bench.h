@@ -73,8 +73,9 @@ void run_names(struct bench *bench, bool json);
 /* Runs of the test kit. */
 void run_simulate(struct bench *bench);
 
-/* Channels beside bare libzmq; a line each for every pattern, transport and side. */
-void run_channels(struct bench *bench, bool json);
+/* Channels beside bare libzmq; a line each for every pattern, transport and side. Of those that the words name (up to
+ * NULL), or all. */
+void run_channels(struct bench *bench, const char *const *words, bool json);
 
 /* The machine's limit, without a runtime; a line each for ring, pingpong and fanin. */
 void run_floor(uint64_t ops, bool json);

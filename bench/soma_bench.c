@@ -499,7 +499,7 @@ int main(int argc, char **argv)
         return 0;
     }
     if (optind < argc && !strcmp(argv[optind], "channels")) {
-        run_channels(&bench, json);
+        run_channels(&bench, (const char *const *)argv + optind + 1, json);
         return 0;
     }
     for (size_t i = 0; optind < argc && i < sizeof(workloads) / sizeof(workloads[0]); i++)
