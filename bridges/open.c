@@ -95,10 +95,10 @@ int bridge_start(struct soma_bridge *bridge, int (*stop)(void *), void (*release
                                    .stop = stop,
                                    .release = release,
                                    .context = bridge,
-                                   .await = bridge->wire.await,
-                                   .attend = bridge->wire.attend,
-                                   .rouse = bridge->wire.rouse,
-                                   .post = bridge->wire.context};
+                                   .rest = {.await = bridge->wire.await,
+                                            .attend = bridge->wire.attend,
+                                            .rouse = bridge->wire.rouse,
+                                            .context = bridge->wire.context}};
     pthread_mutex_lock(&system->lock);
     const struct route *route = ptr_load(&system->route);
     struct soma_bridge *before = route ? route->context : NULL;

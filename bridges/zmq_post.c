@@ -14,9 +14,9 @@
 
 /* ---- what is waited for ---- */
 
-static bool watch(const struct post *post, int handle, uint64_t key)
+static bool watch(const struct post *post, int handle, uint64_t key, uint32_t signs)
 {
-    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = key};
+    struct epoll_event event = {.events = signs | EPOLLET, .data.u64 = key};
     return handle >= 0 && !epoll_ctl(post->poll, EPOLL_CTL_ADD, handle, &event);
 }
 
@@ -29,7 +29,15 @@ static int handle_of(void *socket)
 
 bool post_watch(struct post *post, void *socket, uint64_t key)
 {
-    return watch(post, handle_of(socket), key);
+    return watch(post, handle_of(socket), key, EPOLLIN);
+}
+
+/* An eventfd can always be written to: so whoever is woken because it was, or was read, is told, whatever it is by
+ * then.
+ */
+bool post_watch_used(struct post *post, void *socket, uint64_t key)
+{
+    return watch(post, handle_of(socket), key, EPOLLIN | EPOLLOUT);
 }
 
 void post_forget(struct post *post, void *socket)
@@ -182,8 +190,8 @@ int post_open(struct post *post)
                           .due = UINT64_MAX};
     pthread_mutex_init(&post->turn, NULL);
     pthread_cond_init(&post->left, NULL);
-    bool watched = watch(post, post->bell, POST_NOTHING) && watch(post, post->call, CALL) &&
-                   watch(post, post->alarm, POST_NOTHING);
+    bool watched = watch(post, post->bell, POST_NOTHING, EPOLLIN) && watch(post, post->call, CALL, EPOLLIN) &&
+                   watch(post, post->alarm, POST_NOTHING, EPOLLIN);
     return watched ? 0 : SOMA_ENOMEM;
 }
 

@@ -46,6 +46,10 @@ void post_close(struct post *post);
 /* Tells of a socket by a key, not POST_NOTHING, from now on. It is to be looked at first. False: it can't. */
 bool post_watch(struct post *post, void *socket, uint64_t key);
 
+/* The same of one that others use without that look: word that they have taken is told of all the same, and once more
+ * when it is taken. */
+bool post_watch_used(struct post *post, void *socket, uint64_t key);
+
 /* Before the socket is closed. */
 void post_forget(struct post *post, void *socket);
 

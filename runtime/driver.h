@@ -64,6 +64,17 @@ extern const struct driver driver_real;
 /* soma_system_open() with another driver; it is copied. */
 int system_open_driven(soma_system **system, const soma_options *options, const struct driver *driver);
 
+/* Where a worker without work may wait for what comes from outside, beside the thread that sees to it else. */
+struct rest {
+    /* Waits there, one at a time, unless it is awake already. False at once: not now; `awake` is woken as a futex,
+     * unchanged, when it is worth another try. True: something has come (*mail), for which it must attend(), or it was
+     * roused. NULL: none ever may. */
+    bool (*await)(void *context, const shared_u32 *awake, bool *mail);
+    void (*attend)(void *context, struct worker *worker);
+    void (*rouse)(void *context); /* Any thread. */
+    void *context;
+};
+
 /*
  * Where messages to other nodes go: a bridge, or a simulated network. Set with system_route_set() at any time, also
  * while agents run; the route must outlive the system or be unset while nobody sends.
@@ -82,13 +93,7 @@ struct route {
     int (*stop)(void *context);
     void (*release)(void *context); /* the very end; or NULL */
     void *context;
-    /* A worker without work may wait where the route's mail is waited for, one at a time, unless it is awake already.
-     * False at once: not now; `awake` is woken as a futex, unchanged, when it is worth another try. True: something has
-     * come (*mail), for which it must attend(), or it was roused. NULL: none ever may. */
-    bool (*await)(void *post, const shared_u32 *awake, bool *mail);
-    void (*attend)(void *post, struct worker *worker);
-    void (*rouse)(void *post); /* Any thread. */
-    void *post;
+    struct rest rest;
 };
 
 void system_route_set(soma_system *system, const struct route *route);

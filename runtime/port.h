@@ -100,6 +100,7 @@ struct tenant {
     bool (*stop)(struct tenant *tenant);
     void (*release)(struct tenant *tenant); /* the system's end, after that of its agents */
     shared_ptr worker;                      /* whose counters belong to the system's; NULL for none */
+    shared_ptr rest;                        /* the struct rest of what comes for it; NULL for none */
 };
 
 /* The system's, made by the first who needs it; NULL when memory is out. Any thread. */

@@ -4,6 +4,7 @@
 #include "runtime/blocking.h"
 #include "runtime/extension.h"
 #include "runtime/guard.h"
+#include "runtime/port.h"
 #include "runtime/thread.h"
 #include <stddef.h>
 #include <stdlib.h>
@@ -56,9 +57,9 @@ static void worker_rouse(struct worker *worker)
 {
     u32_store(&worker->awake, 1);
     fence_full(); // pairs with worker_await: either it sees that it is awake, or we see where it waits
-    const struct route *route = ptr_load(&worker->rests);
-    if (route)
-        route->rouse(route->post);
+    const struct rest *rest = ptr_load(&worker->rests);
+    if (rest)
+        rest->rouse(rest->context);
     else
         futex_wake(&worker->awake);
 }
@@ -281,20 +282,26 @@ void closer_tell(soma_system *system)
     pthread_mutex_unlock(&system->lock);
 }
 
-/*
- * Waits for the route's mail, if that may be: NULL if not. Then *mail says whether it has come; else the worker is
- * roused, or should look whether it is.
- */
-static const struct route *worker_await(struct worker *worker, bool *mail)
+/* False at once if that may not be now. Else *mail says whether something has come; or the worker is roused, or should
+ * look whether it is. */
+static bool rest_await(struct worker *worker, struct rest *rest, bool *mail)
 {
-    struct route *route = ptr_load(&worker->system->route); // acquire: sees the route whole
-    if (!route || !route->await)
-        return NULL;
-    ptr_store(&worker->rests, route);
+    if (!rest || !rest->await)
+        return false;
+    ptr_store(&worker->rests, rest);
     fence_full(); // pairs with worker_rouse, before `awake` is looked at
-    bool waited = route->await(route->post, &worker->awake, mail);
+    bool waited = rest->await(rest->context, &worker->awake, mail);
     ptr_store(&worker->rests, NULL);
-    return waited ? route : NULL;
+    return waited;
+}
+
+/* Waits for the route's mail or the tenant's, if that may be: NULL if not. */
+static const struct rest *worker_await(struct worker *worker, bool *mail)
+{
+    struct route *route = ptr_load(&worker->system->route);          // acquire: sees the route whole
+    const struct tenant *tenant = ptr_load(&worker->system->tenant); // the same
+    struct rest *first = route ? &route->rest : NULL, *second = tenant ? ptr_load(&tenant->rest) : NULL;
+    return rest_await(worker, first, mail) ? first : rest_await(worker, second, mail) ? second : NULL;
 }
 
 /*
@@ -307,7 +314,7 @@ static void worker_sleep(struct worker *worker)
 {
     soma_system *system = worker->system;
     uint64_t bit = 1ull << worker->index;
-    const struct route *route = NULL;
+    const struct rest *rest = NULL;
     bool mail = false;
     u32_store(&worker->awake, 0);
     u64_add(&system->asleep, bit); // clear before: only we set it
@@ -316,13 +323,14 @@ static void worker_sleep(struct worker *worker)
         closer_tell(system);
         counter_add(&worker->counters.sleeps, 1);
         while (!mail && !u32_load(&worker->awake))
-            if (!(route = worker_await(worker, &mail)))
+            if (!(rest = worker_await(worker, &mail)))
                 futex_wait(&worker->awake, 0, FUTEX_FOREVER);
     }
     u64_add(&system->wakes, 1); // before the bit can be set again: the closer compares it
     asleep_clear(system, bit);
+    worker->fetched = mail;
     if (mail)
-        route->attend(route->post, worker);
+        rest->attend(rest->context, worker);
 }
 
 /*
@@ -336,12 +344,14 @@ static bool some_work(const soma_system *system)
     return resting < system->options.workers; // a guess: who sleeps has looked, in any case
 }
 
-/* Looks around for a while; NULL if it slept instead. */
+/* Looks around for a while; NULL if it slept instead. Who has fetched what came from outside looks but once: the next is
+ * most likely to come from there, too, and those who send it may need the core. */
 static soma_agent *search(struct worker *worker)
 {
     soma_system *system = worker->system;
+    uint32_t rounds = worker->fetched ? 1 : SEARCH_ROUNDS;
     u32_add(&system->searching, 1);
-    for (uint32_t round = 0; round < SEARCH_ROUNDS && !u32_load(&system->stopping); round++) {
+    for (uint32_t round = 0; round < rounds && !u32_load(&system->stopping); round++) {
         soma_agent *agent = inbox_take(worker);
         if (!agent)
             agent = overflow_take(worker);
@@ -353,7 +363,7 @@ static soma_agent *search(struct worker *worker)
                                   // no heavy fence here, is its maker's, who is awake, or the next searcher's
             return agent;
         }
-        if (!some_work(system))
+        if (round + 1 == rounds || !some_work(system))
             break;
         for (int i = 0; i < SEARCH_PAUSES; i++)
             cpu_relax();

@@ -96,8 +96,9 @@ struct worker {
     bool joined;
     struct run_ring ring;
     shared_u32 awake; /* the futex: 0 while asleep */
-    shared_ptr rests; /* the route whose mail it waits for; NULL: it waits for the futex, if at all */
-    bool lent;        /* the bridge's: a worker has taken its place, and looks for work next */
+    shared_ptr rests; /* the struct rest where it waits; NULL: it waits for the futex, if at all */
+    bool fetched;     /* it was woken by what came where it rests, and goes back there soon */
+    bool lent;        /* the bridge's or the porter's: a worker has taken its place, and looks for work next */
     /* The worker of a blocking agent, see blocking.h. */
     soma_agent *own_agent;
     struct worker *own_next; /* in the system's list */
