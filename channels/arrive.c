@@ -151,14 +151,17 @@ void line_malformed(struct line *line, int error)
                          soma_strerror(error), (unsigned long long)before + 1);
 }
 
-void line_receive(struct line *line)
+bool line_receive(struct line *line)
 {
     zmq_msg_t parts[LINE_PARTS];
-    for (uint32_t i = 0; i < RECEIVE_MOST && line_has_room(line); i++) {
+    bool more = true;
+    pthread_mutex_lock(&line->use);
+    for (uint32_t i = 0; i < RECEIVE_MOST && (more = line_has_room(line)); i++) {
         uint64_t size;
         uint32_t count = parts_receive(line, parts, &size), kept = count < LINE_PARTS ? count : LINE_PARTS;
         bool large = count > LINE_PARTS || size > line->message_most + LINE_HEAD_MOST;
-        if (!count) {
+        more = count > 0;
+        if (!more) {
             line_emptied(line);
             break;
         }
@@ -170,6 +173,6 @@ void line_receive(struct line *line)
             message_arrive(line, parts, count);
         parts_close(parts, kept);
     }
-    if (line->porter->worker->sending)
-        outbox_flush(line->porter->worker);
+    pthread_mutex_unlock(&line->use);
+    return more;
 }

@@ -86,6 +86,8 @@ int porter_of(soma_system *system, struct porter **porter)
     pthread_mutex_unlock(&hub->lock);
     if (!error)
         ptr_store(&hub->tenant.worker, (*porter)->worker); // release: who counts sees it whole
+    if (!error)
+        ptr_store(&hub->tenant.rest, &(*porter)->rest); // the same
     return error;
 }
 

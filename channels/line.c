@@ -78,6 +78,10 @@ static bool line_is_full(const struct line *line)
 
 int line_put(struct line *line, struct worker *worker, zmq_msg_t *parts, uint32_t count)
 {
+    if (line_send_at_once(line, parts, count)) {
+        parts_close(parts, count);
+        return 0;
+    }
     spin_lock(&line->busy);
     int error = line->closing ? SOMA_EGONE : parcels_add(line, parts, count);
     bool list = !error && !line->listed;
@@ -144,6 +148,7 @@ struct line *line_new(struct porter *porter, soma_pattern pattern, const struct 
     line->pattern = pattern;
     line->owner = *owner;
     line->reader = owner->agent;
+    pthread_mutex_init(&line->use, NULL);
     u32_store(&line->references, 1);
     return line;
 }
@@ -167,6 +172,7 @@ void line_unref(struct line *line)
     answers_drop(line);
     crates_free(line->sending, line->sent);
     crates_free(line->first, 0);
+    pthread_mutex_destroy(&line->use);
     free(line->guests);
     free(line->file);
     free(line->endpoint);
@@ -183,6 +189,11 @@ static void line_list(struct line *line, bool closing)
     spin_unlock(&line->busy);
     if (list)
         porter_list(line);
+}
+
+void line_stir(struct line *line)
+{
+    line_list(line, false);
 }
 
 void line_begin(struct line *line)

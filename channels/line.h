@@ -1,7 +1,8 @@
 /*
  * A line: the ZeroMQ socket of a channel over ipc or tcp. The agent makes it, binds or connects it, so that it knows at
- * once what came of that, and gives it to the porter (porter.h), the one thread that uses it from then on. Between
- * them lie a queue of what is to be sent, which any thread may add to, and the mailbox of who reads what comes.
+ * once what came of that, and gives it to the porter (porter.h), which reads it from then on. Who sends does so at once
+ * if it can (depart.c); else in between lies a queue of what is to be sent, which any thread may add to. What comes
+ * goes into the mailbox of who reads it.
  *
  * Who sends faster than the line carries is held up at a *dam*: an agent without mail that is overloaded in the line's
  * place, so that runtime/pressure.h does the rest. It is never muted itself, and opens once enough has left, nobody is
@@ -15,6 +16,7 @@
 
 #include "channels/channel.h"
 #include "runtime/concurrent.h"
+#include <pthread.h>
 #include <zmq.h>
 
 #define LINE_PARTS 8u                        /* frames of a message, at most */
@@ -93,14 +95,18 @@ struct line {
     bool closing;           /* the channel has ended */
     struct line *listed_next;
 
+    pthread_mutex_t use; /* whoever uses the socket has it, the monitor apart; it guards what follows */
+    bool skips;          /* the rest of a message that can't be sent */
+
     shared_u64 handled; /* bytes that the reader is done with */
     shared_u32 stalled; /* the socket is not read: who makes room tells the porter */
 
-    /* The porter's alone. */
+    /* Of who has the porter's turn. */
     struct line *next;
     bool known;
+    bool watched;  /* it is told of what happens at the sockets */
+    bool stirred;  /* something has, or may have */
     bool blocked;  /* the socket takes no more for now */
-    bool skips;    /* the rest of a message that can't be sent */
     bool failing;  /* the connection whose end is told next has not spoken ZeroMQ */
     bool left;     /* the last connection of one that asks has ended, but what it had sent has not been read */
     uint64_t lost; /* when the connection of one that connects has ended, until ZeroMQ tries again; else 0 */
@@ -135,6 +141,9 @@ void line_unref(struct line *line);
 /* Any thread; `worker` as in send.h, of an agent that is to be held up if there is too much. Takes the parts, whatever
  * it returns: 0, SOMA_EAGAIN (too much waits), SOMA_ENOMEM. */
 int line_put(struct line *line, struct worker *worker, zmq_msg_t *parts, uint32_t count);
+
+/* The porter is to look whether something has happened at its socket. */
+void line_stir(struct line *line);
 
 /* Its socket is ready: the porter's from now on. */
 void line_begin(struct line *line);

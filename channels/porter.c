@@ -3,108 +3,18 @@
 #include "runtime/send.h"
 #include "runtime/thread.h"
 #include "runtime/timer.h"
-#include <errno.h>
 #include <soma/error.h>
 #include <soma/log.h>
 #include <soma/timer.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #define ZAP_ADDRESS "inproc://zeromq.zap.01"
-#define SEND_MOST 256u /* messages of one line, before the others get their turn */
-#define ITEMS_OWN 2u   /* poll items before those of the lines */
-#define ITEMS_LINE 2u
+#define KEY_ZAP 1u  /* of the post's: who asks to come in; */
+#define KEY_LINE 2u /* and from here on the lines, by their numbers */
 
 static uint64_t porter_now(const struct porter *porter)
 {
     return system_now(porter->system);
-}
-
-/* ---- sending ---- */
-
-/* A message that the socket of a publisher takes only if all who want it can: else it goes to those who can, and is
- * counted. ZeroMQ then passes over who could not, until it has caught up by half, without telling. */
-static bool part_publish(struct line *line, zmq_msg_t *part, int flags)
-{
-    const int all = 0, some = 1;
-    zmq_setsockopt(line->socket, ZMQ_XPUB_NODROP, &all, sizeof(all));
-    bool sent = zmq_msg_send(part, line->socket, flags) >= 0;
-    zmq_setsockopt(line->socket, ZMQ_XPUB_NODROP, &some, sizeof(some));
-    return sent;
-}
-
-/* False if it must wait. Of what can't be sent the rest is left out, too. */
-static bool part_send(struct line *line, struct parcel *parcel)
-{
-    int flags = ZMQ_DONTWAIT | (parcel->more ? ZMQ_SNDMORE : 0);
-    bool skipped = line->skips;
-    line->skips = skipped && parcel->more;
-    if (skipped || zmq_msg_send(&parcel->part, line->socket, flags) >= 0)
-        return true;
-    if (errno == EAGAIN && pattern_publishes(line->pattern) && part_publish(line, &parcel->part, flags)) {
-        u64_add(&line->counts.missed, 1); // by somebody; its other parts go to the rest as any
-        return true;
-    }
-    if (errno == EAGAIN)
-        return false;
-    u64_add(&line->counts.missed, 1);
-    line->skips = parcel->more;
-    return true;
-}
-
-/* So many of the first crate's are done with. */
-static void parcels_next(struct line *line, uint32_t count)
-{
-    struct crate *crate = line->sending;
-    line->sent += count;
-    if (line->sent < crate->count)
-        return;
-    line->sending = crate->next;
-    line->sent = 0;
-    free(crate);
-}
-
-/* Sends what a line has, up to a number of messages. */
-static void line_send(struct line *line)
-{
-    uint32_t messages = 0;
-    uint64_t bytes = 0;
-    while (line->sending && messages < SEND_MOST && !line->blocked) {
-        struct parcel *parcel = &line->sending->parcels[line->sent];
-        size_t size = zmq_msg_size(&parcel->part);
-        bool more = parcel->more;
-        line->blocked = !part_send(line, parcel);
-        if (line->blocked)
-            break;
-        zmq_msg_close(&parcel->part);
-        parcels_next(line, 1);
-        bytes += size + (more ? 0 : LINE_PART_COST);
-        messages += !more;
-    }
-    if (bytes)
-        line_relieve(line, messages, bytes);
-}
-
-/* The same for one that answers: message by message, as each is for one asker alone. */
-static void line_answer(struct line *line)
-{
-    uint32_t done = 0;
-    uint64_t bytes = 0;
-    for (uint32_t messages = 0; line->sending && messages < SEND_MOST; messages++) {
-        struct parcel *parcels = &line->sending->parcels[line->sent];
-        uint64_t weight = LINE_PART_COST;
-        uint32_t count = 0;
-        do
-            weight += zmq_msg_size(&parcels[count].part);
-        while (parcels[count++].more); // a message is within one crate
-        bool gone = answer_send(line, parcels, count, weight);
-        done += gone;
-        bytes += gone ? weight : 0;
-        parcels_next(line, count);
-    }
-    if (done)
-        line_relieve(line, done, bytes);
 }
 
 /* ---- the lines ---- */
@@ -120,14 +30,31 @@ static void listed_take(struct porter *porter)
         if (!known) {
             line->next = porter->lines;
             porter->lines = line;
-            porter->line_count++;
         }
+        line->stirred = true;
         if (line_take(line) && !line->deadline) {
             line->deadline = porter_now(porter) + line->linger * SOMA_MS;
             line_relieve(line, 0, 0);
         }
         line_unref(line); // the list's
     }
+}
+
+static void line_forget(const struct line *line)
+{
+    post_forget(&line->porter->post, line->monitor);
+    post_forget(&line->porter->post, line->socket);
+}
+
+/* Whoever waits is told of what happens at its sockets. Without memory for that they are looked at again and again. */
+static bool line_watched(const struct line *line)
+{
+    struct post *post = &line->porter->post;
+    bool watched = post_watch(post, line->monitor, KEY_LINE + line->number) &&
+                   (line_streams(line) ? post_watch_used : post_watch)(post, line->socket, KEY_LINE + line->number);
+    if (!watched)
+        line_forget(line);
+    return watched;
 }
 
 /* The end of a line: of what its socket has taken, the rest of its time is left to ZeroMQ. */
@@ -137,7 +64,10 @@ static void line_end(struct line *line, uint64_t now)
     if (line->sending || line->askers)
         soma_log_warning(line->porter->system, "channels: %u messages were left when their channel had ended",
                          line->waiting);
+    line_forget(line);
+    pthread_mutex_lock(&line->use); // a clerk may be sending
     socket_close(line, (uint32_t)left);
+    pthread_mutex_unlock(&line->use);
     if (line->dam)
         soma_kill(line->porter->system, line->dam_ref);
     if (!soma_ref_equal(line->reader, line->owner.agent))
@@ -145,95 +75,95 @@ static void line_end(struct line *line, uint64_t now)
     line_unref(line);
 }
 
-/* Connects a line again that ZeroMQ has given up, when it is time for that. */
-static void line_retry(struct line *line, uint64_t *until)
-{
-    uint64_t due = line->lost + LINE_RETRY * SOMA_MS;
-    if (porter_now(line->porter) >= due) {
-        line->lost = 0;
-        socket_retry(line);
-    } else if (due < *until) {
-        *until = due;
-    }
-}
-
-/* Sends, and ends what has nothing more to send. True if there is more to do at once. */
-static bool lines_turn(struct porter *porter, bool *waits, uint64_t *until)
-{
-    bool busy = false;
-    *waits = false;
-    for (struct line **link = &porter->lines; *link;) {
-        struct line *line = *link;
-        if (pattern_answers(line->pattern))
-            line_answer(line);
-        else if (!line->blocked)
-            line_send(line);
-        if (line->askers)
-            answers_retry(line, porter_now(porter), until);
-        if (line->lost && !line->deadline)
-            line_retry(line, until);
-        if (line->left && !line->deadline)
-            line_receive(line);
-        busy |= (line->sending && !line->blocked) || (line->left && !line->deadline && line_has_room(line));
-        bool rest = line->sending || line->askers;
-        *waits |= rest;
-        uint64_t now = line->deadline ? porter_now(porter) : 0;
-        if (line->deadline && (!rest || now >= line->deadline)) {
-            *link = line->next;
-            porter->line_count--;
-            line_end(line, now);
-            continue;
-        }
-        if (line->deadline && line->deadline < *until)
-            *until = line->deadline;
-        link = &line->next;
-    }
-    return busy;
-}
-
-/* ---- waiting ---- */
-
-static bool items_room(struct porter *porter)
-{
-    uint32_t count = ITEMS_OWN + ITEMS_LINE * porter->line_count;
-    if (count <= porter->item_capacity)
-        return true;
-    zmq_pollitem_t *grown = realloc(porter->items, (size_t)count * 2 * sizeof(*grown));
-    if (!grown)
-        return false;
-    porter->items = grown;
-    porter->item_capacity = count * 2;
-    return true;
-}
-
 static bool line_reads(const struct line *line)
 {
     return line->pattern != SOMA_PUSH && !line->deadline;
 }
 
-/* The bell, who asks to come in, then each line's monitor and socket. How many; 0 when memory is out. */
-static uint32_t items_fill(struct porter *porter, bool reads)
+/* Something may have happened at its sockets: looks what. */
+static void line_attend(struct line *line, bool reads)
 {
-    if (!items_room(porter))
-        return 0;
-    uint32_t at = ITEMS_OWN;
-    porter->items[0] = (zmq_pollitem_t){NULL, porter->bell, ZMQ_POLLIN, 0};
-    porter->items[1] = (zmq_pollitem_t){porter->zap, 0, ZMQ_POLLIN, 0};
-    for (struct line *line = porter->lines; line; line = line->next) {
-        short events = line->blocked ? ZMQ_POLLOUT : 0;
-        if (reads && line_reads(line) && line_has_room(line))
-            events |= ZMQ_POLLIN;
-        porter->items[at++] = (zmq_pollitem_t){line->monitor, 0, ZMQ_POLLIN, 0};
-        porter->items[at++] = (zmq_pollitem_t){line->socket, 0, events, 0};
-    }
-    return at;
+    line->stirred = false;
+    line->blocked = false;
+    line_watch(line); // who comes is known before what he says
+    if (reads && line_reads(line))
+        line->stirred = line_receive(line);
+    line_tell(line);
 }
 
-static void bell_ring(const struct porter *porter)
+/* Connects a line again that ZeroMQ has given up, when it is time for that. */
+static void line_retry(struct line *line, uint64_t *until)
 {
-    const uint64_t one = 1;
-    if (write(porter->bell, &one, sizeof(one)) != sizeof(one))
-        return; // it rings already
+    uint64_t due = line->lost + LINE_RETRY * SOMA_MS;
+    if (porter_now(line->porter) < due) {
+        *until = due < *until ? due : *until;
+        return;
+    }
+    line->lost = 0;
+    pthread_mutex_lock(&line->use);
+    socket_retry(line);
+    pthread_mutex_unlock(&line->use);
+    line->stirred = true; // it has looked at its mail
+}
+
+/* True if there is more to do at once; `until` becomes the time of when there is, if that is earlier. */
+static bool line_turn(struct line *line, bool reads, uint64_t *until)
+{
+    if (!line->watched) {
+        line->watched = line_watched(line);
+        line->stirred = true;
+    }
+    if (line->stirred)
+        line_attend(line, reads);
+    if (line->lost && !line->deadline)
+        line_retry(line, until);
+    if ((line->sending && !line->blocked) || line->askers)
+        line_send(line, until);
+    return !line->watched || line->stirred || (line->sending && !line->blocked);
+}
+
+/* ---- rounds ---- */
+
+/*
+ * Whoever has the turn sees to all lines; or, if not to `all`, to no more once one has brought something for agents.
+ * Ends those that have nothing more to send. *waits: some has. When the next round is due at the latest.
+ */
+static uint64_t round_run(struct porter *porter, bool all, bool *waits)
+{
+    bool reads = !u32_load(&porter->stopping);
+    uint64_t until = UINT64_MAX;
+    u32_store(&porter->asleep, 0);
+    porter->looks = *waits = false;
+    listed_take(porter);
+    while (porter->asks && zap_answer(porter))
+        ;
+    porter->asks = false;
+    for (struct line **link = &porter->lines; *link;) {
+        struct line *line = *link;
+        porter->looks |= !all && porter->worker->sending ? line->stirred : line_turn(line, reads, &until);
+        bool rest = line->sending || line->askers;
+        *waits |= rest;
+        uint64_t now = line->deadline ? porter_now(porter) : 0;
+        if (line->deadline && (!rest || now >= line->deadline)) {
+            *link = line->next;
+            line_end(line, now);
+            continue;
+        }
+        if (line->deadline && line->deadline < until)
+            until = line->deadline;
+        link = &line->next;
+    }
+    if (porter->worker->sending)
+        outbox_flush(porter->worker);
+    return until;
+}
+
+/* From here on who lists a line rings. False if one was listed before. */
+static bool round_rest(struct porter *porter)
+{
+    u32_store(&porter->asleep, 1);
+    fence_full(); // pairs with porter_list
+    return !ptr_load(&porter->listed);
 }
 
 void porter_list(struct line *line)
@@ -242,78 +172,110 @@ void porter_list(struct line *line)
     u32_add(&line->references, 1); // the list's: its channel may end, and its mail be handled, before it is taken
     do
         line->listed_next = ptr_load(&porter->listed);
-    while (!ptr_cas(&porter->listed, line->listed_next, line)); // release: the thread sees the line whole
-    fence_full(); // pairs with round_wait: either it sees the line, or we see it asleep
+    while (!ptr_cas(&porter->listed, line->listed_next, line)); // release: the taker sees the line whole
+    fence_full(); // pairs with round_rest: either it sees the line, or we see that nobody would
     if (u32_load(&porter->asleep) && u32_cas(&porter->asleep, 1, 0))
-        bell_ring(porter);
+        post_ring(&porter->post);
 }
 
-/* Waits until something happens; milliseconds, -1 for ever. What has: how many items, or 0. */
-static int round_wait(struct porter *porter, uint32_t count, long timeout)
+/* What somebody was told of is to be looked at. */
+static void keys_note(struct porter *porter, const uint64_t *keys, uint32_t count)
 {
-    if (timeout) {
-        u32_store(&porter->asleep, 1);
-        fence_full();
-        if (ptr_load(&porter->listed) || u32_load(&porter->stopping))
-            timeout = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        porter->asks |= keys[i] == KEY_ZAP;
+        struct line *line = keys[i] < KEY_LINE ? NULL : porter->lines;
+        while (line && line->number != keys[i] - KEY_LINE) // it may have ended
+            line = line->next;
+        if (line)
+            line->stirred = true;
+        porter->looks |= line || porter->asks;
     }
-    int happened = zmq_poll(porter->items, (int)count, timeout);
-    u32_store(&porter->asleep, 0);
-    return happened;
 }
 
-static void round_run(struct porter *porter, bool busy, bool reads, uint64_t until)
+/* The system closes: when what waits in the lines must have left. */
+static uint64_t stopping_end(const struct porter *porter)
 {
-    uint64_t rings, now = until == UINT64_MAX ? 0 : porter_now(porter);
-    uint32_t count = items_fill(porter, reads), at = ITEMS_OWN;
-    long timeout = busy ? 0 : until == UINT64_MAX ? -1 : until <= now ? 0 : (long)((until - now) / SOMA_MS + 1);
-    if (!count) {
-        sched_yield();
-        return;
-    }
-    if (round_wait(porter, count, timeout) <= 0)
-        return;
-    if (porter->items[0].revents && read(porter->bell, &rings, sizeof(rings)) < 0)
-        return;
-    while (porter->items[1].revents && zap_answer(porter))
-        ;
-    for (struct line *line = porter->lines; line && at < count; line = line->next, at += ITEMS_LINE) {
-        short events = porter->items[at + 1].revents;
-        if (porter->items[at].revents)
-            line_watch(line); // who comes is known before what he says
-        if (events & ZMQ_POLLOUT)
-            line->blocked = false;
-        if (events & ZMQ_POLLIN)
-            line_receive(line);
-        line_tell(line);
-    }
-    if (porter->worker->sending)
-        outbox_flush(porter->worker);
+    uint32_t longest = 0;
+    for (const struct line *line = porter->lines; line; line = line->next)
+        longest = line->linger > longest ? line->linger : longest;
+    return porter_now(porter) + longest * SOMA_MS;
 }
 
 static void *porter_main(void *argument)
 {
     struct porter *porter = argument;
-    uint64_t deadline = UINT64_MAX; // of stopping
+    struct post *post = &porter->post;
+    uint64_t keys[POST_MOST], deadline = UINT64_MAX; // of stopping
     worker_enter(porter->worker);
+    pthread_mutex_lock(&post->turn);
     for (;;) {
-        bool waits;
-        uint64_t until = deadline;
-        listed_take(porter);
-        bool busy = lines_turn(porter, &waits, &until), stopping = u32_load(&porter->stopping);
-        if (stopping && deadline == UINT64_MAX) {
-            uint32_t longest = 0;
-            for (const struct line *line = porter->lines; line; line = line->next)
-                longest = line->linger > longest ? line->linger : longest;
-            deadline = until = porter_now(porter) + longest * SOMA_MS;
-        }
+        bool waits, stopping = u32_load(&porter->stopping);
+        uint64_t until = round_run(porter, true, &waits);
+        if (stopping && deadline == UINT64_MAX)
+            deadline = stopping_end(porter);
         porter->drained = !waits;
         if (stopping && (!waits || porter_now(porter) >= deadline))
             break;
-        round_run(porter, busy, !stopping, until);
+        until = until < deadline ? until : deadline;
+        if (porter->looks)
+            post_share(post);
+        else if (until != UINT64_MAX)
+            post_set_alarm(post, porter_now(porter), until);
+        bool rests = round_rest(porter) && !porter->looks;
+        keys_note(porter, keys, post_wait(post, !rests, keys));
     }
+    porter->over = true;
+    pthread_mutex_unlock(&post->turn);
     worker_enter(NULL);
     return NULL;
+}
+
+/* ---- a worker in the thread's place ---- */
+
+static bool porter_await(void *context, const shared_u32 *awake, bool *mail)
+{
+    struct porter *porter = context;
+    uint64_t keys[POST_MOST];
+    if (!post_take(&porter->post, awake))
+        return false;
+    bool roused = u32_load(awake); // else we are called from here on, and nobody else takes that for his
+    uint32_t count = porter->looks || roused ? 0 : post_wait_beside(&porter->post, keys);
+    keys_note(porter, keys, count);
+    *mail = (porter->looks && !roused) || count;
+    post_leave(&porter->post);
+    pthread_mutex_unlock(&porter->post.turn);
+    return true;
+}
+
+/* What it brings is for this worker, so others need not be woken for it. It does not read for long, as agents here wait
+ * for it: if there is more, that is the thread's. */
+static void porter_attend(void *context, struct worker *worker)
+{
+    struct porter *porter = context;
+    struct post *post = &porter->post;
+    bool waits, more = false;
+    if (pthread_mutex_trylock(&post->turn)) { // somebody sees to it, and what we were told of is noted
+        post_ring(post);
+        return;
+    }
+    if (!porter->over) {
+        worker_enter(porter->worker);
+        porter->worker->lent = true;
+        uint64_t until = round_run(porter, false, &waits);
+        porter->worker->lent = false;
+        worker_enter(worker);
+        if (until != UINT64_MAX)
+            post_set_alarm(post, porter_now(porter), until);
+        more = !round_rest(porter) || porter->looks;
+    }
+    pthread_mutex_unlock(&post->turn);
+    if (more)
+        post_ring(post);
+}
+
+static void porter_rouse(void *context)
+{
+    post_call(&((struct porter *)context)->post);
 }
 
 /* ---- opening and closing ---- */
@@ -324,7 +286,8 @@ int porter_open(soma_system *system, struct porter **result)
     if (!porter)
         return SOMA_ENOMEM;
     porter->system = system;
-    porter->bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    porter->rest = (struct rest){porter_await, porter_attend, porter_rouse, porter};
+    bool whole = !post_open(&porter->post);
     porter->context = zmq_ctx_new();
     if (porter->context) // before the first socket: then it is too late
         zmq_ctx_set(porter->context, ZMQ_MAX_SOCKETS, zmq_ctx_get(porter->context, ZMQ_SOCKET_LIMIT));
@@ -334,7 +297,8 @@ int porter_open(soma_system *system, struct porter **result)
     porter->zap = porter->context ? zmq_socket(porter->context, ZMQ_REP) : NULL;
     pthread_mutex_init(&porter->lock, NULL);
     bool zap = porter->zap && !zmq_bind(porter->zap, ZAP_ADDRESS); // without it all keys would do
-    int error = porter->bell < 0 || !zap || !porter->worker ? SOMA_ENOMEM : 0;
+    whole = whole && zap && porter->worker && post_watch(&porter->post, porter->zap, KEY_ZAP);
+    int error = whole ? 0 : SOMA_ENOMEM;
     if (!error)
         error = thread_start(&porter->thread, porter_main, porter);
     if (error)
@@ -347,8 +311,8 @@ int porter_open(soma_system *system, struct porter **result)
 bool porter_stop(struct porter *porter)
 {
     u32_store(&porter->stopping, 1);
-    fence_full(); // pairs with round_wait
-    bell_ring(porter);
+    post_shut(&porter->post);
+    post_ring(&porter->post);
     pthread_join(porter->thread, NULL);
     return porter->drained;
 }
@@ -360,8 +324,9 @@ static void lines_end(struct porter *porter)
     for (struct line *line; (line = porter->lines);) {
         uint64_t now = porter_now(porter);
         porter->lines = line->next;
+        uint64_t until = UINT64_MAX;
         while (line->sending && !line->blocked)
-            (pattern_answers(line->pattern) ? line_answer : line_send)(line);
+            line_send(line, &until);
         line->deadline = line->deadline ? line->deadline : now + line->linger * SOMA_MS;
         line_end(line, now);
     }
@@ -378,9 +343,7 @@ void porter_free(struct porter *porter)
     pthread_mutex_destroy(&porter->lock);
     if (porter->context)
         zmq_ctx_term(porter->context); // until what lingers has left
-    if (porter->bell >= 0)
-        close(porter->bell);
-    free(porter->items);
+    post_close(&porter->post);
     free(porter->worker);
     free(porter);
 }

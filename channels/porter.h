@@ -1,34 +1,37 @@
 /*
- * The porter: the thread that owns all ZeroMQ sockets of a system's channels. It is there from the first channel over
- * ipc or tcp on, and works without a bridge; docs/architecture.md says why it is not the bridge's. It sends what waits
- * in the lines, and puts what comes, as it came, into the mailboxes of its readers, who make messages of it: so the one
- * thread only moves frames.
+ * The porter: who sees to all ZeroMQ sockets of a system's channels. That is a thread of its own, or a worker that has
+ * nothing else to do and waits in its place: whoever has the turn of the post (bridges/zmq_post.h). It is there from
+ * the first channel over ipc or tcp on, and works without a bridge; docs/architecture.md says why it is not the
+ * bridge's. It sends what waits in the lines, and puts what comes, as it came, into the mailboxes of its readers, who
+ * make messages of it: so it only moves frames.
  */
 #ifndef CHANNELS_PORTER_H
 #define CHANNELS_PORTER_H
 
+#include "bridges/zmq_post.h"
 #include "channels/line.h"
 #include "runtime/system.h"
 
 struct porter {
     soma_system *system;
-    struct worker *worker; /* a pool and counters, no queue */
+    struct worker *worker; /* a pool and counters, no queue: of who has the turn */
     void *context;
-    int bell;          /* an eventfd */
+    struct post post;  /* where it is waited for something to do */
+    struct rest rest;  /* by a worker, too */
     shared_ptr listed; /* lines that have something new, by listed_next */
     shared_u32 asleep; /* ring, to be heard */
     shared_u32 stopping;
-    shared_u32 numbers; /* of lines so far */
-    bool drained;
+    shared_u32 numbers;   /* of lines so far */
     void *zap;            /* answers whose keys may enter */
     pthread_mutex_t lock; /* guards what follows */
     struct line *served;  /* bound with keys, by next_served */
     pthread_t thread;
-    uint32_t refused; /* keys; the thread's alone, as what follows */
+    uint32_t refused; /* keys; under the post's turn, as what follows */
+    bool looks;       /* there is something to look at */
+    bool asks;        /* somebody asks to come in */
+    bool over;        /* the thread has ended */
+    bool drained;
     struct line *lines;
-    uint32_t line_count;
-    zmq_pollitem_t *items;
-    uint32_t item_capacity;
 };
 
 /* 0, SOMA_ENOMEM, SOMA_ETHREAD. */
@@ -60,10 +63,27 @@ void answers_retry(struct line *line, uint64_t now, uint64_t *until);
 /* It is too late for what was kept. */
 void answers_drop(struct line *line);
 
+/* ---- depart.c ---- */
+
+/* Sends a message from where it is made. False if it must wait behind others, or for room, or for who uses the socket.
+ */
+bool line_send_at_once(struct line *line, zmq_msg_t *parts, uint32_t count);
+
+/* Is much sent by it, while things come, too? A look at ZeroMQ's mail for each message would cost more than to be told
+ * twice of what comes. */
+static inline bool line_streams(const struct line *line)
+{
+    return pattern_publishes(line->pattern) || line->pattern == SOMA_PAIR;
+}
+
+/* Sends what waits, up to a number of messages, whoever has the turn; `until` becomes the time of the next try, if that
+ * is earlier. */
+void line_send(struct line *line, uint64_t *until);
+
 /* ---- arrive.c: what the sockets have ---- */
 
-/* Reads a line's socket for a while. */
-void line_receive(struct line *line);
+/* Reads a line's socket for a while. True if there may be more at once; what there is no room for is not. */
+bool line_receive(struct line *line);
 
 /* May more be put into its reader's mailbox? If not, it is marked as stalled. */
 bool line_has_room(struct line *line);

@@ -344,8 +344,8 @@ static bool some_work(const soma_system *system)
     return resting < system->options.workers; // a guess: who sleeps has looked, in any case
 }
 
-/* Looks around for a while; NULL if it slept instead. Who has fetched what came from outside looks but once: the next is
- * most likely to come from there, too, and those who send it may need the core. */
+/* Looks around for a while; NULL if it slept instead. Who has fetched what came from outside looks but once: the next
+ * is most likely to come from there, too, and those who send it may need the core. */
 static soma_agent *search(struct worker *worker)
 {
     soma_system *system = worker->system;
