@@ -95,9 +95,9 @@ struct holding {
     struct op *ops;
     uint64_t revision, put; /* how often it has changed; which of those was put */
     bool confirmed;         /* the server had it, in this session or an earlier one */
-    bool takeover;
-    bool restores; /* it is of an earlier session, and was not put in this one yet */
-    bool ends;     /* it is to be dropped */
+    uint64_t takeover;      /* the revision that may take the name over; 0: none */
+    bool restores;          /* it is of an earlier session, and was not put in this one yet */
+    bool ends;              /* it is to be dropped */
 };
 
 /* An agent that has names of this client's, or had; until it ends: not to watch it any more would have to be said to

@@ -162,8 +162,8 @@ static void holding_put(soma_agent *self, struct client *my, struct holding *hol
 {
     holding->confirmed |= !m->error;
     ops_done(self, my, holding, holding->put, m->error, m->holder);
-    if (holding->revision == holding->put)
-        holding->takeover = false;
+    if (holding->takeover <= holding->put)
+        holding->takeover = 0; // what changes later takes nothing over
 }
 
 static int on_registered(soma_agent *self, struct client *my, const struct soma_name_registered *m)
@@ -235,7 +235,7 @@ void holding_ask(soma_agent *self, struct client *my, struct holding *holding)
     else
         request = soma_request(self, my->server, SOMA_NEVER,
                                SOMA_THEN(soma_name_registered, on_registered, on_put_error, .tag = tag), ns_put,
-                               .name = holding->entry, .takeover = holding->takeover);
+                               .name = holding->entry, .takeover = holding->takeover != 0);
     holding->put = holding->revision;
     if (request > 0)
         task_sent(my, &holding->task);
@@ -390,7 +390,8 @@ int on_register(soma_agent *self, struct client *my, const struct soma_name_regi
     }
     holding->registrant = soma_sender(self);
     holding->ends = false;
-    holding->takeover |= m->takeover;
+    if (m->takeover)
+        holding->takeover = holding->revision + 1;
     struct op *op = op_new(self, my, &holding->ops, holding, m->timeout, op_late);
     if (op) {
         op->registers = true;

@@ -11,6 +11,7 @@ struct asker {
     soma_names *names;
     soma_ref agent; /* is registered as "mine"; the null ref: that name is dropped */
     soma_ref holder;
+    bool takeover;
     int error;
 };
 
@@ -18,14 +19,14 @@ static void *asker_main(void *pointer)
 {
     struct asker *asker = pointer;
     asker->error = asker->agent.node ? soma_names_register_as(asker->names, "mine", asker->agent, SOMA_VALUE_NONE,
-                                                              false, PATIENCE, &asker->holder)
+                                                              asker->takeover, PATIENCE, &asker->holder)
                                      : soma_names_unregister(asker->names, "mine", PATIENCE);
     return NULL;
 }
 
-static void asker_start(struct asker *asker, struct world *world, soma_ref agent)
+static void asker_start(struct asker *asker, struct world *world, soma_ref agent, bool takeover)
 {
-    *asker = (struct asker){.names = world->names, .agent = agent};
+    *asker = (struct asker){.names = world->names, .agent = agent, .takeover = takeover};
     assert_int_equal(pthread_create(&asker->thread, NULL, asker_main, asker), 0);
 }
 
@@ -82,13 +83,53 @@ static void test_taken(void **state)
     world_serve(&world, say_taken, 1);
     world.left = 1;
     world_names(&world, NULL);
-    asker_start(&asker, &world, world_spawn(&world));
+    asker_start(&asker, &world, world_spawn(&world), false);
     there_wait(&world.store, "mine", true);
     find(&world, "mine", 9); // so the mirror knows
     atomic_store(&world.goes_on, true);
     assert_int_equal(asker_end(&asker), SOMA_EEXIST);
     assert_int_equal(asker.holder.node, STORE_OTHER);
     assert_int_equal(soma_names_unregister(world.names, "mine", PATIENCE), SOMA_ENOENT);
+    world_close(&world);
+}
+
+struct alias {
+    soma_ref names;
+    atomic_int sent;
+};
+
+/* To be posted to an agent: "mine" has an alias, and nobody waits for it. */
+static int alias_send(soma_agent *self, void *state, void *pointer)
+{
+    struct alias *alias = pointer;
+    (void)state;
+    int error = soma_send(self, alias->names, soma_name_alias, .name = "mine", .alias = "main", .address = "x");
+    atomic_store(&alias->sent, 1);
+    return error;
+}
+
+/* A takeover is asked for once: what changes afterwards takes nothing over, if the name is lost meanwhile. */
+static void test_takeover(void **state)
+{
+    struct world world;
+    struct asker asker;
+    soma_ref found;
+    (void)state;
+    world_serve(&world, say_taken, 1);
+    world.left = 1;
+    world_names(&world, NULL);
+    asker_start(&asker, &world, world_spawn(&world), true);
+    there_wait(&world.store, "mine", true);
+    struct alias alias = {.names = soma_names_agent(world.names)};
+    soma_post(world.node.system, asker.agent, alias_send, &alias, NULL);
+    wait_word("the alias", &alias.sent, 1);
+    assert_int_equal(soma_names_lookup(world.names, "d", PATIENCE, &found), SOMA_ENOENT); // so the client has that
+    find(&world, "mine", 9);
+    atomic_store(&world.goes_on, true);
+    assert_int_equal(asker_end(&asker), SOMA_EEXIST);
+    int error = soma_names_unregister(world.names, "mine", PATIENCE); // it may be about to be told the same again
+    assert_true(!error || error == SOMA_ENOENT);
+    find(&world, "mine", 9);
     world_close(&world);
 }
 
@@ -118,7 +159,7 @@ static void test_removed(void **state)
     find(&world, "a", 5);
     assert_int_equal(soma_names_lookup(world.names, "mine", PATIENCE, &found), SOMA_ENOENT);
     quiet_set(&world, true);
-    asker_start(&asker, &world, world_spawn(&world));
+    asker_start(&asker, &world, world_spawn(&world), false);
     store_wait(&world.store, &world.store.txns, 1);
     struct soma_name entry;
     assert_int_equal(soma_names_info(world.names, "mine", PATIENCE, &entry), SOMA_ENOENT);
@@ -212,7 +253,7 @@ static void test_twice(void **state)
     int before = store_number(&world.store, &world.store.txns);
     left_set(&world, 1);
     quiet_set(&world, true);
-    asker_start(&asker, &world, SOMA_REF_NULL);
+    asker_start(&asker, &world, SOMA_REF_NULL, false);
     store_wait(&world.store, &world.store.txns, before + 2);
     find(&world, "a", 5);
     quiet_set(&world, false);
@@ -300,9 +341,9 @@ static void test_fat(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_taken),     cmocka_unit_test(test_removed), cmocka_unit_test(test_put_late),
-        cmocka_unit_test(test_drop_late), cmocka_unit_test(test_twice),   cmocka_unit_test(test_deaf),
-        cmocka_unit_test(test_restored),  cmocka_unit_test(test_fat),
+        cmocka_unit_test(test_taken),    cmocka_unit_test(test_takeover),  cmocka_unit_test(test_removed),
+        cmocka_unit_test(test_put_late), cmocka_unit_test(test_drop_late), cmocka_unit_test(test_twice),
+        cmocka_unit_test(test_deaf),     cmocka_unit_test(test_restored),  cmocka_unit_test(test_fat),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
