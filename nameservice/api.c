@@ -119,6 +119,7 @@ int soma_names_open(soma_system *system, soma_bridge *bridge, const soma_names_o
     int error = names ? client_start_fill(system, bridge, options ? options->addresses : NULL, &start) : SOMA_ENOMEM;
     if (!error) {
         start.options = options;
+        start.opened = true;
         names->system = system;
         error = soma_spawn(system, &names_behavior, &start, &names->agent);
     }
@@ -127,7 +128,6 @@ int soma_names_open(soma_system *system, soma_bridge *bridge, const soma_names_o
         free(names);
         return error;
     }
-    soma_name_set(system, names->agent, SOMA_NAMES); // of several clients the first has it
     *result = names;
     return 0;
 }

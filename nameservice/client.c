@@ -213,10 +213,25 @@ static int on_news(soma_agent *self, struct client *my, const struct ns_news *m)
     return 0;
 }
 
+/* Of a node's clients one is what its channels use; when that ends, another. */
+static void place_take(soma_agent *self, struct client *my)
+{
+    soma_system *system = soma_agent_system(self);
+    soma_ref elder;
+    my->elder = 0;
+    while (!my->elder && soma_name_set(system, soma_self(self), SOMA_NAMES) == SOMA_EEXIST)
+        if (!soma_whereis(system, SOMA_NAMES, &elder)) // else it has just ended
+            my->elder = soma_monitor(self, elder);
+    if (!my->elder)
+        holdings_announce(self, my);
+}
+
 static int on_down(soma_agent *self, struct client *my, const struct soma_down *m)
 {
     if (m->monitor == my->monitor && my->monitor)
         link_lost(self, my);
+    else if (m->monitor == my->elder && my->elder)
+        place_take(self, my);
     else if (!holder_down(self, my, m))
         teller_down(self, my, m);
     tasks_pump(self, my);
@@ -268,6 +283,8 @@ static int client_init(soma_agent *self, void *state, const void *arg)
         return SOMA_ENOMEM;
     memcpy(my->addresses, start->addresses, start->size);
     error = soma_type_register(soma_agent_system(self), &soma_invoke_type); // see known.c
+    if (!error && start->opened)
+        place_take(self, my);
     if (!error)
         link_open(self, my);
     return error;

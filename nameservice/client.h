@@ -165,6 +165,7 @@ struct client {
     soma_names_options options; /* all with values, but the addresses */
     char *addresses;            /* each ends with a NUL, all with an empty one */
     uint64_t numbers;           /* that were given to ops and watchings */
+    soma_handle elder;          /* the monitor of the client that channels use; 0: that is this one, or it is none */
     struct refs ops;
     /* ---- link ---- */
     const char *address; /* being tried, or used */
@@ -252,6 +253,8 @@ int on_lost(soma_agent *self, struct client *my, const struct ns_lost *m);
 void holding_ask(soma_agent *self, struct client *my, struct holding *holding);
 void holdings_up(soma_agent *self, struct client *my);
 void holdings_lost(soma_agent *self, struct client *my);
+/* All that have names are to tell what they have bound, as they did to the client before. */
+void holdings_announce(soma_agent *self, const struct client *my);
 bool holder_down(soma_agent *self, struct client *my, const struct soma_down *m);
 void holdings_free(struct client *my);
 
@@ -317,6 +320,7 @@ struct client_start {
     const soma_names_options *options;
     char *addresses; /* as in struct client */
     size_t size;     /* bytes of them */
+    bool opened;     /* by soma_names_open(), so channels may use it */
 };
 
 /* With the addresses that are given, else those that api.c finds; to be freed, also on error. */

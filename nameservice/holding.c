@@ -369,6 +369,13 @@ static int channels_announce(soma_agent *self, void *state, void *arg)
     return soma_channels_announce(self);
 }
 
+void holdings_announce(soma_agent *self, const struct client *my)
+{
+    for (uint32_t i = 0; i < my->holders.bucket_count; i++)
+        for (const struct refs_node *node = my->holders.buckets[i]; node; node = node->next)
+            soma_post(soma_agent_system(self), node->ref, channels_announce, NULL, NULL);
+}
+
 int on_register(soma_agent *self, struct client *my, const struct soma_name_register *m)
 {
     struct soma_name entry = {.name = m->name, .agent = m->agent, .attributes = m->attributes};

@@ -153,7 +153,8 @@ typedef struct soma_names_options {
 
 /**
  * Opens a client: spawns its agent, which looks for a name server from now on, and finds another when it loses one.
- * A node may have several, each for name servers of its own.
+ * A node may have several, each for name servers of its own; its channels (soma/channel.h) use the first, and when that
+ * is closed another one.
  * @param system the node's system
  * @param bridge its bridge; NULL: only a server in this system can be used
  * @param options NULL for all defaults

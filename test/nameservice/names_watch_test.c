@@ -294,6 +294,29 @@ static void test_several_servers(soma_test *test)
     assert_int_equal(soma_names_close(&other), 0);
 }
 
+/* The clients of a node: the first is what its channels use, and when that is closed another one is, as long as any is
+ * there. */
+static void test_several_clients(soma_test *test)
+{
+    soma_system *leaf = soma_test_node(test, "leaf");
+    soma_names *names[3];
+    soma_ref found;
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(soma_names_open(leaf, soma_test_bridge(test, "leaf"), NULL, &names[i]), 0);
+        soma_test_settle(test);
+    }
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(soma_whereis(leaf, SOMA_NAMES, &found), 0);
+        assert_true(soma_ref_equal(found, soma_names_agent(names[0])) == !i);
+        uint32_t has = 0;
+        while (!names[has] || !soma_ref_equal(found, soma_names_agent(names[has])))
+            assert_true(++has < 3);
+        assert_int_equal(soma_names_close(&names[has]), 0);
+        soma_test_settle(test);
+    }
+    assert_int_equal(soma_whereis(leaf, SOMA_NAMES, &found), SOMA_ENOENT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -303,6 +326,7 @@ int main(void)
         SOMA_SIM(test_cache, test_load(100), 20000),
         SOMA_SIM(test_cut_off, test_load(100), 20000),
         SOMA_SIM(test_several_servers, test_load(100), 20000),
+        SOMA_SIM(test_several_clients, test_load(100), 20000),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
