@@ -37,6 +37,9 @@ void check(int error, const char *what);
 /* Opens bench->system; workloads find it open, but for those that fork. */
 void system_open(struct bench *bench);
 
+/* Memory of this process now, in bytes. */
+double rss(void);
+
 void spawn(struct bench *bench, const soma_behavior *behavior, const void *arg, soma_ref *ref);
 
 /* Prints the line of a finished workload; peak_rss is in bytes. */

@@ -21,17 +21,6 @@ static double cpu_seconds(void)
            (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
 }
 
-/* Memory of this process now, in bytes. */
-static double rss(void)
-{
-    unsigned long all = 0, resident = 0;
-    FILE *file = fopen("/proc/self/statm", "r");
-    if (!file || fscanf(file, "%lu %lu", &all, &resident) != 2)
-        exit(1);
-    fclose(file);
-    return (double)resident * (double)sysconf(_SC_PAGESIZE);
-}
-
 /* Nodes that connect to an address, until the pipe ends. */
 static void nodes_run(uint32_t count, int address_from, int until)
 {

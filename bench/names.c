@@ -21,17 +21,6 @@ SOMA_MESSAGE(names_phase_done)
 
 enum phase { PHASE_REGISTER, PHASE_LOOKUP, PHASE_CACHED };
 
-/* Memory of this process now, in bytes. */
-static double rss(void)
-{
-    unsigned long all = 0, resident = 0;
-    FILE *file = fopen("/proc/self/statm", "r");
-    if (!file || fscanf(file, "%lu %lu", &all, &resident) != 2)
-        exit(1);
-    fclose(file);
-    return (double)resident * (double)sysconf(_SC_PAGESIZE);
-}
-
 /* ---- the server's process ---- */
 
 /* Says its address, and then, at each word: how much memory it takes, or that another server runs in place of its own.

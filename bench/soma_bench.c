@@ -43,15 +43,14 @@ void spawn(struct bench *bench, const soma_behavior *behavior, const void *arg, 
     check(soma_spawn(bench->system, behavior, arg, ref), "spawn");
 }
 
-static uint64_t rss_now(void)
+double rss(void)
 {
-    unsigned long total = 0, resident = 0;
+    unsigned long all = 0, resident = 0;
     FILE *file = fopen("/proc/self/statm", "r");
-    if (!file || fscanf(file, "%lu %lu", &total, &resident) != 2)
-        resident = 0;
-    if (file)
-        fclose(file);
-    return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
+    if (!file || fscanf(file, "%lu %lu", &all, &resident) != 2)
+        exit(1);
+    fclose(file);
+    return (double)resident * (double)sysconf(_SC_PAGESIZE);
 }
 
 /* ---- ring and ping-pong: one token goes round ---- */
@@ -229,12 +228,12 @@ static void run_spawn(struct bench *bench)
 {
     soma_ref ref;
     spawn(bench, &spawner, bench, &ref);
-    uint64_t before = rss_now();
+    double before = rss();
     double start = now();
     check(soma_send(bench->system, ref, proceed), "send");
     check(soma_system_run(bench->system), "run");
     bench->seconds = now() - start;
-    bench->rss_per_agent = (double)(rss_now() - before) / (double)bench->ops;
+    bench->rss_per_agent = (rss() - before) / (double)bench->ops;
 }
 
 struct driver {
