@@ -3,10 +3,11 @@
  * with the other. Two nodes may dial each other at once, by several addresses, and lose any connection at any word;
  * still they are joined by one session, that ends only if one of them gives it up.
  *
- * Which connection, of two: the later one if the same side made both. Else the one over which the side that made it
- * said hello after it had said so over the other one, which it had lost then; a node never says hello over a second one
- * if it has one that works. If both said theirs first where they dialed, they have dialed at once: then it is the one
- * that the node with the smaller identity has made. Both sides can tell all that from the counts of their hellos.
+ * Which connection, of two: if the same side made both, the one over which it said hello later; they may be read in any
+ * order. Else the one over which the side that made it said hello after it had said so over the other one, which it had
+ * lost then; a node never says hello over a second one if it has one that works. If both said theirs first where they
+ * dialed, they have dialed at once: then it is the one that the node with the smaller identity has made. Both sides can
+ * tell all that from the counts of their hellos.
  *
  * Which session: it has two halves, each a number that its side draws when it has none, and forgets with the session.
  * The session goes on if each side names both halves alike, and begins if one does not know the other's yet. One that
@@ -171,8 +172,8 @@ static bool is_later(const struct connection *connection, const struct connectio
 static bool connection_wins(const struct soma_bridge *bridge, const struct connection *old,
                             const struct connection *new, uint64_t node)
 {
-    if (!old->dial == !new->dial) // the same side has dialed again: it has given up the old one
-        return true;
+    if (!old->dial == !new->dial) // the same side has dialed again: it has given up the one before
+        return !is_later(old, new);
     if (is_later(new, old) || is_later(old, new))
         return is_later(new, old);
     bool here_dials = bridge->system->node < node;

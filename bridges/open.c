@@ -57,6 +57,7 @@ int bridge_new(soma_system *system, const soma_bridge_options *options, struct s
         return SOMA_ENOMEM;
     bridge->system = system;
     bridge->options = *options;
+    bridge->hellos = bridge_now(bridge); // more than one before it on this node has said, which others may still know
     bridge->mail_most = MAIL_MOST;
     options_fill(&bridge->options);
     msgpack_sbuffer_init(&bridge->frame);

@@ -308,11 +308,14 @@ class Peer:
         else:
             self.hello(connection)
         old, connection.heard = link.connection, count
-        if old and bool(old.address) != bool(connection.address):
-            wins = connection.later(old) or not old.later(connection) and (self.node < node) == bool(connection.address)
+        if old:
+            if bool(old.address) == bool(connection.address):
+                wins = not old.later(connection)
+            else:
+                wins = connection.later(old) or \
+                    not old.later(connection) and (self.node < node) == bool(connection.address)
             if not wins:
                 return self.hang_up(connection)
-        if old:
             self.hang_up(old)
         connection.link, link.connection, link.agent, link.beat = link, connection, (node, slot, generation), beat / 1000
         self.join(link)

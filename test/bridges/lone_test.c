@@ -342,6 +342,27 @@ static void test_old_word(void **state)
     msgpack_sbuffer_destroy(&ping);
 }
 
+/* A hello that was said before one that has come already, over another connection of the same side: as sockets are read
+ * in any order. It was taken for the newer one. */
+static void test_old_hello(void **state)
+{
+    (void)state;
+    struct lone lone;
+    struct hello hello = lone_hello(FAR);
+    lone_open(&lone, &(soma_bridge_options){.name = "lone"});
+    hello.count = 2;
+    lone_receive_hello(&lone, CONNECTION, &hello);
+    hello.count = 1;
+    lone_receive_hello(&lone, CONNECTION + 1, &hello);
+    assert_int_equal(lone.last_ended, CONNECTION + 1);
+    assert_int_equal(peer_seen(lone.bridge, FAR)->connection, CONNECTION);
+    hello.count = 3;
+    lone_receive_hello(&lone, CONNECTION + 2, &hello);
+    assert_int_equal(lone.last_ended, CONNECTION);
+    assert_int_equal(peer_seen(lone.bridge, FAR)->connection, CONNECTION + 2);
+    lone_close(&lone);
+}
+
 /* ---- another node at the address of one whose connection is lost ---- */
 
 /* Is the first one taken for one that has ended? */
@@ -385,6 +406,7 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_items_left_out),   cmocka_unit_test(test_moved),
                                        cmocka_unit_test(test_answer_overtakes), cmocka_unit_test(test_given_up),
                                        cmocka_unit_test(test_strangers),        cmocka_unit_test(test_stranger_returns),
-                                       cmocka_unit_test(test_old_word),         cmocka_unit_test(test_replaced)};
+                                       cmocka_unit_test(test_old_word),         cmocka_unit_test(test_old_hello),
+                                       cmocka_unit_test(test_replaced)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
