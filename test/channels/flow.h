@@ -1,0 +1,163 @@
+/*
+ * What the tests of faults have in common: a side of a channel that sends all the time, or asks much at once, so that a
+ * fault finds something under way; and what came of each message.
+ */
+#ifndef TEST_CHANNELS_FLOW_H
+#define TEST_CHANNELS_FLOW_H
+
+#include "player.h"
+
+#define QUESTIONS 100u
+
+/* How a side opens its channel. */
+struct side {
+    soma_pattern pattern;
+    bool binds;
+    const char *place;
+    const soma_handler *handlers;
+    uint32_t high_water;
+    uint32_t heartbeat_ms;
+};
+
+static inline int side_open(soma_agent *self, void *state, void *arg)
+{
+    const struct side *side = arg;
+    soma_address address;
+    soma_channel_options options = {.serializer = "typed",
+                                    .handlers = side->handlers,
+                                    .high_water = side->high_water,
+                                    .heartbeat_ms = side->heartbeat_ms};
+    (void)state;
+    if (side->binds) {
+        options.place = side->place;
+        return soma_bind(self, side->pattern, "it", &options, NULL);
+    }
+    int error = soma_address_parse(side->place, &address);
+    address.pattern = soma_pattern_twin(side->pattern);
+    return error ? error : soma_connect_with(self, &address, "it", &options);
+}
+
+/* ---- sending ---- */
+
+struct pump {
+    struct player player;
+    uint32_t next;
+    uint32_t until;
+    bool publishes;
+};
+
+SOMA_MESSAGE(go, (u32, until))
+
+/* A few at a time, as long as there is anybody. */
+static inline int pump_send(soma_agent *self, struct pump *my)
+{
+    int error = 0;
+    for (uint32_t i = 0; i < 50 && my->next < my->until && !error; i++)
+        if (!(error = soma_send_to(self, "it", note, .number = my->next)))
+            my->next++;
+    assert_true(!error || (error == SOMA_EAGAIN && !my->publishes));
+    return !error && my->next < my->until ? soma_send(self, soma_self(self), go) : 0;
+}
+
+static inline int on_go(soma_agent *self, struct pump *my, const struct go *m)
+{
+    my->until = m->until ? m->until : my->until;
+    return pump_send(self, my);
+}
+
+static inline int on_peers(soma_agent *self, struct pump *my, const struct soma_channel_changed *m)
+{
+    return m->peers && !my->publishes ? pump_send(self, my) : 0;
+}
+
+static const soma_behavior pump = {.name = "pump",
+                                   .state_size = sizeof(struct pump),
+                                   .handlers =
+                                       SOMA_HANDLERS(SOMA_ON(go, on_go), SOMA_ON(soma_channel_changed, on_peers))};
+
+static inline int pump_publishes(soma_agent *self, void *state, void *arg)
+{
+    struct pump *my = state;
+    (void)self, (void)arg;
+    my->publishes = true;
+    return 0;
+}
+
+static inline void pump_go(soma_test *test, soma_ref ref, uint32_t until)
+{
+    assert_int_equal(soma_send(soma_test_system(test), ref, go, .until = until), 0);
+}
+
+static inline void side_place(char place[64])
+{
+    snprintf(place, 64, "tcp://127.0.0.1:%u", player_port());
+}
+
+/* ---- asking ---- */
+
+struct asker {
+    struct player player;
+    uint32_t answered;
+    uint32_t gone;
+    uint8_t ends[QUESTIONS]; /* of each question */
+};
+
+static inline int on_answered(soma_agent *self, struct asker *my, const struct answer *m)
+{
+    uint64_t question = soma_tag(self);
+    assert_int_equal(m->number, question * 2);
+    my->ends[question]++;
+    my->answered++;
+    return 0;
+}
+
+static inline int on_gone(soma_agent *self, struct asker *my, const int *error)
+{
+    assert_int_equal(*error, SOMA_EGONE);
+    my->ends[soma_tag(self)]++;
+    my->gone++;
+    return 0;
+}
+
+static const soma_behavior asker = {.name = "asker", .state_size = sizeof(struct asker)};
+
+static inline int ask_from(soma_agent *self, void *state, void *arg)
+{
+    struct asker *my = state;
+    memset(my->ends, 0, sizeof(my->ends));
+    for (uint32_t i = *(const uint32_t *)arg; i < QUESTIONS; i++)
+        assert_true(soma_request_to(self, "it", SOMA_NEVER, SOMA_THEN(answer, on_answered, on_gone, .tag = i), ask,
+                                    .number = i) > 0);
+    return 0;
+}
+
+static inline int look_asker(soma_agent *self, void *state, void *arg)
+{
+    (void)self;
+    *(struct asker *)arg = *(const struct asker *)state;
+    return 0;
+}
+
+static inline void asker_expect(soma_test *test, soma_ref ref, uint32_t answered, uint32_t gone)
+{
+    struct asker *seen = soma_test_alloc(test, sizeof(*seen));
+    uint32_t looks = 0;
+    do
+        player_do(test, ref, look_asker, seen);
+    while (seen->answered + seen->gone < answered + gone && player_wait(&looks));
+    assert_int_equal(seen->answered, answered);
+    assert_int_equal(seen->gone, gone);
+    for (uint32_t i = 0; i < QUESTIONS; i++)
+        assert_true(seen->ends[i] <= 1);
+}
+
+/* ---- counts ---- */
+
+static inline int look_counts(soma_agent *self, void *state, void *arg)
+{
+    (void)state;
+    assert_int_equal(soma_channel_count(self, "it", arg), 0);
+    return 0;
+}
+
+#endif

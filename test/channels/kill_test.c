@@ -1,0 +1,331 @@
+/*
+ * The other side of a channel is a process that is killed with no warning, and started again: what each pattern
+ * promises then, counted message by message. The other side says each number that comes to it, so what it got is known
+ * even of one that is dead.
+ */
+#include "flow.h"
+#include "nameservice/programs.h"
+#include <soma/soma.h>
+#include <stdlib.h>
+
+#define FIRST 4000u /* messages before the kill */
+#define ALL 8000u   /* in all */
+#define HELD 50u    /* from this one on the first process does not answer */
+
+/* ---- the other side ---- */
+
+static uint32_t held = UINT32_MAX;
+
+static int on_said(soma_agent *self, void *state, const struct note *m)
+{
+    char line[16];
+    (void)self, (void)state;
+    snprintf(line, sizeof(line), "%u", m->number);
+    program_say(line);
+    return 0;
+}
+
+static int on_asked(soma_agent *self, void *state, const struct ask *m)
+{
+    char line[16];
+    (void)state;
+    snprintf(line, sizeof(line), "%u", m->number);
+    program_say(line);
+    return m->number < held ? soma_reply(self, answer, .number = m->number * 2) : soma_reply_later(self) < 0;
+}
+
+static const soma_handler *const says = SOMA_HANDLERS(SOMA_ON(note, on_said));
+static const soma_handler *const answers = SOMA_HANDLERS(SOMA_ON(ask, on_asked));
+
+static int program_ask(soma_agent *self, void *state, const struct soma_channel_changed *m)
+{
+    (void)state;
+    const soma_then *then = SOMA_THEN(answer, player_answer, player_error);
+    return m->peers && soma_request_to(self, "it", SOMA_NEVER, then, ask, .number = 7) < 0;
+}
+
+static const soma_behavior asks_once = {.name = "other",
+                                        .state_size = sizeof(struct player),
+                                        .handlers = SOMA_HANDLERS(SOMA_ON(soma_channel_changed, program_ask))};
+
+/* PATTERN bind|connect PLACE HELD */
+static int peer_run(char **arguments)
+{
+    soma_system *system;
+    soma_ref ref;
+    struct side side = {soma_pattern_find(arguments[0]), !strcmp(arguments[1], "bind"), arguments[2], NULL, ALL, 0};
+    held = (uint32_t)strtoul(arguments[3], NULL, 10);
+    bool asked = side.pattern == SOMA_REP || side.pattern == SOMA_ASYNC_REP || side.pattern == SOMA_SYNC_PUB;
+    bool asks = side.pattern == SOMA_REQ;
+    side.handlers = asks ? NULL : asked ? answers : says;
+    if (soma_system_open(&system, NULL) || soma_spawn(system, asks ? &asks_once : &player_quiet, NULL, &ref) ||
+        soma_post(system, ref, side_open, &side, NULL))
+        return 1;
+    program_wait();
+    return soma_system_close(&system) != 0;
+}
+
+static void peer_start(struct program *program, const struct side *side, const char *answered)
+{
+    const char *const arguments[] = {soma_pattern_name(side->pattern), side->binds ? "bind" : "connect", side->place,
+                                     answered, NULL};
+    program_start(program, "peer", arguments);
+}
+
+/* The next number that it says; false when it is dead, and has no more. */
+static bool peer_says(const struct program *program, uint32_t *number)
+{
+    char line[32] = "";
+    struct pollfd ready = {.fd = program->out, .events = POLLIN};
+    for (size_t length = 0; length < sizeof(line) - 1; length++) {
+        assert_int_equal(poll(&ready, 1, 60000), 1); // it surely says something, or ends
+        if (read(program->out, line + length, 1) != 1)
+            return false;
+        if (line[length] == '\n')
+            break;
+    }
+    *number = (uint32_t)strtoul(line, NULL, 10);
+    return true;
+}
+
+static void peer_kill(struct program *program)
+{
+    int status;
+    assert_int_equal(kill(program->pid, SIGKILL), 0);
+    assert_int_equal(waitpid(program->pid, &status, 0), program->pid);
+    assert_true(WIFSIGNALED(status));
+}
+
+static void peer_close(const struct program *program)
+{
+    close(program->in);
+    close(program->out);
+}
+
+/* What a process got: a run of numbers without a gap; the last is known when it has come, or when it is dead. */
+struct run {
+    uint32_t first;
+    uint32_t count;
+};
+
+static bool run_read(const struct program *program, struct run *run)
+{
+    uint32_t number;
+    if (!peer_says(program, &number))
+        return false;
+    run->first = run->count ? run->first : number;
+    assert_int_equal(number, run->first + run->count);
+    run->count++;
+    return true;
+}
+
+/* ---- this side ---- */
+
+/* What a PUSH or PAIR has sent: to the first process a run from the first on, to the second one from some later one to
+ * the last; what is between was lost with the connection, and nothing comes twice. */
+static void pusher_and_killed(soma_test *test, soma_pattern pattern, bool binds)
+{
+    char place[64];
+    struct program program;
+    struct run before = {0}, after = {0};
+    side_place(place);
+    const struct side here = {pattern, binds, place, NULL, ALL, 0},
+                      there = {soma_pattern_twin(pattern), !binds, place, NULL, ALL, 0};
+    soma_ref sender = player_open(test, &pump);
+    player_do(test, sender, side_open, &here);
+    peer_start(&program, &there, "0");
+    player_peers(test, sender, "it", 1);
+    pump_go(test, sender, FIRST);
+    while (before.count < FIRST / 8)
+        assert_true(run_read(&program, &before));
+    peer_kill(&program);
+    while (run_read(&program, &before))
+        ;
+    peer_close(&program);
+    player_peers(test, sender, "it", 0);
+    peer_start(&program, &there, "0");
+    player_peers(test, sender, "it", 1);
+    pump_go(test, sender, ALL);
+    while (!after.count || after.first + after.count < ALL)
+        assert_true(run_read(&program, &after));
+    program_end(&program);
+    assert_int_equal(before.first, 0);
+    assert_true(after.first >= before.count);
+    assert_true(after.first <= FIRST);
+    assert_int_equal(soma_kill(soma_test_system(test), sender), 0);
+    soma_test_settle(test);
+}
+
+static void test_push(soma_test *test)
+{
+    player_transport = SOMA_TCP;
+    pusher_and_killed(test, SOMA_PUSH, true);
+    pusher_and_killed(test, SOMA_PUSH, false);
+    player_transport = SOMA_INPROC;
+}
+
+static void test_pair(soma_test *test)
+{
+    player_transport = SOMA_TCP;
+    pusher_and_killed(test, SOMA_PAIR, true);
+    pusher_and_killed(test, SOMA_PAIR, false);
+    player_transport = SOMA_INPROC;
+}
+
+/* ---- publications ---- */
+
+static int on_all(soma_agent *self, struct player *my, const struct note *m)
+{
+    (void)self;
+    assert_int_equal(m->number, my->notes);
+    my->notes++;
+    return 0;
+}
+
+static const soma_handler *const all = SOMA_HANDLERS(SOMA_ON(note, on_all));
+
+/* One that is killed costs others nothing; and who comes again gets all from when it has subscribed. */
+static void test_pub(soma_test *test)
+{
+    char place[64];
+    struct program program;
+    struct run before = {0}, after = {0};
+    struct player_look *look = soma_test_alloc(test, sizeof(*look));
+    uint32_t looks = 0;
+    player_transport = SOMA_TCP;
+    side_place(place);
+    const struct side here = {SOMA_PUB, true, place, NULL, ALL, 0}, there = {SOMA_SUB, false, place, NULL, ALL, 0},
+                      good = {SOMA_SUB, false, place, all, ALL, 0};
+    soma_ref publisher = player_open(test, &pump), subscriber = player_open(test, &player_quiet);
+    player_do(test, publisher, pump_publishes, NULL);
+    player_do(test, publisher, side_open, &here);
+    player_do(test, subscriber, side_open, &good);
+    peer_start(&program, &there, "0");
+    player_peers(test, publisher, "it", 2);
+    pump_go(test, publisher, FIRST);
+    while (before.count < FIRST / 8)
+        assert_true(run_read(&program, &before));
+    peer_kill(&program);
+    while (run_read(&program, &before))
+        ;
+    peer_close(&program);
+    player_peers(test, publisher, "it", 1);
+    peer_start(&program, &there, "0");
+    player_peers(test, publisher, "it", 2);
+    pump_go(test, publisher, ALL);
+    while (!after.count || after.first + after.count < ALL)
+        assert_true(run_read(&program, &after));
+    program_end(&program);
+    assert_int_equal(before.first, 0);
+    assert_in_range(after.first, before.count, FIRST); // of the first ones some may have come late to this one
+    do
+        player_do(test, subscriber, player_look, look);
+    while (look->notes < ALL && player_wait(&looks));
+    assert_int_equal(look->notes, ALL);
+    player_transport = SOMA_INPROC;
+}
+
+/* ---- questions ---- */
+
+/* Each question ends once: with its answer, or, if whoever had it is killed, with SOMA_EGONE. */
+static void asker_and_killed(soma_test *test, soma_pattern pattern, bool binds)
+{
+    static const uint32_t first = 0, later = HELD;
+    char place[64];
+    struct program program;
+    uint32_t number, asked = 0;
+    side_place(place);
+    const struct side here = {pattern, binds, place, NULL, ALL, 0},
+                      there = {soma_pattern_twin(pattern), !binds, place, NULL, ALL, 0};
+    soma_ref ref = player_open(test, &asker);
+    player_do(test, ref, side_open, &here);
+    peer_start(&program, &there, "50");
+    player_peers(test, ref, "it", 1);
+    player_do(test, ref, ask_from, &first);
+    for (; asked < QUESTIONS; asked++) {
+        assert_true(peer_says(&program, &number));
+        assert_int_equal(number, asked);
+    }
+    asker_expect(test, ref, HELD, 0);
+    peer_kill(&program);
+    asker_expect(test, ref, HELD, QUESTIONS - HELD);
+    assert_false(peer_says(&program, &number)); // none has come twice
+    peer_close(&program);
+    player_peers(test, ref, "it", 0);
+    peer_start(&program, &there, "4294967295");
+    player_peers(test, ref, "it", 1);
+    player_do(test, ref, ask_from, &later);
+    asker_expect(test, ref, QUESTIONS, QUESTIONS - HELD);
+    program_end(&program);
+    assert_int_equal(soma_kill(soma_test_system(test), ref), 0);
+    soma_test_settle(test);
+}
+
+static void test_req(soma_test *test)
+{
+    player_transport = SOMA_TCP;
+    asker_and_killed(test, SOMA_ASYNC_REQ, true);
+    asker_and_killed(test, SOMA_ASYNC_REQ, false);
+    player_transport = SOMA_INPROC;
+}
+
+static void test_sync_sub(soma_test *test)
+{
+    player_transport = SOMA_TCP;
+    asker_and_killed(test, SOMA_SYNC_SUB, false);
+    player_transport = SOMA_INPROC;
+}
+
+/* ---- an answer for one who is dead ---- */
+
+static int on_ask_kept(soma_agent *self, struct player *my, const struct ask *m)
+{
+    player_log(my, "ask%u ", m->number);
+    return (my->promise = soma_reply_later(self)) < 0;
+}
+
+static const soma_handler *const keeps = SOMA_HANDLERS(SOMA_ON(ask, on_ask_kept));
+
+static int answer_late(soma_agent *self, void *state, void *arg)
+{
+    struct player *my = state;
+    (void)arg;
+    return soma_reply_to(self, my->promise, answer, .number = 1);
+}
+
+static void test_rep(soma_test *test)
+{
+    char place[64];
+    struct program program;
+    soma_channel_counts *counts = soma_test_alloc(test, sizeof(*counts));
+    uint32_t looks = 0;
+    player_transport = SOMA_TCP;
+    side_place(place);
+    const struct side here = {SOMA_REP, true, place, keeps, ALL, 0}, there = {SOMA_REQ, false, place, NULL, ALL, 0};
+    soma_ref replier = player_open(test, &player_quiet);
+    player_do(test, replier, side_open, &here);
+    peer_start(&program, &there, "0");
+    player_expect(test, replier, "ask7 ");
+    peer_kill(&program);
+    peer_close(&program);
+    player_peers(test, replier, "it", 0);
+    player_do(test, replier, answer_late, NULL);
+    do
+        player_do(test, replier, look_counts, counts);
+    while (!counts->missed && player_wait(&looks));
+    assert_int_equal(counts->missed, 1);
+    assert_int_equal(counts->malformed, 0);
+    player_transport = SOMA_INPROC;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct role roles[] = {{"peer", peer_run}, {NULL, NULL}};
+    const struct CMUnitTest tests[] = {
+        SOMA_REAL(test_push), SOMA_REAL(test_pair),     SOMA_REAL(test_pub),
+        SOMA_REAL(test_req),  SOMA_REAL(test_sync_sub), SOMA_REAL(test_rep),
+    };
+    int status;
+    (void)argc;
+    return role_run(roles, argv, &status) ? status : cmocka_run_group_tests(tests, NULL, NULL);
+}
