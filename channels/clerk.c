@@ -1,7 +1,7 @@
 /* Clerks; see clerk.h. */
 #include "channels/clerk.h"
-#include "channels/porter.h"
 #include "runtime/request.h"
+#include "runtime/system.h"
 #include <soma/error.h>
 #include <stdlib.h>
 #include <string.h>
@@ -263,13 +263,15 @@ static int farewell_run(soma_agent *self, void *state, void *arg)
 void clerk_close(soma_agent *self, struct line *line)
 {
     struct worker *worker = worker_or_outside(self->worker);
-    struct message *message =
-        u32_load(&line->porter->system->stopping) ? NULL : arrival_new(worker, line, farewell_run, 0);
+    soma_system *system = soma_agent_system(self);
+    struct message *message = u32_load(&system->stopping) ? NULL : arrival_new(worker, line, farewell_run, 0);
     if (!message) {
         line_close(line); // what waits for the clerk is lost
         return;
     }
+    soma_ref clerk = line->reader;
     arrival_of(message)->last = true;
+    line_unref(line); // the message has a reference of its own
     message->sender = soma_self(self);
-    message_push(line->porter->system, worker, line->reader, message);
+    message_push(system, worker, clerk, message);
 }

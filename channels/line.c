@@ -223,7 +223,7 @@ void arrival_end(struct arrival *arrival)
 {
     struct line *line = arrival->line;
     if (arrival->last)
-        line_close(line);
+        line_list(line, true);
     parts_close(arrival->parts, arrival->count);
     u64_add(&line->handled, arrival->weight); // a full fence: either we see that the porter has stopped to read, or it
     if (u32_load(&line->stalled) && u32_cas(&line->stalled, 1, 0)) // sees, when it looks again, what was handled

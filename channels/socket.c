@@ -277,8 +277,9 @@ void socket_close(struct line *line, uint32_t linger)
     if (line->file)
         unlink(line->file); // ZeroMQ doesn't; before the place is free, so that it is nobody else's yet
     if (line->socket) {
-        // A SUB has sent nothing but what it wants, which goes with its connection.
-        set(line->socket, ZMQ_LINGER, line->pattern == SOMA_SUB ? 0 : (int)linger);
+        // Nobody needs what a subscriber says at its end: what it wants goes with its connection, and what it has asked
+        // has failed. And ZeroMQ may wait for ever to say it, if it is about to connect again.
+        set(line->socket, ZMQ_LINGER, pattern_subscribes(line->pattern) ? 0 : (int)linger);
         zmq_socket_monitor(line->socket, NULL, 0);
         zmq_close(line->socket);
     }

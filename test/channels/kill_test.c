@@ -233,7 +233,7 @@ static void asker_and_killed(soma_test *test, soma_pattern pattern, bool binds)
     static const uint32_t first = 0, later = HELD;
     char place[64];
     struct program program;
-    uint32_t number, asked = 0;
+    uint32_t number = 0, asked = 0;
     side_place(place);
     const struct side here = {pattern, binds, place, NULL, ALL, 0},
                       there = {soma_pattern_twin(pattern), !binds, place, NULL, ALL, 0};

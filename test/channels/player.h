@@ -101,19 +101,25 @@ static soma_transport player_transport = SOMA_INPROC;
 #define PLAYER_TABLE(body, seeds, steps) SOMA_SIM(body, seeds, steps), SOMA_REAL(body), PLAYER_OVER_WIRES(body)
 
 /* A port that is free now. */
-static inline uint16_t player_port(void)
+static inline uint16_t player_free_port(void)
 {
-    static uint16_t port;
     struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof(name);
-    if (port)
-        return port;
     int probe = socket(AF_INET, SOCK_STREAM, 0);
     assert_true(probe >= 0);
     assert_int_equal(bind(probe, (const struct sockaddr *)&name, size), 0);
     assert_int_equal(getsockname(probe, (struct sockaddr *)&name, &size), 0);
     close(probe);
-    return port = ntohs(name.sin_port);
+    return ntohs(name.sin_port);
+}
+
+/* One for the whole test. */
+static inline uint16_t player_port(void)
+{
+    static uint16_t port;
+    if (!port)
+        port = player_free_port();
+    return port;
 }
 
 /* Where channels of a name are bound: over tcp a test has one such name. */

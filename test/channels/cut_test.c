@@ -1,0 +1,387 @@
+/*
+ * The network between two sides of a channel breaks in the middle of a frame, or goes silent; and strangers throw bytes
+ * at what is bound, while others go on. What each pattern promises then, counted message by message.
+ */
+#include "cut.h"
+#include "flow.h"
+#include <errno.h>
+
+#define ROUNDS 2u
+#define ROUND 4000u /* messages */
+
+/* ---- what comes ---- */
+
+struct taker {
+    struct player player;
+    uint32_t next; /* number that is expected */
+    uint32_t count;
+    uint32_t gaps;
+};
+
+/* Each once, in order; some may be lost. */
+static int on_taken(soma_agent *self, struct taker *my, const struct note *m)
+{
+    (void)self;
+    assert_true(m->number >= my->next);
+    my->gaps += m->number != my->next;
+    my->next = m->number + 1;
+    my->count++;
+    return 0;
+}
+
+static const soma_handler *const takes = SOMA_HANDLERS(SOMA_ON(note, on_taken));
+static const soma_behavior taker = {.name = "taker", .state_size = sizeof(struct taker)};
+
+static int look_taker(soma_agent *self, void *state, void *arg)
+{
+    (void)self;
+    *(struct taker *)arg = *(const struct taker *)state;
+    return 0;
+}
+
+static struct taker taker_wait(soma_test *test, soma_ref ref, uint32_t next)
+{
+    struct taker *seen = soma_test_alloc(test, sizeof(*seen));
+    uint32_t looks = 0;
+    do
+        player_do(test, ref, look_taker, seen);
+    while (seen->next < next && player_wait(&looks));
+    assert_int_equal(seen->next, next);
+    return *seen;
+}
+
+/* Until a side has been connected so many times, and is. */
+static void connected_wait(soma_test *test, soma_ref ref, uint64_t connected)
+{
+    soma_channel_counts *counts = soma_test_alloc(test, sizeof(*counts));
+    uint32_t looks = 0;
+    do
+        player_do(test, ref, look_counts, counts);
+    while (counts->connected < connected && player_wait(&looks));
+    assert_int_equal(counts->connected, connected);
+    player_peers(test, ref, "it", 1);
+}
+
+static void places(const struct relay *relay, char bound[64], char connected[64])
+{
+    snprintf(bound, 64, "tcp://127.0.0.1:%u", relay->to);
+    snprintf(connected, 64, "tcp://127.0.0.1:%u", relay->from);
+}
+
+/* ---- cuts ---- */
+
+/* What is lost with a connection is one run of messages for each cut. */
+static void sender_and_cuts(soma_test *test, soma_pattern pattern, bool binds)
+{
+    struct relay relay;
+    char bound[64], connected[64];
+    bool publishes = pattern == SOMA_PUB;
+    relay_open(&relay, player_free_port()); // who was bound before may not be gone
+    places(&relay, bound, connected);
+    const struct side here = {pattern, binds, binds ? bound : connected, NULL, ROUND, 0},
+                      there = {soma_pattern_twin(pattern), !binds, binds ? connected : bound, takes, ROUND, 0};
+    soma_ref sends = player_open(test, &pump), gets = player_open(test, &taker);
+    if (publishes)
+        player_do(test, sends, pump_publishes, NULL);
+    player_do(test, binds ? sends : gets, side_open, binds ? &here : &there);
+    player_do(test, binds ? gets : sends, side_open, binds ? &there : &here);
+    for (uint32_t round = 1; round <= ROUNDS; round++) {
+        connected_wait(test, sends, round);
+        relay_cut(&relay, 20011 * (long)round);
+        pump_go(test, sends, round * ROUND);
+    }
+    connected_wait(test, sends, ROUNDS + 1);
+    pump_go(test, sends, (ROUNDS + 1) * ROUND);
+    struct taker seen = taker_wait(test, gets, (ROUNDS + 1) * ROUND);
+    assert_in_range(seen.gaps, 0, ROUNDS);
+    assert_true(seen.count >= ROUND + ROUNDS * 100); // what had passed had arrived
+    assert_int_equal(soma_kill(soma_test_system(test), sends), 0);
+    assert_int_equal(soma_kill(soma_test_system(test), gets), 0);
+    soma_test_settle(test);
+    relay_close(&relay);
+}
+
+static void test_push_is_cut(soma_test *test)
+{
+    player_transport = SOMA_TCP;
+    sender_and_cuts(test, SOMA_PUSH, true);
+    sender_and_cuts(test, SOMA_PUSH, false);
+    player_transport = SOMA_INPROC;
+}
+
+static void test_pair_is_cut(soma_test *test)
+{
+    player_transport = SOMA_TCP;
+    sender_and_cuts(test, SOMA_PAIR, true);
+    player_transport = SOMA_INPROC;
+}
+
+static void test_pub_is_cut(soma_test *test)
+{
+    player_transport = SOMA_TCP;
+    sender_and_cuts(test, SOMA_PUB, true);
+    sender_and_cuts(test, SOMA_PUB, false);
+    player_transport = SOMA_INPROC;
+}
+
+struct clerkship {
+    struct player player;
+    uint8_t asked[(ROUNDS + 1) * QUESTIONS];
+    bool answers; /* else it keeps them */
+};
+
+/* Each question at most once. */
+static int on_asked(soma_agent *self, struct clerkship *my, const struct ask *m)
+{
+    assert_int_equal(my->asked[m->number]++, 0);
+    return my->answers ? soma_reply(self, answer, .number = m->number * 2) : soma_reply_later(self) < 0;
+}
+
+static const soma_handler *const asked = SOMA_HANDLERS(SOMA_ON(ask, on_asked));
+static const soma_behavior replier = {.name = "replier", .state_size = sizeof(struct clerkship)};
+
+static int replier_begin(soma_agent *self, void *state, void *arg)
+{
+    struct clerkship *my = state;
+    (void)self;
+    my->answers = arg;
+    return 0;
+}
+
+static const uint32_t first = 0;
+
+/* Each question has one end, and is asked once at most. */
+static void asker_and_cuts(soma_test *test, soma_pattern pattern)
+{
+    struct relay relay;
+    char bound[64], connected[64];
+    struct asker *seen = soma_test_alloc(test, sizeof(*seen));
+    uint32_t looks = 0;
+    relay_open(&relay, player_free_port()); // who was bound before may not be gone
+    places(&relay, bound, connected);
+    const struct side there = {soma_pattern_twin(pattern), true, bound, asked, 1000, 0},
+                      here = {pattern, false, connected, NULL, 1000, 0};
+    soma_ref answers = player_open(test, &replier), asks = player_open(test, &asker);
+    player_do(test, answers, side_open, &there);
+    player_do(test, asks, side_open, &here);
+    for (uint32_t round = 1; round <= ROUNDS + 1; round++) { // the last one without a cut
+        connected_wait(test, asks, round);
+        player_do(test, answers, replier_begin, "answers");
+        if (round <= ROUNDS)
+            relay_cut(&relay, 1500 * (long)round);
+        player_do(test, asks, ask_from, &first);
+        do
+            player_do(test, asks, look_asker, seen);
+        while (seen->answered + seen->gone < round * QUESTIONS && player_wait(&looks));
+        assert_int_equal(seen->answered + seen->gone, round * QUESTIONS);
+        for (uint32_t i = 0; i < QUESTIONS; i++)
+            assert_int_equal(seen->ends[i], 1);
+    }
+    assert_true(seen->answered > 0);
+    assert_true(seen->gone > 0);
+    assert_int_equal(soma_kill(soma_test_system(test), asks), 0);
+    assert_int_equal(soma_kill(soma_test_system(test), answers), 0);
+    soma_test_settle(test);
+    relay_close(&relay);
+}
+
+static void test_questions_are_cut(soma_test *test)
+{
+    player_transport = SOMA_TCP;
+    asker_and_cuts(test, SOMA_ASYNC_REQ);
+    asker_and_cuts(test, SOMA_SYNC_SUB);
+    player_transport = SOMA_INPROC;
+}
+
+/* ---- silence ---- */
+
+/* Nobody says that the other side is gone: its not saying anything does. */
+static void test_silence(soma_test *test)
+{
+    struct relay relay;
+    char bound[64], connected[64];
+    player_transport = SOMA_TCP;
+    relay_open(&relay, player_free_port()); // who was bound before may not be gone
+    places(&relay, bound, connected);
+    const struct side there = {SOMA_ASYNC_REP, true, bound, asked, 1000, 100},
+                      here = {SOMA_ASYNC_REQ, false, connected, NULL, 1000, 100};
+    soma_ref answers = player_open(test, &replier), asks = player_open(test, &asker);
+    player_do(test, answers, side_open, &there);
+    player_do(test, asks, side_open, &here);
+    player_peers(test, asks, "it", 1);
+    player_do(test, answers, replier_begin, NULL);
+    player_do(test, asks, ask_from, &first);
+    relay_silence(&relay, true);
+    asker_expect(test, asks, 0, QUESTIONS);
+    player_peers(test, answers, "it", 0);
+    relay_silence(&relay, false);
+    player_peers(test, asks, "it", 1);
+    player_do(test, answers, replier_begin, "answers");
+    player_do(test, asks, ask_from, &first);
+    asker_expect(test, asks, QUESTIONS, QUESTIONS);
+    relay_close(&relay);
+    player_transport = SOMA_INPROC;
+}
+
+/* ---- garbage ---- */
+
+#define STRANGERS 40
+#define THROWN 3 /* messages of each one that speaks ZeroMQ */
+#define FLOW 20000u
+
+/* The frames of a stranger who says that he is of a kind. */
+static size_t words_ready(unsigned char *words, const char *kind)
+{
+    size_t length = strlen(kind), at = 64;
+    static const unsigned char greeting[64] = {0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0x7f, 3, 0, 'N', 'U', 'L', 'L'};
+    static const unsigned char ready[21] = "\005READY\013Socket-Type";
+    memcpy(words, greeting, sizeof(greeting));
+    words[at++] = 4; // a command
+    words[at++] = (unsigned char)(6 + 12 + 4 + length);
+    memcpy(words + at, ready, sizeof(ready));
+    at += sizeof(ready);
+    words[at++] = (unsigned char)length;
+    for (; *kind; kind++)
+        words[at++] = (unsigned char)*kind;
+    return at;
+}
+
+/* Until the other side has said that it is ready, too: before that nothing but a command makes sense to it. */
+static void stranger_hear(int stranger)
+{
+    unsigned char words[66 + 255];
+    assert_int_equal(recv(stranger, words, 66, MSG_WAITALL), 66);
+    assert_int_equal(recv(stranger, words + 66, words[65], MSG_WAITALL), words[65]);
+}
+
+static void stranger_write(int stranger, const void *words, size_t size)
+{
+    if (send(stranger, words, size, MSG_NOSIGNAL) < 0)
+        assert_true(errno == ECONNRESET || errno == EPIPE);
+}
+
+/* Says what a stranger of some kind says: noise; a greeting, and noise; or messages that make no sense, and a frame
+ * that is none. */
+static void stranger_speak(soma_test *test, uint16_t port, int number, const char *kind)
+{
+    unsigned char words[1024];
+    size_t size = number % 3 ? words_ready(words, kind) : 0;
+    int stranger = relay_dial(port);
+    assert_true(stranger >= 0);
+    stranger_write(stranger, words, number % 3 == 1 ? 64 : size);
+    if (number % 3 == 2)
+        stranger_hear(stranger);
+    for (int i = 0; i < THROWN && number % 3 == 2; i++)
+        stranger_write(stranger, "\0\007Garbage", 9);
+    for (size_t i = 0; i < 200; i++) // of a length that can't be, or of any
+        words[i] = number % 3 ? 0xff : (unsigned char)soma_test_random(test, 256);
+    stranger_write(stranger, words, 200);
+    shutdown(stranger, SHUT_WR);
+    while (read(stranger, words, sizeof(words)) > 0)
+        ;
+    close(stranger);
+}
+
+static void strangers_speak(soma_test *test, uint16_t port, const char *kind)
+{
+    for (int i = 0; i < STRANGERS; i++)
+        stranger_speak(test, port, i, kind);
+}
+
+/* What made no sense is counted, once nobody but so many is there. Noise may be some messages of ZeroMQ's first
+ * protocol, too. */
+static void garbage_expect(soma_test *test, soma_ref ref, int peers)
+{
+    soma_channel_counts *counts = soma_test_alloc(test, sizeof(*counts));
+    const uint64_t malformed = THROWN * (uint64_t)(STRANGERS / 3);
+    uint32_t looks = 0;
+    player_peers(test, ref, "it", peers);
+    do
+        player_do(test, ref, look_counts, counts);
+    while (counts->malformed < malformed && player_wait(&looks));
+    assert_true(counts->malformed >= malformed);
+}
+
+/* Who is at an address for a moment, and is of the wrong kind, does not keep a channel from the right one. */
+static void test_a_wrong_peer(soma_test *test)
+{
+    unsigned char words[256];
+    struct relay relay; // for its port alone
+    player_transport = SOMA_TCP;
+    relay_listen(&relay, 0);
+    char place[64];
+    snprintf(place, sizeof(place), "tcp://127.0.0.1:%u", relay.from);
+    const struct side here = {SOMA_PUSH, true, place, NULL, 1000, 0}, there = {SOMA_PULL, false, place, takes, 1000, 0};
+    soma_ref sends = player_open(test, &pump), gets = player_open(test, &taker);
+    player_do(test, gets, side_open, &there);
+    int wrong = accept(relay.listener, NULL, NULL);
+    assert_true(wrong >= 0);
+    close(relay.listener);
+    stranger_write(wrong, words, words_ready(words, "PUB"));
+    while (read(wrong, words, sizeof(words)) > 0)
+        ;
+    close(wrong);
+    player_do(test, sends, side_open, &here);
+    player_peers(test, sends, "it", 1);
+    pump_go(test, sends, 10);
+    taker_wait(test, gets, 10);
+    player_transport = SOMA_INPROC;
+}
+
+static void test_garbage_for_a_pull(soma_test *test)
+{
+    char place[64];
+    uint16_t port = player_free_port();
+    player_transport = SOMA_TCP;
+    snprintf(place, sizeof(place), "tcp://127.0.0.1:%u", port);
+    const struct side there = {SOMA_PULL, true, place, takes, 1000, 0}, here = {SOMA_PUSH, false, place, NULL, 1000, 0};
+    soma_ref sends = player_open(test, &pump), gets = player_open(test, &taker);
+    player_do(test, gets, side_open, &there);
+    player_do(test, sends, side_open, &here);
+    player_peers(test, sends, "it", 1);
+    pump_go(test, sends, FLOW);
+    strangers_speak(test, port, "PUSH");
+    struct taker seen = taker_wait(test, gets, FLOW);
+    assert_int_equal(seen.count, FLOW); // nothing is lost, nothing is added
+    garbage_expect(test, gets, 1);
+    player_transport = SOMA_INPROC;
+}
+
+static void garbage_for_answers(soma_test *test, soma_pattern pattern, const char *kind)
+{
+    char place[64];
+    uint16_t port = player_free_port();
+    snprintf(place, sizeof(place), "tcp://127.0.0.1:%u", port);
+    const struct side there = {soma_pattern_twin(pattern), true, place, asked, 1000, 0},
+                      here = {pattern, false, place, NULL, 1000, 0};
+    soma_ref answers = player_open(test, &replier), asks = player_open(test, &asker);
+    player_do(test, answers, side_open, &there);
+    player_do(test, asks, side_open, &here);
+    player_peers(test, asks, "it", 1);
+    player_do(test, answers, replier_begin, "answers");
+    player_do(test, asks, ask_from, &first);
+    strangers_speak(test, port, kind);
+    player_do(test, asks, ask_from, &first);
+    asker_expect(test, asks, 2 * QUESTIONS, 0);
+    garbage_expect(test, answers, pattern == SOMA_SYNC_SUB ? 0 : 1); // it has subscribed to nothing
+    assert_int_equal(soma_kill(soma_test_system(test), asks), 0);
+    assert_int_equal(soma_kill(soma_test_system(test), answers), 0);
+    soma_test_settle(test);
+}
+
+static void test_garbage_for_answers(soma_test *test)
+{
+    player_transport = SOMA_TCP;
+    garbage_for_answers(test, SOMA_ASYNC_REQ, "DEALER");
+    garbage_for_answers(test, SOMA_SYNC_SUB, "XSUB");
+    player_transport = SOMA_INPROC;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SOMA_REAL(test_push_is_cut),         SOMA_REAL(test_pair_is_cut), SOMA_REAL(test_pub_is_cut),
+        SOMA_REAL(test_questions_are_cut),   SOMA_REAL(test_silence),     SOMA_REAL(test_garbage_for_a_pull),
+        SOMA_REAL(test_garbage_for_answers), SOMA_REAL(test_a_wrong_peer)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
