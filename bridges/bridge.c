@@ -495,11 +495,11 @@ uint64_t bridge_turn(struct soma_bridge *bridge)
     burdens_look(bridge);
     next = connections_watch(bridge, now); // before dials, which it may free
     next = earlier(next, strangers_watch(bridge, now));
-    next = earlier(next, peers_watch(bridge, now));
     for (uint32_t i = 0; i < bridge->peer_count; i++) {
         peer_flush(bridge, bridge->list[i], UINT32_MAX);
         next = earlier(next, peer_watch(bridge, bridge->list[i], now));
     }
+    next = earlier(next, peers_watch(bridge, now)); // after what may end some: it says when they are to be forgotten
     if (!u32_load(&bridge->closing))
         next = earlier(next, dials_watch(bridge, now));
     relayed_flush(bridge);

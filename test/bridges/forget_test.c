@@ -114,6 +114,27 @@ static void test_silent(void **state)
     lone_close(&lone);
 }
 
+/* With nothing else that would wake the bridge: it says itself when it must be. */
+static void test_in_time(void **state)
+{
+    (void)state;
+    struct lone lone;
+    lone_open(&lone, &options);
+    comes(&lone, FAR);
+    const uint64_t begun = lone.now;
+    for (;;) {
+        worker_enter(lone.bridge->worker);
+        uint64_t next = bridge_turn(lone.bridge);
+        lone_settle(&lone);
+        if (!peer_of(&lone, FAR))
+            break;
+        assert_true(next < UINT64_MAX);
+        lone.now = next;
+    }
+    assert_int_equal(lone.now - begun, DOWN_MS * SOMA_MS + GONE);
+    lone_close(&lone);
+}
+
 /* If it comes back after all, it is welcome: in a new session. */
 static void test_back(void **state)
 {
@@ -198,8 +219,8 @@ static void test_key_stays(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_gone), cmocka_unit_test(test_silent),
-                                       cmocka_unit_test(test_back), cmocka_unit_test(test_many),
-                                       cmocka_unit_test(test_key_stays)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_gone),    cmocka_unit_test(test_silent),
+                                       cmocka_unit_test(test_in_time), cmocka_unit_test(test_back),
+                                       cmocka_unit_test(test_many),    cmocka_unit_test(test_key_stays)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
