@@ -18,7 +18,10 @@ bool line_has_room(struct line *line)
         return true;
     u32_store(&line->stalled, 1);
     fence_full(); // pairs with arrival_end: either it sees the mark, or we see what it has handled
-    return line->taken - u64_load(&line->handled) < LINE_WINDOW;
+    bool room = line->taken - u64_load(&line->handled) < LINE_WINDOW;
+    if (room) // we go on ourselves; if arrival_end was first to take the mark, the line is looked at once too often
+        u32_store(&line->stalled, 0); // who is late and takes a later mark has it set again; any order will do: `use`
+    return room;                      // is held, under which has_come asks
 }
 
 /* ---- messages ---- */

@@ -59,13 +59,14 @@ static bool part_send(struct line *line, struct parcel *parcel)
 }
 
 /* To send may have taken the word that there is something to be read, and to look for that may take the word that there
- * is room: is any of it so? A line that streams is told of it all the same, and to one that pushes nothing comes. */
-static bool has_come(struct line *line, bool blocked)
+ * is room: is any of it so? A line that streams is told of it all the same, and to one that pushes nothing comes. What
+ * nobody `reads` any more is none. */
+static bool has_come(struct line *line, bool reads, bool blocked)
 {
     if (line->pattern == SOMA_PUSH || line_streams(line))
         return false;
     int events = line_events(line);
-    return (events & ZMQ_POLLIN && !u32_load(&line->stalled)) || (events & ZMQ_POLLOUT && blocked);
+    return (events & ZMQ_POLLIN && reads && !u32_load(&line->stalled)) || (events & ZMQ_POLLOUT && blocked);
 }
 
 /* ---- at once ---- */
@@ -86,7 +87,7 @@ bool line_send_at_once(struct line *line, zmq_msg_t *parts, uint32_t count)
     bool sent = part_go(line, &parts[0], count > 1);
     for (uint32_t i = 1; i < count && sent; i++) // ZeroMQ takes them, once it has taken the first
         part_go(line, &parts[i], i + 1 < count);
-    bool stirs = has_come(line, false); // what has not left is listed in any case
+    bool stirs = has_come(line, true, false); // what has not left is listed in any case
     pthread_mutex_unlock(&line->use);
     if (stirs)
         line_stir(line);
@@ -154,6 +155,7 @@ void line_send(struct line *line, uint64_t *until)
     (pattern_answers(line->pattern) ? parcels_answer : parcels_send)(line);
     if (line->askers)
         answers_retry(line, system_now(line->porter->system), until);
-    line->stirred |= has_come(line, line->blocked);
+    bool reads = !line->deadline && !u32_load(&line->porter->stopping);
+    line->stirred |= has_come(line, reads, line->blocked);
     pthread_mutex_unlock(&line->use);
 }

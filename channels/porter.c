@@ -40,6 +40,7 @@ static void listed_take(struct porter *porter)
     }
 }
 
+/* Under its use, as line_watched. */
 static void line_forget(const struct line *line)
 {
     post_forget(&line->porter->post, line->monitor);
@@ -64,8 +65,8 @@ static void line_end(struct line *line, uint64_t now)
     if (line->sending || line->askers)
         soma_log_warning(line->porter->system, "channels: %u messages were left when their channel had ended",
                          line->waiting);
-    line_forget(line);
     pthread_mutex_lock(&line->use); // a clerk may be sending
+    line_forget(line);
     socket_close(line, (uint32_t)left);
     pthread_mutex_unlock(&line->use);
     if (line->dam)
@@ -106,11 +107,25 @@ static void line_retry(struct line *line, uint64_t *until)
     line->stirred = true; // it has looked at its mail
 }
 
-/* True if there is more to do at once; `until` becomes the time of when there is, if that is earlier. */
+/* A line is passed over. True if there is something to do for it at once; `until` becomes the time of when there is, if
+ * that is earlier. */
+static bool line_rests(const struct line *line, uint64_t *until)
+{
+    uint64_t due = line->askers ? line->retry : UINT64_MAX;
+    if (line->lost && !line->deadline && line->lost + LINE_RETRY * SOMA_MS < due)
+        due = line->lost + LINE_RETRY * SOMA_MS;
+    *until = due < *until ? due : *until;
+    return line->stirred || !line->watched || (line->sending && !line->blocked) ||
+           (due != UINT64_MAX && due <= porter_now(line->porter));
+}
+
+/* It is not. True if there is more to do, and `until`, as before. */
 static bool line_turn(struct line *line, bool reads, uint64_t *until)
 {
     if (!line->watched) {
+        pthread_mutex_lock(&line->use);
         line->watched = line_watched(line);
+        pthread_mutex_unlock(&line->use);
         line->stirred = true;
     }
     if (line->stirred)
@@ -140,7 +155,8 @@ static uint64_t round_run(struct porter *porter, bool all, bool *waits)
     porter->asks = false;
     for (struct line **link = &porter->lines; *link;) {
         struct line *line = *link;
-        porter->looks |= !all && porter->worker->sending ? line->stirred : line_turn(line, reads, &until);
+        bool passed = !all && porter->worker->sending;
+        porter->looks |= passed ? line_rests(line, &until) : line_turn(line, reads, &until);
         bool rest = line->sending || line->askers;
         *waits |= rest;
         uint64_t now = line->deadline ? porter_now(porter) : 0;
