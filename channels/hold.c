@@ -1,7 +1,7 @@
 /*
  * Answers for who reads them slowly. ZeroMQ takes an answer only if there is room for it at the connection of who
  * asked. One that it does not take waits here, and so do all to the same asker that follow, so that others get theirs;
- * they are tried again a few milliseconds later, as ZeroMQ does not tell when there is room at one connection. Who has
+ * they are tried again some milliseconds later, as ZeroMQ does not tell when there is room at one connection. Who has
  * left too many unread, or is gone, misses them.
  */
 #include "channels/porter.h"
@@ -12,9 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HOLD_ASKERS 15u          /* that answers may wait for, so that their bytes stay below LINE_QUEUE_MOST, */
-#define HOLD_MOST LINE_SHUT      /* and of one of them */
-#define HOLD_PAUSE (2 * SOMA_MS) /* between two tries */
+#define HOLD_ASKERS 15u                 /* that answers may wait for, */
+#define HOLD_MOST LINE_SHUT             /* the bytes of one of them, unless it is a single answer, */
+#define HOLD_ALL (LINE_QUEUE_MOST / 2)  /* and of all: there is room in the line for who reads */
+#define HOLD_PAUSE (2 * SOMA_MS)        /* between two tries; twice as long after each that was in vain, */
+#define HOLD_PAUSE_MOST (100 * SOMA_MS) /* up to this */
 
 struct held {
     struct held *next;
@@ -81,13 +83,14 @@ static struct asker *asker_new(struct line *line)
     asker->next = line->askers;
     line->askers = asker;
     line->asker_count++;
+    line->retry = line->pause = 0; // it may be quick
     return asker;
 }
 
 /* False if it can't be kept. */
 static bool answer_hold(struct line *line, struct asker *asker, struct parcel *parcels, uint32_t count, uint64_t weight)
 {
-    bool fits = !asker || asker->bytes + weight <= HOLD_MOST;
+    bool fits = line->held + weight <= HOLD_ALL && (!asker || asker->bytes + weight <= HOLD_MOST);
     struct held *held = fits ? malloc(sizeof(*held) + count * sizeof(*parcels)) : NULL;
     if (held && !asker)
         asker = asker_new(line);
@@ -105,6 +108,7 @@ static bool answer_hold(struct line *line, struct asker *asker, struct parcel *p
     *asker->end = held;
     asker->end = &held->next;
     asker->bytes += weight;
+    line->held += weight;
     return true;
 }
 
@@ -127,6 +131,7 @@ static bool asker_send(struct line *line, struct asker *asker)
             return false;
         asker->first = held->next;
         asker->bytes -= held->weight;
+        line->held -= held->weight;
         line_relieve(line, 1, held->weight);
         free(held);
     }
@@ -136,7 +141,7 @@ static bool asker_send(struct line *line, struct asker *asker)
 void answers_retry(struct line *line, uint64_t now, uint64_t *until)
 {
     if (now >= line->retry) {
-        line->retry = now + HOLD_PAUSE;
+        uint64_t before = line->held, longer = line->pause < HOLD_PAUSE_MOST / 2 ? 2 * line->pause : HOLD_PAUSE_MOST;
         for (struct asker **link = &line->askers, *asker; (asker = *link);) {
             if (!asker_send(line, asker)) {
                 link = &asker->next;
@@ -146,6 +151,8 @@ void answers_retry(struct line *line, uint64_t now, uint64_t *until)
             line->asker_count--;
             free(asker);
         }
+        line->pause = line->held < before || !line->pause ? HOLD_PAUSE : longer;
+        line->retry = now + line->pause;
     }
     if (line->askers && line->retry < *until)
         *until = line->retry;

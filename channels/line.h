@@ -114,7 +114,9 @@ struct line {
     uint32_t sent;        /* of its first crate's parcels */
     struct asker *askers; /* whom answers wait for: see hold.c */
     uint32_t asker_count;
+    uint64_t held;     /* bytes of these answers */
     uint64_t retry;    /* when these are tried again */
+    uint64_t pause;    /* before that */
     uint64_t taken;    /* bytes given to the reader */
     uint64_t deadline; /* of a closing one */
     struct guest *guests;
