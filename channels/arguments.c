@@ -149,7 +149,11 @@ int options_get(soma_agent *self, soma_value map, bool binds, struct given_optio
         error = framing_get(self, map, &options->framing);
     if (!error)
         error = keys_get(self, map, given);
-    return error ? error : limits_get(self, map, options);
+    if (!error)
+        error = limits_get(self, map, options);
+    if (error)
+        options_forget(given);
+    return error;
 }
 
 void options_forget(struct given_options *given)

@@ -109,7 +109,7 @@ static void unanswered_tell(soma_agent *self, struct line *line)
     struct worker *worker = worker_or_outside(self->worker);
     soma_system *system = soma_agent_system(self);
     struct message *message = u32_load(&system->stopping) ? NULL : arrival_new(worker, line, unanswered_run, 0);
-    if (message) // else their time will be over
+    if (message) // else they fail in their time; those with SOMA_NEVER have none, and wait for the agent's end
         message_push(system, worker, soma_self(self), message);
 }
 

@@ -8,6 +8,9 @@
  * was if it is too old to have been anything else, and was not if ZeroMQ says so in the same breath. Otherwise it is
  * taken for one that was not, until there are fewer connections than are said to speak: so a stranger never makes the
  * number too small, and one that is too large is right again when there are no strangers any more.
+ *
+ * Who wants what is noted by that number, too. If a connection ends and the next gets its number before either was read
+ * of, what the first wanted and was read late counts for the newcomer: it may have a subscription too many.
  */
 #include "channels/porter.h"
 #include "channels/remote.h"
@@ -157,6 +160,6 @@ void line_emptied(struct line *line)
 {
     if (!line->left)
         return;
-    line->left = false;
-    peers_tell(line, 0); // even if somebody has come since: what was asked before gets no answer
+    peers_tell(line, 0);          // even if somebody has come since: what was asked before gets no answer
+    line->left = line->told != 0; // without memory for that it is told when the socket is empty the next time
 }

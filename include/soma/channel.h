@@ -293,11 +293,13 @@ SOMA_API int soma_close_channels(soma_agent *self);
  * | method | arguments | gives |
  * | --- | --- | --- |
  * | `soma.bind` | `pattern` (as in addresses), `alias`, [`place`], [`handler`], [options] | the address |
- * | `soma.connect` | `to` (as soma_connect_to()), `alias`, [`handler`], [options], [`timeout`] | nil, once it is known
- * | | `soma.subscribe` | `alias`, `topic`, `handler` | nil | | `soma.unsubscribe` | `alias`, `topic` | nil | |
- * `soma.send` | `alias`, [`topic`], `value`, sent as a soma_data | nil | | `soma.request` | `alias`, `value`,
- * [`timeout`] | the answer, which must be a soma_result | | `soma.channels` | nil | a map by alias of maps: `pattern`,
- * `address`, `bound`, `peers` | | `soma.close` | the alias; nil: all | nil |
+ * | `soma.connect` | `to` (as soma_connect_to()), `alias`, [`handler`], [options], [`timeout`] | nil, once known |
+ * | `soma.subscribe` | `alias`, `topic`, `handler` | nil |
+ * | `soma.unsubscribe` | `alias`, `topic` | nil |
+ * | `soma.send` | `alias`, [`topic`], `value`, sent as a soma_data | nil |
+ * | `soma.request` | `alias`, `value`, [`timeout`] | the answer, which must be a soma_result |
+ * | `soma.channels` | nil | a map by alias of maps: `pattern`, `address`, `bound`, `peers` |
+ * | `soma.close` | the alias; nil: all | nil |
  *
  * Timeouts are in nanoseconds; five seconds if left out. Options are those of soma_channel_options, by their names:
  * texts, numbers, true or false; `framing` is "apart", "prefix" or "separated"; `keys` is a map of `secret`, `server`
