@@ -1,18 +1,54 @@
 /* Taking addresses apart, and what may be done with them; see address.h. */
 #include "bridges/address.h"
+#include "runtime/interface.h"
 #include <arpa/inet.h>
 #include <soma/error.h>
 #include <soma/log.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+static bool is_port(const char *text)
+{
+    char *end;
+    unsigned long port = strtoul(text, &end, 10);
+    return *text >= '0' && *text <= '9' && !*end && port > 0 && port <= UINT16_MAX;
+}
+
+/* The colon before a port; NULL if there is none. */
+static const char *port_find(const char *place)
+{
+    const char *colon = strrchr(place + 6, ':');
+    return colon && !strchr(colon, ']') ? colon : NULL;
+}
+
+static bool place_is_valid(const char *place)
+{
+    const char *colon = strncmp(place, "tcp://", 6) ? NULL : port_find(place);
+    return strncmp(place, "ipc://", 6) ? colon && colon > place + 6 && is_port(colon + 1) : place[6] != '\0';
+}
+
+bool address_to_bind(const char *text, char *place, size_t size)
+{
+    bool tcp = !strncmp(text, "tcp://", 6);
+    if (strlen(text) > ADDRESS_MAX || strchr(text, ' '))
+        return false;
+    const char *colon = tcp ? port_find(text) : NULL;
+    bool any = tcp && (!colon || !strcmp(colon, ":*") || !strcmp(colon, ":0"));
+    snprintf(place, size, "%s%s", text, tcp && !colon ? ":*" : "");
+    return any ? text[6] && text + 6 != colon : place_is_valid(text);
+}
 
 bool address_read(const char *text, struct address *address)
 {
     const char *space = strchr(text, ' ');
     size_t size = space ? (size_t)(space - text) : strlen(text);
     *address = (struct address){0};
-    if (size > ADDRESS_MAX || (strncmp(text, "tcp://", 6) != 0 && strncmp(text, "ipc://", 6) != 0))
+    if (size > ADDRESS_MAX)
         return false;
     memcpy(address->place, text, size);
+    if (!place_is_valid(address->place))
+        return false;
     if (!space)
         return true;
     if (!key_is_valid(space + 1))
@@ -48,6 +84,17 @@ bool address_is_any(const char *place)
     for (size_t i = 0; i < sizeof(hosts) / sizeof(*hosts); i++)
         any |= !strncmp(place, "tcp://", 6) && !strncmp(place + 6, hosts[i], strlen(hosts[i]));
     return any;
+}
+
+void address_publish(char *place, size_t size)
+{
+    char host[INET_ADDRSTRLEN] = "127.0.0.1", port[8];
+    const char *colon = port_find(place);
+    if (!colon || !address_is_any(place))
+        return;
+    snprintf(port, sizeof(port), "%s", colon + 1);
+    interface_find(NULL, AF_INET, host, sizeof(host)); // else it is reached from this machine alone
+    snprintf(place, size, "tcp://%s:%s", host, port);
 }
 
 int address_check(struct soma_bridge *bridge, const char *text, struct address *address)

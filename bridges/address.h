@@ -15,11 +15,18 @@ struct address {
 /* Takes an address apart. False if it is malformed. */
 bool address_read(const char *text, struct address *address);
 
+/* Where ZeroMQ is to bind for an address whose port may be left out, or 0 or a star, which is any that is free. False
+ * if it is malformed. */
+bool address_to_bind(const char *text, char *place, size_t size);
+
 /* Can it be reached from this machine alone? */
 bool address_is_local(const char *place);
 
 /* Is it where a node listens on all interfaces? */
 bool address_is_any(const char *place);
+
+/* Has one that was bound to all interfaces name the machine, as others see it. */
+void address_publish(char *place, size_t size);
 
 /* May this node connect there? 0; else SOMA_EINVAL, and why is in the log. */
 int address_check(struct soma_bridge *bridge, const char *text, struct address *address);

@@ -1,4 +1,5 @@
 /* A bridge's parts come together and go: options, peers, addresses; see bridge.h. The public functions are in api.c. */
+#include "bridges/address.h"
 #include "bridges/agent.h"
 #include "bridges/bridge.h"
 #include "bridges/item.h"
@@ -15,6 +16,17 @@
 static uint32_t or_default(uint32_t value, uint32_t fallback)
 {
     return value ? value : fallback;
+}
+
+/* What the options say that others are to be told. */
+static int bridge_advertise(struct soma_bridge *bridge, const char *text)
+{
+    struct address address;
+    if (!address_read(text, &address) || address.key[0] || address_is_any(text)) {
+        soma_log_error(bridge->system, "bridge: others can't connect to '%s': tcp://HOST:PORT or ipc://PATH", text);
+        return SOMA_EINVAL;
+    }
+    return bridge_bound(bridge, text);
 }
 
 static void options_fill(soma_bridge_options *options)
@@ -77,7 +89,7 @@ int bridge_new(soma_system *system, const soma_bridge_options *options, struct s
     else
         snprintf(bridge->name, sizeof(bridge->name), "%016llx", (unsigned long long)system->node);
     for (uint32_t i = 0; !error && options->advertise && options->advertise[i]; i++)
-        error = bridge_bound(bridge, options->advertise[i]);
+        error = bridge_advertise(bridge, options->advertise[i]);
     for (uint32_t i = 0; !error && options->connect && options->connect[i]; i++)
         error = dial_add(bridge, options->connect[i], 0);
     if (error)

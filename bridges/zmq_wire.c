@@ -281,8 +281,7 @@ static int wire_bind(struct zmq_wire *wire, const char *address)
     struct soma_bridge *bridge = wire->bridge;
     char bound[ADDRESS_MAX + 8];
     size_t size = sizeof(bound);
-    bool tcp = !strncmp(address, "tcp://", 6);
-    if ((!tcp && strncmp(address, "ipc://", 6) != 0) || strlen(address) > ADDRESS_MAX) {
+    if (!address_to_bind(address, bound, sizeof(bound))) {
         soma_log_error(bridge->system, "bridge: '%s' is no address: tcp://IP, tcp://IP:PORT or ipc://PATH", address);
         return SOMA_EINVAL;
     }
@@ -292,7 +291,6 @@ static int wire_bind(struct zmq_wire *wire, const char *address)
                        address);
         return SOMA_EINVAL;
     }
-    snprintf(bound, sizeof(bound), "%s%s", address, tcp && !strchr(address + 6, ':') ? ":*" : "");
     if (zmq_bind(wire->router.socket, bound)) {
         soma_log_error(bridge->system, "bridge: can't bind '%s': %s", address, zmq_strerror(errno));
         return errno == EADDRINUSE ? SOMA_EEXIST : SOMA_EINVAL;
@@ -300,6 +298,7 @@ static int wire_bind(struct zmq_wire *wire, const char *address)
     if (bridge->options.advertise)
         return 0;
     zmq_getsockopt(wire->router.socket, ZMQ_LAST_ENDPOINT, bound, &size);
+    address_publish(bound, sizeof(bound));
     return bridge_bound(bridge, bound);
 }
 
@@ -397,6 +396,10 @@ bool zmq_wire_stop(struct zmq_wire *wire)
         pthread_join(wire->thread, NULL);
         drained = wire->drained;
     }
+    if (!drained)
+        soma_log_warning(wire->bridge->system,
+                         "bridge: closing: not all that agents have said was acknowledged within %u ms",
+                         wire->bridge->options.close_ms);
     wire->started = false;
     for (struct dealer *dealer = wire->dealers; dealer; dealer = dealer->next)
         dealer->gone = true;

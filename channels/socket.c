@@ -4,9 +4,9 @@
  */
 #include "channels/line.h"
 #include "channels/porter.h"
+#include "runtime/interface.h"
 #include <arpa/inet.h>
 #include <errno.h>
-#include <ifaddrs.h>
 #include <net/if.h>
 #include <soma/error.h>
 #include <soma/log.h>
@@ -28,26 +28,6 @@
 
 /* ---- places ---- */
 
-/* The address of an interface, or of the first that others can reach (NULL), IPv4 first. False if there is none. */
-static bool interface_find(const char *name, int family, char host[SOMA_HOST_SIZE])
-{
-    struct ifaddrs *all = NULL;
-    bool found = false;
-    if (getifaddrs(&all))
-        return false;
-    for (const struct ifaddrs *at = all; at && !found; at = at->ifa_next) {
-        if (!at->ifa_addr || at->ifa_addr->sa_family != family || !(at->ifa_flags & IFF_UP))
-            continue;
-        if (name ? strcmp(name, at->ifa_name) != 0 : (at->ifa_flags & IFF_LOOPBACK) != 0)
-            continue;
-        const void *ip = family == AF_INET ? (const void *)&((const struct sockaddr_in *)at->ifa_addr)->sin_addr
-                                           : (const void *)&((const struct sockaddr_in6 *)at->ifa_addr)->sin6_addr;
-        found = inet_ntop(family, ip, host, SOMA_HOST_SIZE) != NULL;
-    }
-    freeifaddrs(all);
-    return found;
-}
-
 /* The name of an interface, or a star for all of them, with a number in the name's place; false if that is not what it
  * is. */
 static bool place_resolve(const char *text, char *resolved, size_t size)
@@ -60,7 +40,8 @@ static bool place_resolve(const char *text, char *resolved, size_t size)
         return false;
     memcpy(name, text + 6, length);
     name[length] = '\0';
-    bool found = !strcmp(name, "*") ? snprintf(host, sizeof(host), "0.0.0.0") > 0 : interface_find(name, AF_INET, host);
+    bool found = !strcmp(name, "*") ? snprintf(host, sizeof(host), "0.0.0.0") > 0
+                                    : interface_find(name, AF_INET, host, sizeof(host));
     return found && (size_t)snprintf(resolved, size, "tcp://%s%s", host, text + 6 + length) < size;
 }
 
@@ -93,7 +74,7 @@ static void address_publish(soma_address *address)
     bool v6 = !strcmp(address->host, "::");
     if (!v6 && strcmp(address->host, "0.0.0.0") != 0)
         return;
-    if (!interface_find(NULL, v6 ? AF_INET6 : AF_INET, address->host))
+    if (!interface_find(NULL, v6 ? AF_INET6 : AF_INET, address->host, sizeof(address->host)))
         snprintf(address->host, sizeof(address->host), "%s", v6 ? "::1" : "127.0.0.1");
 }
 

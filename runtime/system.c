@@ -308,22 +308,22 @@ static int system_end(soma_system **pointer, bool drain)
     outside_release(system);
     while (u32_load(&system->calling))
         sched_yield(); // it is about to wait, or to see that the system closes
-    bool drained = !drain || driven || closing_drain(system);
+    bool drained = !drain || driven || closing_drain(system), whole = drained;
     if (!drained)
         closing_busy(system);
     runners_release(system);
     const struct route *route = ptr_load(&system->route);
     if (route && route->stop && route->stop(route->context))
-        drained = false;
+        whole = false;
     struct tenant *tenant = ptr_load(&system->tenant);
     if (tenant && !tenant->stop(tenant))
-        drained = false;
+        whole = false;
     signals_close(system);
     clock_stop(&system->clock);
     watcher_stop(system);
     bool left = system_leave(system, !drained);
     *pointer = NULL;
-    return drained && left ? 0 : SOMA_ETIMEOUT;
+    return whole && left ? 0 : SOMA_ETIMEOUT;
 }
 
 int soma_system_close(soma_system **system)

@@ -164,6 +164,45 @@ static int try_options(const soma_bridge_options *options)
     return error;
 }
 
+/* What is no address is told so, in place of being bound or called somewhere else. */
+static void test_malformed(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {"tcp://127.0.0.1:99999",
+                                        "tcp://127.0.0.1:-1",
+                                        "tcp://127.0.0.1:12ab",
+                                        "tcp://127.0.0.1:7810 push",
+                                        "tcp://",
+                                        "tcp://:7810",
+                                        "ipc://",
+                                        "7810"};
+    static const char *const nowhere[] = {"tcp://127.0.0.1", "tcp://127.0.0.1:0", "tcp://127.0.0.1:*", "tcp://[::1]"};
+    struct address address;
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+        const char *const here[] = {wrong[i], NULL};
+        assert_int_equal(try_options(&(soma_bridge_options){.bind = here}), SOMA_EINVAL);
+        assert_int_equal(try_options(&(soma_bridge_options){.advertise = here}), SOMA_EINVAL);
+        assert_int_equal(try_options(&(soma_bridge_options){.connect = here}), SOMA_EINVAL);
+    }
+    for (size_t i = 0; i < sizeof(nowhere) / sizeof(*nowhere); i++)
+        assert_false(address_read(nowhere[i], &address));
+    const char *const all[] = {"tcp://0.0.0.0:7000", NULL};
+    assert_int_equal(try_options(&(soma_bridge_options){.advertise = all}), SOMA_EINVAL);
+}
+
+/* Who is bound to all interfaces says where that is for others. */
+static void test_bound_to_all(void **state)
+{
+    static const char *const all[] = {"tcp://0.0.0.0", NULL};
+    const soma_bridge_options options = {.bind = all, .insecure = true};
+    struct node node = {0};
+    (void)state;
+    assert_int_equal(soma_system_open(&node.system, &(soma_options){.log_level = SOMA_LOG_OFF}), 0);
+    assert_int_equal(soma_bridge_open(node.system, &options, &node.bridge), 0);
+    assert_false(address_is_any(soma_bridge_address(node.bridge, 0)));
+    node_close(&node);
+}
+
 static void test_plain_is_local(void **state)
 {
     (void)state;
@@ -490,10 +529,11 @@ static void test_crowd(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_addresses),  cmocka_unit_test(test_plain_is_local),
-        cmocka_unit_test(test_files),      cmocka_unit_test(test_keys),
-        cmocka_unit_test(test_reload),     cmocka_unit_test(test_garbage),
-        cmocka_unit_test(test_bad_frames), cmocka_unit_test(test_handshake_never_ends),
+        cmocka_unit_test(test_addresses),    cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_bound_to_all), cmocka_unit_test(test_plain_is_local),
+        cmocka_unit_test(test_files),        cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_reload),       cmocka_unit_test(test_garbage),
+        cmocka_unit_test(test_bad_frames),   cmocka_unit_test(test_handshake_never_ends),
         cmocka_unit_test(test_crowd),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,25 @@
+/* See interface.h. */
+#include "runtime/interface.h"
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <string.h>
+
+bool interface_find(const char *name, int family, char *host, size_t size)
+{
+    struct ifaddrs *all = NULL;
+    bool found = false;
+    if (getifaddrs(&all))
+        return false;
+    for (const struct ifaddrs *at = all; at && !found; at = at->ifa_next) {
+        if (!at->ifa_addr || at->ifa_addr->sa_family != family || !(at->ifa_flags & IFF_UP))
+            continue;
+        if (name ? strcmp(name, at->ifa_name) != 0 : (at->ifa_flags & IFF_LOOPBACK) != 0)
+            continue;
+        const void *ip = family == AF_INET ? (const void *)&((const struct sockaddr_in *)at->ifa_addr)->sin_addr
+                                           : (const void *)&((const struct sockaddr_in6 *)at->ifa_addr)->sin6_addr;
+        found = inet_ntop(family, ip, host, (socklen_t)size) != NULL;
+    }
+    freeifaddrs(all);
+    return found;
+}

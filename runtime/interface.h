@@ -1,0 +1,12 @@
+/* The addresses of this machine's network interfaces, for all who bind sockets. */
+#ifndef RUNTIME_INTERFACE_H
+#define RUNTIME_INTERFACE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* The IP of the interface of a name, or of the first that others can reach (NULL), as text; AF_INET or AF_INET6. False
+ * if there is none, or no room for it. */
+bool interface_find(const char *name, int family, char *host, size_t size);
+
+#endif
