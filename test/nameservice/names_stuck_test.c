@@ -11,8 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define NAMES 100u
-#define ROUNDS 10u
+#define NAMES 20u
+#define ROUNDS 5u
 
 /* ---- agents that have names, and count how often they lose one ---- */
 
