@@ -143,7 +143,8 @@ void post_share(struct post *post)
         pthread_cond_wait(&post->left, &post->turn);
 }
 
-bool post_take(struct post *post, const shared_u32 *futex)
+/* Another takes the turn, and a place beside the thread. False: nobody may now. */
+static bool beside_begin(struct post *post, const shared_u32 *futex)
 {
     bool turn = !pthread_mutex_trylock(&post->turn), early = !turn || !post->sits;
     bool free = !early && !post->taken && !post->shut;
@@ -158,17 +159,22 @@ bool post_take(struct post *post, const shared_u32 *futex)
     return free;
 }
 
-uint32_t post_wait_beside(struct post *post, uint64_t keys[POST_MOST])
+bool post_await(struct post *post, const shared_u32 *awake, const bool *looks, post_note_fn *note, void *context,
+                bool *mail)
 {
-    uint32_t count;
-    keys_wait(post, false, -1, keys, &count);
-    return count;
-}
-
-void post_leave(struct post *post)
-{
+    uint64_t keys[POST_MOST];
+    uint32_t count = 0;
+    if (!beside_begin(post, awake))
+        return false;
+    bool roused = u32_load(awake); // else we are called from here on, and nobody else takes that for his
+    if (!*looks && !roused)
+        keys_wait(post, false, -1, keys, &count);
+    note(context, keys, count);
+    *mail = (*looks && !roused) || count;
     post->taken = false;
     pthread_cond_broadcast(&post->left); // the thread, and who closes
+    pthread_mutex_unlock(&post->turn);
+    return true;
 }
 
 void post_shut(struct post *post)

@@ -69,15 +69,16 @@ uint32_t post_wait(struct post *post, bool presses, uint64_t keys[POST_MOST]);
 /* The thread, which has much to do, lets others have the turn, if any want it. */
 void post_share(struct post *post);
 
-/* Another takes the turn, to wait beside the thread. False: nobody may now, and it does not have the turn. Then it may
- * wait for `futex`, by which it is told to try again, if it likes. */
-bool post_take(struct post *post, const shared_u32 *futex);
+/* Notes what the keys tell, under the turn. */
+typedef void post_note_fn(void *context, const uint64_t *keys, uint32_t count);
 
-/* It waits, and has the turn only before and after; there may be no key, if it was called. */
-uint32_t post_wait_beside(struct post *post, uint64_t keys[POST_MOST]);
-
-/* And does not wait there any more; the turn goes on. */
-void post_leave(struct post *post);
+/*
+ * Another waits beside the thread, unless it is `awake` already or something is to be looked at (*looks, under the
+ * turn). False: nobody may now. Then it may wait for `awake` as a futex, by which it is told to try again, if it likes.
+ * Else *mail says if something has come, or is to be looked at; or it was called.
+ */
+bool post_await(struct post *post, const shared_u32 *awake, const bool *looks, post_note_fn *note, void *context,
+                bool *mail);
 
 /* Calls whoever waits there: any thread. */
 void post_call(const struct post *post);

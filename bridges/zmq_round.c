@@ -155,8 +155,9 @@ static bool ends_look(struct zmq_wire *wire, bool all)
 /* ---- rounds ---- */
 
 /* What somebody was told of is to be looked at. */
-static void keys_note(struct zmq_wire *wire, const uint64_t *keys, uint32_t count)
+static void keys_note(void *context, const uint64_t *keys, uint32_t count)
 {
+    struct zmq_wire *wire = context;
     for (uint32_t i = 0; i < count; i++) {
         struct dealer *dealer = keys[i] >= 4 ? dealer_find(wire, keys[i] / 4) : NULL; // it may have gone
         struct end *end = keys[i] == KEY_ROUTER        ? &wire->router
@@ -230,16 +231,7 @@ void *wire_main(void *argument)
 bool wire_await(void *context, const shared_u32 *awake, bool *mail)
 {
     struct zmq_wire *wire = context;
-    uint64_t keys[POST_MOST];
-    if (!post_take(&wire->post, awake))
-        return false;
-    bool roused = u32_load(awake); // else we are called from here on, and nobody else takes that for his
-    uint32_t count = wire->looks || roused ? 0 : post_wait_beside(&wire->post, keys);
-    keys_note(wire, keys, count);
-    *mail = (wire->looks && !roused) || count;
-    post_leave(&wire->post);
-    pthread_mutex_unlock(&wire->post.turn);
-    return true;
+    return post_await(&wire->post, awake, &wire->looks, keys_note, wire, mail);
 }
 
 /*

@@ -195,8 +195,9 @@ void porter_list(struct line *line)
 }
 
 /* What somebody was told of is to be looked at. */
-static void keys_note(struct porter *porter, const uint64_t *keys, uint32_t count)
+static void keys_note(void *context, const uint64_t *keys, uint32_t count)
 {
+    struct porter *porter = context;
     for (uint32_t i = 0; i < count; i++) {
         porter->asks |= keys[i] == KEY_ZAP;
         struct line *line = keys[i] < KEY_LINE ? NULL : porter->lines;
@@ -251,16 +252,7 @@ static void *porter_main(void *argument)
 static bool porter_await(void *context, const shared_u32 *awake, bool *mail)
 {
     struct porter *porter = context;
-    uint64_t keys[POST_MOST];
-    if (!post_take(&porter->post, awake))
-        return false;
-    bool roused = u32_load(awake); // else we are called from here on, and nobody else takes that for his
-    uint32_t count = porter->looks || roused ? 0 : post_wait_beside(&porter->post, keys);
-    keys_note(porter, keys, count);
-    *mail = (porter->looks && !roused) || count;
-    post_leave(&porter->post);
-    pthread_mutex_unlock(&porter->post.turn);
-    return true;
+    return post_await(&porter->post, awake, &porter->looks, keys_note, porter, mail);
 }
 
 /* What it brings is for this worker, so others need not be woken for it. It does not read for long, as agents here wait

@@ -3,14 +3,10 @@
  * closed at any time, nothing is lost between two that wake each other over it, and the thread sees to all while they
  * are busy.
  */
-#include "test_support.h"
-#include <pthread.h>
-#include <soma/soma.h>
+#include "callers.h"
 #include <stdatomic.h>
 #include <string.h>
 
-SOMA_MESSAGE(ask, (u64, number))
-SOMA_MESSAGE(answer, (u64, number))
 SOMA_MESSAGE(block, (bytes, data))
 SOMA_MESSAGE(small, (u64, number), (bytes, data))
 SOMA_MESSAGE(send_all, (ref, to))
@@ -20,53 +16,18 @@ SOMA_MESSAGE(idle)
 static const char *const loopback[] = {"tcp://127.0.0.1", NULL};
 static const soma_options two = {.workers = 2, .log_level = SOMA_LOG_ERROR};
 
-static int on_ask(soma_agent *self, void *my, const struct ask *m)
-{
-    (void)my;
-    return soma_reply(self, answer, .number = m->number);
-}
-
-static const soma_behavior clerk = {.name = "clerk", .handlers = SOMA_HANDLERS(SOMA_ON(ask, on_ask))};
+static const soma_behavior clerk = {.name = "clerk", .handlers = SOMA_HANDLERS(SOMA_ON(ask, on_call))};
 
 /* ---- woken from outside ---- */
 
-struct caller {
-    soma_system *system;
-    soma_ref clerk;
-    uint64_t calls;
-    uint64_t failed;
-};
-
-static void *call(void *argument)
-{
-    struct caller *caller = argument;
-    for (uint64_t i = 0; i < caller->calls; i++) {
-        struct answer got = {0};
-        int error = soma_call(caller->system, caller->clerk, 30 * SOMA_SECOND, &got, answer, ask, .number = i);
-        caller->failed += error || got.number != i;
-    }
-    return NULL;
-}
-
-/* A call that nobody hears would last for half a minute, and fail. */
 static void test_called(void **state)
 {
     (void)state;
-    struct caller callers[3];
-    pthread_t threads[3];
     soma_system *system;
     soma_bridge *bridge;
     assert_int_equal(soma_system_open(&system, &two), 0);
     assert_int_equal(soma_bridge_open(system, &(soma_bridge_options){.bind = loopback}, &bridge), 0);
-    for (int i = 0; i < 3; i++) {
-        callers[i] = (struct caller){.system = system, .calls = test_load(20000)};
-        assert_int_equal(soma_spawn(system, &clerk, NULL, &callers[i].clerk), 0);
-        assert_int_equal(pthread_create(&threads[i], NULL, call, &callers[i]), 0);
-    }
-    for (int i = 0; i < 3; i++) {
-        assert_int_equal(pthread_join(threads[i], NULL), 0);
-        assert_int_equal(callers[i].failed, 0);
-    }
+    callers_run(system, &clerk, test_load(20000));
     assert_int_equal(soma_bridge_close(&bridge), 0);
     assert_int_equal(soma_system_close(&system), 0);
 }
@@ -194,7 +155,7 @@ static int on_idle(soma_agent *self, void *my, const struct idle *m)
 }
 
 static const soma_behavior holder = {
-    .name = "holder", .handlers = SOMA_HANDLERS(SOMA_ON(hold, on_hold), SOMA_ON(idle, on_idle), SOMA_ON(ask, on_ask))};
+    .name = "holder", .handlers = SOMA_HANDLERS(SOMA_ON(hold, on_hold), SOMA_ON(idle, on_idle), SOMA_ON(ask, on_call))};
 
 static void until_acknowledged(soma_bridge *bridge)
 {

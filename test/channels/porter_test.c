@@ -2,16 +2,11 @@
  * Agents send on sockets themselves, while the porter or a worker in its place reads them: no word of what comes, or of
  * room for more, is lost between those who use a socket, and who waits for it is woken for all else, too.
  */
-#include "test_support.h"
-#include <pthread.h>
+#include "callers.h"
 #include <sched.h>
-#include <soma/soma.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-
-SOMA_MESSAGE(ask, (u64, number))
-SOMA_MESSAGE(answer, (u64, number))
 
 #define WINDOW 64u     /* sent ahead of what has come */
 #define HIGH_WATER 10u /* so that senders are held up all the time */
@@ -169,12 +164,6 @@ static void test_requests(void **state)
 
 /* ---- woken for something else ---- */
 
-static int on_call(soma_agent *self, void *my, const struct ask *m)
-{
-    (void)my;
-    return soma_reply(self, answer, .number = m->number);
-}
-
 static int bind_ready(soma_agent *self, void *my)
 {
     (void)my;
@@ -184,44 +173,16 @@ static int bind_ready(soma_agent *self, void *my)
 static const soma_behavior callee = {
     .name = "callee", .ready = bind_ready, .handlers = SOMA_HANDLERS(SOMA_ON(ask, on_call))};
 
-struct caller {
-    soma_system *system;
-    soma_ref callee;
-    uint64_t calls;
-    uint64_t failed;
-};
-
-static void *call(void *argument)
-{
-    struct caller *caller = argument;
-    for (uint64_t i = 0; i < caller->calls; i++) {
-        struct answer got = {0};
-        int error = soma_call(caller->system, caller->callee, 30 * SOMA_SECOND, &got, answer, ask, .number = i);
-        caller->failed += error || got.number != i;
-    }
-    return NULL;
-}
-
 /* Callers of agents that have channels, in a system whose workers wait for those, with a bridge or without. */
 static void called(bool bridged)
 {
-    struct caller callers[3];
-    pthread_t threads[3];
     soma_system *system;
     soma_bridge *bridge = NULL;
     static const char *const loopback[] = {"tcp://127.0.0.1", NULL};
     assert_int_equal(soma_system_open(&system, &two), 0);
     if (bridged)
         assert_int_equal(soma_bridge_open(system, &(soma_bridge_options){.bind = loopback}, &bridge), 0);
-    for (int i = 0; i < 3; i++) {
-        callers[i] = (struct caller){.system = system, .calls = test_load(10000)};
-        assert_int_equal(soma_spawn(system, &callee, NULL, &callers[i].callee), 0);
-        assert_int_equal(pthread_create(&threads[i], NULL, call, &callers[i]), 0);
-    }
-    for (int i = 0; i < 3; i++) {
-        assert_int_equal(pthread_join(threads[i], NULL), 0);
-        assert_int_equal(callers[i].failed, 0);
-    }
+    callers_run(system, &callee, test_load(10000));
     assert_int_equal(soma_system_close(&system), 0);
 }
 
