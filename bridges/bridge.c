@@ -283,7 +283,7 @@ void bridge_received(struct soma_bridge *bridge, uint64_t id, const void *frame,
     struct connection *connection = connection_find(bridge, id);
     struct reader reader = {frame, (const unsigned char *)frame + size};
     if (!connection) {
-        if (bridge->half_open < HALF_OPEN_MAX && !u32_load(&bridge->closing))
+        if (bridge->half_open < HALF_OPEN_MAX)
             connection = connection_new(bridge, id, NULL);
         if (!connection) {
             hang_up_on(bridge, id);
@@ -500,8 +500,7 @@ uint64_t bridge_turn(struct soma_bridge *bridge)
         next = earlier(next, peer_watch(bridge, bridge->list[i], now));
     }
     next = earlier(next, peers_watch(bridge, now)); // after what may end some: it says when they are to be forgotten
-    if (!u32_load(&bridge->closing))
-        next = earlier(next, dials_watch(bridge, now));
+    next = earlier(next, dials_watch(bridge, now));
     relayed_flush(bridge);
     return next;
 }

@@ -132,6 +132,10 @@ uint64_t bridge_turn(struct soma_bridge *bridge);
 bool bridge_is_drained(struct soma_bridge *bridge);
 void bridge_goodbye(struct soma_bridge *bridge);
 
+/* May a node be linked with, if it is not? Any, but while the bridge closes only one that has a session with it, or
+ * that is yet to have what agents have said. */
+bool bridge_admits(struct soma_bridge *bridge, uint64_t node);
+
 /* ---- between the parts ---- */
 
 /* The route: struct route's carry. */

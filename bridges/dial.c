@@ -91,6 +91,8 @@ void dial_later(struct soma_bridge *bridge, struct dial *dial)
 /* Connects where it is time to. When to look again. */
 static uint64_t dial_watch(struct soma_bridge *bridge, struct dial *dial, uint64_t now)
 {
+    if (!bridge_admits(bridge, dial->node))
+        return UINT64_MAX;
     const struct connection *last = dial->connection ? connection_find(bridge, dial->connection) : NULL;
     if (last && (last->ready || !dial_is_hoped(bridge, dial)))
         return UINT64_MAX;

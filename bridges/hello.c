@@ -243,6 +243,8 @@ int join_arrive(struct soma_bridge *bridge, struct connection *connection, const
     bool begins = session->yours != join->mine, over = begins && session->yours;
     if (over) { // the other side has given it up
         peer_end(peer, SOMA_ENODEDOWN);
+        if (!bridge_admits(bridge, peer->node))
+            return SOMA_ECLOSED;
         peer_open(peer);
     }
     bool agreed = !join->yours || (!over && join->yours == session->mine);
@@ -294,6 +296,10 @@ void hello_arrive(struct soma_bridge *bridge, struct connection *connection, con
     }
     if (!connection->dial && bridge->accepted >= bridge->options.links_most) {
         reject(bridge, connection, SOMA_EFULL, "there are too many links");
+        return;
+    }
+    if (!connection->dial && !bridge_admits(bridge, hello->node)) {
+        connection_end(bridge, connection, true);
         return;
     }
     struct peer *peer = peer_meet(bridge, hello->node);

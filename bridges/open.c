@@ -243,18 +243,30 @@ static void wants_free(struct soma_bridge *bridge)
 
 /* What the bridge itself would tell a node, of others for one, is of no use without this one: or a node that is dead,
  * and not known to be, would keep it. */
+static bool peer_is_owed(struct peer *peer)
+{
+    spin_lock(&peer->busy);
+    bool owed = peer->owing > peer->session.acked ||
+                (peer->out.bytes && (peer->out.owes || peer->transit.owes)); // what memory was out for has gone
+    spin_unlock(&peer->busy);
+    return owed;
+}
+
 bool bridge_is_drained(struct soma_bridge *bridge)
 {
-    for (uint32_t i = 0; i < bridge->peer_count; i++) {
-        struct peer *peer = bridge->list[i];
-        spin_lock(&peer->busy);
-        bool waits = peer->owing > peer->session.acked ||
-                     (peer->out.bytes && (peer->out.owes || peer->transit.owes)); // what memory was out for has gone
-        spin_unlock(&peer->busy);
-        if (waits)
+    for (uint32_t i = 0; i < bridge->peer_count; i++)
+        if (peer_is_owed(bridge->list[i]))
             return false;
-    }
     return true;
+}
+
+bool bridge_admits(struct soma_bridge *bridge, uint64_t node)
+{
+    if (!u32_load(&bridge->closing))
+        return true;
+    struct peer *peer = peers_find(&bridge->peers, node);
+    return peer && peer->open &&
+           (peer->session.yours || peer_is_owed(peer)); // it may be by a relay, that is owed nothing
 }
 
 /* To those at the other end of a relay, or to the others. */

@@ -76,8 +76,30 @@ static void test_out_of_reach(soma_test *test)
     assert_int_equal(*(const uint32_t *)soma_test_state(test, south), 0);
 }
 
+/* What was said before gets there also if the link is lost while the bridge closes, whoever has called. */
+static void test_lost_meanwhile(soma_test *test)
+{
+    const char *const names[] = {"north", "south"};
+    soma_ref agents[2] = {listener_at(test, "north"), listener_at(test, "south")};
+    uint64_t first = soma_test_random(test, 2), closes = soma_test_random(test, 2);
+    say(test, names[first], agents[!first]);
+    soma_test_advance(test, SOMA_SECOND);
+    soma_test_net_cut(test, "north", "south");
+    soma_test_advance(test, soma_test_random(test, 5 * SOMA_SECOND));
+    say(test, names[closes], agents[!closes]);
+    u32_store(&soma_test_bridge(test, names[closes])->closing, 1);
+    soma_test_advance(test, soma_test_random(test, SOMA_SECOND));
+    assert_false(is_drained(test, names[closes]));
+    soma_test_net_heal(test, "north", "south");
+    soma_test_advance(test, 8 * SOMA_SECOND); // a frame that is lost is missed when a beat is
+    assert_true(is_drained(test, names[closes]));
+    assert_int_equal(*(const uint32_t *)soma_test_state(test, agents[!closes]), 1 + (first == closes));
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {SOMA_SIM(test_out_of_reach, test_load(200), 100000)};
+    const struct CMUnitTest tests[] = {SOMA_SIM(test_out_of_reach, test_load(200), 100000),
+                                       SOMA_SIM(test_lost_meanwhile, test_load(200), 100000),
+                                       SOMA_SIM(test_lost_meanwhile, test_load(500), 100000, .frames = 2)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
