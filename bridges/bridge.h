@@ -127,10 +127,22 @@ void bridge_received(struct soma_bridge *bridge, uint64_t connection, const void
 /* Sends what waits, and does what time has brought. When it must be called again at the latest; UINT64_MAX: never. */
 uint64_t bridge_turn(struct soma_bridge *bridge);
 
-/* Goodbye to all; true if nothing that agents have said waits for an acknowledgement, so that it may be
- * said. */
+/* What agents had said was not acknowledged when a session ended, and may have arrived all the same. */
+struct losses {
+    uint64_t messages; /* each is a dead letter */
+    uint64_t answers;  /* and errors in their place */
+    uint64_t words;    /* of ends, links, kills and the like */
+};
+
+static inline bool losses_any(const struct losses *losses)
+{
+    return losses->messages || losses->answers || losses->words;
+}
+
+/* Goodbye to all, and what was left. True if nothing that agents have said waits for an acknowledgement, so that it may
+ * be said. */
 bool bridge_is_drained(struct soma_bridge *bridge);
-void bridge_goodbye(struct soma_bridge *bridge);
+struct losses bridge_goodbye(struct soma_bridge *bridge);
 
 /* May a node be linked with, if it is not? Any, but while the bridge closes only one that has a session with it, or
  * that is yet to have what agents have said. */
@@ -217,7 +229,8 @@ void peer_lost(struct soma_bridge *bridge, struct peer *peer);
 void peer_resume(struct soma_bridge *bridge, struct peer *peer);
 
 /* The peer's session is over: whoever waits for it is told with the reason, and what was not acknowledged is a dead
- * letter. */
+ * letter. The second has the log count that. */
+struct losses peer_finish(struct peer *peer, int reason);
 void peer_end(struct peer *peer, int reason);
 
 /* The connection of a number; NULL if there is none any more. */

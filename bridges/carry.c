@@ -168,43 +168,46 @@ static void debt_end(struct peer *peer, const struct debt *debt, int reason)
     }
 }
 
-/* Sends among items that never arrived, as far as is known, are dead letters. */
-static uint64_t items_die(struct peer *peer, const char *items, size_t size, const struct outbound *out, int reason)
+/* Items that never arrived, as far as is known: sends among them are dead letters. */
+static void items_die(struct peer *peer, const char *items, size_t size, const struct outbound *out, int reason,
+                      struct losses *lost)
 {
     if (!size) // then there may be no bytes at all, and no address of any
-        return 0;
+        return;
     soma_system *system = peer->bridge->system;
     struct reader reader = {(const unsigned char *)items, (const unsigned char *)items + size};
     struct item item;
-    uint64_t count = 0;
     while (reader_left(&reader) && !item_read(&reader, peer->node, system->node, &item)) {
-        if (item.kind != ITEM_SEND && item.kind != ITEM_REQUEST)
-            continue;
-        letter_dead(system, NULL, item.from, item.to, outbound_type(out, item.type), reason);
-        count++;
+        if (item.kind == ITEM_SEND || item.kind == ITEM_REQUEST) {
+            letter_dead(system, NULL, item.from, item.to, outbound_type(out, item.type), reason);
+            lost->messages++;
+        } else if (item.kind == ITEM_REPLY || item.kind == ITEM_ERROR) {
+            lost->answers++;
+        } else if (item_is_word(item.kind) && item.kind != ITEM_WATCH && item.kind != ITEM_UNWATCH) {
+            lost->words++; // those two end with this node
+        }
     }
-    return count;
 }
 
-static uint64_t letters_die(struct peer *peer, const struct outbound *out, int reason)
+static struct losses letters_die(struct peer *peer, const struct outbound *out, int reason)
 {
     const struct session *session = &peer->session;
-    uint64_t count = 0;
+    struct losses lost = {0};
     for (uint64_t number = session->acked + 1; number <= session->sent; number++) {
         const struct kept_frame *kept = session_kept(session, number);
         const char *items = kept->block->items;
         if (kept->size < kept->plain)
             items = compress_undo(&peer->bridge->compressor, items, kept->size, kept->plain);
-        count += items_die(peer, items, kept->plain, out, reason);
+        items_die(peer, items, kept->plain, out, reason, &lost);
     }
-    count += items_die(peer, peer->transit.held.data, peer->transit.held.size, out, reason);
+    items_die(peer, peer->transit.held.data, peer->transit.held.size, out, reason, &lost);
     for (const struct chunk *chunk = out->first; chunk; chunk = chunk->next)
         if (!chunk->body)
-            count += items_die(peer, chunk->items.data + chunk->at, chunk->items.size - chunk->at, out, reason);
-    return count;
+            items_die(peer, chunk->items.data + chunk->at, chunk->items.size - chunk->at, out, reason, &lost);
+    return lost;
 }
 
-void peer_end(struct peer *peer, int reason)
+struct losses peer_finish(struct peer *peer, int reason)
 {
     struct debt debt;
     spin_lock(&peer->busy); // from here on nothing is added
@@ -215,10 +218,7 @@ void peer_end(struct peer *peer, int reason)
     peer->open = peer->dirty = false;
     spin_unlock(&peer->busy);
     wants_answered(peer->bridge, peer->node, SOMA_REF_NULL);
-    uint64_t lost = letters_die(peer, &out, reason);
-    if (lost)
-        soma_log_warning(peer->bridge->system, "bridge: %llu messages to node %s were not acknowledged",
-                         (unsigned long long)lost, peer->name);
+    const struct losses lost = letters_die(peer, &out, reason);
     while (debts_pop(&debts, &debt))
         debt_end(peer, &debt, reason);
     debts_free(&debts);
@@ -236,4 +236,15 @@ void peer_end(struct peer *peer, int reason)
     peer->owing = 0;
     peer->since = UINT64_MAX;
     peer->ended = bridge_now(peer->bridge);
+    return lost;
+}
+
+void peer_end(struct peer *peer, int reason)
+{
+    const struct losses lost = peer_finish(peer, reason);
+    if (losses_any(&lost))
+        soma_log_warning(peer->bridge->system,
+                         "bridge: node %s has not acknowledged %llu messages, %llu answers and %llu other words",
+                         peer->name, (unsigned long long)lost.messages, (unsigned long long)lost.answers,
+                         (unsigned long long)lost.words);
 }

@@ -281,14 +281,20 @@ static void bye_say(struct soma_bridge *bridge, bool relayed)
     relayed_flush(bridge);
 }
 
-void bridge_goodbye(struct soma_bridge *bridge)
+struct losses bridge_goodbye(struct soma_bridge *bridge)
 {
+    struct losses all = {0};
     bye_say(bridge, true);
     bye_say(bridge, false);
-    for (uint32_t i = 0; i < bridge->peer_count; i++)
-        peer_end(bridge->list[i], SOMA_ENODEDOWN);
+    for (uint32_t i = 0; i < bridge->peer_count; i++) {
+        const struct losses left = peer_finish(bridge->list[i], SOMA_ENODEDOWN);
+        all.messages += left.messages;
+        all.answers += left.answers;
+        all.words += left.words;
+    }
     while (bridge->connections)
         connection_end(bridge, bridge->connections, true);
+    return all;
 }
 
 void bridge_free(struct soma_bridge *bridge)

@@ -59,7 +59,8 @@ struct zmq_wire {
     uint32_t broken_capacity;
     uint64_t deadline; /* of closing; UINT64_MAX: it does not close */
     bool over;         /* nobody sees to anything any more */
-    bool drained;
+    bool late;         /* it had come to the deadline by then */
+    struct losses left;
     bool started;
     pthread_t thread;
 };

@@ -189,8 +189,9 @@ static uint64_t closing_look(struct zmq_wire *wire)
     struct soma_bridge *bridge = wire->bridge;
     if (wire->deadline == UINT64_MAX)
         wire->deadline = bridge_now(bridge) + bridge->options.close_ms * SOMA_MS;
-    wire->drained = bridge_is_drained(bridge);
-    wire->over = wire->drained || bridge_now(bridge) >= wire->deadline;
+    bool drained = bridge_is_drained(bridge);
+    wire->late = !drained && bridge_now(bridge) >= wire->deadline;
+    wire->over = drained || wire->late;
     return wire->deadline;
 }
 
@@ -221,7 +222,7 @@ void *wire_main(void *argument)
         keys_note(wire, keys, count);
         ends_look(wire, true);
     }
-    bridge_goodbye(wire->bridge);
+    wire->left = bridge_goodbye(wire->bridge);
     pthread_mutex_unlock(&post->turn);
     return NULL;
 }

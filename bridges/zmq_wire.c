@@ -386,27 +386,35 @@ int zmq_wire_start(struct zmq_wire *wire)
     return error;
 }
 
+/* What was left at the end; false if the time was over for it. What was said in the last moment may be among it. */
+static bool left_tell(const struct zmq_wire *wire)
+{
+    const struct losses *left = &wire->left;
+    if (!losses_any(left))
+        return true;
+    soma_log_warning(
+        wire->bridge->system, "bridge: closing: %llu messages, %llu answers and %llu other words were not acknowledged",
+        (unsigned long long)left->messages, (unsigned long long)left->answers, (unsigned long long)left->words);
+    return !wire->late;
+}
+
 bool zmq_wire_stop(struct zmq_wire *wire)
 {
-    bool drained = true;
+    bool whole = true;
     u32_store(&wire->bridge->closing, 1);
     post_shut(&wire->post); // what follows only the thread may be told
     if (wire->started) {
         wire_wake(wire);
         pthread_join(wire->thread, NULL);
-        drained = wire->drained;
+        whole = left_tell(wire);
     }
-    if (!drained)
-        soma_log_warning(wire->bridge->system,
-                         "bridge: closing: not all that agents have said was acknowledged within %u ms",
-                         wire->bridge->options.close_ms);
     wire->started = false;
     for (struct dealer *dealer = wire->dealers; dealer; dealer = dealer->next)
         dealer->gone = true;
     dealers_sweep(wire);
     socket_close(wire, wire->router.socket, GOODBYE_MS);
     wire->router.socket = NULL;
-    return drained;
+    return whole;
 }
 
 void zmq_wire_free(struct zmq_wire *wire)

@@ -13,7 +13,7 @@ int zmq_wire_open(struct soma_bridge *bridge, struct zmq_wire **wire);
 /* Starts the thread that drives the bridge. 0 or SOMA_ETHREAD. */
 int zmq_wire_start(struct zmq_wire *wire);
 
-/* Drains, says goodbye, joins the thread and closes all sockets. False if something was left. Once. */
+/* Drains, says goodbye, joins the thread and closes all sockets. False if something was left when the time was over. */
 bool zmq_wire_stop(struct zmq_wire *wire);
 void zmq_wire_free(struct zmq_wire *wire);
 

@@ -108,9 +108,12 @@ typedef struct soma_bridge_counts {
 SOMA_API int soma_bridge_open(soma_system *system, const soma_bridge_options *options, soma_bridge **bridge);
 
 /**
- * Says goodbye to all nodes and ends the bridge, after what agents have said was acknowledged, or `close_ms`. Closing
- * the system does so, too. Sets `*bridge` to NULL, and may be called twice.
- * @return 0; SOMA_ETIMEOUT if something was left, which the log counts; SOMA_ESTATE from one of the system's threads
+ * Says goodbye to all nodes and ends the bridge, after what agents have said was acknowledged, or `close_ms`: messages,
+ * answers, words of an end, links and kills. Closing the system does so, too. Sets `*bridge` to NULL, and may be called
+ * twice. A link that is lost meanwhile is made anew; nodes that there is no link with are not let in any more. Requests
+ * of other nodes that have no answer yet are not waited for, and fail there with SOMA_ENODEDOWN.
+ * @return 0; SOMA_ETIMEOUT if something was left when the time was over: a line of the log counts it, and each message
+ *         is a dead letter (it may have arrived all the same); SOMA_ESTATE from one of the system's threads
  */
 SOMA_API int soma_bridge_close(soma_bridge **bridge);
 

@@ -2,6 +2,8 @@
  */
 #include "pair.h"
 #include "test_support.h"
+#include <soma/error.h>
+#include <soma/request.h>
 
 SOMA_MESSAGE(note, (u64, number))
 
@@ -138,11 +140,96 @@ static void test_no_other_session(void **state)
     pair_close(&pair);
 }
 
+/* ---- what is left ---- */
+
+SOMA_MESSAGE(ask, (u64, number))
+SOMA_MESSAGE(go, (ref, to))
+
+static int on_ask(soma_agent *self, void *my, const struct ask *m)
+{
+    (void)my;
+    return m->number ? soma_reply(self, note, .number = 1) : SOMA_EINVAL;
+}
+
+static int on_answer(soma_agent *self, void *my, const struct note *m)
+{
+    (void)self, (void)my, (void)m;
+    return 0;
+}
+
+static int on_error(soma_agent *self, void *my, const int *error)
+{
+    (void)self, (void)my, (void)error;
+    return 0;
+}
+
+/* Asks for what is answered, and for what fails. */
+static int on_go(soma_agent *self, void *my, const struct go *m)
+{
+    (void)my;
+    for (uint64_t number = 0; number < 2; number++)
+        if (soma_request(self, m->to, SOMA_NEVER, SOMA_THEN(note, on_answer, on_error), ask, number) < 0)
+            return SOMA_ENOMEM;
+    return 0;
+}
+
+static const soma_behavior talker = {.name = "talker",
+                                     .handlers = SOMA_HANDLERS(SOMA_ON(ask, on_ask), SOMA_ON(go, on_go))};
+
+static void left_is(const struct losses *left, uint64_t messages, uint64_t answers, uint64_t words)
+{
+    assert_int_equal(left->messages, messages);
+    assert_int_equal(left->answers, answers);
+    assert_int_equal(left->words, words);
+}
+
+/* Each word that was not acknowledged counts once: in a frame that has left, or in none yet. */
+static void test_left(void **state)
+{
+    (void)state;
+    soma_ref talkers[2];
+    begin();
+    for (int side = 0; side < 2; side++)
+        assert_int_equal(soma_spawn(pair.sides[side].system, &talker, NULL, &talkers[side]), 0);
+    worker_enter(NULL);
+    assert_int_equal(soma_send(pair.sides[1].system, talkers[1], go, .to = talkers[0]), 0);
+    lone_pass(&pair.sides[1], 0);
+    while (pair_step(&pair, 1)) // the answers wait
+        ;
+    say(0);
+    lone_pass(&pair.sides[0], 0);
+    say(0);
+    worker_enter(NULL);
+    soma_kill(pair.sides[0].system, readers[1]);
+    worker_enter(bridge_of(0)->worker);
+    const struct losses left = bridge_goodbye(bridge_of(0)), none = bridge_goodbye(bridge_of(0));
+    left_is(&left, 2, 2, 1);
+    left_is(&none, 0, 0, 0);
+    pair_close(&pair);
+}
+
+/* Watches end with this node: nobody waits for word of them. */
+static void test_nothing_left(void **state)
+{
+    (void)state;
+    begin();
+    say(0);
+    lone_pass(&pair.sides[0], 0);
+    pair_run(&pair);
+    pair_turn(&pair, SOMA_SECOND / 100);
+    pair_run(&pair);
+    worker_enter(bridge_of(0)->worker);
+    const struct losses left = bridge_goodbye(bridge_of(0));
+    left_is(&left, 0, 0, 0);
+    pair_close(&pair);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_caller_closes), cmocka_unit_test(test_called_closes),
-                                       cmocka_unit_test(test_strangers_stay_out),
-                                       cmocka_unit_test(test_nobody_is_called),
-                                       cmocka_unit_test(test_no_other_session)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_caller_closes),      cmocka_unit_test(test_called_closes),
+        cmocka_unit_test(test_strangers_stay_out), cmocka_unit_test(test_nobody_is_called),
+        cmocka_unit_test(test_no_other_session),   cmocka_unit_test(test_left),
+        cmocka_unit_test(test_nothing_left)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
