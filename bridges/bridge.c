@@ -55,6 +55,8 @@ static bool data_send(struct soma_bridge *bridge, struct peer *peer, uint64_t nu
         return false; // it stays kept, and is sent once there is memory and a new connection
     frame_send(bridge, peer->connection, kept);
     told_all(peer);
+    if (number == session->acked + 1 && peer->gained)
+        peer->gained = peer->spoken;
     return true;
 }
 
@@ -137,7 +139,7 @@ void bridge_connected(struct soma_bridge *bridge, uint64_t id)
         return;
     const struct dial *dial = connection->dial;
     const struct peer *peer = dial && dial->node && !dial->asked ? peers_find(&bridge->peers, dial->node) : NULL;
-    if (peer && peer->joined) { // it has come by itself meanwhile
+    if (peer && peer->joined && bridge_now(bridge) < peer_doubt(peer)) { // it has come by itself, or is heard again
         connection_end(bridge, connection, true);
         return;
     }
@@ -195,6 +197,15 @@ static int items_take(struct soma_bridge *bridge, struct peer *peer, uint64_t nu
     return error;
 }
 
+/* The peer, which has just been heard, has all frames up to a number. False if that makes no sense. */
+static bool acknowledge(struct peer *peer, uint64_t number)
+{
+    struct session *session = &peer->session;
+    if (number > session->acked)
+        peer->gained = peer->heard;
+    return session_acknowledge(session, number) || number <= session->sent;
+}
+
 static int data_arrive(struct soma_bridge *bridge, struct peer *peer, struct reader *reader, uint32_t count,
                        bool packed)
 {
@@ -203,7 +214,7 @@ static int data_arrive(struct soma_bridge *bridge, struct peer *peer, struct rea
         packed ? packed_read(reader, count, &number, &acked, &plain) : data_read(reader, count, &number, &acked);
     if (error)
         return error;
-    if (!session_acknowledge(&peer->session, acked) && acked > peer->session.sent)
+    if (!acknowledge(peer, acked))
         return SOMA_EFORMAT;
     switch (session_look(&peer->session, number)) {
     case ARRIVAL_REPEATED:
@@ -219,7 +230,7 @@ static int ping_arrive(struct soma_bridge *bridge, struct peer *peer, struct rea
 {
     uint64_t acked, sent;
     int error = ping_read(reader, count, &acked, &sent);
-    if (!error && !session_acknowledge(&peer->session, acked) && acked > peer->session.sent)
+    if (!error && !acknowledge(peer, acked))
         error = SOMA_EFORMAT;
     return error || sent <= peer->session.received ? error : frame_missing(bridge, peer);
 }

@@ -17,6 +17,7 @@
 
 #define HOPELESS UINT64_C(10)       /* a node that was down for so many times `down_ms` will not come back */
 #define HANDSHAKE (5 * SOMA_SECOND) /* the longest that a handshake may take */
+#define LATE (500 * SOMA_MS)        /* so late a beat may be before its link is doubted */
 
 /* A node that this one connects to, and connects to again. */
 struct dial {
@@ -285,6 +286,16 @@ static inline uint64_t bridge_now(const struct soma_bridge *bridge)
 static inline uint64_t earlier(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
+}
+
+/* When the link of a peer that is joined is to be doubted, unless something is heard before, or what was sent is
+ * acknowledged: a network that was cut may be back for one of both ways only, as far as TCP has found out. */
+static inline uint64_t peer_doubt(const struct peer *peer)
+{
+    const struct session *session = &peer->session;
+    bool waits = session->acked != session->sent && peer->gained;
+    return (waits ? earlier(peer->heard, peer->gained) : peer->heard) + peer->bridge->options.heartbeat_ms * SOMA_MS +
+           LATE;
 }
 
 static inline uint64_t bridge_random(const struct soma_bridge *bridge)

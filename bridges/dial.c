@@ -45,6 +45,16 @@ void dial_settle(struct soma_bridge *bridge, struct dial *dial, uint64_t id)
     dial->due = bridge_now(bridge) + RETRY_SLOW;
 }
 
+/* All by a dial: one that is doubted, and those that were to take its place. */
+static void connections_end(struct soma_bridge *bridge, const struct dial *dial)
+{
+    for (struct connection *connection = bridge->connections, *after; connection; connection = after) {
+        after = connection->next;
+        if (connection->dial == dial)
+            connection_end(bridge, connection, true);
+    }
+}
+
 void dials_forget(struct soma_bridge *bridge, uint64_t node)
 {
     for (struct dial **link = &bridge->dials; *link;) {
@@ -53,9 +63,7 @@ void dials_forget(struct soma_bridge *bridge, uint64_t node)
             link = &dial->next;
             continue;
         }
-        if (dial->connection)
-            connection_end(bridge, connection_find(bridge, dial->connection), true);
-        dial_settle(bridge, dial, 0);
+        connections_end(bridge, dial);
         *link = dial->next;
         free(dial->address);
         free(dial);
@@ -70,22 +78,30 @@ static uint64_t jitter(const struct soma_bridge *bridge, uint64_t wait)
     return wait / 2 + bridge_random(bridge) % (wait / 2 + 1);
 }
 
-/* Somebody waits for the node who is to be dialed: the way there should be used soon after it is back. */
-static bool dial_is_hoped(const struct soma_bridge *bridge, const struct dial *dial)
+/*
+ * Somebody waits for the node who is to be dialed: the way there should be used soon after it is back. That may also be
+ * so while there is a link: what was on its way when a network was cut is tried again by TCP ever less often, long
+ * after it is back, so a new connection is sooner there. (A link through a relay has one below it for that.)
+ */
+static bool dial_is_hoped(const struct dial *dial, const struct peer *peer, uint64_t now)
 {
-    const struct peer *peer = dial->node ? peer_seen(bridge, dial->node) : NULL;
-    return peer && peer->open && !peer->joined;
+    return peer && peer->open && (!peer->joined || (!dial->relayed && now >= peer_doubt(peer)));
+}
+
+static const struct peer *dial_peer(const struct soma_bridge *bridge, const struct dial *dial)
+{
+    return dial->node ? peer_seen(bridge, dial->node) : NULL;
 }
 
 void dial_later(struct soma_bridge *bridge, struct dial *dial)
 {
-    uint64_t most = bridge->options.retry_most_ms * SOMA_MS;
-    if (most > RETRY_HOPED && dial_is_hoped(bridge, dial))
+    uint64_t most = bridge->options.retry_most_ms * SOMA_MS, now = bridge_now(bridge);
+    if (most > RETRY_HOPED && dial_is_hoped(dial, dial_peer(bridge, dial), now))
         most = RETRY_HOPED;
     dial->connection = 0;
     dial->wait = dial->wait ? dial->wait * 2 : RETRY_LEAST;
     dial->wait = dial->wait < most ? dial->wait : most;
-    dial->due = bridge_now(bridge) + jitter(bridge, dial->wait);
+    dial->due = now + jitter(bridge, dial->wait);
 }
 
 /* Connects where it is time to. When to look again. */
@@ -94,11 +110,10 @@ static uint64_t dial_watch(struct soma_bridge *bridge, struct dial *dial, uint64
     if (!bridge_admits(bridge, dial->node))
         return UINT64_MAX;
     const struct connection *last = dial->connection ? connection_find(bridge, dial->connection) : NULL;
-    if (last && (last->ready || !dial_is_hoped(bridge, dial)))
-        return UINT64_MAX;
-    const struct peer *peer = dial->node ? peer_seen(bridge, dial->node) : NULL;
-    if (!last && peer && peer->joined && !dial->asked) // it has come by itself
-        return UINT64_MAX;
+    const struct peer *peer = dial_peer(bridge, dial);
+    bool joined = peer && peer->joined; // by this dial, or it has come by itself
+    if (!dial_is_hoped(dial, peer, now) && (last || (joined && !dial->asked)))
+        return joined && !dial->relayed ? peer_doubt(peer) : UINT64_MAX;
     uint64_t due = dial->due;
     const struct connection *other = peer && peer->connection ? connection_find(bridge, peer->connection) : NULL;
     if (other && due < other->begun + GRACE) // but not for long: both may have a dead one that the other side made

@@ -266,6 +266,7 @@ int join_arrive(struct soma_bridge *bridge, struct connection *connection, const
         peer_succeed(bridge, peer);
     session_acknowledge(session, join->received);
     peer_join(bridge, peer, connection);
+    peer->gained = begins ? peer->heard : 0;
     if (begins) {
         soma_log_info(bridge->system, "bridge: node %s is there", peer->name);
         peer_introduce(bridge, peer);

@@ -55,8 +55,9 @@ typedef struct soma_bridge_options {
     bool relay;               /**< it passes on what two nodes send each other that can't connect to each other, and
                                    are both linked with it; docs/bridges.md */
     uint32_t links_most;      /**< the most connections that others may have to this node; 1,024 */
-    uint32_t heartbeat_ms;    /**< so often it wants to hear from others; after three times
-                                   that in silence a connection is dropped; 1,000 */
+    uint32_t heartbeat_ms;    /**< so often it wants to hear from others; half a second after one is missing another
+                                   connection is made beside the old one, and after three times that in silence the
+                                   old one is dropped; 1,000 */
     uint32_t down_ms;         /**< a node that was not heard of for so long is down; 10,000 */
     uint32_t retry_most_ms;   /**< the longest wait between two attempts to connect; 5,000 */
     uint32_t message_most;    /**< the most bytes of one message on the wire; 16 MiB */
