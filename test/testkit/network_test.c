@@ -1,6 +1,10 @@
 /* Messages between nodes: what arrives, in which order, and when. */
+#include "testkit/kit.h"
 #include "testkit/network_agents.h"
 #include <soma/body.h>
+#include <soma/monitor.h>
+
+SOMA_MESSAGE(watch_it, (ref, agent))
 
 static void test_traffic(soma_test *test)
 {
@@ -129,6 +133,43 @@ static void test_south_first(soma_test *test)
     assert_int_equal(race(test)->next[1], 1);
 }
 
+static int on_watch_it(soma_agent *self, uint32_t *downs, const struct watch_it *m)
+{
+    (void)downs;
+    return soma_monitor(self, m->agent) < 0 ? SOMA_ENOMEM : 0;
+}
+
+static int on_down(soma_agent *self, uint32_t *downs, const struct soma_down *m)
+{
+    (void)self, (void)m;
+    ++*downs;
+    return 0;
+}
+
+static const soma_behavior watcher = {.name = "watcher",
+                                      .state_size = sizeof(uint32_t),
+                                      .handlers =
+                                          SOMA_HANDLERS(SOMA_ON(watch_it, on_watch_it), SOMA_ON(soma_down, on_down))};
+
+/* Who has settled has heard what comes of watching, also if there is no link for a while. */
+static void test_watched(soma_test *test)
+{
+    soma_ref here = spawn_at(test, "north", &watcher, NULL), there = spawn_at(test, "south", &clerk, NULL);
+    soma_system *north = soma_test_node(test, "north");
+    assert_int_equal(soma_send(north, here, watch_it, .agent = there), 0);
+    soma_test_settle(test);
+    assert_int_equal(*(const uint32_t *)soma_test_state(test, here), 0);
+    assert_int_equal(soma_kill(soma_test_node(test, "south"), there), 0);
+    soma_test_settle(test);
+    assert_int_equal(*(const uint32_t *)soma_test_state(test, here), 1);
+    pthread_mutex_lock(&test->network.lock);
+    network_break(test, 0, 1);
+    pthread_mutex_unlock(&test->network.lock);
+    assert_int_equal(soma_send(north, here, watch_it, .agent = there), 0);
+    soma_test_settle(test);
+    assert_int_equal(*(const uint32_t *)soma_test_state(test, here), 2);
+}
+
 /* The run ends, and frames are on their way, or held up. */
 static void test_left(soma_test *test)
 {
@@ -161,6 +202,7 @@ int main(void)
         SOMA_SIM(test_delays, test_load(1000), 10000, .late = 3, .pauses = 3),
         SOMA_SIM(test_ways, test_load(100), 10000),
         SOMA_REAL(test_ways),
+        SOMA_REAL(test_watched),
         SOMA_SIM(test_slow, test_load(100), 10000),
         SOMA_SIM(test_delay, test_load(300), 10000),
         SOMA_SIM(test_north_first, 1000, 100, .schedule = SOMA_SCHEDULE_EXHAUSTIVE, .fails = true, .lines = 20),
