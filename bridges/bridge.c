@@ -155,6 +155,15 @@ void bridge_broken(struct soma_bridge *bridge, uint64_t id)
         connection_end(bridge, connection, false);
 }
 
+void bridge_turned_away(struct soma_bridge *bridge, uint64_t id, const char *why)
+{
+    const struct connection *connection = connection_find(bridge, id);
+    struct dial *dial = connection ? connection->dial : NULL;
+    if (dial && dial_may_log(bridge, dial))
+        soma_log_warning(bridge->system, "bridge: '%s' %s", dial->address, why);
+    bridge_broken(bridge, id);
+}
+
 /* ---- what arrives ---- */
 
 /* Something on the way has lost a frame: a new connection brings it again. */
@@ -243,15 +252,17 @@ static int bye_arrive(struct soma_bridge *bridge, struct peer *peer)
     return SOMA_ECLOSED;
 }
 
-static int reject_arrive(struct soma_bridge *bridge, struct reader *reader, uint32_t count)
+static int reject_arrive(struct soma_bridge *bridge, const struct connection *connection, struct reader *reader,
+                         uint32_t count)
 {
     struct span text;
     int reason, error = reject_read(reader, count, &reason, &text);
     if (error)
         return error;
-    if (trust_may_log(bridge))
-        soma_log_warning(bridge->system, "bridge: a node rejects this one: %.*s (%d)", (int)text.size, text.text,
-                         reason);
+    struct dial *dial = connection->dial;
+    if (dial ? dial_may_log(bridge, dial) : trust_may_log(bridge))
+        soma_log_warning(bridge->system, "bridge: the node at '%s' rejects this one: %.*s (%d)",
+                         dial ? dial->address : "an unknown place", (int)text.size, text.text, reason);
     return SOMA_ECLOSED;
 }
 
@@ -266,7 +277,7 @@ static int frame_arrive(struct soma_bridge *bridge, struct connection *connectio
     if (error)
         return error;
     if (kind == FRAME_REJECT)
-        return reject_arrive(bridge, reader, count);
+        return reject_arrive(bridge, connection, reader, count);
     if (kind == FRAME_HELLO && !peer) {
         error = hello_read(reader, count, &hello);
         if (!error)

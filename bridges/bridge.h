@@ -27,6 +27,7 @@ struct dial {
     uint64_t node;       /* who answered there last; 0: nobody yet */
     uint64_t due;        /* when to try next */
     uint64_t wait;       /* what it waited before the last attempt, nanoseconds */
+    uint64_t told;       /* when it was last logged why it comes to nothing; 0: never */
     bool asked;          /* somebody wants to know who answers there: connect, even if its node has come by itself */
     bool relayed;        /* not to an address, but to the node, through another one */
     bool fleeting;       /* for one node, of which another told: it ends when that has left */
@@ -122,6 +123,8 @@ int bridge_bound(struct soma_bridge *bridge, const char *address);
 
 void bridge_connected(struct soma_bridge *bridge, uint64_t connection);
 void bridge_broken(struct soma_bridge *bridge, uint64_t connection);
+/* The same for one that this side has begun, and the other does not want: the log says so of its address. */
+void bridge_turned_away(struct soma_bridge *bridge, uint64_t connection, const char *why);
 /* A frame; from a connection that is not known yet, if somebody else dialed. */
 void bridge_received(struct soma_bridge *bridge, uint64_t connection, const void *frame, size_t size);
 
@@ -210,6 +213,9 @@ void dials_forget(struct soma_bridge *bridge, uint64_t node);
 
 /* A connection by a dial has come to nothing: when the next one is due. */
 void dial_later(struct soma_bridge *bridge, struct dial *dial);
+
+/* May it be logged why a dial comes to nothing? Not each time. */
+bool dial_may_log(struct soma_bridge *bridge, struct dial *dial);
 
 /* Connects where it is time to, and gives up. When to look again. */
 uint64_t dials_watch(struct soma_bridge *bridge, uint64_t now);

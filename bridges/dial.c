@@ -10,6 +10,7 @@
 #define GRACE (200 * SOMA_MS) /* for another connection's handshake, before this side dials, too */
 #define RETRY_LEAST (50 * SOMA_MS)
 #define RETRY_HOPED (500 * SOMA_MS)  /* the longest wait while the node's session is not given up */
+#define COMPLAINT (60 * SOMA_SECOND) /* between two lines about the same */
 #define RETRY_SLOW (2 * SOMA_SECOND) /* and if there is a connection, but no word */
 
 /* ---- which there are ---- */
@@ -53,6 +54,15 @@ static void connections_end(struct soma_bridge *bridge, const struct dial *dial)
         if (connection->dial == dial)
             connection_end(bridge, connection, true);
     }
+}
+
+bool dial_may_log(struct soma_bridge *bridge, struct dial *dial)
+{
+    uint64_t now = bridge_now(bridge);
+    bool may = (!dial->told || now >= dial->told + COMPLAINT) && trust_may_log(bridge);
+    if (may)
+        dial->told = now;
+    return may;
 }
 
 void dials_forget(struct soma_bridge *bridge, uint64_t node)

@@ -1,5 +1,6 @@
 /* ZAP, and the list of who has come; see door.h. */
 #include "bridges/door.h"
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <soma/error.h>
 #include <soma/log.h>
@@ -24,7 +25,11 @@ struct guest {
     uint64_t id;    /* 0: it has not said who it is */
     uint64_t until; /* when it ends if nothing happens */
     bool leaves;
+    char from[INET6_ADDRSTRLEN];
 };
+
+#define UNSAID "ended before it said who it is"
+#define SAID "" /* the log has it already */
 
 /* ---- sockets below ---- */
 
@@ -44,6 +49,21 @@ static void socket_shut(int socket, uint64_t cookie)
     if (cookie && cookie_of(copy) == cookie)
         shutdown(copy, SHUT_RDWR);
     close(copy);
+}
+
+/* The other side's IP. */
+static void origin_of(int socket, char *text, socklen_t room)
+{
+    struct sockaddr_storage there = {0};
+    socklen_t size = sizeof(there);
+    const void *ip = &((const struct sockaddr_in *)&there)->sin_addr;
+    snprintf(text, room, "this machine"); // by ipc; or it has gone already
+    if (getpeername(socket, (struct sockaddr *)&there, &size))
+        return;
+    if (there.ss_family == AF_INET6)
+        ip = &((const struct sockaddr_in6 *)&there)->sin6_addr;
+    if (there.ss_family == AF_INET || there.ss_family == AF_INET6)
+        inet_ntop(there.ss_family, ip, text, room);
 }
 
 /* ---- guests ---- */
@@ -69,23 +89,22 @@ static void guest_remove(struct door *door, struct guest *guest)
 }
 
 /* It has ended, from whichever side. */
-static void guest_gone(struct door *door, struct guest *guest)
+static void guest_gone(struct door *door, struct guest *guest, const char *why)
 {
     struct soma_bridge *bridge = door->bridge;
-    bool stranger = !guest->id;
+    if (!guest->id) {
+        trust_count(bridge, &bridge->counts.failed);
+        if (*why && trust_may_log(bridge))
+            soma_log_warning(bridge->system, "bridge: a connection from %s has %s", guest->from, why);
+    }
     guest_remove(door, guest);
-    if (!stranger)
-        return;
-    trust_count(bridge, &bridge->counts.failed);
-    if (trust_may_log(bridge))
-        soma_log_warning(bridge->system, "bridge: a connection has ended before it said who it is");
 }
 
 static void guest_cut(struct door *door, struct guest *guest)
 {
     trust_count(door->bridge, &door->bridge->counts.cut_off);
     socket_shut(guest->socket, guest->cookie);
-    guest_gone(door, guest);
+    guest_gone(door, guest, UNSAID);
 }
 
 /* One that can't be noted can't be cut off either; ZeroMQ's own time for handshakes is left. */
@@ -99,6 +118,7 @@ static void guest_arrive(struct door *door, int socket)
         return;
     *guest =
         (struct guest){.socket = socket, .cookie = cookie_of(socket), .until = bridge_now(door->bridge) + HANDSHAKE};
+    origin_of(socket, guest->from, sizeof(guest->from));
     if (door->last)
         door->last->next = guest;
     else
@@ -140,19 +160,27 @@ static void events_receive(struct door *door)
     } event;
     char address[256];
     while (zmq_recv(door->monitor, &event, sizeof(event), ZMQ_DONTWAIT) == sizeof(event)) {
-        int socket;
-        memcpy(&socket, event.value, sizeof(socket));
+        int value; // the socket, if it is not said what failed
+        memcpy(&value, event.value, sizeof(value));
         zmq_recv(door->monitor, address, sizeof(address), ZMQ_DONTWAIT);
         struct guest *guest;
         switch (event.kind) {
         case ZMQ_EVENT_ACCEPTED:
             trust_count(door->bridge, &door->bridge->counts.accepted);
-            guest_arrive(door, socket);
+            guest_arrive(door, value);
+            break;
+        case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
+            door->why = SAID;
+            break;
+        case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
+            if (value == ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH)
+                door->why = door->bridge->keys.on ? "no keys, and this node has" : "keys, and this node has none";
             break;
         case ZMQ_EVENT_DISCONNECTED:
-            guest = guest_find(door, socket, 0);
+            guest = guest_find(door, value, 0);
             if (guest)
-                guest_gone(door, guest);
+                guest_gone(door, guest, door->why ? door->why : UNSAID);
+            door->why = NULL;
             break;
         default:
             break;
@@ -233,7 +261,8 @@ static bool zap_answer(struct door *door)
     if (!allowed)
         trust_count(door->bridge, &door->bridge->counts.refused);
     if (!allowed && trust_may_log(door->bridge))
-        soma_log_warning(door->bridge->system, "bridge: the key '%s' is not allowed", key);
+        soma_log_warning(door->bridge->system, "bridge: the key '%s' of %.*s is not allowed", key,
+                         count > 3 ? (int)sizes[3] : 0, (const char *)parts[3]);
     zap_say(door->zap, "1.0", 3, ZMQ_SNDMORE);
     zap_say(door->zap, parts[1], count > 1 ? sizes[1] : 0, ZMQ_SNDMORE);
     zap_say(door->zap, allowed ? "200" : "400", 3, ZMQ_SNDMORE);
@@ -270,7 +299,9 @@ int door_open(struct door *door, struct soma_bridge *bridge, void *context, void
 {
     const int all = 0, none = 0;
     *door = (struct door){.bridge = bridge, .due = UINT64_MAX};
-    if (zmq_socket_monitor(router, "inproc://door", ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED))
+    const int events = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
+                       ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL;
+    if (zmq_socket_monitor(router, "inproc://door", events))
         return SOMA_ENOMEM;
     door->monitor = zmq_socket(context, ZMQ_PAIR);
     if (!door->monitor)

@@ -22,6 +22,7 @@ struct door {
     struct guest *last;
     uint32_t waiting; /* of them have not said who they are */
     uint64_t due;     /* when the next one's time is over */
+    const char *why;  /* the connection that ends next does, as ZeroMQ tells that ahead; NULL: it has not */
 };
 
 /* Before anything is bound to the router, which it makes a CURVE server if the node has keys. 0 or SOMA_ENOMEM. */

@@ -76,6 +76,26 @@ static void frames_receive_all(struct zmq_wire *wire, struct end *end, uint64_t 
     while (end->look && most > 0);
 }
 
+/* Why the other side does not want a connection, for the log; NULL: that is not it, as nobody was there. */
+static const char *refusal(const struct soma_bridge *bridge, uint16_t kind, uint32_t value)
+{
+    bool keys = bridge->keys.on;
+    switch (kind) {
+    case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
+        return "refuses this node's key: it is not on the list of keys that are allowed there";
+    case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
+        if (value != ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH)
+            return "answers, but not as a node does";
+        return keys ? "is of a node without keys, and this one has some"
+                    : "is of a node with keys, and this one has none";
+    case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
+        return keys ? "closed the connection during the handshake: is it of a node without keys, or with another one?"
+                    : "closed the connection during the handshake: is it of a node with keys? This one has none";
+    default:
+        return NULL;
+    }
+}
+
 /* What the monitor tells: an event's number and value, then an address. */
 static void monitor_receive(struct zmq_wire *wire, struct dealer *dealer)
 {
@@ -83,7 +103,9 @@ static void monitor_receive(struct zmq_wire *wire, struct dealer *dealer)
     char address[ADDRESS_MAX + 1];
     while (zmq_recv(dealer->monitor.socket, event, sizeof(event), ZMQ_DONTWAIT) == sizeof(event)) {
         uint16_t kind;
+        uint32_t value;
         memcpy(&kind, event, sizeof(kind));
+        memcpy(&value, event + sizeof(kind), sizeof(value));
         zmq_recv(dealer->monitor.socket, address, sizeof(address), ZMQ_DONTWAIT);
         if (dealer->gone)
             continue;
@@ -91,8 +113,12 @@ static void monitor_receive(struct zmq_wire *wire, struct dealer *dealer)
             dealer->connected = true;
             bridge_connected(wire->bridge, dealer->id);
         } else {
+            const char *why = refusal(wire->bridge, kind, value);
             dealer->gone = true;
-            bridge_broken(wire->bridge, dealer->id);
+            if (why)
+                bridge_turned_away(wire->bridge, dealer->id, why);
+            else
+                bridge_broken(wire->bridge, dealer->id);
         }
     }
 }

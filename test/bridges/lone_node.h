@@ -39,14 +39,16 @@ struct lone {
     uint64_t seed;
     soma_agent *runnable[LONE_RUNNABLE];
     uint32_t count;
-    uint64_t dials;      /* how many the bridge has begun; they are numbered from 1 */
-    uint64_t sent;       /* frames */
-    uint64_t sent_on;    /* the last one's connection */
-    uint8_t kind;        /* and kind */
-    uint64_t hung_up;    /* connections that the bridge has ended */
-    uint64_t last_ended; /* the last of them */
-    const char *key;     /* whom the wire says all connections are from; NULL: it can't tell */
-    bool keeps;          /* the frames that are sent; the oldest is the first */
+    uint64_t dials;       /* how many the bridge has begun; they are numbered from 1 */
+    uint64_t sent;        /* frames */
+    uint64_t sent_on;     /* the last one's connection */
+    uint8_t kind;         /* and kind */
+    uint64_t hung_up;     /* connections that the bridge has ended */
+    uint64_t last_ended;  /* the last of them */
+    const char *key;      /* whom the wire says all connections are from; NULL: it can't tell */
+    soma_log_sink *heard; /* gets what is logged; NULL: nobody does */
+    void *hearer;
+    bool keeps; /* the frames that are sent; the oldest is the first */
     struct lone_frame *first;
     struct lone_frame *last;
 };
@@ -162,13 +164,16 @@ static inline void lone_release(void *context)
 
 static inline void lone_log(void *context, const soma_log_record *record)
 {
-    (void)context, (void)record;
+    const struct lone *lone = context;
+    if (lone->heard)
+        lone->heard(lone->hearer, record);
 }
 
 /* Its identity, and all else that is drawn, comes of a seed. */
 static inline void lone_open_as(struct lone *lone, uint64_t seed, const soma_bridge_options *options)
 {
-    const soma_options small = {.workers = 1, .slots = 4096, .log_sink = lone_log, .handler_limit_ms = 0};
+    const soma_options small = {
+        .workers = 1, .slots = 4096, .log_sink = lone_log, .log_context = lone, .handler_limit_ms = 0};
     const struct driver driver = {
         .now = lone_now, .date = lone_now, .random = lone_random, .runnable = lone_runnable, .context = lone};
     *lone = (struct lone){.now = SOMA_SECOND, .seed = seed};

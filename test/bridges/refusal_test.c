@@ -1,0 +1,202 @@
+/* Who is not let in, or can't be, is told why where it can be mended: in its own log, and in that of who refuses it. */
+#include "nodes.h"
+#include "test/bridges/lone_node.h"
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+
+/* ---- logs ---- */
+
+struct heard {
+    pthread_mutex_t lock;
+    char text[16384];
+};
+
+static void hear(void *context, const soma_log_record *record)
+{
+    struct heard *heard = context;
+    pthread_mutex_lock(&heard->lock);
+    size_t size = strlen(heard->text);
+    snprintf(heard->text + size, sizeof(heard->text) - size, "%s\n", record->text);
+    pthread_mutex_unlock(&heard->lock);
+}
+
+/* How many lines hold a text. */
+static int lines_with(struct heard *heard, const char *text)
+{
+    int count = 0;
+    pthread_mutex_lock(&heard->lock);
+    for (const char *at = heard->text; (at = strstr(at, text)); at++)
+        count++;
+    pthread_mutex_unlock(&heard->lock);
+    return count;
+}
+
+static void wait_line(struct heard *heard, const char *text)
+{
+    for (int i = 0; i < 20000; i++) {
+        if (lines_with(heard, text))
+            return;
+        const struct timespec nap = {0, 1000000};
+        nanosleep(&nap, NULL);
+    }
+    fail_msg("no line with '%s' in:\n%s", text, heard->text);
+}
+
+/* ---- nodes that are heard ---- */
+
+struct loud {
+    struct node node;
+    struct heard heard;
+    char public_key[SOMA_BRIDGE_KEY_SIZE];
+    char secret_key[SOMA_BRIDGE_KEY_SIZE];
+};
+
+static void loud_begin(struct loud *loud, bool keyed)
+{
+    *loud = (struct loud){.heard.lock = PTHREAD_MUTEX_INITIALIZER};
+    if (keyed)
+        assert_int_equal(soma_bridge_keygen(loud->public_key, loud->secret_key), 0);
+}
+
+static void loud_open(struct loud *loud, const char *allowed)
+{
+    static const char *const bind[] = {"tcp://127.0.0.1", NULL};
+    const soma_options options = {.log_level = SOMA_LOG_INFO, .log_sink = hear, .log_context = &loud->heard};
+    const soma_bridge_options bridge = {
+        .bind = bind, .secret_key = loud->secret_key[0] ? loud->secret_key : NULL, .allowed = allowed};
+    assert_int_equal(soma_system_open(&loud->node.system, &options), 0);
+    assert_int_equal(soma_bridge_open(loud->node.system, &bridge, &loud->node.bridge), 0);
+}
+
+/* Where it listens, without its key. */
+static void place(const struct loud *loud, char *text, size_t size)
+{
+    const char *address = soma_bridge_address(loud->node.bridge, 0);
+    snprintf(text, size, "%.*s", (int)strcspn(address, " "), address);
+}
+
+static int find(const struct loud *loud, const char *address, uint64_t timeout)
+{
+    soma_ref agent;
+    return soma_bridge_find(loud->node.bridge, address, "nobody", timeout, &agent);
+}
+
+/* It calls that address in vain: its log says so, in these words; or with some more, if it has heard no more but that
+ * the other side has closed. */
+static void calls_in_vain(struct loud *loud, const char *address, const char *says)
+{
+    char line[512];
+    assert_int_equal(find(loud, address, 10 * SOMA_MS), SOMA_ETIMEOUT);
+    snprintf(line, sizeof(line), "bridge: '%s' ", address);
+    wait_line(&loud->heard, line);
+    wait_line(&loud->heard, says);
+}
+
+static void louds_close(struct loud *one, struct loud *other)
+{
+    assert_int_equal(soma_system_close(&one->node.system), 0);
+    assert_int_equal(soma_system_close(&other->node.system), 0);
+}
+
+/* ---- keys ---- */
+
+static void test_key_refused(void **state)
+{
+    (void)state;
+    struct loud node, stranger;
+    char line[200];
+    loud_begin(&node, true);
+    loud_begin(&stranger, true);
+    loud_open(&node, NULL);
+    loud_open(&stranger, node.public_key);
+    calls_in_vain(&stranger, soma_bridge_address(node.node.bridge, 0), "refuses this node's key");
+    snprintf(line, sizeof(line), "the key '%s' of 127.0.0.1 is not allowed", stranger.public_key);
+    wait_line(&node.heard, line);
+    soma_bridge_counts counts;
+    do
+        assert_int_equal(soma_bridge_count(node.node.bridge, &counts), 0);
+    while (counts.failed < 2 && !sched_yield());                              // it tries again
+    assert_int_equal(lines_with(&node.heard, "before it said who it is"), 0); // it has been said
+    louds_close(&stranger, &node);
+}
+
+static void test_plain_calls_keyed(void **state)
+{
+    (void)state;
+    struct loud node, plain;
+    char address[200];
+    loud_begin(&node, true);
+    loud_begin(&plain, false);
+    loud_open(&node, NULL);
+    loud_open(&plain, NULL);
+    place(&node, address, sizeof(address));
+    calls_in_vain(&plain, address, "of a node with keys");
+    wait_line(&node.heard, "bridge: a connection from 127.0.0.1 has ");
+    louds_close(&plain, &node);
+}
+
+static void test_keyed_calls_plain(void **state)
+{
+    (void)state;
+    struct loud node, plain;
+    char address[200];
+    loud_begin(&node, true);
+    loud_begin(&plain, false);
+    loud_open(&node, node.public_key);
+    loud_open(&plain, NULL);
+    place(&plain, address, sizeof(address));
+    snprintf(address + strlen(address), sizeof(address) - strlen(address), " %s", node.public_key);
+    calls_in_vain(&node, address, "of a node without keys");
+    wait_line(&plain.heard, "bridge: a connection from 127.0.0.1 has ");
+    louds_close(&node, &plain);
+}
+
+/* The key in the address is another node's. */
+static void test_another_key(void **state)
+{
+    (void)state;
+    struct loud node, caller;
+    char address[200];
+    loud_begin(&node, true);
+    loud_begin(&caller, true);
+    loud_open(&node, caller.public_key);
+    loud_open(&caller, caller.public_key);
+    place(&node, address, sizeof(address));
+    snprintf(address + strlen(address), sizeof(address) - strlen(address), " %s", caller.public_key);
+    calls_in_vain(&caller, address, "closed the connection during the handshake");
+    wait_line(&node.heard, "a connection from 127.0.0.1 has ended before it said who it is");
+    louds_close(&caller, &node);
+}
+
+/* ---- not too often ---- */
+
+static void test_few_lines(void **state)
+{
+    (void)state;
+    static struct heard heard = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    static const char *const there[] = {"tcp://127.0.0.1:7000", NULL};
+    const soma_bridge_options options = {.name = "here", .connect = there};
+    struct lone lone;
+    lone_open(&lone, &options);
+    lone.heard = hear;
+    lone.hearer = &heard;
+    for (uint64_t i = 1; i <= 100; i++) { // some 5 s between two
+        while (lone.dials < i)
+            lone_pass(&lone, SOMA_SECOND);
+        bridge_turned_away(lone.bridge, lone.dials, "does not want it");
+    }
+    int lines = lines_with(&heard, "bridge: 'tcp://127.0.0.1:7000' does not want it");
+    assert_true(lines > 1 && (uint64_t)lines <= 1 + lone.now / (60 * SOMA_SECOND));
+    lone_close(&lone);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_key_refused),       cmocka_unit_test(test_plain_calls_keyed),
+        cmocka_unit_test(test_keyed_calls_plain), cmocka_unit_test(test_another_key),
+        cmocka_unit_test(test_few_lines),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
