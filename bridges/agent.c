@@ -165,7 +165,8 @@ static int locate(soma_agent *self, struct bridge_agent *my, const struct soma_b
         return SOMA_EINVAL;
     if (!m->address || !m->name || !m->timeout)
         return SOMA_EINVAL;
-    if (my->bridge->zmq && address_check(my->bridge, m->address, &parts)) // a simulation has addresses of its own
+    if (my->bridge->zmq && // a simulation has addresses of its own
+        (address_check(my->bridge, m->address, &parts) || !trust_address(my->bridge, &parts)))
         return SOMA_EINVAL;
     size_t address_size = strlen(m->address) + 1, name_size = strlen(m->name) + 1;
     struct seeker *seeker = malloc(sizeof(*seeker) + address_size + name_size);

@@ -43,7 +43,9 @@ int soma_bridge_open(soma_system *system, const soma_bridge_options *options, so
         return SOMA_EINVAL;
     if (system_on_worker(system))
         return SOMA_ESTATE;
-    int error = bridge_new(system, options, &bridge);
+    int error = bridge_vacancy(system); // ahead of what else a second one would fail by
+    if (!error)
+        error = bridge_new(system, options, &bridge);
     if (error)
         return error;
     error = zmq_wire_open(bridge, &bridge->zmq);

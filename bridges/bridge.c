@@ -160,7 +160,7 @@ void bridge_turned_away(struct soma_bridge *bridge, uint64_t id, const char *why
     const struct connection *connection = connection_find(bridge, id);
     struct dial *dial = connection ? connection->dial : NULL;
     if (dial && dial_may_log(bridge, dial))
-        soma_log_warning(bridge->system, "bridge: '%s' %s", dial->address, why);
+        soma_log_error(bridge->system, "bridge: '%s' %s", dial->address, why);
     bridge_broken(bridge, id);
 }
 

@@ -101,9 +101,12 @@ struct want {
 /* Fills in what options leave out, and copies what they point to. 0, SOMA_EINVAL, SOMA_ETOOBIG, SOMA_ENOMEM. */
 int bridge_new(soma_system *system, const soma_bridge_options *options, struct soma_bridge **bridge);
 
+/* Is there room for a bridge in the system? 0, or SOMA_EEXIST as bridge_start(). */
+int bridge_vacancy(soma_system *system);
+
 /*
  * Lets messages in: from here on the system's route is the bridge, which the system stops and releases at its end. The
- * wire must be there. 0, or SOMA_EEXIST: it has one, which is not closed.
+ * wire must be there. 0, or SOMA_EEXIST: it has one, which is not closed, and the log says so.
  */
 int bridge_start(struct soma_bridge *bridge, int (*stop)(void *), void (*release)(void *));
 
@@ -266,6 +269,10 @@ void trust_count(struct soma_bridge *bridge, uint64_t *counter);
 
 /* Is a key allowed? */
 bool trust_key(struct soma_bridge *bridge, const char *key);
+
+/* Is that in an address, if there is one? If not, the log says so. */
+struct address;
+bool trust_address(struct soma_bridge *bridge, const struct address *address);
 
 /* May the other side of a connection, which has said a hello, be talked to? */
 bool trust_connection(struct soma_bridge *bridge, struct connection *connection);

@@ -186,17 +186,28 @@ static int secret_load(soma_system *system, const soma_bridge_options *options, 
     return error;
 }
 
+/* What contradicts itself in the options about keys; NULL: nothing. */
+static const char *contradiction(const soma_bridge_options *options)
+{
+    if (options->secret_key && options->secret_file)
+        return "both `secret_key` and `secret_file` are given: it is one or the other";
+    if (options->allowed && options->allowed_file)
+        return "both `allowed` and `allowed_file` are given: it is one or the other";
+    if ((options->allowed || options->allowed_file) && !options->secret_key && !options->secret_file)
+        return "keys are allowed, but the node has none of its own";
+    return NULL;
+}
+
 int keys_open(soma_system *system, const soma_bridge_options *options, struct keys *keys)
 {
-    *keys = (struct keys){.on = options->secret_key || options->secret_file};
-    if (!keys->on) {
-        if (!options->allowed && !options->allowed_file)
-            return 0;
-        soma_log_error(system, "bridge: keys are allowed, but the node has none of its own");
-        return SOMA_EINVAL;
-    }
+    const char *wrong = contradiction(options);
+    *keys = (struct keys){.on = !wrong && (options->secret_key || options->secret_file)};
+    if (wrong)
+        soma_log_error(system, "bridge: %s", wrong);
+    if (!keys->on)
+        return wrong ? SOMA_EINVAL : 0;
     int error = secret_load(system, options, keys);
-    if (!error && !options->allowed && options->allowed_file && !(keys->file = strdup(options->allowed_file)))
+    if (!error && options->allowed_file && !(keys->file = strdup(options->allowed_file)))
         error = SOMA_ENOMEM;
     return error ? error : keys_load(system, options->allowed, keys->file, &keys->allowed);
 }

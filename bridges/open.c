@@ -99,6 +99,26 @@ int bridge_new(soma_system *system, const soma_bridge_options *options, struct s
     return error;
 }
 
+static int occupied(soma_system *system)
+{
+    soma_log_error(system, "bridge: the system has a bridge already: one is all it can have, at as many addresses and "
+                           "with as many nodes as you like");
+    return SOMA_EEXIST;
+}
+
+/* The system's last bridge; NULL: it never had one. */
+static struct soma_bridge *bridge_before(soma_system *system)
+{
+    const struct route *route = ptr_load(&system->route); // acquire: sees the bridge whole
+    return route ? route->context : NULL;
+}
+
+int bridge_vacancy(soma_system *system)
+{
+    const struct soma_bridge *before = bridge_before(system);
+    return before && !u32_load(&before->closing) ? occupied(system) : 0;
+}
+
 int bridge_start(struct soma_bridge *bridge, int (*stop)(void *), void (*release)(void *))
 {
     soma_system *system = bridge->system;
@@ -113,8 +133,7 @@ int bridge_start(struct soma_bridge *bridge, int (*stop)(void *), void (*release
                                             .rouse = bridge->wire.rouse,
                                             .context = bridge->wire.context}};
     pthread_mutex_lock(&system->lock);
-    const struct route *route = ptr_load(&system->route);
-    struct soma_bridge *before = route ? route->context : NULL;
+    struct soma_bridge *before = bridge_before(system);
     bool taken = before && !u32_load(&before->closing);
     if (!taken) {
         if (before)
@@ -124,7 +143,7 @@ int bridge_start(struct soma_bridge *bridge, int (*stop)(void *), void (*release
         system_route_set(system, &bridge->route);
     }
     pthread_mutex_unlock(&system->lock);
-    return taken ? SOMA_EEXIST : 0;
+    return taken ? occupied(system) : 0;
 }
 
 /* ---- peers ---- */

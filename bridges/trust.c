@@ -45,6 +45,15 @@ bool trust_key(struct soma_bridge *bridge, const char *key)
     return has;
 }
 
+bool trust_address(struct soma_bridge *bridge, const struct address *address)
+{
+    bool trusted = !address->key[0] || trust_key(bridge, address->key);
+    if (!trusted && trust_may_log(bridge))
+        soma_log_warning(bridge->system, "bridge: the key of '%s %s' is not among those that are allowed here",
+                         address->place, address->key);
+    return trusted;
+}
+
 /* The key that the other side has proven to have. */
 static void key_learn(const struct soma_bridge *bridge, struct connection *connection)
 {

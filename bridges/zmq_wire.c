@@ -134,13 +134,8 @@ static int wire_dial(void *context, const char *address, uint64_t *connection)
 {
     struct zmq_wire *wire = context;
     struct address parts;
-    if (address_check(wire->bridge, address, &parts))
+    if (address_check(wire->bridge, address, &parts) || !trust_address(wire->bridge, &parts))
         return SOMA_EINVAL;
-    if (parts.key[0] && !trust_key(wire->bridge, parts.key)) {
-        if (trust_may_log(wire->bridge))
-            soma_log_warning(wire->bridge->system, "bridge: the key of '%s' is not allowed", address);
-        return SOMA_EINVAL;
-    }
     struct dealer *dealer = calloc(1, sizeof(*dealer));
     if (!dealer)
         return SOMA_ENOMEM;

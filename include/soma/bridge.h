@@ -48,10 +48,10 @@ typedef struct soma_bridge_options {
     const char *const *connect;   /**< nodes to connect to from the start, and always again; ended by NULL */
     bool insecure;                /**< addresses other than loopback and ipc are allowed without keys */
     const char *secret_key;       /**< the node's secret key, see soma_bridge_keygen() */
-    const char *secret_file;      /**< or a file with it, which nobody else may read or write */
+    const char *secret_file;      /**< or a file with it, which nobody else may read or write; not both */
     const char *allowed;      /**< public keys of other nodes: one a line, on which a name may follow behind a space;
                                    lines that begin with `# ` do not count. None: nobody is allowed */
-    const char *allowed_file; /**< or a file with them */
+    const char *allowed_file; /**< or a file with them; not both */
     bool relay;               /**< it passes on what two nodes send each other that can't connect to each other, and
                                    are both linked with it; docs/bridges.md */
     uint32_t links_most;      /**< the most connections that others may have to this node; 1,024 */
@@ -101,10 +101,10 @@ typedef struct soma_bridge_counts {
  * @param options what it is to do
  * @param bridge gets it; NULL on error
  * @return 0; SOMA_EINVAL (NULL, a malformed address, one that is neither loopback nor ipc without keys or `insecure`,
- *         one without a key for a node with keys, or a secret file that others may read; the log says which);
- *         SOMA_EFORMAT (a key is none); SOMA_ENOENT (a file can't be read); SOMA_EEXIST (the system has a bridge, or
- * the address is in use); SOMA_ESTATE (no CURVE in libzmq, or a thread of the system); SOMA_ENOMEM, SOMA_ETHREAD,
- *         SOMA_ETOOBIG. Any thread outside the system.
+ *         one without a key for a node with keys, a secret file that others may read, or keys that are given both as
+ *         text and by a file; the log says which); SOMA_EFORMAT (a key is none); SOMA_ENOENT (a file can't be read);
+ *         SOMA_EEXIST (the system has a bridge, or the address is in use; the log says which); SOMA_ESTATE (no CURVE in
+ * libzmq, or a thread of the system); SOMA_ENOMEM, SOMA_ETHREAD, SOMA_ETOOBIG. Any thread outside the system.
  */
 SOMA_API int soma_bridge_open(soma_system *system, const soma_bridge_options *options, soma_bridge **bridge);
 
@@ -160,9 +160,9 @@ SOMA_API int soma_bridge_keys_reload(soma_bridge *bridge, const char *allowed);
  * @param name the agent's
  * @param timeout nanoseconds
  * @param agent gets its ref; the null ref on error
- * @return 0; SOMA_ENOENT (the node has no agent of this name); SOMA_ETIMEOUT (the node can't be reached); SOMA_EINVAL
- *         (also: a node that may not be connected to, see soma_bridge_options), SOMA_ENOMEM; SOMA_ESTATE from one of
- * the system's threads
+ * @return 0; SOMA_ENOENT (the node has no agent of this name); SOMA_ETIMEOUT (the node can't be reached, or lets nobody
+ *         in with this one's key; then the log says so); SOMA_EINVAL (also, at once: a node that may not be connected
+ *         to, see soma_bridge_options; the log says why), SOMA_ENOMEM; SOMA_ESTATE from one of the system's threads
  */
 SOMA_API int soma_bridge_find(soma_bridge *bridge, const char *address, const char *name, uint64_t timeout,
                               soma_ref *agent);

@@ -169,6 +169,56 @@ static void test_another_key(void **state)
     louds_close(&caller, &node);
 }
 
+/* A key that this side does not allow: nobody need wait for that. */
+static void test_key_not_allowed(void **state)
+{
+    (void)state;
+    struct loud node, caller;
+    loud_begin(&node, true);
+    loud_begin(&caller, true);
+    loud_open(&node, caller.public_key);
+    loud_open(&caller, NULL);
+    assert_int_equal(find(&caller, soma_bridge_address(node.node.bridge, 0), PATIENCE), SOMA_EINVAL);
+    wait_line(&caller.heard, "is not among those that are allowed here");
+    assert_int_equal(soma_bridge_keys_reload(caller.node.bridge, node.public_key), 0);
+    assert_int_equal(find(&caller, soma_bridge_address(node.node.bridge, 0), PATIENCE), SOMA_ENOENT);
+    louds_close(&caller, &node);
+}
+
+/* ---- opening ---- */
+
+static void test_second_bridge(void **state)
+{
+    (void)state;
+    struct loud loud;
+    soma_bridge *second;
+    loud_begin(&loud, false);
+    loud_open(&loud, NULL);
+    assert_int_equal(soma_bridge_open(loud.node.system, &(soma_bridge_options){0}, &second), SOMA_EEXIST);
+    wait_line(&loud.heard, "the system has a bridge already");
+    assert_int_equal(soma_bridge_close(&loud.node.bridge), 0);
+    assert_int_equal(soma_bridge_open(loud.node.system, &(soma_bridge_options){0}, &second), 0);
+    assert_int_equal(soma_system_close(&loud.node.system), 0);
+}
+
+/* Two places for one thing: whoever gives both means one, and nobody knows which. */
+static void test_both_places(void **state)
+{
+    (void)state;
+    struct loud loud;
+    loud_begin(&loud, true);
+    loud_open(&loud, NULL);
+    assert_int_equal(soma_bridge_close(&loud.node.bridge), 0);
+    const soma_bridge_options secrets = {.secret_key = loud.secret_key, .secret_file = "/dev/null"};
+    assert_int_equal(soma_bridge_open(loud.node.system, &secrets, &loud.node.bridge), SOMA_EINVAL);
+    wait_line(&loud.heard, "both `secret_key` and `secret_file`");
+    const soma_bridge_options lists = {
+        .secret_key = loud.secret_key, .allowed = loud.public_key, .allowed_file = "/dev/null"};
+    assert_int_equal(soma_bridge_open(loud.node.system, &lists, &loud.node.bridge), SOMA_EINVAL);
+    wait_line(&loud.heard, "both `allowed` and `allowed_file`");
+    assert_int_equal(soma_system_close(&loud.node.system), 0);
+}
+
 /* ---- not too often ---- */
 
 static void test_few_lines(void **state)
@@ -196,7 +246,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_key_refused),       cmocka_unit_test(test_plain_calls_keyed),
         cmocka_unit_test(test_keyed_calls_plain), cmocka_unit_test(test_another_key),
-        cmocka_unit_test(test_few_lines),
+        cmocka_unit_test(test_key_not_allowed),   cmocka_unit_test(test_second_bridge),
+        cmocka_unit_test(test_both_places),       cmocka_unit_test(test_few_lines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
