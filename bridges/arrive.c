@@ -67,7 +67,7 @@ static int type_arrive(struct peer *peer, const struct item *item)
     return 0;
 }
 
-/* Clear words where it can be mended: at who sends. */
+/* Clear words where it can be mended: at who sends. Once, as each message of the type may be refused. */
 static void refused_arrive(struct peer *peer, const struct item *item)
 {
     char mine[LAYOUT_MAX];
@@ -77,12 +77,13 @@ static void refused_arrive(struct peer *peer, const struct item *item)
     if (!type)
         return;
     type_layout(type, mine, sizeof(mine));
+    static const char fate[] = "what is sent of it is a dead letter there, a request fails";
     if (item->layout.size)
-        soma_log_error(peer->bridge->system, "bridge: node %s has '%s' as {%.*s}, here it is {%s}: not sent",
-                       peer->name, type->name, (int)item->layout.size, item->layout.text, mine);
+        soma_log_error(peer->bridge->system, "bridge: node %s has '%s' as {%.*s}, here it is {%s}: %s", peer->name,
+                       type->name, (int)item->layout.size, item->layout.text, mine, fate);
     else
-        soma_log_error(peer->bridge->system, "bridge: node %s does not know '%s' {%s}: not sent", peer->name,
-                       type->name, mine);
+        soma_log_error(peer->bridge->system, "bridge: node %s does not know '%s' {%s}: %s", peer->name, type->name,
+                       mine, fate);
 }
 
 /* ---- messages ---- */

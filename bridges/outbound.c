@@ -171,7 +171,9 @@ const soma_type *outbound_refused(struct outbound *out, uint64_t index)
     offered->again = true;
     out->head.type = NULL;
     shares_refuse(&out->shares, offered->type);
-    return offered->type;
+    bool first = !offered->told;
+    offered->told = true;
+    return first ? offered->type : NULL;
 }
 
 /* Offers a type first, if the other side does not have it; then *new is its entry. */

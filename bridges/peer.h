@@ -39,6 +39,7 @@ struct offered {
     const soma_type *type;
     uint32_t index;
     bool again; /* it was refused: offer it anew */
+    bool told;  /* and the log says so */
 };
 
 /* And as the other side has offered it. */
@@ -188,7 +189,8 @@ void outbound_reset(struct outbound *out);
 /* The type of an index that this side gave; NULL if none. */
 const soma_type *outbound_type(const struct outbound *out, uint64_t index);
 
-/* The same for one that the other side has refused: it is offered anew the next time. */
+/* The same for one that the other side has refused: it is offered anew the next time. NULL, too, if it is not the first
+ * time that it is refused. */
 const soma_type *outbound_refused(struct outbound *out, uint64_t index);
 
 /* Word of the pressure of an agent here, from the bridge's thread. 0 or SOMA_ENOMEM. */
