@@ -46,7 +46,8 @@ static void node_keys(struct node *node)
     assert_int_equal(soma_bridge_keygen(node->public_key, node->secret_key), 0);
 }
 
-/* With its keys, if it has any, and with a server that others find. */
+/* With its keys, if it has any, and with a server that others find. It takes no slow node for a silent one, whose
+ * connection it would end, as it counts for strangers. */
 static void node_open(struct node *node, const char *allowed)
 {
     const soma_options quiet = {.log_level = SOMA_LOG_OFF, .workers = 1};
@@ -54,7 +55,7 @@ static void node_open(struct node *node, const char *allowed)
                                          .secret_key = node->secret_key[0] ? node->secret_key : NULL,
                                          .allowed = allowed,
                                          .retry_most_ms = 100,
-                                         .heartbeat_ms = 100,
+                                         .heartbeat_ms = 60000,
                                          .down_ms = 20000};
     soma_ref agent;
     assert_int_equal(soma_system_open(&node->system, &quiet), 0);
