@@ -309,7 +309,7 @@ static int watcher_init(soma_agent *self, void *state, const void *arg)
     *my = *(const struct watcher *)arg;
     soma_handle request =
         soma_request(self, my->names, SOMA_NEVER, SOMA_THEN(soma_name_watching, on_watching, on_not_watching),
-                     soma_name_watch, .prefix = my->prefix);
+                     names_watch_call, .prefix = my->prefix);
     my->prefix = NULL; // the caller's
     return request < 0 ? (int)request : 0;
 }

@@ -226,31 +226,41 @@ static void place_take(soma_agent *self, struct client *my)
         holdings_announce(self, my);
 }
 
-static int on_down(soma_agent *self, struct client *my, const struct soma_down *m)
+/* When no function of the user's can be called any more. */
+static void close_end(soma_agent *self, struct client *my)
 {
-    if (m->monitor == my->monitor && my->monitor)
-        link_lost(self, my);
-    else if (m->monitor == my->elder && my->elder)
-        place_take(self, my);
-    else if (!holder_down(self, my, m))
-        teller_down(self, my, m);
-    tasks_pump(self, my);
-    return 0;
+    if (watchings_call(my))
+        return;
+    if (my->up)
+        soma_send(self, my->server, ns_bye);
+    soma_reply_to(self, my->closing, soma_name_done);
+    soma_agent_exit(self, 0);
 }
-
-/* ---- its life ---- */
 
 static int on_close(soma_agent *self, struct client *my, const struct names_close *m)
 {
     (void)m;
     if (is_stranger(self))
         return 0;
-    if (my->up)
-        soma_send(self, my->server, ns_bye);
-    soma_reply(self, soma_name_done);
-    soma_agent_exit(self, 0);
+    my->closing = soma_reply_later(self);
+    watchings_close(self, my);
+    close_end(self, my);
     return 0;
 }
+
+static int on_down(soma_agent *self, struct client *my, const struct soma_down *m)
+{
+    if (m->monitor == my->monitor && my->monitor)
+        link_lost(self, my);
+    else if (m->monitor == my->elder && my->elder)
+        place_take(self, my);
+    else if (!holder_down(self, my, m) && teller_down(self, my, m) && my->closing)
+        close_end(self, my);
+    tasks_pump(self, my);
+    return 0;
+}
+
+/* ---- its life ---- */
 
 static void options_fill(soma_names_options *options)
 {
@@ -319,7 +329,8 @@ const soma_behavior names_behavior = {
     .handlers = SOMA_HANDLERS(SOMA_ON(soma_name_lookup, on_name_lookup), SOMA_ON(soma_name_register, on_register),
                               SOMA_ON(soma_name_unregister, on_unregister), SOMA_ON(soma_name_alias, on_alias),
                               SOMA_ON(soma_name_list, on_name_list), SOMA_ON(soma_name_watch, on_name_watch),
-                              SOMA_ON(soma_name_unwatch, on_name_unwatch), SOMA_ON(soma_channel_find, on_channel_find),
+                              SOMA_ON(names_watch_call, on_watch_call), SOMA_ON(soma_name_unwatch, on_name_unwatch),
+                              SOMA_ON(soma_channel_find, on_channel_find),
                               SOMA_ON(soma_channel_bound, on_channel_bound), SOMA_ON(names_find_server, on_find_server),
                               SOMA_ON(ns_news, on_news), SOMA_ON(ns_lost, on_lost), SOMA_ON(soma_down, on_down),
                               SOMA_ON(names_deadline, on_deadline), SOMA_ON(names_retry, on_names_retry),

@@ -28,6 +28,8 @@
 SOMA_MESSAGE(names_find_server, (u64, timeout))
 SOMA_MESSAGE(names_found_server, (ref, server))
 SOMA_MESSAGE(names_close)
+/* As soma_name_watch, of an agent that calls a function of the user's: it ends before the client does. */
+SOMA_MESSAGE(names_watch_call, (string, prefix))
 /* To itself. */
 SOMA_MESSAGE(names_retry, (u64, session))
 SOMA_MESSAGE(names_deadline, (u64, op))
@@ -151,7 +153,8 @@ struct watching {
     struct watching *next;
     uint64_t id;
     soma_ref watcher, teller;
-    soma_handle monitor;          /* of the teller, which ends with the watcher */
+    soma_handle monitor;          /* of the teller, which ends with the watcher; as the client closes, of that */
+    bool calls;                   /* the watcher calls a function of the user's */
     bool asks;                    /* the teller takes more */
     struct telling *first, *last; /* at most three for each name that was told or is there, and as many marks */
     char *prefix;
@@ -166,6 +169,7 @@ struct client {
     char *addresses;            /* each ends with a NUL, all with an empty one */
     uint64_t numbers;           /* that were given to ops and watchings */
     soma_handle elder;          /* the monitor of the client that channels use; 0: that is this one, or it is none */
+    soma_handle closing;        /* the promise to whoever closes it; 0: nobody */
     struct refs ops;
     /* ---- link ---- */
     const char *address; /* being tried, or used */
@@ -279,6 +283,7 @@ void listings_free(struct client *my);
 /* ---- watching.c ---- */
 
 int on_name_watch(soma_agent *self, struct client *my, const struct soma_name_watch *m);
+int on_watch_call(soma_agent *self, struct client *my, const struct names_watch_call *m);
 int on_name_unwatch(soma_agent *self, struct client *my, const struct soma_name_unwatch *m);
 int on_more(soma_agent *self, struct client *my, const struct names_more *m);
 void watchings_up(soma_agent *self, struct client *my);
@@ -286,6 +291,9 @@ void watchings_lost(soma_agent *self, struct client *my);
 /* False when memory is out: the watchers have missed something. */
 bool watchings_news(soma_agent *self, struct client *my, const struct ns_news *news);
 bool teller_down(soma_agent *self, struct client *my, const struct soma_down *m);
+/* Ends those that call functions of the user's; are there any? */
+void watchings_close(soma_agent *self, const struct client *my);
+bool watchings_call(const struct client *my);
 void watchings_free(soma_agent *self, struct client *my);
 
 /* ---- tellings.c: all for one watcher ---- */

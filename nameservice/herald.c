@@ -40,15 +40,26 @@ static int on_tell(soma_agent *self, struct teller *my, const struct names_tell 
 }
 
 /* The watcher's request, passed on. */
-static int on_watch(soma_agent *self, struct teller *my, const struct soma_name_watch *m)
+static int watch(soma_agent *self, struct teller *my)
 {
-    (void)m;
     if (my->watcher.node)
         return 0;
     my->watcher = soma_sender(self);
     int error = soma_reply(self, soma_name_watching, .watch = my->watch);
     soma_handle monitor = error ? error : soma_monitor(self, my->watcher);
     return monitor < 0 ? (int)monitor : more_soon(self);
+}
+
+static int on_watch(soma_agent *self, struct teller *my, const struct soma_name_watch *m)
+{
+    (void)m;
+    return watch(self, my);
+}
+
+static int on_watch_to_call(soma_agent *self, struct teller *my, const struct names_watch_call *m)
+{
+    (void)m;
+    return watch(self, my);
 }
 
 static int on_watcher_down(soma_agent *self, struct teller *my, const struct soma_down *m)
@@ -69,8 +80,9 @@ static const soma_behavior teller_behavior = {
     .name = "names teller",
     .state_size = sizeof(struct teller),
     .init = teller_init,
-    .handlers = SOMA_HANDLERS(SOMA_ON(soma_name_watch, on_watch), SOMA_ON(names_tell, on_tell),
-                              SOMA_ON(names_more, on_more_due), SOMA_ON(soma_down, on_watcher_down))};
+    .handlers = SOMA_HANDLERS(SOMA_ON(soma_name_watch, on_watch), SOMA_ON(names_watch_call, on_watch_to_call),
+                              SOMA_ON(names_tell, on_tell), SOMA_ON(names_more, on_more_due),
+                              SOMA_ON(soma_down, on_watcher_down))};
 
 soma_handle teller_spawn(soma_agent *self, uint64_t watch, soma_ref *teller)
 {

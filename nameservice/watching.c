@@ -188,24 +188,35 @@ static int watching_open(soma_agent *self, struct client *my, struct watching *w
     return 0;
 }
 
-int on_name_watch(soma_agent *self, struct client *my, const struct soma_name_watch *m)
+static int watch(soma_agent *self, struct client *my, const char *prefix, bool calls)
 {
-    int error = check_prefix(m->prefix);
+    int error = my->closing ? SOMA_ECLOSED : check_prefix(prefix);
     if (is_stranger(self))
         return 0;
     struct watching *watching = error ? NULL : calloc(1, sizeof(*watching));
     if (!error)
-        error = watching ? watching_open(self, my, watching, m->prefix) : SOMA_ENOMEM;
+        error = watching ? watching_open(self, my, watching, prefix) : SOMA_ENOMEM;
     if (error) {
         if (watching)
             watching_free(watching);
         soma_reply_error(self, error);
         return 0;
     }
+    watching->calls = calls;
     soma_forward(self, watching->teller); // if it can't be, that is known to who asked, and its teller has no use
     if (my->up)
         soma_send(self, my->server, ns_watch, .watch = watching->id, .prefix = watching->prefix);
     return 0;
+}
+
+int on_name_watch(soma_agent *self, struct client *my, const struct soma_name_watch *m)
+{
+    return watch(self, my, m->prefix, false);
+}
+
+int on_watch_call(soma_agent *self, struct client *my, const struct names_watch_call *m)
+{
+    return watch(self, my, m->prefix, true);
 }
 
 int on_more(soma_agent *self, struct client *my, const struct names_more *m)
@@ -219,6 +230,27 @@ int on_more(soma_agent *self, struct client *my, const struct names_more *m)
     tellings_heard(watching, m->heard);
     tellings_leave(self, watching);
     return 0;
+}
+
+void watchings_close(soma_agent *self, const struct client *my)
+{
+    for (struct watching *watching = my->watchings; watching; watching = watching->next) {
+        soma_handle monitor = watching->calls ? soma_monitor(self, watching->watcher) : -1;
+        if (monitor > 0) { // else the teller's tells, which comes later
+            soma_demonitor(self, watching->monitor);
+            watching->monitor = monitor;
+        }
+        if (watching->calls)
+            soma_kill(soma_agent_system(self), watching->watcher);
+    }
+}
+
+bool watchings_call(const struct client *my)
+{
+    const struct watching *watching = my->watchings;
+    while (watching && !watching->calls)
+        watching = watching->next;
+    return watching;
 }
 
 int on_name_unwatch(soma_agent *self, struct client *my, const struct soma_name_unwatch *m)

@@ -167,8 +167,9 @@ SOMA_API int soma_names_open(soma_system *system, soma_bridge *bridge, const som
                              soma_names **names);
 
 /**
- * Ends a client: what it has registered is removed, as far as its server can be reached. Sets `*names` to NULL, and may
- * be called twice. Not after the system is closed.
+ * Ends a client: what it has registered is removed, as far as its server can be reached, and the watches that call
+ * functions end; none of those is called any more. Sets `*names` to NULL, and may be called twice. Not after the system
+ * is closed.
  * @return 0; SOMA_ESTATE from one of the system's threads. No other thread may use it any more.
  */
 SOMA_API int soma_names_close(soma_names **names);
@@ -296,7 +297,7 @@ SOMA_API int soma_names_shutdown(soma_names *names, const char *prefix, uint64_t
  * @param names the client
  * @param prefix what the names begin with; NULL or "": all
  * @param event the function; `event` lives during the call. It must not wait
- * @param context for it
+ * @param context for it; it must last until the watcher has ended, as it has after soma_names_close() at the latest
  * @param watcher gets the agent: soma_kill() ends the watch
  * @return 0, or an error. Agents send a soma_name_watch and get the events as messages.
  */

@@ -137,6 +137,25 @@ static void test_function(soma_test *test)
     world_close(&world);
 }
 
+/* Once a client is closed nobody is told any more, even of what was under way. */
+static void test_close(soma_test *test)
+{
+    struct world world;
+    soma_ref watchers[2], agent = singer_new(test, "hub");
+    world_open(&world, test, NULL);
+    for (uint32_t i = 0; i < 2; i++)
+        assert_int_equal(soma_names_watch(world.leaf, NULL, count_call, &called, &watchers[i]), 0);
+    soma_test_advance(test, SOMA_SECOND);
+    assert_int_equal(soma_names_register(world.hub, "one", agent, SOMA_SECOND), 0);
+    assert_int_equal(soma_names_close(&world.leaf), 0);
+    uint32_t before = called;
+    soma_test_settle(test);
+    assert_int_equal(called, before);
+    for (uint32_t i = 0; i < 2; i++)
+        assert_null(soma_test_state(test, watchers[i]));
+    assert_int_equal(soma_names_close(&world.hub), 0);
+}
+
 /* ---- more news than is kept ---- */
 
 #define MANY (NEW_MOST + 500u)
@@ -320,13 +339,10 @@ static void test_several_clients(soma_test *test)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SOMA_SIM(test_events, test_load(200), 20000),
-        SOMA_SIM(test_function, test_load(100), 20000),
-        SOMA_SIM(test_reset, 1, 2000000),
-        SOMA_SIM(test_cache, test_load(100), 20000),
-        SOMA_SIM(test_cut_off, test_load(100), 20000),
-        SOMA_SIM(test_several_servers, test_load(100), 20000),
-        SOMA_SIM(test_several_clients, test_load(100), 20000),
+        SOMA_SIM(test_events, test_load(200), 20000),          SOMA_SIM(test_function, test_load(100), 20000),
+        SOMA_SIM(test_close, test_load(100), 20000),           SOMA_SIM(test_reset, 1, 2000000),
+        SOMA_SIM(test_cache, test_load(100), 20000),           SOMA_SIM(test_cut_off, test_load(100), 20000),
+        SOMA_SIM(test_several_servers, test_load(100), 20000), SOMA_SIM(test_several_clients, test_load(100), 20000),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
