@@ -326,6 +326,7 @@ const soma_behavior names_behavior = {
     .state_size = sizeof(struct client),
     .init = client_init,
     .stop = client_stop,
+    .unmuted = true, // of requests to the server a bounded number is under way
     .handlers = SOMA_HANDLERS(SOMA_ON(soma_name_lookup, on_name_lookup), SOMA_ON(soma_name_register, on_register),
                               SOMA_ON(soma_name_unregister, on_unregister), SOMA_ON(soma_name_alias, on_alias),
                               SOMA_ON(soma_name_list, on_name_list), SOMA_ON(soma_name_watch, on_name_watch),

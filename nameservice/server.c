@@ -296,6 +296,7 @@ const soma_behavior nameserver_behavior = {
     .state_size = sizeof(struct nameserver),
     .init = server_init,
     .stop = server_stop,
+    .unmuted = true, // news waits until the last was heard, and is all but answers that grows
     .attributes = SOMA_ATTRIBUTES(
         SOMA_ATTRIBUTE_GET("uptime", get_uptime, "seconds since it was started"),
         SOMA_ATTRIBUTE_GET("version", get_version, "of Soma"),

@@ -5,6 +5,8 @@
  * overloaded or muted one is *muted*: it does not run again until that one is neither. So a hundred fast senders can't
  * bury a slow receiver. (Pony's idea; the rules differ, for the proof below.)
  *
+ * An `unmuted` agent runs on, and is in no such wait; it bounds by itself what it sends.
+ *
  * A receiver may also lose its core before it has noticed, so a sender whose message took fresh memory marks it, too:
  * before the push, so that the receiver, which must run for that message, finds the mark when it catches up.
  *

@@ -154,12 +154,12 @@ static void message_finish(struct worker *worker, const soma_agent *agent, struc
 
 /*
  * The agent has sent to one under pressure: ends its turn and mutes it. False if it must not be: it is overloaded
- * itself, or at its end.
+ * itself, or at its end, or of those that never are.
  */
 static bool turn_mute(struct worker *worker, soma_agent *agent, struct message *last)
 {
     worker->pressing = false;
-    if (u32_load(&agent->pressure) || !life_runs(u64_load(&agent->life)))
+    if (u32_load(&agent->pressure) || agent->dispatch->behavior->unmuted || !life_runs(u64_load(&agent->life)))
         return false;
     struct message *next = mailbox_next_or_hold(&agent->mailbox, last);
     if (next)

@@ -84,6 +84,9 @@ typedef struct soma_behavior {
     int (*idle)(soma_agent *self, void *state);
     /** The agent gets a thread of its own, so its handlers may block. Not inherited from the base. */
     bool blocking;
+    /** It is never muted (see soma_send()): for an agent that serves many, and must not stand still for one of them.
+     *  What waits for each it bounds itself, as by sending more only when it has had an answer. Not inherited. */
+    bool unmuted;
     /** How much mail may wait for it; not inherited, and soma_become() doesn't change it. */
     soma_limit limit;
 } soma_behavior;

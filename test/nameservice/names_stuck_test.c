@@ -249,12 +249,33 @@ static void test_lost(soma_test *test)
     world_close(&world);
 }
 
+/* It may be registered: that the client watches for its end does not hold up the client. */
+static void test_registered(soma_test *test)
+{
+    struct world world;
+    soma_ref stuck;
+    struct soma_name entry;
+    world_open(&world, test);
+    assert_int_equal(soma_spawn(soma_test_node(test, "leaf"), &singer, NULL, &stuck), 0);
+    stick(&world, stuck);
+    assert_int_equal(soma_names_register(world.leaf, "still", stuck, 50 * SOMA_MS), 0);
+    serves(&world);
+    assert_int_equal(soma_names_info(world.hub, "still", 50 * SOMA_MS, &entry), 0);
+    soma_name_destroy(&entry);
+    assert_int_equal(soma_kill(soma_test_node(test, "leaf"), stuck), 0);
+    soma_test_resume(test, stuck);
+    soma_test_settle(test);
+    assert_int_equal(soma_names_info(world.hub, "still", 50 * SOMA_MS, &entry), SOMA_ENOENT);
+    world_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         SOMA_SIM(test_watcher, test_load(20), 2000000),
         SOMA_SIM(test_running, test_load(50), 200000),
         SOMA_SIM(test_lost, test_load(50), 200000),
+        SOMA_SIM(test_registered, test_load(50), 200000),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
  */
 #include "test_support.h"
 #include <soma/error.h>
+#include <soma/fault.h>
 #include <soma/test.h>
 
 #define AGENTS 4u
@@ -57,6 +58,9 @@ static const soma_behavior flooder = {.name = "flooder",
                                       .init = flooder_init,
                                       .handlers =
                                           SOMA_HANDLERS(SOMA_ON(friends, on_friends), SOMA_ON(flood, on_flood))};
+
+static const soma_behavior unmuted = {
+    .name = "unmuted", .base = &flooder, .state_size = sizeof(struct flooder), .init = flooder_init, .unmuted = true};
 
 static uint64_t flood_all(soma_test *test, struct world *world, uint32_t batch)
 {
@@ -112,6 +116,39 @@ static void test_mutes(soma_test *test)
     assert_true(world->muted);
 }
 
+/* One that sends twice to an agent that is overloaded and stands still: does it come to the second? */
+static uint32_t sends(soma_test *test, soma_system *system, struct world *world, const soma_behavior *behavior)
+{
+    soma_ref slow, sender;
+    assert_int_equal(soma_spawn(system, &flooder, world, &slow), 0);
+    assert_int_equal(soma_spawn(system, behavior, world, &sender), 0);
+    assert_int_equal(soma_send(system, sender, friends, .first = slow, .second = slow), 0);
+    soma_test_settle(test);
+    for (uint32_t i = 0; i < 4; i++)
+        assert_int_equal(soma_send(system, slow, flood), 0);
+    soma_test_step(test); // it has handled a batch, and has mail
+    soma_test_pause(test, slow);
+    world->budget = 2;
+    for (uint32_t i = 0; i < 2; i++)
+        assert_int_equal(soma_send(system, sender, flood), 0);
+    soma_test_settle(test);
+    uint32_t sent = 2 - world->budget;
+    world->budget = 0;
+    soma_test_resume(test, slow);
+    soma_test_settle(test);
+    return sent;
+}
+
+static void test_unmuted(soma_test *test)
+{
+    struct world *world = soma_test_alloc(test, sizeof(*world));
+    soma_system *system = soma_test_node_open(test, "node", &(soma_options){.batch = 1});
+    world->burst = 1;
+    assert_int_equal(sends(test, system, world, &flooder), 1);
+    assert_int_equal(sends(test, system, world, &unmuted), 2);
+    assert_int_equal(world->handled, 2 * (4 + 2) + 1 + 2); // nothing is lost
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -119,6 +156,7 @@ int main(void)
         SOMA_SIM(test_flood, 10000, 5000, .schedule = SOMA_SCHEDULE_PCT),
         SOMA_SIM(test_flood_with_ends, 10000, 5000, .kills = 3),
         SOMA_SIM(test_mutes, 1, 5000, .schedule = SOMA_SCHEDULE_ROUND_ROBIN),
+        SOMA_SIM(test_unmuted, 1000, 5000),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
