@@ -1,6 +1,7 @@
 /* Handles, wakes and waits; see zmq_post.h. */
 #include "bridges/zmq_post.h"
 #include "runtime/thread.h"
+#include <errno.h>
 #include <soma/error.h>
 #include <stddef.h>
 #include <sys/epoll.h>
@@ -43,6 +44,12 @@ bool post_watch_used(struct post *post, void *socket, uint64_t key)
 void post_forget(struct post *post, void *socket)
 {
     epoll_ctl(post->poll, EPOLL_CTL_DEL, handle_of(socket), NULL);
+}
+
+void post_end_context(void *context)
+{
+    while (zmq_ctx_term(context) && errno == EINTR)
+        ;
 }
 
 bool post_socket_has(void *socket)

@@ -53,6 +53,9 @@ bool post_watch_used(struct post *post, void *socket, uint64_t key);
 /* Before the socket is closed. */
 void post_forget(struct post *post, void *socket);
 
+/* Ends a context whose sockets are closed; a signal does not keep it. */
+void post_end_context(void *context);
+
 /* Would reading from a socket that something was sent by bring anything? */
 bool post_socket_has(void *socket);
 

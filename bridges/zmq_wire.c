@@ -417,7 +417,7 @@ void zmq_wire_free(struct zmq_wire *wire)
     socket_close(wire, wire->router.socket, 0);
     door_close(&wire->door);
     if (wire->context)
-        zmq_ctx_term(wire->context);
+        post_end_context(wire->context);
     post_close(&wire->post);
     free(wire->broken);
     free(wire);

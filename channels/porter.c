@@ -350,7 +350,7 @@ void porter_free(struct porter *porter)
         zmq_close(porter->zap);
     pthread_mutex_destroy(&porter->lock);
     if (porter->context)
-        zmq_ctx_term(porter->context); // until what lingers has left
+        post_end_context(porter->context); // until what lingers has left
     post_close(&porter->post);
     free(porter->worker);
     free(porter);

@@ -92,11 +92,21 @@ static void set(void *socket, int option, int value)
     zmq_setsockopt(socket, option, &value, sizeof(value));
 }
 
+/* Nobody needs what a subscriber says at its end: what it wants goes with its connection, and what it has asked has
+ * failed. And ZeroMQ may wait for ever to say it, if it is about to connect again. */
+static void linger_set(const struct line *line, uint32_t linger)
+{
+    set(line->socket, ZMQ_LINGER, pattern_subscribes(line->pattern) ? 0 : (int)linger);
+}
+
 static void socket_prepare(const struct line *line, const soma_channel_options *options)
 {
     void *socket = line->socket;
     const int64_t most = (int64_t)line->message_most;
     const int heartbeat = (int)(options->heartbeat_ms ? options->heartbeat_ms : HEARTBEAT_MS);
+    // From the first: a connection that ends before its socket lingers as was said when that was bound. With ZeroMQ's
+    // default, what is left for one who goes in the moment in which the socket is closed holds that up for ever.
+    linger_set(line, line->bound ? 0 : line->linger);
     zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &most, sizeof(most));
     // An XSUB drops what there is no room for: subscriptions, and questions, which remote_request() bounds.
     set(socket, ZMQ_SNDHWM, pattern_subscribes(line->pattern) ? 0 : (int)line->high_water);
@@ -258,9 +268,7 @@ void socket_close(struct line *line, uint32_t linger)
     if (line->file)
         unlink(line->file); // ZeroMQ doesn't; before the place is free, so that it is nobody else's yet
     if (line->socket) {
-        // Nobody needs what a subscriber says at its end: what it wants goes with its connection, and what it has asked
-        // has failed. And ZeroMQ may wait for ever to say it, if it is about to connect again.
-        set(line->socket, ZMQ_LINGER, pattern_subscribes(line->pattern) ? 0 : (int)linger);
+        linger_set(line, linger);
         zmq_socket_monitor(line->socket, NULL, 0);
         zmq_close(line->socket);
     }
