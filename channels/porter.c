@@ -139,11 +139,7 @@ static bool line_turn(struct line *line, bool reads, uint64_t *until)
 
 /* ---- rounds ---- */
 
-/*
- * Whoever has the turn sees to all lines; or, if not to `all`, to no more once one has brought something for agents.
- * Ends those that have nothing more to send. *waits: some has. When the next round is due at the latest.
- */
-static uint64_t round_run(struct porter *porter, bool all, bool *waits)
+uint64_t porter_round(struct porter *porter, bool all, bool *waits)
 {
     bool reads = !u32_load(&porter->stopping);
     uint64_t until = UINT64_MAX;
@@ -227,7 +223,7 @@ static void *porter_main(void *argument)
     pthread_mutex_lock(&post->turn);
     for (;;) {
         bool waits, stopping = u32_load(&porter->stopping);
-        uint64_t until = round_run(porter, true, &waits);
+        uint64_t until = porter_round(porter, true, &waits);
         if (stopping && deadline == UINT64_MAX)
             deadline = stopping_end(porter);
         porter->drained = !waits;
@@ -269,7 +265,7 @@ static void porter_attend(void *context, struct worker *worker)
     if (!porter->over) {
         worker_enter(porter->worker);
         porter->worker->lent = true;
-        uint64_t until = round_run(porter, false, &waits);
+        uint64_t until = porter_round(porter, false, &waits);
         porter->worker->lent = false;
         worker_enter(worker);
         if (until != UINT64_MAX)

@@ -46,6 +46,12 @@ void porter_free(struct porter *porter);
 /* A line that was marked as listed, under its busy: the thread is to look at it. */
 void porter_list(struct line *line);
 
+/*
+ * Whoever has the turn sees to all lines; or, if not to `all`, to no more once one has brought something for agents.
+ * Ends those that have nothing more to send. *waits: some has. When the next round is due at the latest.
+ */
+uint64_t porter_round(struct porter *porter, bool all, bool *waits);
+
 /* The system's porter, started if there is none. Any thread. 0, SOMA_ENOMEM, SOMA_ETHREAD. */
 int porter_of(soma_system *system, struct porter **porter);
 
