@@ -122,6 +122,7 @@ static void schedule_special(const struct worker *worker, soma_system *system, s
         blocking_schedule(system, agent->extension->own);
     } else {
         run_inbox_push(&system->inbox, agent);
+        fence_full(); // worker_sleep counts on it, as the caller may be no worker
         if (!worker || !worker->lent)
             wake_one(system);
     }
@@ -309,6 +310,10 @@ static const struct rest *worker_await(struct worker *worker, bool *mail)
  * fences (the light half, see thread.h), and looks for bits. One of the two comes second and sees the other. The same
  * holds for `searching`, which we left before setting the bit: a waker that saw us searching made its work visible
  * before our last look. A rouse that comes late, for a sleep already over, only makes the next sleep shorter.
+ *
+ * The heavy half stops the other cores, ZeroMQ's thread on one of them, say, that we are about to wait for; and it is
+ * for workers alone, as who else makes work fences in full. If all the others' bits are set it is not needed: whoever
+ * of them wakes clears his, in the same word and after we have set ours, and from then on sees that, and all before.
  */
 static void worker_sleep(struct worker *worker)
 {
@@ -317,8 +322,11 @@ static void worker_sleep(struct worker *worker)
     const struct rest *rest = NULL;
     bool mail = false;
     u32_store(&worker->awake, 0);
-    u64_add(&system->asleep, bit); // clear before: only we set it
-    barrier_heavy();
+    uint64_t others = u64_add(&system->asleep, bit); // clear before: only we set it
+    if ((uint32_t)__builtin_popcountll(others) + 1 == system->options.workers)
+        fence_full();
+    else
+        barrier_heavy();
     if (!work_visible(system) && !u32_load(&system->stopping)) {
         closer_tell(system);
         counter_add(&worker->counters.sleeps, 1);
