@@ -17,7 +17,7 @@
 
 static bool watch(const struct post *post, int handle, uint64_t key, uint32_t signs)
 {
-    struct epoll_event event = {.events = signs | EPOLLET, .data.u64 = key};
+    struct epoll_event event = {.events = signs, .data.u64 = key};
     return handle >= 0 && !epoll_ctl(post->poll, EPOLL_CTL_ADD, handle, &event);
 }
 
@@ -30,6 +30,11 @@ static int handle_of(void *socket)
 
 bool post_watch(struct post *post, void *socket, uint64_t key)
 {
+    return watch(post, handle_of(socket), key, EPOLLIN | EPOLLET);
+}
+
+bool post_watch_first(struct post *post, void *socket, uint64_t key)
+{
     return watch(post, handle_of(socket), key, EPOLLIN);
 }
 
@@ -38,7 +43,7 @@ bool post_watch(struct post *post, void *socket, uint64_t key)
  */
 bool post_watch_used(struct post *post, void *socket, uint64_t key)
 {
-    return watch(post, handle_of(socket), key, EPOLLIN | EPOLLOUT);
+    return watch(post, handle_of(socket), key, EPOLLIN | EPOLLOUT | EPOLLET);
 }
 
 void post_forget(struct post *post, void *socket)
@@ -203,8 +208,9 @@ int post_open(struct post *post)
                           .due = UINT64_MAX};
     pthread_mutex_init(&post->turn, NULL);
     pthread_cond_init(&post->left, NULL);
-    bool watched = watch(post, post->bell, POST_NOTHING, EPOLLIN) && watch(post, post->call, CALL, EPOLLIN) &&
-                   watch(post, post->alarm, POST_NOTHING, EPOLLIN);
+    const uint32_t signs = EPOLLIN | EPOLLET;
+    bool watched = watch(post, post->bell, POST_NOTHING, signs) && watch(post, post->call, CALL, signs) &&
+                   watch(post, post->alarm, POST_NOTHING, signs);
     return watched ? 0 : SOMA_ENOMEM;
 }
 

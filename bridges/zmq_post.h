@@ -50,6 +50,10 @@ bool post_watch(struct post *post, void *socket, uint64_t key);
  * when it is taken. */
 bool post_watch_used(struct post *post, void *socket, uint64_t key);
 
+/* The same of one that must not be read later than what follows it: until it has been read, all who are told of
+ * anything are told of it. */
+bool post_watch_first(struct post *post, void *socket, uint64_t key);
+
 /* Before the socket is closed. */
 void post_forget(struct post *post, void *socket);
 

@@ -105,7 +105,8 @@ struct line {
     struct line *next;
     bool known;
     bool watched;  /* it is told of what happens at the sockets */
-    bool stirred;  /* something has, or may have */
+    bool stirred;  /* something has, or may have; */
+    bool changed;  /* it may be at the monitor, too */
     bool blocked;  /* the socket takes no more for now */
     bool failing;  /* the connection whose end is told next has not spoken ZeroMQ */
     bool left;     /* the last connection of one that asks has ended, but what it had sent has not been read */

@@ -9,8 +9,10 @@
 #include <stdlib.h>
 
 #define ZAP_ADDRESS "inproc://zeromq.zap.01"
-#define KEY_ZAP 1u  /* of the post's: who asks to come in; */
-#define KEY_LINE 2u /* and from here on the lines, by their numbers */
+/* The post's: who asks to come in; and the lines, two each: something at the socket, or at the monitor. */
+#define KEY_ZAP 1u
+#define KEY_OF(line) (2 + UINT64_C(2) * (line)->number)
+#define KEY_MONITOR 1u
 
 static uint64_t porter_now(const struct porter *porter)
 {
@@ -51,8 +53,8 @@ static void line_forget(const struct line *line)
 static bool line_watched(const struct line *line)
 {
     struct post *post = &line->porter->post;
-    bool watched = post_watch(post, line->monitor, KEY_LINE + line->number) &&
-                   (line_streams(line) ? post_watch_used : post_watch)(post, line->socket, KEY_LINE + line->number);
+    bool watched = post_watch_first(post, line->monitor, KEY_OF(line) + KEY_MONITOR) &&
+                   (line_streams(line) ? post_watch_used : post_watch)(post, line->socket, KEY_OF(line));
     if (!watched)
         line_forget(line);
     return watched;
@@ -86,7 +88,9 @@ static void line_attend(struct line *line, bool reads)
 {
     line->stirred = false;
     line->blocked = false;
-    line_watch(line); // who comes is known before what he says
+    if (line->changed)
+        line_watch(line); // who comes is known before what he says
+    line->changed = false;
     if (reads && line_reads(line))
         line->stirred = line_receive(line);
     line_tell(line);
@@ -126,7 +130,7 @@ static bool line_turn(struct line *line, bool reads, uint64_t *until)
         pthread_mutex_lock(&line->use);
         line->watched = line_watched(line);
         pthread_mutex_unlock(&line->use);
-        line->stirred = true;
+        line->stirred = line->changed = true;
     }
     if (line->stirred)
         line_attend(line, reads);
@@ -190,19 +194,23 @@ void porter_list(struct line *line)
         post_ring(&porter->post);
 }
 
-/* What somebody was told of is to be looked at. */
+/* What somebody was told of is to be looked at. If there may be more, a monitor may be among that. */
 static void keys_note(void *context, const uint64_t *keys, uint32_t count)
 {
     struct porter *porter = context;
     for (uint32_t i = 0; i < count; i++) {
         porter->asks |= keys[i] == KEY_ZAP;
-        struct line *line = keys[i] < KEY_LINE ? NULL : porter->lines;
-        while (line && line->number != keys[i] - KEY_LINE) // it may have ended
+        struct line *line = porter->lines;
+        while (line && KEY_OF(line) != (keys[i] & ~(uint64_t)KEY_MONITOR)) // it may have ended
             line = line->next;
-        if (line)
+        if (line) {
             line->stirred = true;
+            line->changed |= keys[i] & KEY_MONITOR;
+        }
         porter->looks |= line || porter->asks;
     }
+    for (struct line *line = porter->lines; line && count == POST_MOST; line = line->next)
+        line->changed = true;
 }
 
 /* The system closes: when what waits in the lines must have left. */
