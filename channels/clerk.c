@@ -187,7 +187,8 @@ static int on_answer(soma_agent *self, void *state, const void *answer)
     struct clerk *my = state;
     struct question *question = question_asked(self);
     zmq_msg_t part;
-    int error = speech_write(&my->speech, NULL, 0, self->worker->current->type, answer, &part);
+    int error = speech_write(&my->speech, question->arrival->line, self->worker, NULL, 0, self->worker->current->type,
+                             answer, &part);
     if (error)
         question_fail(self, my, question, error, "the answer can't be serialized");
     else

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #define HOLD_ASKERS 15u                 /* that answers may wait for, */
-#define HOLD_MOST LINE_SHUT             /* the bytes of one of them, unless it is a single answer, */
+#define HOLD_MOST (UINT64_C(4) << 20)   /* the bytes of one of them, unless it is a single answer, */
 #define HOLD_ALL (LINE_QUEUE_MOST / 2)  /* and of all: there is room in the line for who reads */
 #define HOLD_PAUSE (2 * SOMA_MS)        /* between two tries; twice as long after each that was in vain, */
 #define HOLD_PAUSE_MOST (100 * SOMA_MS) /* up to this */

@@ -6,24 +6,6 @@
 #include "runtime/spin.h"
 #include <soma/error.h>
 #include <stdlib.h>
-#include <string.h>
-
-/* ---- parts ---- */
-
-bool part_make(zmq_msg_t *part, const void *data, size_t size)
-{
-    if (zmq_msg_init_size(part, size))
-        return false;
-    if (size)
-        memcpy(zmq_msg_data(part), data, size);
-    return true;
-}
-
-void parts_close(zmq_msg_t *parts, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++)
-        zmq_msg_close(&parts[i]);
-}
 
 /* ---- the queue ---- */
 
@@ -71,11 +53,6 @@ static uint32_t dam_slot(const struct line *line)
     return line->dam_ref.slot;
 }
 
-static bool line_is_full(const struct line *line)
-{
-    return line->waiting >= line->high_water || line->waiting_bytes >= LINE_SHUT;
-}
-
 int line_put(struct line *line, struct worker *worker, zmq_msg_t *parts, uint32_t count)
 {
     if (line_send_at_once(line, parts, count)) {
@@ -86,7 +63,7 @@ int line_put(struct line *line, struct worker *worker, zmq_msg_t *parts, uint32_
     int error = line->closing ? SOMA_EGONE : parcels_add(line, parts, count);
     bool list = !error && !line->listed;
     line->listed |= list;
-    if (!error && line->dam && line->connections && line_is_full(line))
+    if (!error && line->dam && line->connections)
         u32_store(&line->dam->pressure, PRESSURE_OVERLOADED); // release: who is held up by it looks again later
     spin_unlock(&line->busy);
     parts_close(parts, count);
@@ -116,8 +93,7 @@ void line_relieve(struct line *line, uint32_t messages, uint64_t bytes)
     spin_lock(&line->busy);
     line->waiting -= messages;
     line->waiting_bytes -= bytes;
-    bool free = line->closing || !line->connections ||
-                (line->waiting <= line->high_water / 2 && line->waiting_bytes <= LINE_SHUT / 2);
+    bool free = line->closing || !line->connections || !line->waiting;
     bool opens = free && line->dam && u32_load(&line->dam->pressure);
     if (opens)
         u32_store(&line->dam->pressure, 0);

@@ -4,8 +4,8 @@
  * if it can (depart.c); else in between lies a queue of what is to be sent, which any thread may add to. What comes
  * goes into the mailbox of who reads it.
  *
- * Who sends faster than the line carries is held up at a *dam*: an agent without mail that is overloaded in the line's
- * place, so that runtime/pressure.h does the rest. It is never muted itself, and opens once enough has left, nobody is
+ * Who has sent what must wait is held up at a *dam*: an agent without mail that is overloaded in the line's
+ * place, so that runtime/pressure.h does the rest. It is never muted itself, and opens once all has left, nobody is
  * connected any more, or the line is closed, whatever agents do: so no cycle of those who wait goes through it.
  *
  * What comes is bounded, too: while over LINE_WINDOW bytes wait for who reads it, the socket is not read, which the
@@ -24,8 +24,7 @@
 #define LINE_WINDOW (UINT64_C(1) << 20)      /* bytes that may wait for their reader */
 #define LINE_PART_COST 256u                  /* bytes that a message counts for beside its own */
 #define LINE_QUEUE_MOST (UINT64_C(64) << 20) /* bytes that may wait to be sent: one handler can't send more */
-#define LINE_SHUT (UINT64_C(4) << 20)        /* of them from which on senders are held up, */
-#define LINE_HIGH_WATER 1000u                /* or of messages, if the options don't say */
+#define LINE_HIGH_WATER 1000u                /* messages that ZeroMQ keeps, if the options don't say */
 #define LINE_HANDSHAKE 10000u                /* ms for a connection to speak ZeroMQ */
 #define LINE_RETRY 500u                      /* ms until it connects again if ZeroMQ doesn't */
 #define LINE_LINGER 1000u                    /* ms for what was sent to leave after the end, if the options don't say */
@@ -168,7 +167,12 @@ bool line_take(struct line *line);
 /* So much has left, or the number of connections has changed. */
 void line_relieve(struct line *line, uint32_t messages, uint64_t bytes);
 
-/* A part with these bytes. False when memory is out. */
+/* ---- part.c ---- */
+
+/* A part for a line with room for so many bytes, made in a turn of the worker's. False when memory is out. */
+bool part_room(zmq_msg_t *part, const struct line *line, struct worker *worker, size_t size);
+
+/* A small part with these bytes. */
 bool part_make(zmq_msg_t *part, const void *data, size_t size);
 void parts_close(zmq_msg_t *parts, uint32_t count);
 

@@ -298,6 +298,7 @@ int porter_open(soma_system *system, struct porter **result)
     if (!porter)
         return SOMA_ENOMEM;
     porter->system = system;
+    part_sources_init(porter);
     porter->rest = (struct rest){porter_await, porter_attend, porter_rouse, porter};
     bool whole = !post_open(&porter->post);
     porter->context = zmq_ctx_new();

@@ -12,8 +12,15 @@
 #include "channels/line.h"
 #include "runtime/system.h"
 
+/* Where the memory of a part goes back to. */
+struct part_source {
+    soma_system *system;
+    uint8_t class; /* of the pools' */
+};
+
 struct porter {
     soma_system *system;
+    struct part_source sources[POOL_CLASSES];
     struct worker *worker; /* a pool and counters, no queue: of who has the turn */
     void *context;
     struct post post;  /* where it is waited for something to do */
@@ -57,6 +64,10 @@ int porter_of(soma_system *system, struct porter **porter);
 
 /* Answers one who asks to come in. True if there may be more. */
 bool zap_answer(struct porter *porter);
+
+/* ---- part.c ---- */
+
+void part_sources_init(struct porter *porter);
 
 /* ---- hold.c: answers, to who may read them slowly ---- */
 

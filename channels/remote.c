@@ -132,8 +132,8 @@ void remote_channel_close(soma_agent *self, struct channel *channel)
 /* ---- sending ---- */
 
 /* A publication's frames. How many, or an error. */
-static int frames_write(struct remote *remote, const char *topic, const soma_type *type, const void *body,
-                        zmq_msg_t parts[2])
+static int frames_write(const soma_agent *self, struct remote *remote, const char *topic, const soma_type *type,
+                        const void *body, zmq_msg_t parts[2])
 {
     struct speech *speech = &remote->speech;
     char before[SOMA_TOPIC_MOST + 1];
@@ -146,8 +146,9 @@ static int frames_write(struct remote *remote, const char *topic, const soma_typ
     if (speech->framing == SOMA_FRAMES_SEPARATED)
         before[size++] = (char)SEPARATOR;
     if (!apart)
-        return (error = speech_write(speech, before, size, type, body, &parts[0])) ? error : 1;
-    if ((error = speech_write(speech, NULL, 0, type, body, &parts[1])))
+        return (error = speech_write(speech, remote->line, self->worker, before, size, type, body, &parts[0])) ? error
+                                                                                                               : 1;
+    if ((error = speech_write(speech, remote->line, self->worker, NULL, 0, type, body, &parts[1])))
         return error;
     if (part_make(&parts[0], topic, size))
         return 2;
@@ -178,8 +179,8 @@ int remote_send(soma_agent *self, struct channel *channel, const char *topic, co
     bool publishes = pattern_publishes(channel->pattern);
     if (!remote->peers)
         return publishes ? 0 : SOMA_EAGAIN;
-    int count = publishes ? frames_write(remote, topic, type, body, parts)
-                          : speech_write(&remote->speech, NULL, 0, type, body, &parts[0]);
+    int count = publishes ? frames_write(self, remote, topic, type, body, parts)
+                          : speech_write(&remote->speech, remote->line, self->worker, NULL, 0, type, body, &parts[0]);
     if (count < 0)
         return count;
     if (channel->pattern == SOMA_SYNC_PUB)
@@ -237,14 +238,16 @@ static void asking_done(struct remote *remote, soma_handle handle)
     }
 }
 
-static int request_write(struct channel *channel, const soma_type *type, const void *body, zmq_msg_t *part)
+static int request_write(const soma_agent *self, const struct channel *channel, const soma_type *type, const void *body,
+                         zmq_msg_t *part)
 {
     struct remote *remote = channel->remote;
     char head[ASK_HEAD + ANSWER_TOPIC] = {ASK_MARK}; // the handle comes later
     bool subscribes = pattern_subscribes(channel->pattern);
     head[ASK_HEAD - 1] = ANSWER_TOPIC;
     memcpy(head + ASK_HEAD, remote->answers, ANSWER_TOPIC);
-    return speech_write(&remote->speech, head, subscribes ? sizeof(head) : 0, type, body, part);
+    return speech_write(&remote->speech, remote->line, self->worker, head, subscribes ? sizeof(head) : 0, type, body,
+                        part);
 }
 
 soma_handle remote_request(soma_agent *self, struct channel *channel, uint64_t timeout, const soma_then *then,
@@ -254,7 +257,7 @@ soma_handle remote_request(soma_agent *self, struct channel *channel, uint64_t t
     zmq_msg_t part;
     if (!remote->peers || (remote->asked && remote->asked_count == remote->line->high_water))
         return SOMA_EAGAIN;
-    int error = request_write(channel, type, body, &part);
+    int error = request_write(self, channel, type, body, &part);
     if (error)
         return error;
     soma_handle handle = request_open(self, line_mark(remote->line), timeout, then);
@@ -363,6 +366,13 @@ static int publication_read(struct channel *channel, const char *topic, const ch
     return error;
 }
 
+/* The channel, if it still has the line: it may have been closed, or have moved to another address. */
+static struct channel *owner_find(const soma_agent *self, const struct arrival *arrival)
+{
+    struct channel *channel = (struct channel *)port_find(self, arrival->line->owner.port);
+    return channel && channel->remote && channel->remote->line == arrival->line ? channel : NULL;
+}
+
 static int message_arrive(soma_agent *self, void *state, struct channel *channel, struct arrival *arrival)
 {
     char topic[SOMA_TOPIC_MOST + 1] = "";
@@ -381,17 +391,10 @@ static int message_arrive(soma_agent *self, void *state, struct channel *channel
         line_malformed(arrival->line, error);
     if (error)
         return 0;
-    struct message *block; // a handler may close the channel, and with it all that the reading points to
-    error = port_copy(self, &channel->port, topic, reading.type, reading.message, &block);
-    speech_done(&channel->remote->speech, &reading);
-    return error ? 0 : port_hand(self, state, &channel->port, block);
-}
-
-/* The channel, if it still has the line: it may have been closed, or have moved to another address. */
-static struct channel *owner_find(const soma_agent *self, const struct arrival *arrival)
-{
-    struct channel *channel = (struct channel *)port_find(self, arrival->line->owner.port);
-    return channel && channel->remote && channel->remote->line == arrival->line ? channel : NULL;
+    error = port_show(self, state, &channel->port, topic, reading.type, reading.message);
+    channel = owner_find(self, arrival); // a handler may have closed it
+    speech_done(channel ? &channel->remote->speech : NULL, &reading);
+    return error;
 }
 
 /* Answers among publications: to this channel, or to another one of whom it gets all. */

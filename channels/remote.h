@@ -71,20 +71,25 @@ void line_malformed(struct line *line, int error);
 int speech_open(struct speech *speech, const soma_channel_options *options);
 void speech_close(struct speech *speech);
 
-/* A message as a part, behind `before` (of a size) in the same frame. */
-int speech_write(struct speech *speech, const void *before, size_t size, const soma_type *type, const void *message,
-                 zmq_msg_t *part);
+/* A message as a part for a line, behind `before` (of a size) in the same frame. By an agent of the worker's. */
+int speech_write(struct speech *speech, const struct line *line, struct worker *worker, const void *before, size_t size,
+                 const soma_type *type, const void *message, zmq_msg_t *part);
 
-/* A message as it was read, to be given back by speech_done(). */
+/* A message as it was read, to be given back by speech_done(): it lives in the speech's arena, and points into the
+ * bytes that it was read from. */
 struct reading {
     const soma_type *type;
     void *message;
+    bool owns; /* as the serializer */
+    struct arena arena;
 };
 
 /* The bytes as a message of a type, or of the first of the rows' that they can be. 0, or why they are of none. */
 int speech_read(struct speech *speech, const soma_type *type, const void *data, size_t size, struct reading *reading);
 int speech_read_rows(struct speech *speech, const struct rows *rows, const void *data, size_t size,
                      struct reading *reading);
+
+/* NULL for one that has been closed since. */
 void speech_done(struct speech *speech, struct reading *reading);
 
 #endif

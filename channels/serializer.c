@@ -22,26 +22,21 @@ static const soma_field *only_field(const soma_type *type, enum soma_kind kind)
 
 /* ---- raw: the bytes of the only field ---- */
 
-static int raw_pack(const struct serializer *serializer, const soma_type *type, const void *message,
-                    msgpack_sbuffer *out)
+static int raw_find(const soma_type *type, const void *message, soma_bytes *bytes)
 {
-    (void)serializer;
     const soma_field *field = only_field(type, SOMA_KIND_BYTES);
-    soma_bytes bytes = {NULL, 0};
     if (field) {
-        memcpy(&bytes, (const char *)message + field->offset, sizeof(bytes));
+        memcpy(bytes, (const char *)message + field->offset, sizeof(*bytes));
     } else if ((field = only_field(type, SOMA_KIND_STRING))) {
         const char *text = type_string_get((const char *)message + field->offset);
         size_t length = text ? strlen(text) : 0;
         if (length > UINT32_MAX)
             return SOMA_ETOOBIG;
-        bytes = (soma_bytes){text, (uint32_t)length};
+        *bytes = (soma_bytes){text, (uint32_t)length};
     } else {
         return SOMA_ETYPE;
     }
-    if (bytes.size && !bytes.data)
-        return SOMA_EINVAL;
-    return bytes.size && msgpack_sbuffer_write(out, bytes.data, bytes.size) ? SOMA_ENOMEM : 0;
+    return bytes->size && !bytes->data ? SOMA_EINVAL : 0;
 }
 
 static int raw_view(const struct serializer *serializer, const soma_type *type, const void *data, size_t size,
@@ -215,12 +210,12 @@ static int user_view(const struct serializer *serializer, const soma_type *type,
 
 struct serializer serializer_wrap(const soma_serializer *user)
 {
-    return (struct serializer){user->name, user_pack, user_view, true, *user};
+    return (struct serializer){.name = user->name, .pack = user_pack, .view = user_view, .owns = true, .user = *user};
 }
 
 static const struct serializer serializers[] = {
     {.name = "msgpack", .pack = msgpack_pack, .view = msgpack_view},
-    {.name = "raw", .pack = raw_pack, .view = raw_view},
+    {.name = "raw", .find = raw_find, .view = raw_view},
     {.name = "json", .pack = json_pack, .view = json_view, .owns = true},
     {.name = "typed", .pack = typed_pack, .view = typed_view},
 };

@@ -13,6 +13,8 @@ struct serializer {
     const char *name;
     /* Appends the message's bytes. 0, SOMA_ETYPE (a type that it has no form for), or another error. */
     int (*pack)(const struct serializer *serializer, const soma_type *type, const void *message, msgpack_sbuffer *out);
+    /* In its place, if they are in the message as they are: where. */
+    int (*find)(const soma_type *type, const void *message, soma_bytes *bytes);
     /* Makes a message of bytes, into memory of the type's size. 0, or an error: the bytes are none of that type. What
      * it points to is the bytes' or the arena's, or, if it `owns`, for soma_type_destroy(). */
     int (*view)(const struct serializer *serializer, const soma_type *type, const void *data, size_t size,

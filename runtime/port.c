@@ -145,6 +145,18 @@ int port_hand(soma_agent *self, void *state, struct port *port, struct message *
     return error;
 }
 
+int port_show(soma_agent *self, void *state, struct port *port, const char *label, const soma_type *type,
+              const void *message)
+{
+    struct message *block = block_new(worker_or_outside(self->worker), MESSAGE_PLAIN, port->handle, label, type->size);
+    if (!block)
+        return 0;
+    block->type = type;
+    block->sender = SOMA_REF_NULL;
+    memcpy((void *)(uintptr_t)message_body(block), message, type->size);
+    return port_hand(self, state, port, block);
+}
+
 int port_send(soma_agent *self, const struct port_place *to, const char *label, const soma_type *type,
               const void *message)
 {

@@ -82,6 +82,10 @@ int port_copy(soma_agent *self, const struct port *port, const char *label, cons
               struct message **block);
 int port_hand(soma_agent *self, void *state, struct port *port, struct message *block);
 
+/* The same for one that need not be kept: what it points to is the caller's, who has it until this returns. */
+int port_show(soma_agent *self, void *state, struct port *port, const char *label, const soma_type *type,
+              const void *message);
+
 /* The label of the message that is being handled; NULL for one that is for no port. */
 const char *port_label(const soma_agent *self);
 

@@ -81,9 +81,8 @@ typedef struct soma_channel_options {
                                        the default of soma_channel_defaults(), which is "msgpack" */
     const soma_serializer *own_serializer; /**< one of the user's in its place; NULL for none */
     soma_framing framing;                  /**< of publications */
-    uint32_t high_water;   /**< messages that may wait to be sent before who sends is held up, and as many again at
-                                each connection, in ZeroMQ's own queues; of a PUB: before a subscriber that is slow
-                                misses some; 1,000 */
+    uint32_t high_water;   /**< messages that may wait at each connection, in ZeroMQ's own queues, before who sends is
+                                held up; of a PUB: before a subscriber that is slow misses some; 1,000 */
     uint32_t linger_ms;    /**< how long what was sent may take to leave after the channel has ended, at most; 1,000 */
     uint32_t message_most; /**< bytes of a message that comes: who sends more is disconnected; 16 MiB */
     uint32_t heartbeat_ms; /**< how often the other side is asked whether it is there, if nothing comes; it is given up
