@@ -227,6 +227,80 @@ static void test_many_at_once(soma_test *test)
     assert_int_equal(notes_sum(test, &puller, 1), 4 * thousand);
 }
 
+/* ---- what a handler has ---- */
+
+#define LETTER_MOST 9000u
+
+SOMA_MESSAGE(letter, (string, text), (bytes, data))
+
+static const uint32_t letter_sizes[] = {0, 300, 1000, 3000, LETTER_MOST};
+
+static bool letter_is_whole(const struct letter *m)
+{
+    const unsigned char *data = m->data.data;
+    for (uint32_t i = 0; i < m->data.size; i++)
+        if (data[i] != (unsigned char)(m->data.size + i))
+            return false;
+    return true;
+}
+
+/* It is whole as long as it is handled, whatever becomes of the channel, and can be passed on. */
+static int on_letter(soma_agent *self, struct player *my, const struct letter *m)
+{
+    if (m->data.size == LETTER_MOST)
+        assert_int_equal(soma_close_channel(self, "in"), 0);
+    player_log(my, "%s%u%s ", m->text, m->data.size, letter_is_whole(m) ? "" : "?");
+    return soma_forward(self, soma_self(self));
+}
+
+static int on_passed(soma_agent *self, struct player *my, const struct letter *m)
+{
+    (void)self;
+    player_log(my, "passed%u%s ", m->data.size, letter_is_whole(m) ? "" : "?");
+    my->notes++;
+    return 0;
+}
+
+static int send_letters(soma_agent *self, void *state, void *arg)
+{
+    unsigned char data[LETTER_MOST];
+    (void)state, (void)arg;
+    for (size_t i = 0; i < sizeof(letter_sizes) / sizeof(*letter_sizes); i++) {
+        for (uint32_t at = 0; at < letter_sizes[i]; at++)
+            data[at] = (unsigned char)(letter_sizes[i] + at);
+        assert_int_equal(soma_send_to(self, "out", letter, .text = "of", .data = {data, letter_sizes[i]}), 0);
+    }
+    return 0;
+}
+
+static const struct player_end letters = {SOMA_PULL, "in", "jobs", SOMA_HANDLERS(SOMA_ON(letter, on_letter))};
+static const soma_behavior letter_reader = {
+    .name = "reader", .state_size = sizeof(struct player), .handlers = SOMA_HANDLERS(SOMA_ON(letter, on_passed))};
+
+/* In whatever order those that are passed on come between the others. */
+static void test_letters(soma_test *test)
+{
+    soma_ref reader = player_open(test, &letter_reader), sender = player_open(test, &player_quiet);
+    struct player_look *look = soma_test_alloc(test, sizeof(*look));
+    uint32_t looks = 0;
+    player_do(test, reader, player_binds, &letters);
+    player_do(test, sender, player_connects, &push_to_pull);
+    player_peers(test, sender, "out", 1);
+    player_do(test, sender, send_letters, NULL);
+    soma_test_settle(test);
+    do
+        player_do(test, reader, player_look, look);
+    while (look->notes < 5 && player_wait(&looks));
+    for (size_t i = 0; i < sizeof(letter_sizes) / sizeof(*letter_sizes); i++) {
+        char expected[2][32];
+        snprintf(expected[0], sizeof(expected[0]), "of%u ", letter_sizes[i]);
+        snprintf(expected[1], sizeof(expected[1]), "passed%u ", letter_sizes[i]);
+        assert_non_null(strstr(look->log, expected[0]));
+        assert_non_null(strstr(look->log, expected[1]));
+    }
+}
+
+PLAYER_WIRES(test_letters)
 PLAYER_WIRES(test_each_in_turn)
 PLAYER_WIRES(test_all_have_their_share)
 PLAYER_WIRES(test_all_arrive_at_one)
@@ -245,6 +319,7 @@ int main(void)
         PLAYER_TABLE(test_who_is_gone_gets_nothing, 200, 2000),
         SOMA_SIM(test_limits_hold, 200, 2000),
         PLAYER_TABLE(test_many_at_once, 5, 100000),
+        PLAYER_TABLE(test_letters, 20, 2000),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
