@@ -24,6 +24,7 @@
 #define GONE_MOST 100000u
 #define STALE_MS 200u
 #define DOWN_MS 800u
+#define ASK_MS 400u                 /* for a lookup of the load */
 #define PATIENCE (60 * SOMA_SECOND) /* for what surely comes */
 
 /* Shared by all processes. The farm writes who is gone, the asker reads. */
@@ -235,7 +236,7 @@ static int on_ask(soma_agent *self, struct asker *my, const struct ask *m)
     (void)m;
     snprintf(name, sizeof(name), "cow/%u", (unsigned)(soma_random(self) % NAMES));
     return soma_request(self, my->names, SOMA_NEVER, SOMA_THEN(soma_name, on_name, on_no_name, .tag = begun),
-                        soma_name_lookup, .name = name, .fresh = fresh, .timeout = SOMA_SECOND) < 0
+                        soma_name_lookup, .name = name, .fresh = fresh, .timeout = ASK_MS * SOMA_MS) < 0
                ? SOMA_ENOMEM
                : 0;
 }
@@ -298,12 +299,12 @@ static void world_close(struct world *world)
 {
     assert_int_equal(atomic_load(&counts.wrong), 0);
     assert_true(atomic_load(&ledger->gone_count) > 50); // agents did end meanwhile
+    assert_int_equal(soma_names_close(&world->names), 0);
+    assert_int_equal(soma_system_cancel(&world->system), 0); // before the others are gone, for whom it would wait
     for (uint32_t i = 0; i < 2; i++)
         if (world->servers[i])
             server_kill(world->servers[i]);
     server_kill(world->farm);
-    assert_int_equal(soma_names_close(&world->names), 0);
-    assert_int_equal(soma_system_cancel(&world->system), 0);
     print_message("%u found, %u missing, %u late, %u agents replaced\n", atomic_load(&counts.found),
                   atomic_load(&counts.missing), atomic_load(&counts.late), atomic_load(&ledger->gone_count));
     munmap(ledger, sizeof(*ledger));
