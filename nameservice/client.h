@@ -8,7 +8,8 @@
  * turns; a bounded number is under way. So a hundred thousand names that come back after a restart are put bit by bit,
  * and lookups go on between. Who waits for an answer is an *op*, with a time by which it gets one, whatever happens.
  *
- * What the client has to say to agents unasked *heralds* say in its place, as those may take no mail.
+ * The client is never muted, as it serves all its node. What it has to tell watchers, who may take no mail, a *teller*
+ * for each takes from it bit by bit.
  */
 #ifndef NAMESERVICE_CLIENT_H
 #define NAMESERVICE_CLIENT_H
@@ -34,11 +35,9 @@ SOMA_MESSAGE(names_watch_call, (string, prefix))
 SOMA_MESSAGE(names_retry, (u64, session))
 SOMA_MESSAGE(names_deadline, (u64, op))
 SOMA_MESSAGE(names_go_on)
-/* Of its heralds: a names_tell may come, as soon as there is something; so many of the last were told. */
+/* Of its tellers: a names_tell may come, as soon as there is something; so many of the last were told. */
 SOMA_MESSAGE(names_more, (u64, watch), (u32, heard))
 SOMA_MESSAGE(names_tell, (messages, soma_name_event, events))
-SOMA_MESSAGE(names_knock)
-SOMA_MESSAGE(names_knocked, (u64, op), (i32, error)) /* 0, or what the agent said to being asked whether it runs */
 /** @endcond */
 
 /* What a user has: the client agent's ref. */
@@ -79,8 +78,8 @@ struct op {
     /* for a name */
     bool waits, runs, fresh; /* as in soma_name_lookup */
     bool asked;              /* the server was, since it came */
-    soma_ref knocker;        /* asks the agent that is to run; the null ref: nobody does */
-    soma_ref agent;          /* that one; or, if nobody asks, one that turned out to be gone */
+    soma_handle knock;       /* the request to the agent that is to run; 0: there is none */
+    soma_ref agent;          /* that one; or, if it is not asked, one that turned out to be gone */
     soma_ref unless;         /* as in soma_name_lookup */
     char *alias;             /* whose address it wants, and another than this one; as in soma_channel_find */
     char *besides;
@@ -266,7 +265,6 @@ void holdings_free(struct client *my);
 
 int on_name_lookup(soma_agent *self, struct client *my, const struct soma_name_lookup *m);
 int on_channel_find(soma_agent *self, struct client *my, const struct soma_channel_find *m);
-int on_knocked(soma_agent *self, struct client *my, const struct names_knocked *m);
 void known_ask(soma_agent *self, struct client *my, struct known *known);
 void known_news(soma_agent *self, struct client *my, const struct ns_item *item);
 /* The server has forgotten what this client keeps. */
@@ -310,15 +308,10 @@ void tellings_heard(struct watching *watching, uint32_t count);
 void tellings_leave(soma_agent *self, struct watching *watching);
 void tellings_free(struct watching *watching);
 
-/* ---- herald.c ---- */
+/* ---- teller.c ---- */
 
 /* The request for a watch that is being handled is to be passed on to it. Its monitor, or an error. */
 soma_handle teller_spawn(soma_agent *self, uint64_t watch, soma_ref *teller);
-
-/* Asks whether an agent runs; a names_knocked tells. 0 or an error. */
-int knocker_spawn(soma_agent *self, uint64_t op, soma_ref agent, soma_ref *knocker);
-
-void word_say(soma_agent *self, soma_ref to, const struct soma_name_lost *lost);
 
 extern const soma_behavior names_behavior;
 

@@ -120,7 +120,7 @@ static void lost_tell(soma_agent *self, const struct holding *holding, soma_ref 
 {
     soma_log_warning(self, "the name '%s' is another agent's now", holding->entry.name);
     const struct soma_name_lost lost = {holding->entry.name, holding->entry.agent, holder};
-    word_say(self, holding->registrant, &lost);
+    soma_agent_send(self, holding->registrant, &soma_name_lost_type, &lost);
 }
 
 static void holding_lose(soma_agent *self, struct client *my, struct holding *holding, soma_ref holder)

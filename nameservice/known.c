@@ -2,6 +2,7 @@
 #include "nameservice/check.h"
 #include "nameservice/client.h"
 #include <soma/error.h>
+#include <soma/method.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -126,19 +127,42 @@ static void op_runs(soma_agent *self, struct client *my, struct op *op)
     op_answer(self, my, op, &soma_name_type, &known->entry);
 }
 
-int on_knocked(soma_agent *self, struct client *my, const struct names_knocked *m)
+static int knocked(soma_agent *self, struct client *my, int error)
 {
-    struct op *op = op_find(my, m->op);
-    if (!op || !soma_ref_equal(soma_sender(self), op->knocker))
+    struct op *op = op_find(my, soma_tag(self));
+    if (!op)
         return 0;
-    op->knocker = SOMA_REF_NULL;
-    if (m->error == SOMA_ENOMEM)
-        op_fail(self, my, op, m->error);
-    else if (m->error == SOMA_EGONE || m->error == SOMA_ENODEDOWN || m->error == SOMA_ENOROUTE)
+    op->knock = 0;
+    if (error == SOMA_ENOMEM)
+        op_fail(self, my, op, error);
+    else if (error == SOMA_EGONE || error == SOMA_ENODEDOWN || error == SOMA_ENOROUTE)
         op_again(self, my, op); // another agent of the name may come
     else
         op_runs(self, my, op);
     return 0;
+}
+
+static int on_pong(soma_agent *self, struct client *my, const struct soma_result *m)
+{
+    (void)m;
+    return knocked(self, my, 0);
+}
+
+static int on_ping_error(soma_agent *self, struct client *my, const int *error)
+{
+    return knocked(self, my, *error);
+}
+
+/* Does its agent run? It is asked for a method that none has. */
+static void knock(soma_agent *self, struct client *my, struct op *op)
+{
+    op->knock = soma_request(self, op->agent, SOMA_NEVER,
+                             SOMA_THEN(soma_result, on_pong, on_ping_error, .tag = op->node.ref.node), soma_invoke,
+                             .method = "");
+    if (op->knock < 0) {
+        op->knock = 0;
+        op_fail(self, my, op, SOMA_ENOMEM);
+    }
 }
 
 /* The address that it waits for; NULL if that is not there. */
@@ -184,11 +208,10 @@ static void op_found(soma_agent *self, struct client *my, struct op *op)
         op_answer(self, my, op, &soma_name_type, &known->entry);
         return;
     }
-    if (op->knocker.node || soma_ref_equal(op->agent, known->entry.agent))
+    if (op->knock || soma_ref_equal(op->agent, known->entry.agent))
         return;
     op->agent = known->entry.agent;
-    if (knocker_spawn(self, op->node.ref.node, op->agent, &op->knocker))
-        op_fail(self, my, op, SOMA_ENOMEM);
+    knock(self, my, op);
 }
 
 /* May what is kept be told to who asks now? */
