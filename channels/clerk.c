@@ -190,7 +190,7 @@ static int on_answer(soma_agent *self, void *state, const void *answer)
     int error = speech_write(&my->speech, question->arrival->line, self->worker, NULL, 0, self->worker->current->type,
                              answer, &part);
     if (error)
-        question_fail(self, my, question, error, "the answer can't be serialized");
+        question_fail(self, my, question, error, "the answer can't be serialized, or is too large");
     else
         question_answer(self, my, question, &part, 1);
     return 0;

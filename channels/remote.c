@@ -270,15 +270,17 @@ soma_handle remote_request(soma_agent *self, struct channel *channel, uint64_t t
 }
 
 /* What says that a request failed: behind an empty message its error, and perhaps a text. */
-static int failure_read(zmq_msg_t *part)
+static struct message *failure_read(soma_agent *self, zmq_msg_t *part)
 {
     struct soma_failure failure;
     int error = soma_type_unpack(&soma_failure_type, &failure, zmq_msg_data(part), zmq_msg_size(part));
     if (error)
-        return error;
-    error = failure.error ? failure.error : SOMA_EFORMAT;
+        return answer_copy(self, NULL, NULL, error);
+    if (!failure.error)
+        failure.error = SOMA_EFORMAT;
+    struct message *answer = answer_copy(self, &soma_failure_type, &failure, 0);
     soma_type_destroy(&soma_failure_type, &failure);
-    return error;
+    return answer;
 }
 
 /* The parts are those from the handle on. */
@@ -299,7 +301,7 @@ static int answer_arrive(soma_agent *self, struct channel *channel, struct arriv
         return 0;
     }
     if (count == 4)
-        return answer_settle(self, handle, answer_copy(self, NULL, NULL, failure_read(&parts[3])));
+        return answer_settle(self, handle, failure_read(self, &parts[3]));
     struct reading reading;
     int error = speech_read(&remote->speech, type, zmq_msg_data(&parts[2]), zmq_msg_size(&parts[2]), &reading);
     if (error) {

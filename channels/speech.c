@@ -49,6 +49,8 @@ int speech_write(struct speech *speech, const struct line *line, struct worker *
     size_t length;
     msgpack_sbuffer_clear(out);
     int error = bytes_find(speech, type, message, &data, &length);
+    if (!error && size + length > line->message_most)
+        error = SOMA_ETOOBIG;
     if (!error && !part_room(part, line, worker, size + length))
         error = SOMA_ENOMEM;
     if (!error) {

@@ -1,7 +1,6 @@
 /* REQ and REP: one question at a time, ten of them, each asked when the one before is answered. docs/channels.md */
 #include <soma/soma.h>
 #include <stdio.h>
-
 SOMA_MESSAGE(question, (u32, number))
 SOMA_MESSAGE(square, (u32, value))
 
@@ -29,16 +28,16 @@ struct asker {
 };
 
 static int ask(soma_agent *self, struct asker *my);
-
 static int on_square(soma_agent *self, struct asker *my, const struct square *m)
 {
     printf("%u squared is %u\n", my->asked, m->value);
-    return my->asked < 10 ? ask(self, my) : 0;
+    return my->asked < 10 ? ask(self, my) : soma_system_stop(soma_agent_system(self));
 }
 
 static int on_failed(soma_agent *self, struct asker *my, const int *error)
 {
-    (void)self, (void)my;
+    (void)my;
+    soma_system_stop(soma_agent_system(self));
     return *error;
 }
 
@@ -49,13 +48,21 @@ static int ask(soma_agent *self, struct asker *my)
     return handle < 0 ? (int)handle : 0;
 }
 
-static int asker_init(soma_agent *self, void *my, const void *arg)
+/* Over ipc and tcp it takes a moment until there is somebody to ask. */
+static int on_changed(soma_agent *self, struct asker *my, const struct soma_channel_changed *m)
 {
-    int error = soma_connect(self, arg, "main", NULL);
-    return error ? error : ask(self, my);
+    return m->peers ? ask(self, my) : 0;
 }
 
-static const soma_behavior asker = {.name = "asker", .state_size = sizeof(struct asker), .init = asker_init};
+static int asker_init(soma_agent *self, void *my, const void *arg)
+{
+    return (void)my, soma_connect(self, arg, "main", NULL);
+}
+
+static const soma_behavior asker = {.name = "asker",
+                                    .state_size = sizeof(struct asker),
+                                    .init = asker_init,
+                                    .handlers = SOMA_HANDLERS(SOMA_ON(soma_channel_changed, on_changed))};
 
 int main(void)
 {
@@ -67,5 +74,6 @@ int main(void)
         return 1;
     soma_address_print(&address, text, sizeof(text));
     printf("bound at %s\n", text);
+    soma_system_run(system);
     return soma_system_close(&system);
 }

@@ -84,7 +84,8 @@ typedef struct soma_channel_options {
     uint32_t high_water;   /**< messages that may wait at each connection, in ZeroMQ's own queues, before who sends is
                                 held up; of a PUB: before a subscriber that is slow misses some; 1,000 */
     uint32_t linger_ms;    /**< how long what was sent may take to leave after the channel has ended, at most; 1,000 */
-    uint32_t message_most; /**< bytes of a message that comes: who sends more is disconnected; 16 MiB */
+    uint32_t message_most; /**< bytes of a message: a larger one is not sent (SOMA_ETOOBIG), and who sends one is
+                                disconnected; 16 MiB */
     uint32_t heartbeat_ms; /**< how often the other side is asked whether it is there, if nothing comes; it is given up
                                 after three times that; 5,000 */
     const char *identity;  /**< of a REQ or ASYNC_REQ: what a ROUTER, as a REP is one, knows it by, in place of bytes of

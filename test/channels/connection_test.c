@@ -199,6 +199,26 @@ static void test_too_large_a_publication(soma_test *test)
     too_large(test, (struct end){SOMA_PUB, NULL, NULL, {0}}, (struct end){SOMA_SUB, sizes, NULL, least}, false);
 }
 
+/* Nor is it sent by who has the same bound; nobody is disconnected. */
+static int send_too_large(soma_agent *self, void *state, void *arg)
+{
+    static char bytes[1000];
+    (void)state, (void)arg;
+    assert_int_equal(soma_send_to(self, "it", chunk, .data = {bytes, sizeof(bytes)}), SOMA_ETOOBIG);
+    return 0;
+}
+
+static void test_too_large_to_send(soma_test *test)
+{
+    struct relayed pair = open_relayed(test, &player, (struct end){SOMA_PULL, sizes, NULL, least},
+                                       (struct end){SOMA_PUSH, NULL, NULL, least});
+    player_do(test, pair.connected, send_too_large, NULL);
+    player_do(test, pair.connected, send_size, &small);
+    player_expect(test, pair.bound, "it:1 100 ");
+    assert_int_equal(counts_of(test, pair.connected).connected, 1);
+    relay_close(pair.relay);
+}
+
 /* ---- too slow ---- */
 
 #define FLOOD 4000u
@@ -321,15 +341,16 @@ PLAYER_WIRES(test_silence)
 PLAYER_WIRES(test_a_cut)
 PLAYER_WIRES(test_too_large_a_job)
 PLAYER_WIRES(test_too_large_a_publication)
+PLAYER_WIRES(test_too_large_to_send)
 PLAYER_WIRES(test_too_slow)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        PLAYER_OVER_WIRES(test_sent_and_closed), PLAYER_OVER_WIRES(test_lingered_in_vain),
-        PLAYER_OVER_WIRES(test_silence),         PLAYER_OVER_WIRES(test_a_cut),
-        PLAYER_OVER_WIRES(test_too_large_a_job), PLAYER_OVER_WIRES(test_too_large_a_publication),
-        PLAYER_OVER_WIRES(test_too_slow),
+        PLAYER_OVER_WIRES(test_sent_and_closed),   PLAYER_OVER_WIRES(test_lingered_in_vain),
+        PLAYER_OVER_WIRES(test_silence),           PLAYER_OVER_WIRES(test_a_cut),
+        PLAYER_OVER_WIRES(test_too_large_a_job),   PLAYER_OVER_WIRES(test_too_large_a_publication),
+        PLAYER_OVER_WIRES(test_too_large_to_send), PLAYER_OVER_WIRES(test_too_slow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

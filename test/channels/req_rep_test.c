@@ -12,7 +12,7 @@ static int on_ask(soma_agent *self, struct player *my, const struct ask *m)
     if (m->number >= SILENT)
         return (my->promise = soma_reply_later(self)) < 0;
     if (m->number >= REFUSES)
-        return soma_reply_error(self, -77);
+        return soma_reply_error(self, soma_fail(self, -77, "over %u", REFUSES));
     assert_int_equal(soma_reply(self, answer, .number = m->number * 2), 0);
     assert_int_equal(soma_reply(self, answer, .number = 0), SOMA_ESTATE); // there is one answer
     player_log(my, "done%u ", m->number);                                 // and it goes on working
@@ -42,10 +42,17 @@ static const struct player_end async_bound = {SOMA_ASYNC_REP, "desk", "desk",
 static const struct player_end req_to_async = {SOMA_ASYNC_REP, "desk", "desk", NULL};
 static const struct player_end paired = {SOMA_PAIR, "other", "pair", PLAYER_NOTES};
 
+static int on_failed(soma_agent *self, struct player *my, const int *error)
+{
+    if (*error == -77)
+        assert_string_equal(soma_error_text(self), "over 1000");
+    return player_error(self, my, error);
+}
+
 static soma_handle question(soma_agent *self, uint32_t number)
 {
     return soma_request_to(self, "desk", number >= BRIEF ? 100 * SOMA_MS : 20 * SOMA_SECOND,
-                           SOMA_THEN(answer, player_answer, player_error), ask, .number = number);
+                           SOMA_THEN(answer, player_answer, on_failed), ask, .number = number);
 }
 
 /* A REQ asks one question at a time. */
