@@ -30,12 +30,13 @@ static inline void wait_word(const char *what, atomic_int *word, int value)
     fail_msg("waited in vain for %s: it is %d, not %d", what, atomic_load(word), value);
 }
 
-/* A node that listens at `bind`; NULL: any port of loopback. */
+/* A node that listens at `bind`; NULL: any port of loopback. It takes no slow node for a silent one: without a
+ * connection the other could not say goodbye, and closing would wait for its last word in vain. */
 static inline void node_open_at(struct node *node, const char *name, const char *const *bind)
 {
     static const char *const loopback[] = {"tcp://127.0.0.1", NULL};
     const soma_bridge_options options = {
-        .name = name, .bind = bind ? bind : loopback, .down_ms = 20000, .heartbeat_ms = 100};
+        .name = name, .bind = bind ? bind : loopback, .down_ms = 20000, .heartbeat_ms = 60000};
     const soma_options quiet = {.log_level = SOMA_LOG_OFF};
     *node = (struct node){0};
     assert_int_equal(soma_system_open(&node->system, &quiet), 0);
