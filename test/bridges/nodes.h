@@ -36,7 +36,7 @@ static inline void node_open_at(struct node *node, const char *name, const char 
 {
     static const char *const loopback[] = {"tcp://127.0.0.1", NULL};
     const soma_bridge_options options = {
-        .name = name, .bind = bind ? bind : loopback, .down_ms = 20000, .heartbeat_ms = 60000};
+        .name = name, .bind = bind ? bind : loopback, .down_ms = 20000, .heartbeat_ms = 6000};
     const soma_options quiet = {.log_level = SOMA_LOG_OFF};
     *node = (struct node){0};
     assert_int_equal(soma_system_open(&node->system, &quiet), 0);

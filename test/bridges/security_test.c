@@ -55,7 +55,7 @@ static void node_open(struct node *node, const char *allowed)
                                          .secret_key = node->secret_key[0] ? node->secret_key : NULL,
                                          .allowed = allowed,
                                          .retry_most_ms = 100,
-                                         .heartbeat_ms = 60000,
+                                         .heartbeat_ms = 6000,
                                          .down_ms = 20000};
     soma_ref agent;
     assert_int_equal(soma_system_open(&node->system, &quiet), 0);
