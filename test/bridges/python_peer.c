@@ -1,5 +1,5 @@
 /*
- * The C side of examples/python/hello.py, for test/scripts/python_peer_test.sh: says where it listens, is greeted by
+ * The C side of python_hello.py, for test/scripts/python_peer_test.sh: says where it listens, is greeted by
  * the node in Python, finds its agent by name, asks it, watches it, tells it to end, and ends the agent that is watched
  * from there.
  */

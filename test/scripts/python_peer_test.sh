@@ -12,10 +12,11 @@ mkfifo "$work/address"
 "$node" >"$work/address" &
 pid=$!
 read -r address <"$work/address"
-timeout 60 /usr/bin/python3 "$root/examples/python/hello.py" "$address" | tee "$work/said"
+export PYTHONPATH=$root/examples/python
+timeout 60 /usr/bin/python3 "$root/test/bridges/python_hello.py" "$address" | tee "$work/said"
 grep -qx 'the greeter has counted 1000' "$work/said"
 grep -qx 'the greeter has ended: reason -16, None' "$work/said"
-PYTHONPATH=$root/examples/python timeout 60 /usr/bin/python3 "$root/test/bridges/python_told.py"
+timeout 60 /usr/bin/python3 "$root/test/bridges/python_told.py"
 status=0
 wait "$pid" || status=$?
 pid=
