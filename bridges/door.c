@@ -57,9 +57,11 @@ static void origin_of(int socket, char *text, socklen_t room)
     struct sockaddr_storage there = {0};
     socklen_t size = sizeof(there);
     const void *ip = &((const struct sockaddr_in *)&there)->sin_addr;
-    snprintf(text, room, "this machine"); // by ipc; or it has gone already
+    snprintf(text, room, "somewhere"); // it has gone already
     if (getpeername(socket, (struct sockaddr *)&there, &size))
         return;
+    if (there.ss_family == AF_UNIX)
+        snprintf(text, room, "this machine");
     if (there.ss_family == AF_INET6)
         ip = &((const struct sockaddr_in6 *)&there)->sin6_addr;
     if (there.ss_family == AF_INET || there.ss_family == AF_INET6)
