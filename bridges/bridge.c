@@ -336,15 +336,11 @@ static void frame_compress(struct soma_bridge *bridge, struct peer *peer, struct
     if (!least || frame->size < least || !(peer->reads & READS_PACKED))
         return;
     size_t smaller;
-    char *compressed = compress(&bridge->compressor, &peer->luck, frame->block->items, frame->size, &smaller);
-    size_t room = BLOCK_AHEAD + smaller + CHECKSUM_SIZE;
-    msgpack_sbuffer buffer;
-    if (compressed && block_begin(&buffer, NULL, room)) {
-        msgpack_sbuffer_write(&buffer, compressed, smaller);
-        free(frame->block);
-        *frame = (struct kept_frame){block_of(&buffer), smaller, frame->plain, room};
-    }
-    free(compressed);
+    const char *compressed = compress(&bridge->compressor, &peer->luck, frame->block->items, frame->size, &smaller);
+    if (!compressed)
+        return;
+    memcpy(frame->block->items, compressed, smaller); // nobody else has the block yet
+    frame->size = smaller;
 }
 
 /* Puts what leaves next into the session; false if there is nothing, or the window is full. */

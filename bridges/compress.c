@@ -5,7 +5,6 @@
 
 #ifdef SOMA_ZSTD
 
-#include <string.h>
 #include <zstd.h>
 
 #define LEVEL 1           /* one thread serves all links: what is slower than the network is no help */
@@ -35,24 +34,23 @@ static bool compressor_ready(struct compressor *compressor, size_t size)
     return compressor->out && compressor->in && compressor->room;
 }
 
-static char *try(struct compressor *compressor, const char *bytes, size_t size, size_t *smaller)
+static const char *try(struct compressor *compressor, const char *bytes, size_t size, size_t *smaller)
 {
     size_t gain = size / 16 + LEAST_GAIN;
     if (size <= gain || size > COMPRESS_MOST || !compressor_ready(compressor, size))
         return NULL;
     *smaller = ZSTD_compressCCtx(compressor->out, compressor->room, size - gain, bytes, size, LEVEL);
-    char *result = ZSTD_isError(*smaller) ? NULL : malloc(*smaller); // an error: it does not fit
-    return result ? memcpy(result, compressor->room, *smaller) : NULL;
+    return ZSTD_isError(*smaller) ? NULL : compressor->room; // an error: it does not fit
 }
 
-char *compress(struct compressor *compressor, struct compress_luck *luck, const char *bytes, size_t size,
-               size_t *smaller)
+const char *compress(struct compressor *compressor, struct compress_luck *luck, const char *bytes, size_t size,
+                     size_t *smaller)
 {
     if (size <= luck->skip) {
         luck->skip -= size;
         return NULL;
     }
-    char *result = try(compressor, bytes, size, smaller);
+    const char *result = try(compressor, bytes, size, smaller);
     luck->missed = result ? 0 : luck->missed < MISSED_MOST ? luck->missed + 1 : MISSED_MOST;
     luck->skip = ((size_t)1 << luck->missed) * size - size;
     return result;
@@ -97,8 +95,8 @@ bool compress_is_there(void)
     return false;
 }
 
-char *compress(struct compressor *compressor, struct compress_luck *luck, const char *bytes, size_t size,
-               size_t *smaller)
+const char *compress(struct compressor *compressor, struct compress_luck *luck, const char *bytes, size_t size,
+                     size_t *smaller)
 {
     (void)compressor, (void)luck, (void)bytes, (void)size, (void)smaller;
     return NULL;

@@ -27,12 +27,12 @@ struct compress_luck {
 /* Was it built with compression? */
 bool compress_is_there(void);
 
-/* The bytes in fewer, by a sixteenth at least, from malloc; NULL if that does not come of it. */
-char *compress(struct compressor *compressor, struct compress_luck *luck, const char *bytes, size_t size,
-               size_t *smaller);
+/* The bytes in fewer, by a sixteenth at least, until the next call; NULL if that does not come of it. */
+const char *compress(struct compressor *compressor, struct compress_luck *luck, const char *bytes, size_t size,
+                     size_t *smaller);
 
-/* The bytes that compress() has made fewer, of which there were `size`, again: until the next call. No memory is
- * needed. */
+/* A copy of the bytes that compress() has made fewer, of which there were `size`, as they were: until the next call. No
+ * memory is needed. */
 const char *compress_undo(struct compressor *compressor, const char *smaller, size_t length, size_t size);
 
 /* What another node has compressed, to be freed. 0, SOMA_EFORMAT (it is not `size` bytes, or more may follow), or
