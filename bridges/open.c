@@ -31,13 +31,24 @@ static int bridge_advertise(struct soma_bridge *bridge, const char *text)
 
 static void options_fill(soma_bridge_options *options)
 {
-    options->heartbeat_ms = or_default(options->heartbeat_ms, 1000);
     options->down_ms = or_default(options->down_ms, 10000);
+    options->heartbeat_ms =
+        or_default(options->heartbeat_ms, options->down_ms < 3000 ? options->down_ms / 3 + 1 : 1000);
     options->retry_most_ms = or_default(options->retry_most_ms, 5000);
     options->message_most = or_default(options->message_most, 16u << 20);
     options->window = options->window ? options->window : 2u << 20;
     options->links_most = or_default(options->links_most, 1024);
     options->close_ms = or_default(options->close_ms, 5000);
+}
+
+/* Who hears nothing for as long as others may say nothing gives up each that has nothing to say. */
+static int beats_check(soma_system *system, const soma_bridge_options *options)
+{
+    if (options->heartbeat_ms < options->down_ms)
+        return 0;
+    soma_log_error(system, "bridge: `heartbeat_ms` (%u) must be less than `down_ms` (%u), best a third of it",
+                   options->heartbeat_ms, options->down_ms);
+    return SOMA_EINVAL;
 }
 
 /* The worker of the bridge's thread: a pool and counters, no queue. */
@@ -78,6 +89,8 @@ int bridge_new(soma_system *system, const soma_bridge_options *options, struct s
         soma_log_warning(system, "bridge: nothing is compressed: the library was built without zstd");
     bridge->worker = worker_new(system);
     int error = bridge->worker ? keys_open(system, options, &bridge->keys) : SOMA_ENOMEM;
+    if (!error)
+        error = beats_check(system, &bridge->options);
     if (!error)
         error = soma_type_register(system, &soma_failure_type);      // it comes in place of what agents ask for
     bridge->options.secret_key = bridge->options.secret_file = NULL; // the caller's

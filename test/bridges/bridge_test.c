@@ -94,8 +94,8 @@ static void wait_for(const char *what, bool (*done)(void))
 static void pair_open(struct pair *pair)
 {
     static const char *const bind[] = {"tcp://127.0.0.1", NULL};
-    const soma_bridge_options listens = {.name = "far", .bind = bind, .down_ms = 20000, .heartbeat_ms = 100};
-    const soma_bridge_options calls = {.name = "near", .down_ms = 20000, .heartbeat_ms = 100};
+    const soma_bridge_options listens = {.name = "far", .bind = bind, .down_ms = 20000, .heartbeat_ms = 6000};
+    const soma_bridge_options calls = {.name = "near", .down_ms = 20000, .heartbeat_ms = 6000};
     const soma_options quiet = {.log_level = SOMA_LOG_ERROR};
     atomic_store(&greeted, 0);
     atomic_store(&reason, 0);

@@ -219,6 +219,26 @@ static void test_both_places(void **state)
     assert_int_equal(soma_system_close(&loud.node.system), 0);
 }
 
+/* Who beats as seldom as others are given up would give up each that has nothing to say. */
+static void test_beats(void **state)
+{
+    (void)state;
+    struct loud loud;
+    soma_bridge *second;
+    struct lone lone;
+    loud_begin(&loud, false);
+    loud_open(&loud, NULL);
+    assert_int_equal(soma_bridge_close(&loud.node.bridge), 0);
+    assert_int_equal(soma_bridge_open(loud.node.system, &(soma_bridge_options){.heartbeat_ms = 10000}, &second),
+                     SOMA_EINVAL);
+    wait_line(&loud.heard, "`heartbeat_ms` (10000) must be less than `down_ms` (10000)");
+    assert_int_equal(soma_bridge_open(loud.node.system, &(soma_bridge_options){.heartbeat_ms = 9999}, &second), 0);
+    assert_int_equal(soma_system_close(&loud.node.system), 0);
+    lone_open(&lone, &(soma_bridge_options){.down_ms = 900}); // the one follows the other
+    assert_int_equal(lone.bridge->options.heartbeat_ms, 301);
+    lone_close(&lone);
+}
+
 /* ---- not too often ---- */
 
 static void test_few_lines(void **state)
@@ -247,7 +267,8 @@ int main(void)
         cmocka_unit_test(test_key_refused),       cmocka_unit_test(test_plain_calls_keyed),
         cmocka_unit_test(test_keyed_calls_plain), cmocka_unit_test(test_another_key),
         cmocka_unit_test(test_key_not_allowed),   cmocka_unit_test(test_second_bridge),
-        cmocka_unit_test(test_both_places),       cmocka_unit_test(test_few_lines),
+        cmocka_unit_test(test_both_places),       cmocka_unit_test(test_beats),
+        cmocka_unit_test(test_few_lines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

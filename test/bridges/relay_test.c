@@ -77,7 +77,7 @@ static void node_begin(struct node *node, const char *name, bool relay, const so
 {
     static const char *const bind[] = {"tcp://127.0.0.1", NULL};
     const soma_bridge_options options = {
-        .name = name, .bind = relay ? bind : NULL, .relay = relay, .down_ms = 20000, .heartbeat_ms = 100};
+        .name = name, .bind = relay ? bind : NULL, .relay = relay, .down_ms = 20000, .heartbeat_ms = 6000};
     const soma_options quiet = {.log_level = SOMA_LOG_OFF};
     *node = (struct node){0};
     assert_int_equal(soma_system_open(&node->system, &quiet), 0);

@@ -95,7 +95,7 @@ static void pair_open(struct node *nodes)
 {
     static const char *const bind[] = {"tcp://127.0.0.1", NULL};
     const soma_options loud = {.log_level = SOMA_LOG_ERROR, .log_sink = sink};
-    const soma_bridge_options options = {.bind = bind, .down_ms = 20000, .heartbeat_ms = 100};
+    const soma_bridge_options options = {.bind = bind, .down_ms = 20000, .heartbeat_ms = 6000};
     grow_far = named(&grow_longer_type, "grow");
     flat_far = named(&flat_longer_type, "flat");
     unlike_far = named(&unlike_other_type, "unlike");
