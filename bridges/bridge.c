@@ -155,11 +155,11 @@ void bridge_broken(struct soma_bridge *bridge, uint64_t id)
         connection_end(bridge, connection, false);
 }
 
-void bridge_turned_away(struct soma_bridge *bridge, uint64_t id, const char *why)
+void bridge_turned_away(struct soma_bridge *bridge, uint64_t id, const char *why, bool guess)
 {
     const struct connection *connection = connection_find(bridge, id);
     struct dial *dial = connection ? connection->dial : NULL;
-    if (dial && dial_may_log(bridge, dial))
+    if (dial && !(guess && dial->node) && dial_may_log(bridge, dial))
         soma_log_error(bridge->system, "bridge: '%s' %s", dial->address, why);
     bridge_broken(bridge, id);
 }

@@ -126,8 +126,9 @@ int bridge_bound(struct soma_bridge *bridge, const char *address);
 
 void bridge_connected(struct soma_bridge *bridge, uint64_t connection);
 void bridge_broken(struct soma_bridge *bridge, uint64_t connection);
-/* The same for one that this side has begun, and the other does not want: the log says so of its address. */
-void bridge_turned_away(struct soma_bridge *bridge, uint64_t connection, const char *why);
+/* The same for one that this side has begun, and the other does not want: the log says so of its address. If that is a
+ * guess, not where a node has answered before: then the network is to blame. */
+void bridge_turned_away(struct soma_bridge *bridge, uint64_t connection, const char *why, bool guess);
 /* A frame; from a connection that is not known yet, if somebody else dialed. */
 void bridge_received(struct soma_bridge *bridge, uint64_t connection, const void *frame, size_t size);
 

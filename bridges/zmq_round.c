@@ -116,7 +116,7 @@ static void monitor_receive(struct zmq_wire *wire, struct dealer *dealer)
             const char *why = refusal(wire->bridge, kind, value);
             dealer->gone = true;
             if (why)
-                bridge_turned_away(wire->bridge, dealer->id, why);
+                bridge_turned_away(wire->bridge, dealer->id, why, kind == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL);
             else
                 bridge_broken(wire->bridge, dealer->id);
         }

@@ -254,10 +254,36 @@ static void test_few_lines(void **state)
     for (uint64_t i = 1; i <= 100; i++) { // some 5 s between two
         while (lone.dials < i)
             lone_pass(&lone, SOMA_SECOND);
-        bridge_turned_away(lone.bridge, lone.dials, "does not want it");
+        bridge_turned_away(lone.bridge, lone.dials, "does not want it", i % 2);
     }
     int lines = lines_with(&heard, "bridge: 'tcp://127.0.0.1:7000' does not want it");
     assert_true(lines > 1 && (uint64_t)lines <= 1 + lone.now / (60 * SOMA_SECOND));
+    lone_close(&lone);
+}
+
+/* Where a node has answered, a connection that is closed is no refusal; a key that is refused is. */
+static void test_outage(void **state)
+{
+    (void)state;
+    static struct heard heard = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    static const char *const there[] = {"tcp://127.0.0.1:7000", NULL};
+    const soma_bridge_options options = {.name = "here", .connect = there};
+    const struct hello hello = lone_hello(9);
+    struct lone lone;
+    lone_open(&lone, &options);
+    lone.heard = hear;
+    lone.hearer = &heard;
+    lone_pass(&lone, SOMA_SECOND);
+    assert_int_equal(lone.dials, 1);
+    bridge_connected(lone.bridge, 1);
+    lone_receive_hello(&lone, 1, &hello);
+    bridge_broken(lone.bridge, 1);
+    for (uint64_t i = 2; i <= 3; i++) {
+        while (lone.dials < i)
+            lone_pass(&lone, SOMA_SECOND);
+        bridge_turned_away(lone.bridge, i, "has closed", i == 2);
+        assert_int_equal(lines_with(&heard, "has closed"), i - 2);
+    }
     lone_close(&lone);
 }
 
@@ -268,7 +294,7 @@ int main(void)
         cmocka_unit_test(test_keyed_calls_plain), cmocka_unit_test(test_another_key),
         cmocka_unit_test(test_key_not_allowed),   cmocka_unit_test(test_second_bridge),
         cmocka_unit_test(test_both_places),       cmocka_unit_test(test_beats),
-        cmocka_unit_test(test_few_lines),
+        cmocka_unit_test(test_few_lines),         cmocka_unit_test(test_outage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
