@@ -55,6 +55,7 @@ static int answering(struct soma_bridge *bridge, const char *address, soma_ref *
         }
     }
     *agent = want ? want->agent : SOMA_REF_NULL;
+    wake |= want && !agent->node && !want->awaited; // it may rest for long
     if (want)
         want->awaited = !agent->node;
     pthread_mutex_unlock(&bridge->lock);

@@ -487,7 +487,7 @@ static void wants_take(struct soma_bridge *bridge)
     bool awaited = false;
     pthread_mutex_lock(&bridge->lock);
     for (struct want *want = bridge->wants; want != bridge->wants_seen; want = want->next) {
-        dial_add(bridge, want->address, 0);
+        dial_want(bridge, want);
         const struct connection *connection = connection_to(bridge, want->address);
         if (connection && connection->ready) {
             want->agent = connection->peer->agent;

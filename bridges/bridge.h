@@ -23,14 +23,15 @@
 struct dial {
     struct dial *next;
     char *address;
-    uint64_t connection; /* 0: none */
-    uint64_t node;       /* who answered there last; 0: nobody yet */
-    uint64_t due;        /* when to try next */
-    uint64_t wait;       /* what it waited before the last attempt, nanoseconds */
-    uint64_t told;       /* when it was last logged why it comes to nothing; 0: never */
-    bool asked;          /* somebody wants to know who answers there: connect, even if its node has come by itself */
-    bool relayed;        /* not to an address, but to the node, through another one */
-    bool fleeting;       /* for one node, of which another told: it ends when that has left */
+    uint64_t connection;     /* 0: none */
+    uint64_t node;           /* who answered there last; 0: nobody yet */
+    uint64_t due;            /* when to try next */
+    uint64_t wait;           /* what it waited before the last attempt, nanoseconds */
+    uint64_t told;           /* when it was last logged why it comes to nothing; 0: never */
+    const struct want *want; /* of agents; NULL: none */
+    bool asked;    /* somebody wants to know who answers there: connect, even if its node has come by itself */
+    bool relayed;  /* not to an address, but to the node, through another one */
+    bool fleeting; /* for one node, of which another told: it ends when that has left */
 };
 
 /* A connection, until it is over. */
@@ -95,7 +96,7 @@ struct want {
     struct want *next;
     char *address;
     soma_ref agent;
-    bool awaited; /* the bridge agent wants to know when somebody does */
+    bool awaited; /* the bridge agent wants to know when somebody does; under the lock, too */
 };
 
 /* Fills in what options leave out, and copies what they point to. 0, SOMA_EINVAL, SOMA_ETOOBIG, SOMA_ENOMEM. */
@@ -211,6 +212,9 @@ void introductions_free(struct soma_bridge *bridge);
 /* Connects to an address from now on, unless that is done already; if it is for a `node` of which another told, until
  * that is known to be gone, else (0) as long as the bridge lives. 0 or SOMA_ENOMEM. */
 int dial_add(struct soma_bridge *bridge, const char *address, uint64_t node);
+
+/* The same for an address that agents ask for. */
+void dial_want(struct soma_bridge *bridge, const struct want *want);
 
 /* A node has left for good, or another is in its place, or it was down for long: nobody needs to look for it again. */
 void dials_forget(struct soma_bridge *bridge, uint64_t node);

@@ -9,7 +9,7 @@
 
 #define GRACE (200 * SOMA_MS) /* for another connection's handshake, before this side dials, too */
 #define RETRY_LEAST (50 * SOMA_MS)
-#define RETRY_HOPED (500 * SOMA_MS)  /* the longest wait while the node's session is not given up */
+#define RETRY_HOPED (500 * SOMA_MS)  /* the longest wait while somebody waits for who is to answer */
 #define COMPLAINT (60 * SOMA_SECOND) /* between two lines about the same */
 #define RETRY_SLOW (2 * SOMA_SECOND) /* and if there is a connection, but no word */
 
@@ -33,6 +33,15 @@ int dial_add(struct soma_bridge *bridge, const char *address, uint64_t node)
     *dial = (struct dial){.next = bridge->dials, .address = copy, .node = node, .fleeting = node != 0};
     bridge->dials = dial;
     return 0;
+}
+
+void dial_want(struct soma_bridge *bridge, const struct want *want)
+{
+    struct dial *dial = dial_add(bridge, want->address, 0) ? NULL : bridge->dials;
+    while (dial && strcmp(dial->address, want->address) != 0)
+        dial = dial->next;
+    if (dial)
+        dial->want = want; // both stay as long as the bridge
 }
 
 void dial_settle(struct soma_bridge *bridge, struct dial *dial, uint64_t id)
@@ -88,14 +97,27 @@ static uint64_t jitter(const struct soma_bridge *bridge, uint64_t wait)
     return wait / 2 + bridge_random(bridge) % (wait / 2 + 1);
 }
 
+/* Does an agent want to know who answers there? Also when the node that was there is long down. */
+static bool dial_is_awaited(struct soma_bridge *bridge, const struct dial *dial)
+{
+    if (!dial->want)
+        return false;
+    pthread_mutex_lock(&bridge->lock);
+    bool awaited = dial->want->awaited;
+    pthread_mutex_unlock(&bridge->lock);
+    return awaited;
+}
+
 /*
  * Somebody waits for the node who is to be dialed: the way there should be used soon after it is back. That may also be
  * so while there is a link: what was on its way when a network was cut is tried again by TCP ever less often, long
  * after it is back, so a new connection is sooner there. (A link through a relay has one below it for that.)
  */
-static bool dial_is_hoped(const struct dial *dial, const struct peer *peer, uint64_t now)
+static bool dial_is_hoped(struct soma_bridge *bridge, const struct dial *dial, const struct peer *peer, uint64_t now)
 {
-    return peer && peer->open && (!peer->joined || (!dial->relayed && now >= peer_doubt(peer)));
+    if (peer && peer->joined)
+        return !dial->relayed && now >= peer_doubt(peer);
+    return (peer && peer->open) || dial_is_awaited(bridge, dial);
 }
 
 static const struct peer *dial_peer(const struct soma_bridge *bridge, const struct dial *dial)
@@ -106,7 +128,7 @@ static const struct peer *dial_peer(const struct soma_bridge *bridge, const stru
 void dial_later(struct soma_bridge *bridge, struct dial *dial)
 {
     uint64_t most = bridge->options.retry_most_ms * SOMA_MS, now = bridge_now(bridge);
-    if (most > RETRY_HOPED && dial_is_hoped(dial, dial_peer(bridge, dial), now))
+    if (most > RETRY_HOPED && dial_is_hoped(bridge, dial, dial_peer(bridge, dial), now))
         most = RETRY_HOPED;
     dial->connection = 0;
     dial->wait = dial->wait ? dial->wait * 2 : RETRY_LEAST;
@@ -122,8 +144,13 @@ static uint64_t dial_watch(struct soma_bridge *bridge, struct dial *dial, uint64
     const struct connection *last = dial->connection ? connection_find(bridge, dial->connection) : NULL;
     const struct peer *peer = dial_peer(bridge, dial);
     bool joined = peer && peer->joined; // by this dial, or it has come by itself
-    if (!dial_is_hoped(dial, peer, now) && (last || (joined && !dial->asked)))
+    bool hoped = dial_is_hoped(bridge, dial, peer, now);
+    if (!hoped && (last || (joined && !dial->asked)))
         return joined && !dial->relayed ? peer_doubt(peer) : UINT64_MAX;
+    if (hoped && dial->wait > RETRY_HOPED) { // so long it was not: nobody waited
+        dial->wait = RETRY_HOPED;
+        dial->due = earlier(dial->due, now + jitter(bridge, RETRY_HOPED));
+    }
     uint64_t due = dial->due;
     const struct connection *other = peer && peer->connection ? connection_find(bridge, peer->connection) : NULL;
     if (other && due < other->begun + GRACE) // but not for long: both may have a dead one that the other side made

@@ -234,8 +234,11 @@ static int on_first_located(soma_agent *self, struct client *my, const struct so
 
 static int on_first_not_located(soma_agent *self, struct client *my, const int *error)
 {
-    (void)error;
-    if (soma_tag(self) == my->session)
+    if (soma_tag(self) != my->session)
+        return 0;
+    if (*error == SOMA_ETIMEOUT) // it has waited long enough: who comes must hear of all before it has settled
+        first_seek(self, my);
+    else
         first_later(self, my);
     return 0;
 }

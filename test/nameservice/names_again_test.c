@@ -1,4 +1,5 @@
-/* Nodes that end without a word and are started again at once, at the same address: they have their names back. */
+/* Nodes that end without a word and are started again, soon or late, at the same address: names are as before. */
+#include "nameservice/server.h"
 #include "test_support.h"
 #include "testkit/kit.h"
 #include <soma/error.h>
@@ -64,9 +65,40 @@ static void test_again(soma_test *test)
     assert_int_equal(soma_names_close(&reader), 0);
 }
 
+#define LEAVES 4u
+
+/* A server that was away for long is no sooner asked what is not there than all clients are back. */
+static void test_outage(soma_test *test)
+{
+    static const char *const nodes[LEAVES] = {"north", "south", "west", "east"};
+    soma_names *names[LEAVES];
+    soma_ref server, holder;
+    assert_int_equal(soma_nameserver_start(soma_test_node(test, "hub"), NULL, &server), 0);
+    for (uint32_t i = 0; i < LEAVES; i++) {
+        names[i] = names_open(test, nodes[i]);
+        assert_int_equal(soma_names_register(names[i], nodes[i], singer_new(test, nodes[i]), 5 * SOMA_SECOND), 0);
+    }
+    soma_test_node_down(test, "hub");
+    soma_test_advance(test, 8 * SOMA_SECOND + soma_test_random(test, 40 * SOMA_SECOND));
+    soma_system *hub = soma_test_node_restart(test, "hub");
+    assert_int_equal(soma_nameserver_start(hub, NULL, &server), 0);
+    const struct nameserver *state = soma_test_state(test, server);
+    while (!state->settled)
+        soma_test_advance(test, 10 * SOMA_MS);
+    assert_int_equal(state->names.count, LEAVES);
+    soma_names *thief = names_open(test, "thief");
+    assert_int_equal(soma_names_register_as(thief, nodes[0], singer_new(test, "thief"), SOMA_VALUE_NONE, false,
+                                            5 * SOMA_SECOND, &holder),
+                     SOMA_EEXIST);
+    for (uint32_t i = 0; i < LEAVES; i++)
+        assert_int_equal(soma_names_close(&names[i]), 0);
+    assert_int_equal(soma_names_close(&thief), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        SOMA_SIM(test_outage, test_load(200), 200000),
         SOMA_SIM(test_again, test_load(200), 200000),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -164,6 +164,23 @@ static void test_takeover(soma_test *test)
     world_close(&world);
 }
 
+/* All that were with the follower are back before the first, started anew, says of a name that it is not there. */
+static void test_back(soma_test *test)
+{
+    struct world world;
+    world_open(&world, test);
+    assert_int_equal(soma_names_register(world.leaf, "it", singer_new(&world, "leaf"), SOMA_SECOND), 0);
+    soma_test_node_down(test, "first");
+    soma_test_advance(test, 8 * SOMA_SECOND + soma_test_random(test, 20 * SOMA_SECOND));
+    soma_system *first = soma_test_node_restart(test, "first");
+    assert_int_equal(soma_nameserver_start(first, NULL, &world.first), 0);
+    const struct nameserver *state = state_of(&world, world.first);
+    while (!state->settled)
+        soma_test_advance(test, 10 * SOMA_MS);
+    assert_int_equal(state->names.count, 1);
+    world_close(&world);
+}
+
 /* A follower that was started anew while the first is away knows nothing, and does not say that anything is not there.
  */
 static void test_both_away(soma_test *test)
@@ -333,11 +350,9 @@ static void test_lost(soma_test *test)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SOMA_SIM(test_follow, test_load(50), 20000),
-        SOMA_SIM(test_takeover, test_load(50), 20000),
-        SOMA_SIM(test_both_away, test_load(50), 20000),
-        SOMA_SIM(test_turmoil, test_load(200), 100000),
-        SOMA_SIM(test_addresses, 1, 20000),
+        SOMA_SIM(test_follow, test_load(50), 20000),    SOMA_SIM(test_takeover, test_load(50), 20000),
+        SOMA_SIM(test_back, test_load(200), 20000),     SOMA_SIM(test_both_away, test_load(50), 20000),
+        SOMA_SIM(test_turmoil, test_load(200), 100000), SOMA_SIM(test_addresses, 1, 20000),
         SOMA_SIM(test_lost, test_load(50), 20000),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
