@@ -505,9 +505,30 @@ static void wants_take(struct soma_bridge *bridge)
         trust_review(bridge);
 }
 
-uint64_t bridge_turn(struct soma_bridge *bridge)
+/*
+ * A turn that comes much later than it was due: this process stood still. That was no silence of others, so their time
+ * begins where it was. What they have said meanwhile will be read.
+ */
+static void standstill_forgive(struct soma_bridge *bridge, uint64_t now)
 {
-    uint64_t now = bridge_now(bridge), next;
+    if (now < bridge->due || now - bridge->due < LATE)
+        return;
+    uint64_t stood = now - bridge->due;
+    for (uint32_t i = 0; i < bridge->peer_count; i++) {
+        struct peer *peer = bridge->list[i];
+        peer->heard = earlier(peer->heard + stood, now);
+        if (peer->gained)
+            peer->gained = earlier(peer->gained + stood, now);
+        if (peer->since != UINT64_MAX)
+            peer->since = earlier(peer->since + stood, now);
+    }
+    for (struct connection *connection = bridge->connections; connection; connection = connection->next)
+        connection->begun = earlier(connection->begun + stood, now);
+}
+
+static uint64_t bridge_round(struct soma_bridge *bridge, uint64_t now)
+{
+    uint64_t next;
     wants_take(bridge);
     introductions_take(bridge);
     burdens_look(bridge);
@@ -521,4 +542,11 @@ uint64_t bridge_turn(struct soma_bridge *bridge)
     next = earlier(next, dials_watch(bridge, now));
     relayed_flush(bridge);
     return next;
+}
+
+uint64_t bridge_turn(struct soma_bridge *bridge)
+{
+    uint64_t now = bridge_now(bridge);
+    standstill_forgive(bridge, now);
+    return bridge->due = bridge_round(bridge, now);
 }

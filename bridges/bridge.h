@@ -80,6 +80,7 @@ struct soma_bridge {
     uint32_t accepted;  /* and those that are */
     const struct want *wants_seen;
     struct dial *dials;
+    uint64_t due;       /* when its next turn is, at the latest */
     uint64_t hellos;    /* grows with each that is said */
     struct gate *gates; /* that are not in use, see flow.h */
     struct burdens burdens;

@@ -92,6 +92,7 @@ static void peer_replaced(struct soma_bridge *bridge, struct peer *before, const
         return;
     soma_log_warning(bridge->system, "bridge: node %s has been replaced by another at %s", before->name, address);
     peer_end(before, SOMA_ENODEDOWN);
+    before->replaced = true;
     dials_forget(bridge, before->node);
 }
 
@@ -195,6 +196,7 @@ static void connection_claim(struct soma_bridge *bridge, struct peer *peer, stru
     peer->beat = (hello->beat_ms > BEAT_LEAST_MS ? hello->beat_ms : BEAT_LEAST_MS) * SOMA_MS;
     peer->connection = connection->id;
     connection->peer = peer;
+    peer->replaced = false;
     peer_open(peer);
 }
 

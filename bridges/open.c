@@ -227,7 +227,7 @@ int node_arrive(struct soma_bridge *bridge, const struct item *item)
     struct peer *peer = bridge_peer(bridge, item->node);
     if (!peer)
         return SOMA_ENOMEM;
-    if (peer->open)
+    if (peer->open || peer->replaced)
         return 0;
     peer_learn(peer, &item->name, item->addresses, item->address_count);
     peer_open(peer); // refs to it may come from now on, and go on from here

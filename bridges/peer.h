@@ -114,6 +114,7 @@ struct peer {
     bool joined;         /* and the session goes on over it */
     uint64_t beat;       /* so often the other side wants to hear something, nanoseconds */
     bool lost;           /* the connection was, since that was last looked at */
+    bool replaced;       /* another is where it was: that it is there it must say itself */
     uint64_t begun;      /* when the session began */
     uint64_t heard;      /* when the other side last spoke */
     uint64_t gained;     /* when it last acknowledged something new, or there was first something to; 0: not since the

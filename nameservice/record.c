@@ -62,6 +62,7 @@ void record_own(struct nameserver *my, struct record *record, struct session *ow
     if (record->owner)
         record_disown(record);
     record->owner = owner;
+    record->again = false;
     record_move(record, owner ? &my->names : NULL);
     if (!owner) {
         record->entry.agent = SOMA_REF_NULL;
@@ -161,6 +162,34 @@ struct session *session_get(soma_agent *self, struct nameserver *my, soma_ref cl
     return session;
 }
 
+void session_renew(struct nameserver *my, struct session *session)
+{
+    news_close(my, session);
+    session->unheard = session->reset = session->doubted = false;
+    session->settled = my->settled;
+    for (struct record *record = session->records; record; record = record->next)
+        record->again = true;
+}
+
+/* What it has put is gone: all of that, or what it was to put again. */
+static void records_end(soma_agent *self, struct nameserver *my, struct session *session, bool all)
+{
+    for (struct record *record = session->records, *next; record; record = next) {
+        next = record->next;
+        if (!all && !record->again)
+            continue;
+        record_own(my, record, NULL);
+        record_tell(self, my, record);
+        record_release(my, record);
+    }
+}
+
+void session_restored(soma_agent *self, struct nameserver *my, struct session *session)
+{
+    session->restores = false;
+    records_end(self, my, session, false);
+}
+
 void session_end(soma_agent *self, struct nameserver *my, struct session *session)
 {
     *(session->previous ? &session->previous->next : &my->sessions) = session->next;
@@ -169,12 +198,7 @@ void session_end(soma_agent *self, struct nameserver *my, struct session *sessio
     refs_remove(&my->clients, &session->node);
     soma_demonitor(self, session->monitor);
     news_close(my, session);
-    for (struct record *record = session->records, *next; record; record = next) {
-        next = record->next;
-        record_own(my, record, NULL);
-        record_tell(self, my, record);
-        record_release(my, record);
-    }
+    records_end(self, my, session, true);
     session->account->session_count--;
     account_release(self, my, session->account);
     free(session);

@@ -14,6 +14,7 @@
 
 /** @cond internal */
 SOMA_MESSAGE(ns_settle)
+SOMA_MESSAGE(ns_doubt, (ref, client))
 /** @endcond */
 
 /* ---- sessions ---- */
@@ -21,7 +22,9 @@ SOMA_MESSAGE(ns_settle)
 static int on_hello(soma_agent *self, struct nameserver *my, const struct ns_hello *m)
 {
     struct session *session = session_find(my, soma_sender(self));
-    if (session)
+    if (session && m->restores)
+        session_renew(my, session);
+    else if (session)
         session_end(self, my, session);
     session = session_get(self, my, soma_sender(self));
     if (!session) {
@@ -37,7 +40,7 @@ static int on_restored(soma_agent *self, struct nameserver *my, const struct ns_
     (void)m;
     struct session *session = session_find(my, soma_sender(self));
     if (session)
-        session->restores = false;
+        session_restored(self, my, session);
     return 0;
 }
 
@@ -50,11 +53,39 @@ static int on_bye(soma_agent *self, struct nameserver *my, const struct ns_bye *
     return 0;
 }
 
+/*
+ * A node is told of as down also if it is this one that was to the other, as it stood still: then it is there again by
+ * now, with all its agents, and will put its names anew. If it is not, that is told at once, or it says nothing soon.
+ */
+static bool session_doubt(soma_agent *self, const struct nameserver *my, struct session *session)
+{
+    soma_ref client = session->node.ref;
+    if (session->doubted || soma_after(self, my->options.settle_ms * SOMA_MS, ns_doubt, .client = client) < 0)
+        return false;
+    soma_handle monitor = soma_monitor(self, client);
+    if (monitor < 0)
+        return false;
+    session->doubted = true;
+    session->monitor = monitor;
+    return true;
+}
+
+static int on_doubt(soma_agent *self, struct nameserver *my, const struct ns_doubt *m)
+{
+    struct session *session = session_find(my, m->client);
+    if (session && session->doubted && soma_ref_equal(soma_sender(self), soma_self(self)))
+        session_end(self, my, session);
+    return 0;
+}
+
 static int on_down(soma_agent *self, struct nameserver *my, const struct soma_down *m)
 {
     struct session *session = session_find(my, m->agent);
-    if (session && session->monitor == m->monitor)
-        session_end(self, my, session);
+    if (!session || session->monitor != m->monitor)
+        return 0;
+    if (m->reason == SOMA_ENODEDOWN && session_doubt(self, my, session))
+        return 0;
+    session_end(self, my, session);
     return 0;
 }
 
@@ -88,6 +119,7 @@ static int put(soma_agent *self, struct nameserver *my, struct session *session,
     soma_name_destroy(&record->entry);
     record->entry = entry;
     record->node.key = entry.name;
+    record->again = false;
     if (record->owner != session)
         record_own(my, record, session);
     if (is_new)
@@ -306,8 +338,8 @@ const soma_behavior nameserver_behavior = {
         SOMA_ON(ns_lookup, on_lookup), SOMA_ON(ns_put, on_put), SOMA_ON(ns_drop, on_drop), SOMA_ON(ns_heard, on_heard),
         SOMA_ON(ns_forget, on_forget), SOMA_ON(soma_name_list, on_list), SOMA_ON(ns_watch, on_watch),
         SOMA_ON(ns_unwatch, on_unwatch), SOMA_ON(ns_hello, on_hello), SOMA_ON(ns_restored, on_restored),
-        SOMA_ON(ns_bye, on_bye), SOMA_ON(soma_down, on_down), SOMA_ON(ns_settle, on_settle), SOMA_ON(ns_even, on_even),
-        SOMA_ON(soma_name_event, on_first_event))};
+        SOMA_ON(ns_bye, on_bye), SOMA_ON(soma_down, on_down), SOMA_ON(ns_settle, on_settle),
+        SOMA_ON(ns_doubt, on_doubt), SOMA_ON(ns_even, on_even), SOMA_ON(soma_name_event, on_first_event))};
 
 int soma_nameserver_start(soma_system *system, const soma_nameserver_options *options, soma_ref *server)
 {

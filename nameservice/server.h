@@ -30,6 +30,7 @@ struct record {
     struct keep *keeps;
     int64_t past; /* a revision of etcd: changes up to it are known, see etcd/ */
     bool pinned;  /* it stays for now */
+    bool again;   /* its owner has begun anew, and is to put it again */
 };
 
 /* A session has news of a record: because it asked to, or, if it is not `asked`, just this once, for a watch. */
@@ -79,6 +80,7 @@ struct session {
     bool unheard;    /* news is on its way */
     bool reset;      /* it is to be told that */
     bool settled;    /* it was told so */
+    bool doubted;    /* its node was down, or this one to it; what it has put counts until that is known */
 };
 
 struct client_start;
@@ -115,7 +117,7 @@ void record_release(struct nameserver *my, struct record *record);
 /* It has another owner, or none (NULL, and then it has no agent, and is to be released). */
 void record_own(struct nameserver *my, struct record *record, struct session *owner);
 
-/* ---- sessions, session.c ---- */
+/* ---- sessions, record.c ---- */
 
 /* May its node put a name, as far as the rate goes? Then it has. */
 bool account_spend(soma_agent *self, const struct nameserver *my, struct account *account);
@@ -127,6 +129,12 @@ int on_even(soma_agent *self, struct nameserver *my, const struct ns_even *m);
 struct session *session_get(soma_agent *self, struct nameserver *my, soma_ref client);
 
 struct session *session_find(const struct nameserver *my, soma_ref client);
+
+/* Begins anew for a client that will put again all that it has: until then, what it has put counts. */
+void session_renew(struct nameserver *my, struct session *session);
+
+/* It has put all: what it has not is gone. */
+void session_restored(soma_agent *self, struct nameserver *my, struct session *session);
 
 /* All that it has put is gone, too. */
 void session_end(soma_agent *self, struct nameserver *my, struct session *session);

@@ -67,17 +67,31 @@ static void test_again(soma_test *test)
 
 #define LEAVES 4u
 
-/* A server that was away for long is no sooner asked what is not there than all clients are back. */
-static void test_outage(soma_test *test)
+static const char *const nodes[LEAVES] = {"north", "south", "west", "east"};
+
+static const struct nameserver *leaves_open(soma_test *test, soma_names *names[LEAVES])
 {
-    static const char *const nodes[LEAVES] = {"north", "south", "west", "east"};
-    soma_names *names[LEAVES];
-    soma_ref server, holder;
+    soma_ref server;
     assert_int_equal(soma_nameserver_start(soma_test_node(test, "hub"), NULL, &server), 0);
     for (uint32_t i = 0; i < LEAVES; i++) {
         names[i] = names_open(test, nodes[i]);
         assert_int_equal(soma_names_register(names[i], nodes[i], singer_new(test, nodes[i]), 5 * SOMA_SECOND), 0);
     }
+    return soma_test_state(test, server);
+}
+
+static void leaves_close(soma_names *names[LEAVES])
+{
+    for (uint32_t i = 0; i < LEAVES; i++)
+        assert_int_equal(soma_names_close(&names[i]), 0);
+}
+
+/* A server that was away for long is no sooner asked what is not there than all clients are back. */
+static void test_outage(soma_test *test)
+{
+    soma_names *names[LEAVES];
+    soma_ref server, holder;
+    leaves_open(test, names);
     soma_test_node_down(test, "hub");
     soma_test_advance(test, 8 * SOMA_SECOND + soma_test_random(test, 40 * SOMA_SECOND));
     soma_system *hub = soma_test_node_restart(test, "hub");
@@ -90,14 +104,41 @@ static void test_outage(soma_test *test)
     assert_int_equal(soma_names_register_as(thief, nodes[0], singer_new(test, "thief"), SOMA_VALUE_NONE, false,
                                             5 * SOMA_SECOND, &holder),
                      SOMA_EEXIST);
-    for (uint32_t i = 0; i < LEAVES; i++)
-        assert_int_equal(soma_names_close(&names[i]), 0);
+    leaves_close(names);
     assert_int_equal(soma_names_close(&thief), 0);
+}
+
+/* A server that stood still for so long that all took it for down says of no name that lives that it is not there. */
+static void test_standstill(soma_test *test)
+{
+    soma_names *names[LEAVES];
+    const struct nameserver *state = leaves_open(test, names);
+    soma_ref found, mortal = singer_new(test, nodes[1]);
+    assert_int_equal(soma_names_register(names[1], "mortal", mortal, 5 * SOMA_SECOND), 0);
+    soma_test_advance(test, SOMA_SECOND);
+    soma_test_node_stop(test, "hub");
+    soma_test_advance(test, 11 * SOMA_SECOND + soma_test_random(test, 20 * SOMA_SECOND));
+    assert_int_equal(soma_kill(soma_test_node(test, nodes[1]), mortal), 0);
+    soma_test_node_continue(test, "hub");
+    for (uint32_t i = 0; i < 500; i++) {
+        soma_test_advance(test, 10 * SOMA_MS);
+        for (uint32_t j = 0; j < LEAVES; j++)
+            assert_non_null(index_find(&state->names, nodes[j]));
+    }
+    assert_int_equal(state->names.count, LEAVES); // who had ended meanwhile is gone
+    for (uint32_t i = 0; i < LEAVES; i++) {
+        assert_int_equal(soma_names_lookup(names[i], nodes[(i + 1) % LEAVES], 5 * SOMA_SECOND, &found), 0);
+        assert_int_equal(soma_kill(soma_test_node(test, "hub"), found), 0); // from there again
+    }
+    soma_test_advance(test, SOMA_SECOND);
+    assert_int_equal(state->names.count, 0);
+    leaves_close(names);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        SOMA_SIM(test_standstill, test_load(200), 200000),
         SOMA_SIM(test_outage, test_load(200), 200000),
         SOMA_SIM(test_again, test_load(200), 200000),
     };
