@@ -5,17 +5,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* An agent that waits for the end of the one that is hosted, and tells main. */
+/** @cond internal */
+SOMA_MESSAGE(host_register, (ref, names), (string, name)) /* -> soma_name_done, whenever a name server has taken it */
+/** @endcond */
+
+/* An agent that registers the one that is hosted, waits for its end, and tells main. */
 struct host {
     const soma_behavior *behavior;
-    soma_ref agent;
+    soma_ref agent, self;
+    soma_handle promise; /* to main, which may not wait any more */
     int reason;
-    char text[256];
+    char text[256]; /* what has happened */
 };
 
 static int host_init(soma_agent *self, void *state, const void *arg)
 {
     struct host *host = *(struct host **)state = (struct host *)(uintptr_t)arg;
+    host->self = soma_self(self);
     soma_handle monitor = soma_spawn_monitor(self, host->behavior, NULL, &host->agent);
     return monitor < 0 ? (int)monitor : 0;
 }
@@ -24,14 +30,45 @@ static int on_down(soma_agent *self, struct host **my, const struct soma_down *m
 {
     struct host *host = *my;
     host->reason = m->reason;
-    snprintf(host->text, sizeof(host->text), "%s", m->text ? m->text : soma_strerror(m->reason));
+    snprintf(host->text, sizeof(host->text), "has ended: %s", m->text ? m->text : soma_strerror(m->reason));
     return soma_system_stop(soma_agent_system(self));
 }
 
-static const soma_behavior host_behavior = {.name = "host",
-                                            .state_size = sizeof(struct host *),
-                                            .init = host_init,
-                                            .handlers = SOMA_HANDLERS(SOMA_ON(soma_down, on_down))};
+static int host_refused(soma_agent *self, struct host *host, int error)
+{
+    soma_reply_error_to(self, host->promise, error);
+    host->reason = error;
+    snprintf(host->text, sizeof(host->text), "is not registered: %s", soma_strerror(error));
+    return soma_system_stop(soma_agent_system(self));
+}
+
+static int on_registered(soma_agent *self, struct host **my, const struct soma_name_registered *m)
+{
+    if (m->error)
+        return host_refused(self, *my, m->error);
+    soma_reply_to(self, (*my)->promise, soma_name_done);
+    return 0;
+}
+
+static int on_not_registered(soma_agent *self, struct host **my, const int *error)
+{
+    return host_refused(self, *my, *error);
+}
+
+static int on_register(soma_agent *self, struct host **my, const struct host_register *m)
+{
+    (*my)->promise = soma_reply_later(self);
+    if (soma_request(self, m->names, SOMA_NEVER, SOMA_THEN(soma_name_registered, on_registered, on_not_registered),
+                     soma_name_register, .name = m->name, .agent = (*my)->agent, .timeout = SOMA_NEVER) < 0)
+        return host_refused(self, *my, SOMA_ENOMEM);
+    return 0;
+}
+
+static const soma_behavior host_behavior = {
+    .name = "host",
+    .state_size = sizeof(struct host *),
+    .init = host_init,
+    .handlers = SOMA_HANDLERS(SOMA_ON(soma_down, on_down), SOMA_ON(host_register, on_register))};
 
 /* By path: dlopen() itself would look for a bare name elsewhere. The library stays until the process ends. */
 static int behavior_load(const struct tool *tool, const soma_behavior **behavior)
@@ -65,19 +102,22 @@ static int agent_introduce(struct tool *tool, const struct host *host, soma_valu
     return error ? tool_fail(tool, error, "'%s': %s", name, soma_strerror(error)) : STATUS_FINE;
 }
 
-/* With a name service, if one was said to be there. If it can't be reached yet, the client goes on trying. */
+/* With a name service, if one was said to be there. If that can't be reached yet, it will be whenever it can. */
 static int agent_register(struct tool *tool, const struct host *host, const char *name)
 {
+    struct soma_name_done done;
     if (!getenv("SOMA_NAMESERVICE"))
         return STATUS_FINE;
     int status = tool_names(tool);
     if (status)
         return status;
-    int error = soma_names_register(tool->names, name, host->agent, tool->timeout);
+    int error = soma_call(tool->system, host->self, tool->timeout, &done, soma_name_done, host_register,
+                          .names = soma_names_agent(tool->names), .name = name);
     if (!error)
         return STATUS_FINE;
     status = tool_fail(tool, error, "'%s' is not registered: %s", name,
-                       error == SOMA_ETIMEOUT ? "no name server was reached yet" : soma_strerror(error));
+                       error == SOMA_ETIMEOUT ? "no name server was reached yet; it will be when one is"
+                                              : soma_strerror(error));
     return error == SOMA_ETIMEOUT ? STATUS_FINE : status;
 }
 
@@ -91,7 +131,7 @@ static int agent_run(struct tool *tool, const struct host *host, const char *nam
     fflush(stdout);
     soma_system_run(tool->system);
     if (host->reason && host->reason != SOMA_ESHUTDOWN)
-        return tool_fail(tool, host->reason, "%s has ended: %s", name, host->text);
+        return tool_fail(tool, host->reason, "%s %s", name, host->text);
     return STATUS_FINE;
 }
 

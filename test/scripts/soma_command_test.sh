@@ -147,8 +147,11 @@ unset SOMA_NAMESERVICE SOMA_ALLOWED_FILE
 
 echo "== a name service, the last of all to start"
 export SOMA_NAMESERVICE=ipc://$work/names
-SOMA_AT=ipc://$work/one host --name=one
+SOMA_AT=ipc://$work/one host --name=one --timeout=0.3
 unset SOMA_AT
+until grep -q "'one' is not registered: no name server was reached yet; it will be when one is" "$work/host"; do
+    sleep 0.1
+done
 "$soma" wait one --timeout=60 &
 waiter=$!
 pids+=("$waiter")
