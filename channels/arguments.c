@@ -8,6 +8,26 @@
 
 #define TIMEOUT (5 * SOMA_SECOND)
 
+/* ---- which there are ---- */
+
+static bool entry_is_of(const soma_value_cursor *entry, const char *const *names)
+{
+    for (; *names; names++)
+        if (strlen(*names) == entry->key_size && !memcmp(*names, entry->key, entry->key_size))
+            return true;
+    return false;
+}
+
+int entries_check(soma_agent *self, soma_value map, const char *const *names, bool options)
+{
+    static const char *const all[] = {"handler",   "serializer",   "identity",     "framing",  "keys",     "high_water",
+                                      "linger_ms", "message_most", "heartbeat_ms", "conflate", "insecure", NULL};
+    for (soma_value_cursor entry = soma_value_iterate(map); soma_value_next(&entry);)
+        if (!entry_is_of(&entry, names) && !(options && entry_is_of(&entry, all)))
+            return soma_fail(self, SOMA_EINVAL, "there is no option '%.*s'", (int)entry.key_size, entry.key);
+    return 0;
+}
+
 /* ---- one by one ---- */
 
 int text_get(soma_agent *self, soma_value map, const char *key, bool must, char *text, size_t size)
@@ -116,8 +136,9 @@ static int keys_get(soma_agent *self, soma_value map, struct given_options *give
     int error = option_get(self, keys, "secret", given->secret, sizeof(given->secret), &given->keys.secret);
     if (!error)
         error = option_get(self, keys, "server", given->server, sizeof(given->server), &given->keys.server);
-    return error ? error
-                 : option_get(self, keys, "allowed", given->allowed, sizeof(given->allowed), &given->keys.allowed);
+    if (!error)
+        error = option_get(self, keys, "allowed", given->allowed, sizeof(given->allowed), &given->keys.allowed);
+    return error ? error : entries_check(self, keys, ENTRIES("secret", "server", "allowed"), false);
 }
 
 static int limits_get(soma_agent *self, soma_value map, soma_channel_options *options)

@@ -13,6 +13,11 @@
 #define SERIALIZER_MOST 15u
 #define ALLOWED_MOST 8191u /* bytes of the keys that are allowed */
 
+/* Is each entry of a map one of these, or, if those may be there, an option? Else it would be ignored without a word.
+ */
+#define ENTRIES(...) ((const char *const[]){__VA_ARGS__, NULL})
+int entries_check(soma_agent *self, soma_value map, const char *const *names, bool options);
+
 /* The text of an entry; "" if it may be missing, and is. */
 int text_get(soma_agent *self, soma_value map, const char *key, bool must, char *text, size_t size);
 

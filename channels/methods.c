@@ -78,6 +78,8 @@ static int bind(soma_agent *self, void *state, soma_value arguments, soma_value_
     if (!error)
         error = alias_get(self, arguments, alias);
     if (!error)
+        error = entries_check(self, arguments, ENTRIES("pattern", "alias", "place"), true);
+    if (!error)
         error = options_get(self, arguments, true, &given);
     if (error)
         return error;
@@ -101,6 +103,8 @@ static int connect_to(soma_agent *self, void *state, soma_value arguments, soma_
         error = alias_get(self, arguments, alias);
     if (!error)
         error = timeout_get(self, arguments, &timeout);
+    if (!error)
+        error = entries_check(self, arguments, ENTRIES("to", "alias", "timeout"), true);
     if (!error)
         error = options_get(self, arguments, false, &given);
     if (error)
@@ -128,6 +132,8 @@ static int subscribe(soma_agent *self, void *state, soma_value arguments, soma_v
         error = text_get(self, arguments, "topic", true, topic, sizeof(topic));
     if (!error)
         error = handler_get(self, arguments, true, &by, &handlers);
+    if (!error)
+        error = entries_check(self, arguments, ENTRIES("alias", "topic", "handler"), false);
     return error ? error : fail_of(self, soma_subscribe(self, alias, topic, handlers), alias);
 }
 
@@ -138,6 +144,8 @@ static int unsubscribe(soma_agent *self, void *state, soma_value arguments, soma
     int error = alias_get(self, arguments, alias);
     if (!error)
         error = text_get(self, arguments, "topic", true, topic, sizeof(topic));
+    if (!error)
+        error = entries_check(self, arguments, ENTRIES("alias", "topic"), false);
     return error ? error : fail_of(self, soma_unsubscribe(self, alias, topic), alias);
 }
 
@@ -149,6 +157,8 @@ static int send_to(soma_agent *self, void *state, soma_value arguments, soma_val
     int error = alias_get(self, arguments, alias);
     if (!error)
         error = text_get(self, arguments, "topic", false, topic, sizeof(topic));
+    if (!error)
+        error = entries_check(self, arguments, ENTRIES("alias", "topic", "value"), false);
     if (error)
         return error;
     soma_value_get_entry(arguments, "value", &data.value); // without one it is empty
@@ -180,6 +190,8 @@ static int request_to(soma_agent *self, void *state, soma_value arguments, soma_
     int error = alias_get(self, arguments, alias);
     if (!error)
         error = timeout_get(self, arguments, &timeout);
+    if (!error)
+        error = entries_check(self, arguments, ENTRIES("alias", "value", "timeout"), false);
     if (error)
         return error;
     soma_value_get_entry(arguments, "value", &data.value);
