@@ -79,7 +79,7 @@ int alias_get(soma_agent *self, soma_value map, char alias[SOMA_CHANNEL_ALIAS_MO
     return text_get(self, map, "alias", true, alias, SOMA_CHANNEL_ALIAS_MOST + 1);
 }
 
-static int number_get(soma_agent *self, soma_value map, const char *key, uint32_t *number)
+int number_get(soma_agent *self, soma_value map, const char *key, uint32_t *number)
 {
     soma_value item;
     uint64_t wide;

@@ -23,6 +23,9 @@ int text_get(soma_agent *self, soma_value map, const char *key, bool must, char 
 
 int alias_get(soma_agent *self, soma_value map, char alias[SOMA_CHANNEL_ALIAS_MOST + 1]);
 
+/* Of 32 bits; 0 if it is missing. */
+int number_get(soma_agent *self, soma_value map, const char *key, uint32_t *number);
+
 /* Nanoseconds. */
 int timeout_get(soma_agent *self, soma_value map, uint64_t *timeout);
 

@@ -329,6 +329,26 @@ int soma_channel_count(const soma_agent *self, const char *alias, soma_channel_c
     return channel ? 0 : SOMA_ENOENT;
 }
 
+static void linger_set(struct channel *channel, uint32_t linger_ms)
+{
+    if (channel->options) // each time that it is connected
+        channel->options->linger_ms = linger_ms ? linger_ms : 1;
+    if (channel->remote)
+        line_linger(channel->remote->line, linger_ms);
+}
+
+int soma_channel_linger(soma_agent *self, const char *alias, uint32_t linger_ms)
+{
+    if (!self)
+        return SOMA_EINVAL;
+    struct channel *channel = alias ? channel_find(self, alias) : channel_after(self, NULL);
+    if (alias && !channel)
+        return SOMA_ENOENT;
+    for (; channel; channel = alias ? NULL : channel_after(self, channel))
+        linger_set(channel, linger_ms);
+    return 0;
+}
+
 int soma_close_channel(soma_agent *self, const char *alias)
 {
     if (!self || !alias)

@@ -102,6 +102,11 @@ void line_relieve(struct line *line, uint32_t messages, uint64_t bytes)
         pressure_release(line->porter->worker, dam_slot(line));
 }
 
+void line_linger(struct line *line, uint32_t linger)
+{
+    u32_store(&line->linger, linger < INT32_MAX ? linger : INT32_MAX); // ZeroMQ's are signed, and below 0 for ever
+}
+
 void line_count(struct line *line, soma_channel_counts *counts)
 {
     counts->connected = u64_load(&line->counts.connected);

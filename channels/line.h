@@ -78,8 +78,8 @@ struct line {
     char *endpoint; /* that it connects to; NULL: it is bound */
     uint32_t high_water;
     uint64_t message_most;
-    uint32_t linger; /* ms */
-    soma_agent *dam; /* NULL: nobody is held up */
+    shared_u32 linger; /* ms after the channel has ended, which is told by `busy`: any order will do */
+    soma_agent *dam;   /* NULL: nobody is held up */
     soma_ref dam_ref;
     struct line_counts counts;
 
@@ -152,6 +152,9 @@ void line_begin(struct line *line);
 
 /* The channel has ended: what was put still leaves, and then the socket is closed. Takes the reference. */
 void line_close(struct line *line);
+
+/* How long what was sent may take to leave after the channel has ended. */
+void line_linger(struct line *line, uint32_t linger);
 
 void line_count(struct line *line, soma_channel_counts *counts);
 

@@ -221,19 +221,37 @@ static int channels(soma_agent *self, void *state, soma_value arguments, soma_va
     return soma_value_end(result);
 }
 
+/* What a map says: of which channel, if of one, and how long it lingers, if that is in it. */
+static int closing_get(soma_agent *self, soma_value map, char *alias, size_t size)
+{
+    soma_value linger;
+    uint32_t linger_ms;
+    int error = text_get(self, map, "alias", false, alias, size);
+    if (!error)
+        error = number_get(self, map, "linger_ms", &linger_ms);
+    if (!error)
+        error = entries_check(self, map, ENTRIES("alias", "linger_ms"), false);
+    if (error || soma_value_get_entry(map, "linger_ms", &linger))
+        return error;
+    return fail_of(self, soma_channel_linger(self, *alias ? alias : NULL, linger_ms), alias);
+}
+
 static int close_some(soma_agent *self, void *state, soma_value arguments, soma_value_builder *result)
 {
     const char *text;
     uint32_t length;
-    char alias[SOMA_CHANNEL_ALIAS_MOST + 1];
+    char alias[SOMA_CHANNEL_ALIAS_MOST + 1] = "";
     (void)state, (void)result;
-    if (soma_value_get_kind(arguments) == SOMA_VALUE_NIL)
-        return soma_close_channels(self);
-    if (soma_value_get_string(arguments, &text, &length) || length >= sizeof(alias))
-        return soma_fail(self, SOMA_EINVAL, "soma.close wants an alias");
-    memcpy(alias, text, length);
-    alias[length] = '\0';
-    return fail_of(self, soma_close_channel(self, alias), alias);
+    if (soma_value_get_kind(arguments) == SOMA_VALUE_MAP) {
+        int error = closing_get(self, arguments, alias, sizeof(alias));
+        if (error)
+            return error;
+    } else if (soma_value_get_kind(arguments) != SOMA_VALUE_NIL) {
+        if (soma_value_get_string(arguments, &text, &length) || !length || length >= sizeof(alias))
+            return soma_fail(self, SOMA_EINVAL, "soma.close wants an alias");
+        memcpy(alias, text, length);
+    }
+    return *alias ? fail_of(self, soma_close_channel(self, alias), alias) : soma_close_channels(self);
 }
 
 const soma_behavior soma_channel_agent = {
@@ -246,4 +264,5 @@ const soma_behavior soma_channel_agent = {
         SOMA_METHOD("soma.send", send_to, "sends by a channel: alias, [topic], value"),
         SOMA_METHOD("soma.request", request_to, "asks by one: alias, value, [timeout]; the answer"),
         SOMA_METHOD("soma.channels", channels, "lists channels by their aliases"),
-        SOMA_METHOD("soma.close", close_some, "closes the channel of an alias, or all"))};
+        SOMA_METHOD("soma.close", close_some,
+                    "closes the channel of an alias, or all: nil, the alias, or [alias], [linger_ms]"))};

@@ -35,7 +35,7 @@ static void listed_take(struct porter *porter)
         }
         line->stirred = true;
         if (line_take(line) && !line->deadline) {
-            line->deadline = porter_now(porter) + line->linger * SOMA_MS;
+            line->deadline = porter_now(porter) + u32_load(&line->linger) * SOMA_MS;
             line_relieve(line, 0, 0);
         }
         line_unref(line); // the list's
@@ -217,8 +217,10 @@ static void keys_note(void *context, const uint64_t *keys, uint32_t count)
 static uint64_t stopping_end(const struct porter *porter)
 {
     uint32_t longest = 0;
-    for (const struct line *line = porter->lines; line; line = line->next)
-        longest = line->linger > longest ? line->linger : longest;
+    for (const struct line *line = porter->lines; line; line = line->next) {
+        uint32_t linger = u32_load(&line->linger);
+        longest = linger > longest ? linger : longest;
+    }
     return porter_now(porter) + longest * SOMA_MS;
 }
 
@@ -340,7 +342,7 @@ static void lines_end(struct porter *porter)
         uint64_t until = UINT64_MAX;
         while (line->sending && !line->blocked)
             line_send(line, &until);
-        line->deadline = line->deadline ? line->deadline : now + line->linger * SOMA_MS;
+        line->deadline = line->deadline ? line->deadline : now + u32_load(&line->linger) * SOMA_MS;
         line_end(line, now);
     }
 }

@@ -53,7 +53,7 @@ static int line_open(soma_agent *self, struct channel *channel, const soma_chann
     line->conflates = channel->conflates;
     line->high_water = options->high_water ? options->high_water : LINE_HIGH_WATER;
     line->message_most = options->message_most ? options->message_most : LINE_MESSAGE_MOST;
-    line->linger = options->linger_ms ? options->linger_ms : LINE_LINGER;
+    line_linger(line, options->linger_ms ? options->linger_ms : LINE_LINGER);
     error = socket_open(self, line, options, &channel->address);
     if (!error)
         error = line_staff(soma_agent_system(self), line, channel->rows, options);

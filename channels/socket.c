@@ -106,7 +106,7 @@ static void socket_prepare(const struct line *line, const soma_channel_options *
     const int heartbeat = (int)(options->heartbeat_ms ? options->heartbeat_ms : HEARTBEAT_MS);
     // From the first: a connection that ends before its socket lingers as was said when that was bound. With ZeroMQ's
     // default, what is left for one who goes in the moment in which the socket is closed holds that up for ever.
-    linger_set(line, line->bound ? 0 : line->linger);
+    linger_set(line, line->bound ? 0 : u32_load(&line->linger));
     zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &most, sizeof(most));
     // An XSUB drops what there is no room for: subscriptions, and questions, which remote_request() bounds.
     set(socket, ZMQ_SNDHWM, pattern_subscribes(line->pattern) ? 0 : (int)line->high_water);

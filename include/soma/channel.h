@@ -275,6 +275,16 @@ SOMA_API int soma_channel_count(const soma_agent *self, const char *alias, soma_
 SOMA_API int soma_channel_address(const soma_agent *self, const char *alias, soma_address *address);
 
 /**
+ * Sets how long what a channel has sent may take to leave once it is closed or its agent ends, in place of its option
+ * `linger_ms`. Before soma_close_channel(), or whenever one likes.
+ * @param self the agent
+ * @param alias the channel; NULL: all that the agent has now
+ * @param linger_ms milliseconds; 0: what has not left by then is dropped
+ * @return 0, SOMA_ENOENT (no such alias), SOMA_EINVAL (NULL `self`)
+ */
+SOMA_API int soma_channel_linger(soma_agent *self, const char *alias, uint32_t linger_ms);
+
+/**
  * Closes a channel: its alias is free. What it has sent still arrives; what waits for it in the agent's mailbox becomes
  * dead letters, and requests fail with SOMA_EGONE. Requests that it has made go on; over ipc and tcp their answers
  * can't come any more, so they fail with SOMA_EGONE, too, in a later turn.
@@ -299,11 +309,11 @@ SOMA_API int soma_close_channels(soma_agent *self);
  * | `soma.send` | `alias`, [`topic`], `value`, sent as a soma_data | nil |
  * | `soma.request` | `alias`, `value`, [`timeout`] | the answer, which must be a soma_result |
  * | `soma.channels` | nil | a map by alias of maps: `pattern`, `address`, `bound`, `peers` |
- * | `soma.close` | the alias; nil: all | nil |
+ * | `soma.close` | the alias; nil: all; or a map of [`alias`] and [`linger_ms`] | nil |
  *
  * Timeouts are in nanoseconds; five seconds if left out. Options are those of soma_channel_options, by their names:
  * texts, numbers, true or false; `framing` is "apart", "prefix" or "separated"; `keys` is a map of `secret`, `server`
- * and `allowed`, the last of up to 8,191 bytes.
+ * and `allowed`, the last of up to 8,191 bytes. What is none of a method's arguments is an error that names it.
  */
 SOMA_API extern const soma_behavior soma_channel_agent;
 

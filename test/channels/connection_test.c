@@ -278,10 +278,16 @@ static void test_too_slow(soma_test *test)
 
 /* ---- the end ---- */
 
+static uint32_t said_last; /* the linger that is said before the end; that of the options: 0 */
+
 static int flood_and_close(soma_agent *self, void *state, void *arg)
 {
     flood(self, state, arg);
-    return soma_close_channel(self, "it");
+    if (!said_last)
+        return soma_close_channel(self, "it");
+    assert_int_equal(soma_channel_linger(self, "none", 1), SOMA_ENOENT);
+    assert_int_equal(soma_channel_linger(self, said_last > 1 ? "it" : NULL, said_last > 1 ? said_last : 0), 0);
+    return said_last > 1 ? soma_close_channel(self, "it") : soma_close_channels(self);
 }
 
 /* Without a gap. */
@@ -335,7 +341,34 @@ static void test_lingered_in_vain(soma_test *test)
     relay_close(pair.relay);
 }
 
+/* What is said last counts: nothing is waited for, or what leaves late arrives. */
+static void test_lingered_as_said(soma_test *test)
+{
+    static const uint32_t all = FLOOD, thousand = 1000;
+    uint32_t looks = 0;
+    said_last = 1;
+    struct relayed pair = closed_at_once(test, 1000000, true, &all);
+    while (player_stats(test).agents > 2 && player_wait(&looks))
+        ;
+    assert_int_equal(player_stats(test).agents, 2);
+    atomic_store(&pair.relay->still, false);
+    player_peers(test, pair.bound, "it", 0);
+    assert_true(atomic_load(&pair.relay->passed) < (unsigned long long)FLOOD * FLOOD_BYTES);
+    relay_close(pair.relay);
+    assert_int_equal(soma_kill(soma_test_system(test), pair.bound), 0);
+    soma_test_settle(test);
+
+    said_last = 60000;
+    pair = closed_at_once(test, 1, false, &thousand);
+    while (atomic_load(&got) < thousand && player_wait(&looks))
+        ;
+    assert_int_equal(atomic_load(&got), thousand);
+    relay_close(pair.relay);
+    said_last = 0;
+}
+
 PLAYER_WIRES(test_sent_and_closed)
+PLAYER_WIRES(test_lingered_as_said)
 PLAYER_WIRES(test_lingered_in_vain)
 PLAYER_WIRES(test_silence)
 PLAYER_WIRES(test_a_cut)
@@ -347,10 +380,15 @@ PLAYER_WIRES(test_too_slow)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        PLAYER_OVER_WIRES(test_sent_and_closed),   PLAYER_OVER_WIRES(test_lingered_in_vain),
-        PLAYER_OVER_WIRES(test_silence),           PLAYER_OVER_WIRES(test_a_cut),
-        PLAYER_OVER_WIRES(test_too_large_a_job),   PLAYER_OVER_WIRES(test_too_large_a_publication),
-        PLAYER_OVER_WIRES(test_too_large_to_send), PLAYER_OVER_WIRES(test_too_slow),
+        PLAYER_OVER_WIRES(test_lingered_as_said),
+        PLAYER_OVER_WIRES(test_sent_and_closed),
+        PLAYER_OVER_WIRES(test_lingered_in_vain),
+        PLAYER_OVER_WIRES(test_silence),
+        PLAYER_OVER_WIRES(test_a_cut),
+        PLAYER_OVER_WIRES(test_too_large_a_job),
+        PLAYER_OVER_WIRES(test_too_large_a_publication),
+        PLAYER_OVER_WIRES(test_too_large_to_send),
+        PLAYER_OVER_WIRES(test_too_slow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

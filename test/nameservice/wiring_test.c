@@ -320,6 +320,10 @@ static void test_arguments(soma_test *test)
         {"soma.send", "{\"alias\":\"a\"}", "channel 'a': there is none, or no such subscription", SOMA_ENOENT},
         {"soma.request", "{\"alias\":\"a\"}", "channel 'a': there is none, or no such subscription", SOMA_ENOENT},
         {"soma.close", "7", "soma.close wants an alias", SOMA_EINVAL},
+        {"soma.close", "{\"linger\":0}", "there is no option 'linger'", SOMA_EINVAL},
+        {"soma.close", "{\"linger_ms\":-1}", "'linger_ms' must be a number of 32 bits", SOMA_ETYPE},
+        {"soma.close", "{\"alias\":\"a\",\"linger_ms\":0}", "channel 'a': there is none, or no such subscription",
+         SOMA_ENOENT},
     };
     soma_proxy *alice = part_open(soma_test_system(test), "alice");
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
