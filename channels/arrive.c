@@ -93,16 +93,20 @@ static bool conflate(struct line *line, zmq_msg_t *parts, uint32_t count)
     return (pattern_subscribes(line->pattern) && parts_are_answer(parts, count)) || newest_replace(line, parts, count);
 }
 
+/* Takes the parts. */
 static void message_arrive(struct line *line, zmq_msg_t *parts, uint32_t count)
 {
     struct porter *porter = line->porter;
     bool asks = pattern_answers(line->pattern) || line->pattern == SOMA_SYNC_PUB, conflates = line->conflates;
-    if (conflates && conflate(line, parts, count))
+    if (conflates && conflate(line, parts, count)) {
+        parts_close(parts, count);
         return;
+    }
     struct message *message =
         arrival_new(porter->worker, line, asks ? question_run : arrival_run, conflates ? LINE_PARTS : count);
     if (!message) {
         u64_add(&line->counts.missed, 1);
+        parts_close(parts, count);
         return;
     }
     struct arrival *arrival = arrival_of(message);
@@ -168,12 +172,15 @@ bool line_receive(struct line *line)
             line_emptied(line);
             break;
         }
-        if (is_topic(line, &parts[0]))
-            topic_arrive(line, &parts[0]);
-        else if (large || line->pattern == SOMA_PUB)
-            line_malformed(line, large ? SOMA_ETOOBIG : SOMA_EFORMAT);
-        else
+        bool topic = is_topic(line, &parts[0]);
+        if (!topic && !large && line->pattern != SOMA_PUB) {
             message_arrive(line, parts, count);
+            continue;
+        }
+        if (topic)
+            topic_arrive(line, &parts[0]);
+        else
+            line_malformed(line, large ? SOMA_ETOOBIG : SOMA_EFORMAT);
         parts_close(parts, kept);
     }
     pthread_mutex_unlock(&line->use);

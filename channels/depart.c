@@ -84,9 +84,10 @@ bool line_send_at_once(struct line *line, zmq_msg_t *parts, uint32_t count)
 {
     if (!socket_seize(line))
         return false;
-    bool sent = part_go(line, &parts[0], count > 1);
-    for (uint32_t i = 1; i < count && sent; i++) // ZeroMQ takes them, once it has taken the first
-        part_go(line, &parts[i], i + 1 < count);
+    bool sent = part_go(line, &parts[0], count > 1); // then there is nothing left of it to be closed
+    for (uint32_t i = 1; i < count && sent; i++)     // ZeroMQ takes them, once it has taken the first,
+        if (!part_go(line, &parts[i], i + 1 < count))
+            zmq_msg_close(&parts[i]);         // unless it is at its end
     bool stirs = has_come(line, true, false); // what has not left is listed in any case
     pthread_mutex_unlock(&line->use);
     if (stirs)

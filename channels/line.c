@@ -55,10 +55,8 @@ static uint32_t dam_slot(const struct line *line)
 
 int line_put(struct line *line, struct worker *worker, zmq_msg_t *parts, uint32_t count)
 {
-    if (line_send_at_once(line, parts, count)) {
-        parts_close(parts, count);
+    if (line_send_at_once(line, parts, count))
         return 0;
-    }
     spin_lock(&line->busy);
     int error = line->closing ? SOMA_EGONE : parcels_add(line, parts, count);
     bool list = !error && !line->listed;

@@ -82,8 +82,8 @@ void answers_drop(struct line *line);
 
 /* ---- depart.c ---- */
 
-/* Sends a message from where it is made. False if it must wait behind others, or for room, or for who uses the socket.
- */
+/* Sends a message from where it is made, and takes its parts. False if it must wait behind others, or for room, or for
+ * who uses the socket. */
 bool line_send_at_once(struct line *line, zmq_msg_t *parts, uint32_t count);
 
 /* Is much sent by it, while things come, too? A look at ZeroMQ's mail for each message would cost more than to be told
