@@ -250,8 +250,8 @@ static void test_given_up(void **state)
         introduce(&lone, FAR);
         assert_int_equal(dials_of(&lone), 3); // directly, and through a relay
         uint64_t before = lone.dials;
-        for (int i = 0; i < 30; i++) // down after 10 s, given up after 100 s more
-            lone_pass(&lone, 5 * SOMA_SECOND);
+        for (int i = 0; i < 300; i++) // down after 10 s, given up after 100 s more
+            lone_pass(&lone, SOMA_SECOND / 2 - 1);
         assert_int_equal(dials_of(&lone), 1);
         assert_true(lone.dials > before + 10);
     }
