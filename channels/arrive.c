@@ -154,8 +154,10 @@ void line_malformed(struct line *line, int error)
 {
     uint64_t before = u64_add(&line->counts.malformed, 1);
     if (!(before & (before + 1))) // the 1st, 2nd, 4th, 8th …
-        soma_log_warning(line->porter->system, "channels: a message that makes no sense here: %s (%llu so far)",
-                         soma_strerror(error), (unsigned long long)before + 1);
+        soma_log_warning(line->porter->system,
+                         "channel '%s' of agent %u.%u: a message makes no sense here: %s (%llu so far)", line->alias,
+                         line->reader.slot, line->reader.generation, soma_strerror(error),
+                         (unsigned long long)before + 1);
 }
 
 bool line_receive(struct line *line)

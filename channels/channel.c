@@ -126,9 +126,10 @@ int channel_make(soma_agent *self, const char *alias, struct channel **channel)
 {
     int error = alias_check(alias);
     if (error)
-        return error;
+        return channel_refuse(self, alias, error, "an alias has 1 to %u printable characters, no blank and no /",
+                              SOMA_CHANNEL_ALIAS_MOST);
     if (channel_find(self, alias))
-        return SOMA_EEXIST;
+        return channel_refuse(self, alias, SOMA_EEXIST, "the agent has a channel of that alias");
     *channel = (struct channel *)port_open(self, &channel_class, sizeof(**channel));
     if (!*channel)
         return SOMA_ENOMEM;
@@ -139,7 +140,7 @@ int channel_make(soma_agent *self, const char *alias, struct channel **channel)
 static int channel_open(soma_agent *self, soma_pattern pattern, const char *alias, const soma_channel_options *options,
                         struct channel **channel)
 {
-    int error = soma_pattern_name(pattern) ? options_fit(pattern, options) : SOMA_EINVAL;
+    int error = options_fit(self, alias, pattern, options);
     if (!error)
         error = channel_make(self, alias, channel);
     if (error)
@@ -172,7 +173,7 @@ static void place_any(const soma_agent *self, struct channel *channel, const cha
 }
 
 /* Where a channel is to be bound. */
-static int place_read(const soma_agent *self, struct channel *channel, const char *place)
+static int place_read(soma_agent *self, struct channel *channel, const char *place)
 {
     soma_address *address = &channel->address;
     if (!place || place_is_transport(place)) {
@@ -180,9 +181,10 @@ static int place_read(const soma_agent *self, struct channel *channel, const cha
     } else {
         int error = place_parse(place, address);
         if (error)
-            return error == SOMA_EFORMAT ? SOMA_EINVAL : error;
+            return channel_refuse(self, channel->alias, error == SOMA_EFORMAT ? SOMA_EINVAL : error,
+                                  "'%.200s' is no place that it can be bound at", place);
         if (address->pattern && address->pattern != channel->pattern)
-            return SOMA_EINVAL;
+            return channel_refuse(self, channel->alias, SOMA_EINVAL, "'%.200s' is a place of another pattern", place);
     }
     address->pattern = channel->pattern;
     return 0;
@@ -253,8 +255,12 @@ int soma_connect_with(soma_agent *self, const soma_address *address, const char 
     static const soma_channel_options defaults = {0};
     const soma_channel_options *given = options ? options : &defaults;
     struct channel *channel;
-    if (!self || !alias || !address_leads(address) || given->place)
+    if (!self || !alias || !address)
         return SOMA_EINVAL;
+    if (!address_leads(address))
+        return channel_refuse(self, alias, SOMA_EINVAL, "an address without a pattern or port leads nowhere");
+    if (given->place)
+        return channel_refuse(self, alias, SOMA_EINVAL, "who connects has no place of its own");
     int error = channel_open(self, soma_pattern_twin(address->pattern), alias, given, &channel);
     if (error)
         return error;
@@ -277,22 +283,27 @@ static int pattern_settle(soma_agent *self, struct channel *channel, soma_patter
     if (channel->pattern)
         return channel->pattern == pattern ? 0 : SOMA_ETYPE;
     options.handlers = rows ? rows->rows : NULL;
-    if (options_fit(pattern, &options) || (channel->subscriptions && !pattern_subscribes(pattern)))
-        return SOMA_EINVAL;
+    int error = options_fit(self, channel->alias, pattern, &options);
+    if (!error && channel->subscriptions && !pattern_subscribes(pattern))
+        error = channel_refuse(self, channel->alias, SOMA_ETYPE,
+                               "it has subscriptions, but what it is connected to is no pub");
+    if (error)
+        return error;
     channel->pattern = pattern;
     channel->conflates = options.conflate;
     if (!rows || !pattern_subscribes(pattern))
         return 0;
     channel->rows = NULL;
-    int error = soma_subscribe(self, channel->alias, "", rows->rows);
+    error = soma_subscribe(self, channel->alias, "", rows->rows);
     free(rows);
     return error;
 }
 
 int channel_settle(soma_agent *self, struct channel *channel, const soma_address *address)
 {
-    int error =
-        address_leads(address) ? pattern_settle(self, channel, soma_pattern_twin(address->pattern)) : SOMA_EINVAL;
+    if (!address_leads(address))
+        return channel_refuse(self, channel->alias, SOMA_EINVAL, "an address without a pattern or port leads nowhere");
+    int error = pattern_settle(self, channel, soma_pattern_twin(address->pattern));
     return error ? error : channel_connect(self, channel, address, channel->options);
 }
 

@@ -67,8 +67,6 @@ static int keys_serve(struct line *line, const soma_channel_keys *keys)
 {
     const int on = 1;
     char domain[32];
-    if (!keys->allowed || !keys_valid(keys->allowed))
-        return SOMA_EFORMAT;
     line->allowed = strdup(keys->allowed);
     if (!line->allowed)
         return SOMA_ENOMEM;
@@ -84,14 +82,27 @@ static int keys_serve(struct line *line, const soma_channel_keys *keys)
     return 0;
 }
 
+const char *keys_wrong(const struct line *line, const soma_channel_keys *keys)
+{
+    char key[KEY_LENGTH + 1];
+    bool secret = keys->secret && key_read(keys->secret, key);
+    explicit_bzero(key, sizeof(key));
+    if (!secret)
+        return keys->secret ? "`secret` is no key" : "its keys want a `secret`";
+    if (!line->bound)
+        return keys->server && key_read(keys->server, key) ? NULL : "who connects with keys wants the `server`'s";
+    if (!keys->allowed)
+        return "who is bound with keys wants those that are `allowed`";
+    return keys_valid(keys->allowed) ? NULL : "one of the keys that are `allowed` is none";
+}
+
 int keys_set(struct line *line, const soma_channel_keys *keys)
 {
     char server[KEY_LENGTH + 1];
     int error = secret_set(line->socket, keys->secret);
     if (error || line->bound)
         return error ? error : keys_serve(line, keys);
-    if (!keys->server || !key_read(keys->server, server))
-        return SOMA_EFORMAT;
+    key_read(keys->server, server);
     return zmq_setsockopt(line->socket, ZMQ_CURVE_SERVERKEY, server, sizeof(server)) ? SOMA_ESTATE : 0;
 }
 

@@ -68,8 +68,9 @@ struct line {
     soma_pattern pattern;
     bool bound;
     bool conflates;          /* only the newest of what comes is kept for who reads it */
-    struct port_place owner; /* the channel */
-    soma_ref reader;         /* who gets what comes: the owner's agent, or its clerk */
+    struct port_place owner; /* the channel, */
+    char alias[SOMA_CHANNEL_ALIAS_MOST + 1];
+    soma_ref reader; /* who gets what comes: the owner's agent, or its clerk */
     void *socket;
     void *monitor;
     char *allowed; /* keys, of one that is bound with some; else NULL */
@@ -192,7 +193,10 @@ void socket_retry(const struct line *line);
 
 /* ---- curve.c ---- */
 
-/* Gives the line's socket keys, before it is bound or connected. 0, SOMA_EFORMAT, SOMA_ESTATE, SOMA_ENOMEM. */
+/* Why the keys are not for the line, or none; NULL if they are. */
+const char *keys_wrong(const struct line *line, const soma_channel_keys *keys);
+
+/* Gives the line's socket keys that are, before it is bound or connected. 0, SOMA_ESTATE, SOMA_ENOMEM. */
 int keys_set(struct line *line, const soma_channel_keys *keys);
 
 /* Nobody can come in any more. */

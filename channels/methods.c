@@ -4,6 +4,7 @@
  */
 #include "channels/arguments.h"
 #include "channels/channel.h"
+#include "channels/options.h"
 #include "runtime/method.h"
 #include "runtime/type.h"
 #include <soma/error.h>
@@ -61,7 +62,9 @@ static const char *why(int error)
 /* In words, if it is an error. */
 static int fail_of(soma_agent *self, int error, const char *alias)
 {
-    return error < 0 ? soma_fail(self, error, "channel '%s': %s", alias, why(error)) : 0;
+    if (error >= 0 || channel_refused(self, error))
+        return error < 0 ? error : 0;
+    return soma_fail(self, error, "channel '%s': %s", alias, why(error));
 }
 
 /* ---- the methods ---- */

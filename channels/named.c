@@ -10,6 +10,7 @@
 #include <soma/log.h>
 #include <soma/monitor.h>
 #include <soma/timer.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,12 +40,13 @@ static int channel_seek(soma_agent *self, struct channel *channel, const char *u
 /* It can't be connected: it is closed, and whoever cares hears of it. */
 static int channel_fail(soma_agent *self, void *state, struct channel *channel, int error)
 {
-    char alias[sizeof(channel->alias)];
+    char alias[sizeof(channel->alias)], why[300];
+    const char *said = channel_refused(self, error);
     memcpy(alias, channel->alias, sizeof(alias));
-    soma_log_warning(self, "channel '%s' can't be connected to '%s': %s", alias, channel->sought, soma_strerror(error));
+    snprintf(why, sizeof(why), "can't be connected to '%s': %s", channel->sought, said ? said : soma_strerror(error));
+    soma_log_warning(self, "channel '%s' %s", alias, why);
     if (channel->promise)
-        soma_reply_error_to(self, channel->promise,
-                            soma_fail(self, error, "can't connect to '%s': %s", channel->sought, soma_strerror(error)));
+        soma_reply_error_to(self, channel->promise, soma_fail(self, error, "channel '%s' %s", alias, why));
     channel->promise = 0;
     port_close(self, &channel->port);
     soma_handler_fn *fn = dispatch_find(self->dispatch, &soma_channel_failed_type);
@@ -101,8 +103,9 @@ static int channel_open_named(soma_agent *self, const char *to, const char *alia
 {
     struct channel *channel;
     int error = sought_check(to);
-    if (!error)
-        error = channel_make(self, alias, &channel);
+    if (error)
+        return channel_refuse(self, alias, error, "'%.100s' is neither an address nor a name/alias", to);
+    error = channel_make(self, alias, &channel);
     if (error)
         return error;
     error = options_copy(options, &channel->options);
@@ -123,13 +126,15 @@ int soma_connect_to(soma_agent *self, const char *to, const char *alias, const s
     static const soma_channel_options defaults = {0};
     const soma_channel_options *given = options ? options : &defaults;
     soma_address address;
-    if (!self || !to || !alias || given->place || !timeout)
+    if (!self || !to || !alias || !timeout)
         return SOMA_EINVAL;
+    if (given->place)
+        return channel_refuse(self, alias, SOMA_EINVAL, "who connects has no place of its own");
     if (!strstr(to, "://"))
         return channel_open_named(self, to, alias, given, timeout);
     int error = soma_address_parse(to, &address);
     if (error)
-        return error == SOMA_EFORMAT ? SOMA_EINVAL : error;
+        return channel_refuse(self, alias, error == SOMA_EFORMAT ? SOMA_EINVAL : error, "'%.100s' is no address", to);
     return soma_connect_with(self, &address, alias, given);
 }
 

@@ -1,6 +1,14 @@
 /* Which options are for which pattern, and copies of them; see options.h. */
 #include "channels/options.h"
+#include "channels/channel.h"
+#include "channels/serializer.h"
+#include "runtime/monitor.h"
+#include "runtime/worker.h"
 #include <soma/error.h>
+#include <soma/log.h>
+#include <soma/monitor.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,23 +23,68 @@ static const enum {
     [SOMA_SYNC_SUB] = HANDLERS_MAY,
 };
 
-/* Is it fine for it to have these, or none? */
-static bool pattern_takes(soma_pattern pattern, const void *handlers)
+int channel_refuse(soma_agent *self, const char *alias, int error, const char *format, ...)
 {
-    size_t has = (size_t)pattern < sizeof(handlers_of) / sizeof(*handlers_of) ? handlers_of[pattern] : HANDLERS_NONE;
-    return handlers ? has != HANDLERS_NONE : has != HANDLERS_MUST;
+    char why[300];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(why, sizeof(why), format, arguments);
+    va_end(arguments);
+    soma_log_error(self, "channel '%.64s': %s", alias, why);
+    return soma_fail(self, error, "channel '%.64s': %s", alias, why);
 }
 
-int options_fit(soma_pattern pattern, const soma_channel_options *options)
+const char *channel_refused(const soma_agent *self, int error)
 {
-    bool names = pattern == SOMA_REQ || pattern == SOMA_ASYNC_REQ,
-         conflates = pattern == SOMA_PULL || pattern == SOMA_SUB;
-    size_t length = options->identity ? strnlen(options->identity, SOMA_IDENTITY_MOST + 1) : 1;
-    if (!pattern_takes(pattern, options->handlers) || (options->conflate && !conflates))
-        return SOMA_EINVAL;
-    if (!length || (options->identity && !names))
-        return SOMA_EINVAL;
-    return length > SOMA_IDENTITY_MOST ? SOMA_ETOOBIG : 0;
+    return self->worker->failing ? failure_text(self, error) : NULL;
+}
+
+/* Why it may not have these handlers, or none; NULL if it may. */
+static const char *handlers_wrong(soma_pattern pattern, const void *handlers)
+{
+    size_t has = (size_t)pattern < sizeof(handlers_of) / sizeof(*handlers_of) ? handlers_of[pattern] : HANDLERS_NONE;
+    if (!handlers && has == HANDLERS_MUST)
+        return "has no handlers, and wants some";
+    return handlers && has == HANDLERS_NONE ? "has handlers, but nothing comes that would be handled by them" : NULL;
+}
+
+static const char *serializer_wrong(const soma_channel_options *options)
+{
+    const soma_serializer *own = options->own_serializer;
+    if (own && (!own->pack || !own->unpack || !own->name))
+        return "has a serializer of its own without a name, or one of its functions";
+    return own && options->serializer ? "has two serializers" : NULL;
+}
+
+static const char *options_wrong(soma_pattern pattern, const soma_channel_options *options)
+{
+    const char *wrong = handlers_wrong(pattern, options->handlers);
+    bool publication = pattern_publishes(pattern) || pattern_subscribes(pattern);
+    if (wrong || (wrong = serializer_wrong(options)))
+        return wrong;
+    if (options->conflate && pattern != SOMA_PULL && pattern != SOMA_SUB)
+        return "can't conflate: that is for a pull or a sub";
+    if (options->identity && pattern != SOMA_REQ && pattern != SOMA_ASYNC_REQ)
+        return "can't have an identity: that is for a req or an async_req";
+    if (options->identity && !*options->identity)
+        return "has an empty identity";
+    return options->framing && (!publication || (unsigned)options->framing > SOMA_FRAMES_SEPARATED)
+               ? "can't have such frames: the option is for a pub and a sub"
+               : NULL;
+}
+
+int options_fit(soma_agent *self, const char *alias, soma_pattern pattern, const soma_channel_options *options)
+{
+    if (!soma_pattern_name(pattern))
+        return channel_refuse(self, alias, SOMA_EINVAL, "there is no pattern %d", (int)pattern);
+    const char *wrong = options_wrong(pattern, options);
+    if (wrong)
+        return channel_refuse(self, alias, SOMA_EINVAL, "a %s %s", soma_pattern_name(pattern), wrong);
+    if (options->identity && strnlen(options->identity, SOMA_IDENTITY_MOST + 1) > SOMA_IDENTITY_MOST)
+        return channel_refuse(self, alias, SOMA_ETOOBIG, "its identity has over %u bytes", SOMA_IDENTITY_MOST);
+    if (options->serializer && !serializer_find(options->serializer))
+        return channel_refuse(self, alias, SOMA_EINVAL, "there is no serializer '%.100s'", options->serializer);
+    return 0;
 }
 
 /* ---- copies ---- */

@@ -49,6 +49,7 @@ static int line_open(soma_agent *self, struct channel *channel, const soma_chann
     struct line *line = error ? NULL : line_new(porter, channel->pattern, &here);
     if (!line)
         return error ? error : SOMA_ENOMEM;
+    memcpy(line->alias, channel->alias, sizeof(line->alias));
     line->bound = channel->bound;
     line->conflates = channel->conflates;
     line->high_water = options->high_water ? options->high_water : LINE_HIGH_WATER;

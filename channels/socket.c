@@ -2,7 +2,7 @@
  * ZeroMQ sockets for channels: which kind a pattern is, options, binding with an address that others can use, and what
  * may be bound or connected without keys. See line.h.
  */
-#include "channels/line.h"
+#include "channels/options.h"
 #include "channels/porter.h"
 #include "runtime/interface.h"
 #include <arpa/inet.h>
@@ -207,10 +207,9 @@ static int socket_bind(soma_agent *self, struct line *line, soma_address *addres
     }
     if (error == EMFILE || error == ENFILE)
         return socket_error(self, error);
-    if (error) {
-        soma_log_error(self, "can't bind '%s': %s", text, zmq_strerror(error));
-        return error == EADDRINUSE ? SOMA_EEXIST : SOMA_EINVAL;
-    }
+    if (error)
+        return channel_refuse(self, line->alias, error == EADDRINUSE ? SOMA_EEXIST : SOMA_EINVAL, "can't bind '%s': %s",
+                              text, zmq_strerror(error));
     if (address->transport == SOMA_IPC)
         return *address->host == '@' || (line->file = strdup(address->host)) ? 0 : SOMA_ENOMEM;
     soma_pattern pattern = address->pattern;
@@ -230,25 +229,26 @@ static int socket_connect(soma_agent *self, struct line *line, const soma_addres
         return SOMA_ENOMEM;
     if (!zmq_connect(line->socket, text))
         return 0;
-    soma_log_error(self, "can't connect to '%s': %s", text, zmq_strerror(errno));
-    return SOMA_EINVAL;
+    return channel_refuse(self, line->alias, SOMA_EINVAL, "can't connect to '%s': %s", text, zmq_strerror(errno));
 }
 
 int socket_open(soma_agent *self, struct line *line, const soma_channel_options *options, soma_address *address)
 {
-    if (!address_is_local(address) && !options->insecure && !options->keys) {
-        soma_log_error(self, "'%s' is for other machines, too: that wants keys, or the option `insecure`",
-                       address->host);
-        return SOMA_EINVAL;
-    }
+    if (!address_is_local(address) && !options->insecure && !options->keys)
+        return channel_refuse(self, line->alias, SOMA_EINVAL,
+                              "'%s' is for other machines, too: that wants keys, or the option `insecure`",
+                              address->host);
+    const char *wrong = options->keys ? keys_wrong(line, options->keys) : NULL;
+    if (wrong)
+        return channel_refuse(self, line->alias, SOMA_EFORMAT, "%s", wrong);
     line->socket = zmq_socket(line->porter->context, kinds[line->pattern]);
     if (!line->socket)
         return socket_error(self, errno);
     socket_prepare(line, options);
     set(line->socket, ZMQ_IPV6, address->transport == SOMA_TCP && strchr(address->host, ':'));
     int error = monitor_open(self, line);
-    if (!error && options->keys && (error = keys_set(line, options->keys)))
-        soma_log_error(self, "a channel's keys: %s", soma_strerror(error));
+    if (!error && options->keys)
+        error = keys_set(line, options->keys);
     if (error)
         return error;
     return line->bound ? socket_bind(self, line, address) : socket_connect(self, line, address);

@@ -1,4 +1,5 @@
 /* Options of channels: the same meaning within a system, over ipc and over tcp. */
+#include "channels/options.h"
 #include "player.h"
 
 static const soma_handler *const notes = PLAYER_NOTES;
@@ -115,6 +116,7 @@ struct misuse {
     soma_channel_options options;
     soma_pattern pattern;
     int error;
+    const char *why; /* NULL: it is not looked at */
 };
 
 static int misuse(soma_agent *self, void *state, void *arg)
@@ -122,18 +124,22 @@ static int misuse(soma_agent *self, void *state, void *arg)
     static char name[SOMA_IDENTITY_MOST + 2];
     memset(name, 'n', sizeof(name) - 1);
     const struct misuse cases[] = {
-        {{.conflate = true}, SOMA_PUSH, SOMA_EINVAL},
-        {{.conflate = true}, SOMA_PAIR, SOMA_EINVAL},
-        {{.conflate = true}, SOMA_SYNC_SUB, SOMA_EINVAL},
-        {{.conflate = true, .handlers = notes}, SOMA_REP, SOMA_EINVAL},
-        {{.conflate = true}, SOMA_SUB, 0},
-        {{.identity = "me"}, SOMA_PUSH, SOMA_EINVAL},
-        {{.identity = "me", .handlers = notes}, SOMA_REP, SOMA_EINVAL},
-        {{.identity = "me"}, SOMA_SYNC_SUB, SOMA_EINVAL},
-        {{.identity = ""}, SOMA_REQ, SOMA_EINVAL},
-        {{.identity = name}, SOMA_REQ, SOMA_ETOOBIG},
-        {{.identity = name + 1}, SOMA_REQ, 0},
-        {{.identity = "me"}, SOMA_ASYNC_REQ, 0},
+        {{.conflate = true}, SOMA_PUSH, SOMA_EINVAL, NULL},
+        {{.conflate = true}, SOMA_PAIR, SOMA_EINVAL, NULL},
+        {{.conflate = true}, SOMA_SYNC_SUB, SOMA_EINVAL, NULL},
+        {{.conflate = true, .handlers = notes}, SOMA_REP, SOMA_EINVAL, NULL},
+        {{.conflate = true}, SOMA_SUB, 0, NULL},
+        {{.identity = "me"}, SOMA_PUSH, SOMA_EINVAL, NULL},
+        {{.identity = "me", .handlers = notes}, SOMA_REP, SOMA_EINVAL, NULL},
+        {{.identity = "me"}, SOMA_SYNC_SUB, SOMA_EINVAL, NULL},
+        {{.identity = ""}, SOMA_REQ, SOMA_EINVAL, NULL},
+        {{.identity = name}, SOMA_REQ, SOMA_ETOOBIG, NULL},
+        {{.identity = name + 1}, SOMA_REQ, 0, NULL},
+        {{.identity = "me"}, SOMA_ASYNC_REQ, 0, NULL},
+        {{.serializer = "xml"}, SOMA_PUSH, SOMA_EINVAL, "there is no serializer 'xml'"},
+        {{.framing = SOMA_FRAMES_SEPARATED}, SOMA_PUSH, SOMA_EINVAL, "a push can't have such frames"},
+        {{.handlers = notes}, SOMA_PUSH, SOMA_EINVAL, "a push has handlers"},
+        {{0}, SOMA_PULL, SOMA_EINVAL, "a pull has no handlers"},
     };
     (void)state, (void)arg;
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
@@ -146,6 +152,8 @@ static int misuse(soma_agent *self, void *state, void *arg)
         assert_int_equal(soma_close_channels(self), 0);
         options.place = place;
         assert_int_equal(soma_bind(self, cases[i].pattern, "a", &options, NULL), cases[i].error);
+        if (cases[i].why)
+            assert_non_null(strstr(channel_refused(self, cases[i].error), cases[i].why));
         assert_int_equal(soma_close_channels(self), 0);
     }
     return 0;

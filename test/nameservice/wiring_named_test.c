@@ -115,7 +115,8 @@ static void test_connect(soma_test *test)
 {
     struct two two = two_open(test, false);
     assert_int_equal(soma_proxy_connect(two.bob, 30 * SOMA_MS, "alice/main", "in", "take"), SOMA_ENOENT);
-    assert_string_equal(soma_proxy_error(two.bob), "can't connect to 'alice/main': there is no such thing");
+    assert_string_equal(soma_proxy_error(two.bob),
+                        "channel 'in' can't be connected to 'alice/main': there is no such thing");
     name_register(test, two.names, "there", "alice");
     assert_int_equal(soma_proxy_connect(two.bob, 30 * SOMA_MS, "alice/main", "in", "take"), SOMA_ENOENT);
     assert_int_equal(soma_proxy_bind(two.alice, LONG, SOMA_PUSH, "main", NULL, NULL, NULL), 0);
