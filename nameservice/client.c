@@ -325,12 +325,13 @@ const soma_behavior names_behavior = {
     .init = client_init,
     .stop = client_stop,
     .unmuted = true, // of requests to the server a bounded number is under way
-    .handlers = SOMA_HANDLERS(
-        SOMA_ON(soma_name_lookup, on_name_lookup), SOMA_ON(soma_name_register, on_register),
-        SOMA_ON(soma_name_unregister, on_unregister), SOMA_ON(soma_name_alias, on_alias),
-        SOMA_ON(soma_name_list, on_name_list), SOMA_ON(soma_name_watch, on_name_watch),
-        SOMA_ON(names_watch_call, on_watch_call), SOMA_ON(soma_name_unwatch, on_name_unwatch),
-        SOMA_ON(soma_channel_find, on_channel_find), SOMA_ON(soma_channel_bound, on_channel_bound),
-        SOMA_ON(names_find_server, on_find_server), SOMA_ON(ns_news, on_news), SOMA_ON(ns_lost, on_lost),
-        SOMA_ON(soma_down, on_down), SOMA_ON(names_deadline, on_deadline), SOMA_ON(names_retry, on_names_retry),
-        SOMA_ON(names_close, on_close), SOMA_ON(names_go_on, on_go_on), SOMA_ON(names_more, on_more))};
+    .handlers =
+        SOMA_HANDLERS(SOMA_ON(soma_name_lookup, on_name_lookup), SOMA_ON(soma_name_register, on_register),
+                      SOMA_ON(soma_name_unregister, on_unregister), SOMA_ON(soma_name_alias, on_alias),
+                      SOMA_ON(soma_name_list, on_name_list), SOMA_ON(soma_name_watch, on_name_watch),
+                      SOMA_ON(names_watch_call, on_watch_call), SOMA_ON(soma_name_unwatch, on_name_unwatch),
+                      SOMA_ON(soma_channel_find, on_channel_find), SOMA_ON(soma_channel_bound, on_channel_bound),
+                      SOMA_ON(names_find_server, on_find_server), SOMA_ON(ns_news, on_news), SOMA_ON(ns_lost, on_lost),
+                      SOMA_ON(soma_down, on_down), SOMA_ON(names_deadline, on_deadline),
+                      SOMA_ON(names_retry, on_names_retry), SOMA_ON(names_behind, on_names_behind),
+                      SOMA_ON(names_close, on_close), SOMA_ON(names_go_on, on_go_on), SOMA_ON(names_more, on_more))};

@@ -33,6 +33,7 @@ SOMA_MESSAGE(names_close)
 SOMA_MESSAGE(names_watch_call, (string, prefix))
 /* To itself. */
 SOMA_MESSAGE(names_retry, (u64, session))
+SOMA_MESSAGE(names_behind, (u64, look))
 SOMA_MESSAGE(names_deadline, (u64, op))
 SOMA_MESSAGE(names_go_on)
 /* Of its tellers: a names_tell may come, as soon as there is something; so many of the last were told. */
@@ -171,7 +172,11 @@ struct client {
     soma_handle closing;        /* the promise to whoever closes it; 0: nobody */
     struct refs ops;
     /* ---- link ---- */
-    const char *address; /* being tried, or used */
+    const char *address; /* being greeted, or used */
+    const char *behind;  /* to be tried next */
+    uint64_t round;      /* counts searches for a server; no look of an earlier one counts */
+    uint32_t looks;      /* that are under way in it */
+    bool patient;        /* it has just lost one */
     soma_ref server;     /* the null ref: none was found */
     soma_ref probe;      /* of an etcd that was lost: is it back? The null ref: none */
     soma_handle monitor;
@@ -244,6 +249,7 @@ void link_lost(soma_agent *self, struct client *my);
 bool task_failed(soma_agent *self, struct client *my, struct task *task, int error);
 
 int on_names_retry(soma_agent *self, struct client *my, const struct names_retry *m);
+int on_names_behind(soma_agent *self, struct client *my, const struct names_behind *m);
 int on_find_server(soma_agent *self, struct client *my, const struct names_find_server *m);
 
 /* ---- holding.c ---- */

@@ -7,9 +7,11 @@
 #include <string.h>
 
 #define FIND_TIME (2 * SOMA_SECOND)  /* for a server to be found at an address */
+#define HEAD_START (200 * SOMA_MS)   /* of an address before the one behind it */
 #define HELLO_TIME (2 * SOMA_SECOND) /* and to answer */
 #define BACK_TIME SOMA_SECOND        /* between looks whether the first server is back */
 
+static void address_try(soma_agent *self, struct client *my);
 static void link_seek(soma_agent *self, struct client *my);
 static void first_seek(soma_agent *self, struct client *my);
 static void first_later(soma_agent *self, struct client *my);
@@ -38,18 +40,22 @@ static void link_drop(soma_agent *self, struct client *my)
 static void link_rest(soma_agent *self, struct client *my)
 {
     my->address = my->addresses;
+    my->round++;
     if (soma_after(self, my->options.retry_ms * SOMA_MS, names_retry, .session = my->session) < 0)
         soma_send(self, soma_self(self), names_retry, .session = my->session);
 }
 
+/* It is not to be had at an address: the next one, if no other has answered. */
 static void link_next(soma_agent *self, struct client *my)
 {
-    link_drop(self, my);
-    my->address += strlen(my->address) + 1;
-    if (*my->address)
-        link_seek(self, my);
-    else
+    if (my->server.node)
+        return;
+    if (*my->behind) {
+        address_try(self, my);
+    } else if (!my->looks) {
+        my->patient = false;
         link_rest(self, my);
+    }
 }
 
 int on_names_retry(soma_agent *self, struct client *my, const struct names_retry *m)
@@ -72,6 +78,7 @@ static int on_welcome(soma_agent *self, struct client *my, const struct ns_welco
         return 0;
     soma_log_info(self, "a name server is at %s", my->address);
     my->up = true;
+    my->patient = false;
     my->settled = m->settled;
     my->follows = m->follows;
     my->fresh_until = 0;
@@ -92,35 +99,55 @@ static int on_no_welcome(soma_agent *self, struct client *my, const int *error)
 {
     (void)error;
     if (soma_tag(self) == my->session)
-        link_next(self, my);
+        link_lost(self, my);
     return 0;
 }
 
-static void link_greet(soma_agent *self, struct client *my, soma_ref server)
+static void link_greet(soma_agent *self, struct client *my, const char *address, soma_ref server)
 {
+    my->address = address;
     my->server = server;
     my->monitor = soma_monitor(self, server);
     if (my->monitor < 0 || // its own one takes the time that it needs, or ends
         soma_request(self, server, my->own ? SOMA_NEVER : HELLO_TIME,
                      SOMA_THEN(ns_welcome, on_welcome, on_no_welcome, .tag = my->session), ns_hello,
                      .restores = my->holdings.count > 0) < 0) {
-        link_next(self, my);
+        link_lost(self, my);
     }
 }
 
 /* ---- finding ---- */
 
+/*
+ * In a round each address has a head start before the one behind it, and the first that answers counts. So one that is
+ * dead costs no more than that. A look is told by its round and where its address stands.
+ */
+static uint64_t look_tag(const struct client *my, const char *address)
+{
+    return my->round << 32 | (uint64_t)(address - my->addresses);
+}
+
+/* The address of a look that has ended; NULL: nobody wants to know any more. */
+static const char *look_end(struct client *my, uint64_t tag)
+{
+    if (tag >> 32 != (my->round & UINT32_MAX))
+        return NULL;
+    my->looks--;
+    return my->server.node ? NULL : my->addresses + (tag & UINT32_MAX);
+}
+
 static int on_located(soma_agent *self, struct client *my, const struct soma_bridge_located *m)
 {
-    if (soma_tag(self) == my->session)
-        link_greet(self, my, m->agent);
+    const char *address = look_end(my, soma_tag(self));
+    if (address)
+        link_greet(self, my, address, m->agent);
     return 0;
 }
 
 static int on_not_located(soma_agent *self, struct client *my, const int *error)
 {
     (void)error;
-    if (soma_tag(self) == my->session)
+    if (look_end(my, soma_tag(self)))
         link_next(self, my);
     return 0;
 }
@@ -135,36 +162,74 @@ static bool is_here(const struct client *my, const char *address)
     return !strcmp(address, "local");
 }
 
-static void etcd_seek(soma_agent *self, struct client *my)
+/* What is lost may be back soon, and all should find it, not one it and another what stands behind it. */
+static uint64_t head_start(const struct client *my)
 {
-    soma_ref server;
-    my->own = !etcd_spawn(self, my->bridge, my->address, my->options.lease_s, &server);
-    if (my->own)
-        link_greet(self, my, server);
-    else
+    return my->patient ? FIND_TIME : HEAD_START;
+}
+
+/* A look lasts until those behind it have had their time, too. */
+static uint64_t look_time(const struct client *my)
+{
+    uint64_t time = FIND_TIME;
+    for (const char *behind = my->behind; *behind; behind += strlen(behind) + 1)
+        time += head_start(my);
+    return time;
+}
+
+static void look_begin(soma_agent *self, struct client *my, const char *address)
+{
+    uint64_t tag = look_tag(my, address);
+    if (soma_request(self, soma_bridge_agent(my->bridge), SOMA_NEVER,
+                     SOMA_THEN(soma_bridge_located, on_located, on_not_located, .tag = tag), soma_bridge_locate,
+                     .address = address, .name = SOMA_NAMESERVER, .timeout = look_time(my)) < 0) {
         link_next(self, my);
+        return;
+    }
+    my->looks++;
+    if (*my->behind && soma_after(self, head_start(my), names_behind, .look = look_tag(my, my->behind)) < 0)
+        address_try(self, my);
+}
+
+/* That of an etcd cluster takes the time that it needs, and those behind it come when it has failed. */
+static void address_try(soma_agent *self, struct client *my)
+{
+    const char *address = my->behind;
+    soma_ref server;
+    my->behind += strlen(address) + 1;
+    if (etcd_is_address(address)) {
+        my->own = !etcd_spawn(self, my->bridge, address, my->options.lease_s, &server);
+        if (my->own)
+            link_greet(self, my, address, server);
+        else
+            link_next(self, my);
+    } else if (!is_here(my, address)) {
+        look_begin(self, my, address);
+    } else if (!soma_whereis(soma_agent_system(self), SOMA_NAMESERVER, &server)) {
+        link_greet(self, my, address, server);
+    } else {
+        link_next(self, my);
+    }
+}
+
+int on_names_behind(soma_agent *self, struct client *my, const struct names_behind *m)
+{
+    if (!is_stranger(self) && m->look == look_tag(my, my->behind) && !my->server.node)
+        address_try(self, my);
+    return 0;
 }
 
 static void link_seek(soma_agent *self, struct client *my)
 {
-    soma_ref server;
-    if (etcd_is_address(my->address)) {
-        etcd_seek(self, my);
-        return;
-    }
-    bool here = is_here(my, my->address);
-    if (here && !soma_whereis(soma_agent_system(self), SOMA_NAMESERVER, &server))
-        link_greet(self, my, server);
-    else if (here || soma_request(self, soma_bridge_agent(my->bridge), SOMA_NEVER,
-                                  SOMA_THEN(soma_bridge_located, on_located, on_not_located, .tag = my->session),
-                                  soma_bridge_locate, .address = my->address, .name = SOMA_NAMESERVER,
-                                  .timeout = FIND_TIME) < 0)
-        link_next(self, my);
+    my->round++;
+    my->looks = 0;
+    my->behind = my->addresses;
+    address_try(self, my);
 }
 
 void link_open(soma_agent *self, struct client *my)
 {
-    my->address = my->addresses;
+    my->address = my->behind = my->addresses;
     my->session++;
     if (soma_send(self, soma_self(self), names_retry, .session = my->session)) // not within init
         link_rest(self, my);
@@ -190,11 +255,13 @@ static void link_leave(soma_agent *self, struct client *my)
 void link_lost(soma_agent *self, struct client *my)
 {
     if (!my->up) {
+        link_drop(self, my);
         link_next(self, my);
         return;
     }
     soma_log_warning(self, "the name server at %s is lost", my->address);
     link_leave(self, my);
+    my->patient = true;
     link_rest(self, my);
 }
 
@@ -220,7 +287,7 @@ static void first_found(soma_agent *self, struct client *my)
     soma_log_info(self, "a name server is at %s again", my->addresses);
     soma_send(self, my->server, ns_bye);
     link_leave(self, my);
-    my->address = my->addresses;
+    my->patient = true;
     link_seek(self, my);
 }
 

@@ -306,6 +306,29 @@ static void test_addresses(soma_test *test)
     addresses_check(test, NULL, NULL, "local");
 }
 
+/* An address where nobody is costs no more than its head start; where somebody is, it comes first. */
+static void test_dead_first(soma_test *test)
+{
+    static const char *const both[] = {"sim://first", "sim://nobody", "sim://second", NULL};
+    const soma_names_options options = {.addresses = both};
+    soma_ref first, second, found;
+    soma_names *names;
+    soma_system *leaf = soma_test_node(test, "leaf");
+    assert_int_equal(soma_nameserver_start(soma_test_node(test, "first"), NULL, &first), 0);
+    assert_int_equal(soma_nameserver_start(soma_test_node(test, "second"), NULL, &second), 0);
+    assert_int_equal(soma_names_open(leaf, soma_test_bridge(test, "leaf"), &options, &names), 0);
+    assert_int_equal(soma_names_server(names, SOMA_SECOND, &found), 0);
+    assert_true(soma_ref_equal(found, first));
+    assert_int_equal(soma_names_close(&names), 0);
+    soma_test_node_down(test, "first");
+    soma_test_node_restart(test, "leaf");
+    leaf = soma_test_node(test, "leaf");
+    assert_int_equal(soma_names_open(leaf, soma_test_bridge(test, "leaf"), &options, &names), 0);
+    assert_int_equal(soma_names_server(names, SOMA_SECOND, &found), 0);
+    assert_true(soma_ref_equal(found, second));
+    assert_int_equal(soma_names_close(&names), 0);
+}
+
 /* ---- who loses a name is told ---- */
 
 static void test_lost(soma_test *test)
@@ -350,10 +373,10 @@ static void test_lost(soma_test *test)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SOMA_SIM(test_follow, test_load(50), 20000),    SOMA_SIM(test_takeover, test_load(50), 20000),
-        SOMA_SIM(test_back, test_load(200), 20000),     SOMA_SIM(test_both_away, test_load(50), 20000),
-        SOMA_SIM(test_turmoil, test_load(200), 100000), SOMA_SIM(test_addresses, 1, 20000),
-        SOMA_SIM(test_lost, test_load(50), 20000),
+        SOMA_SIM(test_follow, test_load(50), 20000),     SOMA_SIM(test_takeover, test_load(50), 20000),
+        SOMA_SIM(test_back, test_load(200), 20000),      SOMA_SIM(test_both_away, test_load(50), 20000),
+        SOMA_SIM(test_turmoil, test_load(200), 100000),  SOMA_SIM(test_addresses, 1, 20000),
+        SOMA_SIM(test_dead_first, test_load(50), 20000), SOMA_SIM(test_lost, test_load(50), 20000),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
