@@ -2,6 +2,7 @@
 #include "nameservice/check.h"
 #include "nameservice/client.h"
 #include "nameservice/etcd.h"
+#include <ctype.h>
 #include <soma/channel.h>
 #include <soma/error.h>
 #include <soma/log.h>
@@ -31,6 +32,25 @@ static int text_add(struct text *text, const char *address, size_t size)
     return 0;
 }
 
+/* Can there be anybody? A key may be behind a blank. */
+static bool address_makes_sense(const char *address)
+{
+    size_t size = strcspn(address, " ,"), colon = size;
+    char *end;
+    if (etcd_is_address(address) || !strcmp(address, "local"))
+        return true;
+    if (address[size] == ',')
+        return false;
+    if (!strncmp(address, "ipc://", 6))
+        return size > 6;
+    if (strncmp(address, "tcp://", 6) != 0)
+        return strstr(address, "://"); // of a simulation
+    while (address[colon - 1] != ':')
+        colon--;
+    unsigned long port = strtoul(address + colon, &end, 10);
+    return colon > 7 && isdigit((unsigned char)address[colon]) && end == address + size && port && port <= UINT16_MAX;
+}
+
 static int address_add(soma_system *system, struct text *text, const char *address, size_t size)
 {
     char copy[SOMA_ADDRESS_MOST + 1];
@@ -39,7 +59,7 @@ static int address_add(soma_system *system, struct text *text, const char *addre
     memcpy(copy, address, size);
     copy[size] = 0;
     int error = check_address(copy);
-    if (!error && strcmp(copy, "local") != 0 && !strstr(copy, "://"))
+    if (!error && !address_makes_sense(copy))
         error = SOMA_EINVAL;
     if (!error && etcd_is_address(copy) && (error = etcd_check(copy)) == SOMA_ESTATE)
         soma_log_error(system, "%s: this Soma was built without etcd (SOMA_ETCD)", copy);
@@ -59,11 +79,12 @@ static size_t address_size(const char *list)
     return size;
 }
 
-/* As in SOMA_NAMESERVICE: with commas between. */
+/* As in SOMA_NAMESERVICE: with commas between, and blanks behind them. */
 static int addresses_split(soma_system *system, struct text *text, const char *list)
 {
     int error = 0;
     while (!error && *list) {
+        list += strspn(list, " ");
         size_t size = address_size(list);
         error = address_add(system, text, list, size);
         list += size + (list[size] == ',');

@@ -341,6 +341,20 @@ const soma_behavior nameserver_behavior = {
         SOMA_ON(ns_bye, on_bye), SOMA_ON(soma_down, on_down), SOMA_ON(ns_settle, on_settle),
         SOMA_ON(ns_doubt, on_doubt), SOMA_ON(ns_even, on_even), SOMA_ON(soma_name_event, on_first_event))};
 
+/* A server that follows another one needs a bridge to it, and does not follow itself. */
+static int follow_check(const soma_nameserver_options *options)
+{
+    const char *own;
+    for (uint32_t i = 0; options->follow[i]; i++) {
+        if (!options->bridge || !strcmp(options->follow[i], "local"))
+            return SOMA_EINVAL;
+        for (uint32_t j = 0; (own = soma_bridge_address(options->bridge, j)); j++)
+            if (!strcmp(options->follow[i], own))
+                return SOMA_EINVAL;
+    }
+    return 0;
+}
+
 int soma_nameserver_start(soma_system *system, const soma_nameserver_options *options, soma_ref *server)
 {
     struct nameserver_start start = {0};
@@ -351,7 +365,8 @@ int soma_nameserver_start(soma_system *system, const soma_nameserver_options *op
     if (!error && options) {
         start.options = *options;
         start.options.follow = NULL; // the caller's
-        if (options->follow)
+        error = options->follow ? follow_check(options) : 0;
+        if (options->follow && !error)
             error = client_start_fill(system, options->bridge, options->follow, &follow);
         start.follow = options->follow ? &follow : NULL;
     }

@@ -118,7 +118,7 @@ typedef struct soma_nameserver_options {
     const char *const *follow; /**< addresses of a name server that this one follows, tried in their order; ended by
                                     NULL. It has what that one has, and answers all that asks, but nothing can be
                                     registered at it. NULL: it follows none */
-    soma_bridge *bridge;       /**< by which it reaches that one */
+    soma_bridge *bridge;       /**< by which it reaches that one; it must be given if `follow` is */
 } soma_nameserver_options;
 
 /**
@@ -129,8 +129,8 @@ typedef struct soma_nameserver_options {
  * @param system where it lives
  * @param options NULL for all defaults
  * @param server gets its ref; may be NULL; the null ref on error
- * @return 0; SOMA_EEXIST (the system has one); SOMA_EINVAL (NULL, or `follow` makes no sense), SOMA_ETOOBIG (in it),
- *         or as soma_spawn(). Any thread.
+ * @return 0; SOMA_EEXIST (the system has one); SOMA_EINVAL (NULL, or `follow` makes no sense: it may not be the
+ *         server itself), SOMA_ETOOBIG (in it), or as soma_spawn(). Any thread.
  */
 SOMA_API int soma_nameserver_start(soma_system *system, const soma_nameserver_options *options, soma_ref *server);
 
@@ -159,7 +159,7 @@ typedef struct soma_names_options {
  * @param bridge its bridge; NULL: only a server in this system can be used
  * @param options NULL for all defaults
  * @param names gets it, NULL on error
- * @return 0 (also if no server is there yet); SOMA_EINVAL (NULL; an address that makes no sense), SOMA_ETOOBIG,
+ * @return 0 (also if no server is there yet); SOMA_EINVAL (NULL; an address where none can be), SOMA_ETOOBIG,
  *         SOMA_ESTATE (an address of etcd, and the library was built without; the log says so), SOMA_ENOMEM, or as
  *         soma_spawn(). Any thread.
  */

@@ -288,7 +288,16 @@ static void test_addresses(soma_test *test)
     addresses_check(test, "sim://b", &options, "sim://a,local");
     addresses_check(test, "sim://b", NULL, "sim://b");
     addresses_check(test, "sim://b,tcp://10.0.0.1:7662,local", NULL, "sim://b,tcp://10.0.0.1:7662,local");
+    addresses_check(test, "sim://b, tcp://[::1]:65535 KEY,  ipc:///tmp/a", NULL,
+                    "sim://b,tcp://[::1]:65535 KEY,ipc:///tmp/a");
     addresses_check(test, "sim://b,nonsense", NULL, NULL);
+    addresses_check(test, "tcp://127.0.0.1", NULL, NULL);
+    addresses_check(test, "tcp://127.0.0.1:0", NULL, NULL);
+    addresses_check(test, "tcp://127.0.0.1:65536", NULL, NULL);
+    addresses_check(test, "tcp://127.0.0.1:1x", NULL, NULL);
+    addresses_check(test, "tcp://:1", NULL, NULL);
+    addresses_check(test, "tcp://", NULL, NULL);
+    addresses_check(test, "ipc://", NULL, NULL);
     addresses_check(test, "sim://b,,sim://c", NULL, NULL);
     addresses_check(test, "", NULL, SOMA_NAMESERVICE_DEFAULT);
     addresses_check(test, NULL, NULL, SOMA_NAMESERVICE_DEFAULT);
@@ -304,6 +313,23 @@ static void test_addresses(soma_test *test)
     // A server in the same system comes before the default.
     assert_int_equal(soma_nameserver_start(node, NULL, NULL), 0);
     addresses_check(test, NULL, NULL, "local");
+}
+
+/* What a server can't follow is said at once. */
+static void test_follow_nonsense(soma_test *test)
+{
+    static const char *const wrong[][2] = {{"sim://it", NULL}, {"local", NULL}, {"tcp://a:1,tcp://b:1", NULL}};
+    static const char *const right[] = {"sim://other", NULL};
+    soma_system *system = soma_test_node(test, "it");
+    soma_test_node(test, "other"); // one alone has no bridge
+    for (uint32_t i = 0; i < 3; i++) {
+        const soma_nameserver_options options = {.follow = wrong[i], .bridge = soma_test_bridge(test, "it")};
+        assert_int_equal(soma_nameserver_start(system, &options, NULL), SOMA_EINVAL);
+    }
+    soma_nameserver_options options = {.follow = right};
+    assert_int_equal(soma_nameserver_start(system, &options, NULL), SOMA_EINVAL); // without a bridge
+    options.bridge = soma_test_bridge(test, "it");
+    assert_int_equal(soma_nameserver_start(system, &options, NULL), 0);
 }
 
 /* An address where nobody is costs no more than its head start; where somebody is, it comes first. */
@@ -373,10 +399,11 @@ static void test_lost(soma_test *test)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SOMA_SIM(test_follow, test_load(50), 20000),     SOMA_SIM(test_takeover, test_load(50), 20000),
-        SOMA_SIM(test_back, test_load(200), 20000),      SOMA_SIM(test_both_away, test_load(50), 20000),
-        SOMA_SIM(test_turmoil, test_load(200), 100000),  SOMA_SIM(test_addresses, 1, 20000),
-        SOMA_SIM(test_dead_first, test_load(50), 20000), SOMA_SIM(test_lost, test_load(50), 20000),
+        SOMA_SIM(test_follow, test_load(50), 20000),    SOMA_SIM(test_takeover, test_load(50), 20000),
+        SOMA_SIM(test_back, test_load(200), 20000),     SOMA_SIM(test_both_away, test_load(50), 20000),
+        SOMA_SIM(test_turmoil, test_load(200), 100000), SOMA_SIM(test_addresses, 1, 20000),
+        SOMA_SIM(test_follow_nonsense, 1, 20000),       SOMA_SIM(test_dead_first, test_load(50), 20000),
+        SOMA_SIM(test_lost, test_load(50), 20000),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
