@@ -177,6 +177,7 @@ struct client {
     uint64_t round;      /* counts searches for a server; no look of an earlier one counts */
     uint32_t looks;      /* that are under way in it */
     bool patient;        /* it has just lost one */
+    uint32_t vain;       /* attempts since then that should be fewer */
     soma_ref server;     /* the null ref: none was found */
     soma_ref probe;      /* of an etcd that was lost: is it back? The null ref: none */
     soma_handle monitor;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define FIND_TIME (2 * SOMA_SECOND)  /* for a server to be found at an address */
+#define REST_MOST (3 * SOMA_SECOND)  /* between rounds, where what is asked costs something */
 #define HEAD_START (200 * SOMA_MS)   /* of an address before the one behind it */
 #define HELLO_TIME (2 * SOMA_SECOND) /* and to answer */
 #define BACK_TIME SOMA_SECOND        /* between looks whether the first server is back */
@@ -39,10 +40,23 @@ static void link_drop(soma_agent *self, struct client *my)
 /* From the first address again, in a while. */
 static void link_rest(soma_agent *self, struct client *my)
 {
+    uint64_t rest = my->options.retry_ms * SOMA_MS;
+    for (uint32_t i = 1; i < my->vain && rest < REST_MOST; i++)
+        rest *= 2;
+    if (my->vain) // at most so long, and not all at once
+        rest = (rest < REST_MOST ? rest : REST_MOST) - soma_random(self) % (rest / 4 + 1);
     my->address = my->addresses;
     my->round++;
-    if (soma_after(self, my->options.retry_ms * SOMA_MS, names_retry, .session = my->session) < 0)
+    if (soma_after(self, rest, names_retry, .session = my->session) < 0)
         soma_send(self, soma_self(self), names_retry, .session = my->session);
+}
+
+/* A cluster without a majority has not answered, or an address that this node's bridge does not take was tried: that is
+ * done ever less often, and said once. */
+static void link_vain(soma_agent *self, struct client *my, const char *address, const char *why)
+{
+    if (!my->vain++)
+        soma_log_warning(self, "%s %s; it is tried again and again", address, why);
 }
 
 /* It is not to be had at an address: the next one, if no other has answered. */
@@ -79,6 +93,7 @@ static int on_welcome(soma_agent *self, struct client *my, const struct ns_welco
     soma_log_info(self, "a name server is at %s", my->address);
     my->up = true;
     my->patient = false;
+    my->vain = 0;
     my->settled = m->settled;
     my->follows = m->follows;
     my->fresh_until = 0;
@@ -146,8 +161,10 @@ static int on_located(soma_agent *self, struct client *my, const struct soma_bri
 
 static int on_not_located(soma_agent *self, struct client *my, const int *error)
 {
-    (void)error;
-    if (look_end(my, soma_tag(self)))
+    const char *address = look_end(my, soma_tag(self));
+    if (address && *error == SOMA_EINVAL)
+        link_vain(self, my, address, "is no address that the bridge takes");
+    if (address)
         link_next(self, my);
     return 0;
 }
@@ -255,6 +272,8 @@ static void link_leave(soma_agent *self, struct client *my)
 void link_lost(soma_agent *self, struct client *my)
 {
     if (!my->up) {
+        if (my->own)
+            link_vain(self, my, my->address, "does not answer, or has no majority");
         link_drop(self, my);
         link_next(self, my);
         return;

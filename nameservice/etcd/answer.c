@@ -281,7 +281,7 @@ static int result_read(soma_agent *self, struct directory *my, struct ask *ask, 
 static void busy_tell(soma_agent *self, struct directory *my, const struct http_result *result)
 {
     const char *text = json_string_value(json_object_get(result->json, "error"));
-    if (!my->busy)
+    if (!my->busy && my->lease) // else the client says so
         soma_log_warning(self, "etcd is busy: %s", text ? text : "it does not say why");
     my->busy = true;
 }

@@ -1,5 +1,6 @@
 /* Members of etcd that refuse, fall silent, or are away: others are asked, in time, and none too often. */
 #include "nameservice/etcd_world.h"
+#include <time.h>
 
 /* All refuse one kind of request, for a while. */
 static bool say_refused(struct fake *fake, struct store *store, int fd, const char *path, json_t *body)
@@ -92,6 +93,32 @@ static void test_close(void **state)
     world_close(&world);
 }
 
+static uint64_t clock_now(void)
+{
+    struct timespec now;
+    assert_int_equal(clock_gettime(CLOCK_MONOTONIC, &now), 0);
+    return (uint64_t)now.tv_sec * SOMA_SECOND + (uint64_t)now.tv_nsec;
+}
+
+/* Without a majority, before there was any lease, it is tried less and less often; slow machines do so, too. */
+static void test_no_majority(void **state)
+{
+    struct world world;
+    soma_ref server;
+    (void)state;
+    world_serve(&world, say_refused, 1);
+    world.path = ETCD_GRANT;
+    world.status = 503;
+    world.text = "{}";
+    uint64_t begun = clock_now();
+    world_names(&world, NULL);
+    store_wait(&world.store, &world.said, 4); // after 0, 0.2, 0.6 and 1.4 s, about
+    assert_true(clock_now() - begun >= SOMA_SECOND);
+    atomic_store(&world.goes_on, true);
+    assert_int_equal(soma_names_server(world.names, PATIENCE, &server), 0);
+    world_close(&world);
+}
+
 /* ---- other addresses ---- */
 
 /* A follower is for while etcd is away. */
@@ -136,8 +163,8 @@ static void test_no_lease(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rests), cmocka_unit_test(test_silent),
-                                       cmocka_unit_test(test_close), cmocka_unit_test(test_follower),
-                                       cmocka_unit_test(test_no_lease)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rests),       cmocka_unit_test(test_silent),
+                                       cmocka_unit_test(test_close),       cmocka_unit_test(test_follower),
+                                       cmocka_unit_test(test_no_majority), cmocka_unit_test(test_no_lease)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
