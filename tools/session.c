@@ -50,6 +50,7 @@ static void keys_in(const char *addresses, char *keys, size_t size)
     size_t length = 0;
     *keys = '\0';
     while (addresses && *addresses) {
+        addresses += strspn(addresses, " ");
         size_t end = strcspn(addresses, ","), space = strcspn(addresses, " ");
         if (space < end && length + end - space < size)
             length +=

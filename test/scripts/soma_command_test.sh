@@ -209,7 +209,7 @@ follower=ipc://$work/follower
 "$soma" nameserver --bind="$follower" --follow="$SOMA_NAMESERVICE" >"$work/follows" 2>&1 &
 pids+=("$!")
 is "" 0 wait one --nameserver="$follower"
-is - 0 ls one --nameserver="$SOMA_NAMESERVICE,$follower"
+is - 0 ls one --nameserver="$SOMA_NAMESERVICE, $follower"
 is 8 0 get one litres --nameserver="$follower,$SOMA_NAMESERVICE"
 is "" 0 shutdown one
 for event in added current stale removed; do
