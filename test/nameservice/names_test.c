@@ -218,7 +218,7 @@ static void test_wait(void **state)
     soma_ref found;
     (void)state;
     world_open(&world);
-    assert_int_equal(soma_names_wait(world.names[0], "late", 20 * SOMA_MS, &found), SOMA_ENOENT);
+    assert_int_equal(soma_names_wait(world.names[0], "late", 300 * SOMA_MS, &found), SOMA_ENOENT);
     struct soma_name entry;
     soma_ref waiter = soma_names_agent(world.names[0]);
     soma_ref agent = worker_at(&world, 1);
