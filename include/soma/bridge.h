@@ -59,7 +59,8 @@ typedef struct soma_bridge_options {
                                    connection is made beside the old one, and after three times that in silence the
                                    old one is dropped; less than `down_ms`; 1,000, or some third of it if that is less */
     uint32_t down_ms;         /**< a node that was not heard of for so long is down; 10,000 */
-    uint32_t retry_most_ms;   /**< the longest wait between two attempts to connect; 5,000 */
+    uint32_t retry_most_ms;   /**< the longest wait between two attempts to connect; 5,000. At most 500 while an agent
+                                 waits for who answers */
     uint32_t message_most;    /**< the most bytes of one message on the wire; 16 MiB */
     uint64_t window;          /**< the most bytes that a link keeps unacknowledged, and so carries in the time of a
                                    round trip; 2 MiB */
