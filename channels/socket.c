@@ -21,6 +21,8 @@
 
 #define BACKLOG 1024
 #define HEARTBEAT_MS 5000u
+#define HEARTBEAT_MOST_MS 32767000u /* that the kernel takes */
+#define ASKS 2                      /* that are not answered: then the other side is gone */
 #define RECONNECT_MS 100
 #define RECONNECT_MOST_MS 5000
 #define BIND_TRIES 50
@@ -99,11 +101,28 @@ static void linger_set(const struct line *line, uint32_t linger)
     set(line->socket, ZMQ_LINGER, pattern_subscribes(line->pattern) ? 0 : (int)linger);
 }
 
+/*
+ * The kernels ask each other who is still there, which they do whether anybody reads or not. ZeroMQ's own heartbeats
+ * can't be had with backpressure: who has stopped to read sees none, takes the other side for dead, and is taken for
+ * that; and if it is indeed gone, ZeroMQ's next one ends the process. If something is on its way they don't ask: then
+ * TCP itself gives up, late, or, if the user has said how soon, even while the other side takes nothing.
+ */
+static void silence_prepare(void *socket, uint32_t heartbeat_ms)
+{
+    uint32_t ms = heartbeat_ms ? heartbeat_ms : HEARTBEAT_MS;
+    ms = ms < HEARTBEAT_MOST_MS ? ms : HEARTBEAT_MOST_MS;
+    const int seconds = (int)((ms + 999) / 1000);
+    set(socket, ZMQ_TCP_KEEPALIVE, 1);
+    set(socket, ZMQ_TCP_KEEPALIVE_IDLE, seconds);
+    set(socket, ZMQ_TCP_KEEPALIVE_INTVL, seconds);
+    set(socket, ZMQ_TCP_KEEPALIVE_CNT, ASKS);
+    set(socket, ZMQ_TCP_MAXRT, heartbeat_ms ? (int)(3 * ms) : 0);
+}
+
 static void socket_prepare(const struct line *line, const soma_channel_options *options)
 {
     void *socket = line->socket;
     const int64_t most = (int64_t)line->message_most;
-    const int heartbeat = (int)(options->heartbeat_ms ? options->heartbeat_ms : HEARTBEAT_MS);
     // From the first: a connection that ends before its socket lingers as was said when that was bound. With ZeroMQ's
     // default, what is left for one who goes in the moment in which the socket is closed holds that up for ever.
     linger_set(line, line->bound ? 0 : u32_load(&line->linger));
@@ -113,8 +132,7 @@ static void socket_prepare(const struct line *line, const soma_channel_options *
     set(socket, ZMQ_RCVHWM, (int)line->high_water);
     set(socket, ZMQ_BACKLOG, BACKLOG);
     set(socket, ZMQ_HANDSHAKE_IVL, (int)LINE_HANDSHAKE);
-    set(socket, ZMQ_HEARTBEAT_IVL, heartbeat);
-    set(socket, ZMQ_HEARTBEAT_TIMEOUT, 3 * heartbeat);
+    silence_prepare(socket, options->heartbeat_ms);
     set(socket, ZMQ_RECONNECT_IVL, RECONNECT_MS);
     set(socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MOST_MS);
     // An answer or a publication must not reach whoever takes the place of the one that it was for. All else is kept

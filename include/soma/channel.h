@@ -86,8 +86,10 @@ typedef struct soma_channel_options {
     uint32_t linger_ms;    /**< how long what was sent may take to leave after the channel has ended, at most; 1,000 */
     uint32_t message_most; /**< bytes of a message: a larger one is not sent (SOMA_ETOOBIG), and who sends one is
                                 disconnected; 16 MiB */
-    uint32_t heartbeat_ms; /**< how often the other side is asked whether it is there, if nothing comes; it is given up
-                                after three times that; 5,000 */
+    uint32_t heartbeat_ms; /**< of tcp: after how long without a sign the other machine is asked whether it is there,
+                                twice, in whole seconds; it is given up after three times that. If it is not zero, a
+                                peer that takes nothing of what is on its way to it for so long is given up, too, even
+                                if it only reads slowly, and that is lost; else TCP decides; 5,000 */
     const char *identity;  /**< of a REQ or ASYNC_REQ: what a ROUTER, as a REP is one, knows it by, in place of bytes of
                                 its own choice: 1 to #SOMA_IDENTITY_MOST, none else's there; NULL for none */
     const soma_channel_keys *keys; /**< NULL: none; then only loopback and ipc will do, or: */

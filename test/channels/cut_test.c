@@ -4,6 +4,7 @@
  */
 #include "cut.h"
 #include "flow.h"
+#include "stranger.h"
 #include <errno.h>
 
 #define ROUNDS 2u
@@ -195,31 +196,41 @@ static void test_questions_are_cut(soma_test *test)
 
 /* ---- silence ---- */
 
-/* Nobody says that the other side is gone: its not saying anything does. */
-static void test_silence(soma_test *test)
+#define SILENCE 50000u /* messages: more than the kernels keep for one who does not take them */
+
+/* Whoever takes nothing of what is for him is given up, if the sender has said how soon; and gets what comes later. */
+static void sender_and_silence(soma_test *test, soma_pattern pattern)
 {
     struct relay relay;
     char bound[64], connected[64];
-    player_transport = SOMA_TCP;
     relay_open(&relay, player_free_port()); // who was bound before may not be gone
     places(&relay, bound, connected);
-    const struct side there = {SOMA_ASYNC_REP, true, bound, asked, 1000, 100},
-                      here = {SOMA_ASYNC_REQ, false, connected, NULL, 1000, 100};
-    soma_ref answers = player_open(test, &replier), asks = player_open(test, &asker);
-    player_do(test, answers, side_open, &there);
-    player_do(test, asks, side_open, &here);
-    player_peers(test, asks, "it", 1);
-    player_do(test, answers, replier_begin, NULL);
-    player_do(test, asks, ask_from, &first);
+    const struct side there = {soma_pattern_twin(pattern), true, bound, takes, ROUND, 0},
+                      here = {pattern, false, connected, NULL, ROUND, 100};
+    soma_ref sends = player_open(test, &pump), gets = player_open(test, &taker);
+    if (pattern == SOMA_PUB)
+        player_do(test, sends, pump_publishes, NULL);
+    player_do(test, gets, side_open, &there);
+    player_do(test, sends, side_open, &here);
+    connected_wait(test, sends, 1);
     relay_silence(&relay, true);
-    asker_expect(test, asks, 0, QUESTIONS);
-    player_peers(test, answers, "it", 0);
+    pump_go(test, sends, SILENCE);
+    player_peers(test, sends, "it", 0);
     relay_silence(&relay, false);
-    player_peers(test, asks, "it", 1);
-    player_do(test, answers, replier_begin, "answers");
-    player_do(test, asks, ask_from, &first);
-    asker_expect(test, asks, QUESTIONS, QUESTIONS);
+    connected_wait(test, sends, 2);
+    pump_go(test, sends, SILENCE + ROUND / 2); // of so many no subscriber misses any
+    taker_wait(test, gets, SILENCE + ROUND / 2);
+    assert_int_equal(soma_kill(soma_test_system(test), sends), 0);
+    assert_int_equal(soma_kill(soma_test_system(test), gets), 0);
+    soma_test_settle(test);
     relay_close(&relay);
+}
+
+static void test_silence(soma_test *test)
+{
+    player_transport = SOMA_TCP;
+    sender_and_silence(test, SOMA_PUSH);
+    sender_and_silence(test, SOMA_PUB);
     player_transport = SOMA_INPROC;
 }
 
@@ -228,37 +239,6 @@ static void test_silence(soma_test *test)
 #define STRANGERS 40
 #define THROWN 3 /* messages of each one that speaks ZeroMQ */
 #define FLOW 20000u
-
-/* The frames of a stranger who says that he is of a kind. */
-static size_t words_ready(unsigned char *words, const char *kind)
-{
-    size_t length = strlen(kind), at = 64;
-    static const unsigned char greeting[64] = {0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0x7f, 3, 0, 'N', 'U', 'L', 'L'};
-    static const unsigned char ready[21] = "\005READY\013Socket-Type";
-    memcpy(words, greeting, sizeof(greeting));
-    words[at++] = 4; // a command
-    words[at++] = (unsigned char)(6 + 12 + 4 + length);
-    memcpy(words + at, ready, sizeof(ready));
-    at += sizeof(ready);
-    words[at++] = (unsigned char)length;
-    for (; *kind; kind++)
-        words[at++] = (unsigned char)*kind;
-    return at;
-}
-
-/* Until the other side has said that it is ready, too: before that nothing but a command makes sense to it. */
-static void stranger_hear(int stranger)
-{
-    unsigned char words[66 + 255];
-    assert_int_equal(recv(stranger, words, 66, MSG_WAITALL), 66);
-    assert_int_equal(recv(stranger, words + 66, words[65], MSG_WAITALL), words[65]);
-}
-
-static void stranger_write(int stranger, const void *words, size_t size)
-{
-    if (send(stranger, words, size, MSG_NOSIGNAL) < 0)
-        assert_true(errno == ECONNRESET || errno == EPIPE);
-}
 
 /* Says what a stranger of some kind says: noise; a greeting, and noise; or messages that make no sense, and a frame
  * that is none. */

@@ -1,0 +1,286 @@
+/*
+ * Who reads slowly over ipc and tcp: his socket is not read while much waits for him. Nobody may take him for dead for
+ * that; and that the other side goes away in the meantime must do no harm.
+ */
+#include "stranger.h"
+#include <fcntl.h>
+#include <netinet/tcp.h>
+
+#define BEAT 50u           /* ms */
+#define BYTES 4096u        /* of a message */
+#define MANY 4000u         /* messages: more than wait anywhere on the way */
+#define QUIET (4 * BEAT)   /* ms that a reader is held: until his silence would have been noticed */
+#define STUCK 100          /* ms that nobody reads */
+#define HEAD_LEAST 9u      /* bytes before a message in its frame, */
+#define HEAD_MOST (2u + 9) /* and with an empty frame before it */
+
+static atomic_bool held;
+static atomic_uint got;
+
+static void quiet_wait(int ms)
+{
+    poll(NULL, 0, ms);
+}
+
+/* Does not return before the test lets it. */
+static int on_held(soma_agent *self, struct player *my, const struct chunk *m)
+{
+    uint32_t number = atomic_load(&got);
+    (void)self, (void)my;
+    while (atomic_load(&held))
+        quiet_wait(1);
+    if (m->data.size == BYTES && memcmp(m->data.data, &number, sizeof(number)) != 0)
+        fail_msg("one of %u is missing", number);
+    atomic_fetch_add(&got, 1);
+    return 0;
+}
+
+static const soma_handler *const holds = SOMA_HANDLERS(SOMA_ON(chunk, on_held));
+
+static void got_wait(uint32_t count)
+{
+    uint32_t looks = 0;
+    while (atomic_load(&got) < count && player_wait(&looks))
+        ;
+    assert_true(atomic_load(&got) >= count);
+}
+
+struct opening {
+    soma_pattern pattern;
+    bool binds;
+    char place[64];
+    soma_channel_options options;
+};
+
+static int open_it(soma_agent *self, void *state, void *arg)
+{
+    const struct opening *opening = arg;
+    soma_channel_options options = opening->options;
+    soma_address address;
+    (void)state;
+    options.serializer = "raw";
+    if (opening->binds) {
+        options.place = opening->place;
+        return soma_bind(self, opening->pattern, "it", &options, NULL);
+    }
+    int error = soma_address_parse(opening->place, &address);
+    address.pattern = soma_pattern_twin(opening->pattern);
+    return error ? error : soma_connect_with(self, &address, "it", &options);
+}
+
+static soma_ref opened(soma_test *test, soma_pattern pattern, bool binds, uint16_t port, soma_channel_options options)
+{
+    struct opening *opening = soma_test_alloc(test, sizeof(*opening));
+    *opening = (struct opening){.pattern = pattern, .binds = binds, .options = options};
+    snprintf(opening->place, sizeof(opening->place), "tcp://127.0.0.1:%u", port);
+    soma_ref agent = player_open(test, &player_quiet);
+    player_do(test, agent, open_it, opening);
+    return agent;
+}
+
+/* ---- who goes away ---- */
+
+struct writer {
+    int socket;
+    bool framed;     /* its messages have an empty frame before them: a topic, or the end of an envelope */
+    uint32_t number; /* of the next message */
+};
+
+/* The next message as it goes over the wire. */
+static size_t message_write(struct writer *writer, unsigned char bytes[HEAD_MOST + BYTES])
+{
+    size_t at = 0;
+    if (writer->framed) {
+        bytes[at++] = 1; // more follow
+        bytes[at++] = 0;
+    }
+    memset(bytes + at, 0, HEAD_LEAST + BYTES);
+    bytes[at] = 2; // of 8 bytes is its length
+    bytes[at + 7] = BYTES >> 8;
+    memcpy(bytes + at + HEAD_LEAST, &writer->number, sizeof(writer->number));
+    writer->number++;
+    return at + HEAD_LEAST + BYTES;
+}
+
+/* Until it is not read any more. */
+static void writer_flood(struct writer *writer)
+{
+    unsigned char bytes[HEAD_MOST + BYTES];
+    struct pollfd ready = {writer->socket, POLLOUT, 0};
+    size_t size = 0, gone = 0;
+    assert_int_equal(fcntl(writer->socket, F_SETFL, O_NONBLOCK), 0);
+    while (poll(&ready, 1, STUCK) == 1) {
+        if (gone == size) {
+            size = message_write(writer, bytes);
+            gone = 0;
+        }
+        ssize_t count = send(writer->socket, bytes + gone, size - gone, MSG_NOSIGNAL);
+        assert_true(count > 0 || errno == EAGAIN);
+        gone += count > 0 ? (size_t)count : 0;
+    }
+}
+
+static void writer_leave(struct writer *writer, bool abruptly)
+{
+    const struct linger now = {1, 0};
+    if (abruptly)
+        assert_int_equal(setsockopt(writer->socket, SOL_SOCKET, SO_LINGER, &now, sizeof(now)), 0);
+    close(writer->socket);
+}
+
+static struct writer writer_come(const struct relay *relay, uint16_t port, bool framed, const char *kind)
+{
+    unsigned char words[256];
+    struct writer writer = {.framed = framed, .number = atomic_load(&got)};
+    writer.socket = port ? relay_dial(port) : accept(relay->listener, NULL, NULL);
+    assert_true(writer.socket >= 0);
+    stranger_write(writer.socket, words, words_ready(words, kind));
+    stranger_hear(writer.socket);
+    return writer;
+}
+
+/* Whoever floods a reader that has stopped to read, and is gone, is one who has left, and no more than that. */
+static void stopped_and_gone(soma_test *test, soma_pattern pattern, const char *kind, bool abruptly)
+{
+    const bool binds = pattern != SOMA_SUB, framed = pattern != SOMA_PULL;
+    unsigned char bytes[HEAD_MOST + BYTES];
+    uint16_t port = player_free_port();
+    struct relay relay; // for its port alone
+    relay_listen(&relay, 0);
+    soma_ref reader = opened(test, pattern, binds, binds ? port : relay.from,
+                             (soma_channel_options){.handlers = holds, .heartbeat_ms = BEAT, .high_water = 10});
+    atomic_store(&held, true);
+    atomic_store(&got, 0);
+    struct writer writer = writer_come(&relay, binds ? port : 0, framed, kind);
+    writer_flood(&writer);
+    writer_leave(&writer, abruptly);
+    quiet_wait(QUIET);
+    atomic_store(&held, false);
+    player_peers(test, reader, "it", 0);
+    uint32_t before = atomic_load(&got);
+    assert_true(before > 0);
+    soma_test_settle(test);
+    writer = writer_come(&relay, binds ? port : 0, framed, kind);
+    player_peers(test, reader, "it", 1);
+    writer.number = atomic_load(&got);
+    stranger_write(writer.socket, bytes, message_write(&writer, bytes));
+    got_wait(writer.number);
+    writer_leave(&writer, false);
+    assert_int_equal(soma_kill(soma_test_system(test), reader), 0);
+    soma_test_settle(test);
+    close(relay.listener);
+}
+
+static void test_stopped_and_gone(soma_test *test)
+{
+    player_transport = SOMA_TCP;
+    for (int abruptly = 0; abruptly < 2; abruptly++) {
+        stopped_and_gone(test, SOMA_PULL, "PUSH", abruptly);
+        stopped_and_gone(test, SOMA_ASYNC_REP, "DEALER", abruptly);
+        stopped_and_gone(test, SOMA_SUB, "PUB", abruptly);
+    }
+    player_transport = SOMA_INPROC;
+}
+
+/* ---- who is slow, and alive ---- */
+
+static int send_many(soma_agent *self, void *state, void *arg)
+{
+    static char bytes[BYTES];
+    (void)state, (void)arg;
+    for (uint32_t i = 0; i < MANY; i++) {
+        memcpy(bytes, &i, sizeof(i));
+        assert_int_equal(soma_send_to(self, "it", chunk, .data = {bytes, sizeof(bytes)}), 0);
+    }
+    return 0;
+}
+
+static int counts_look(soma_agent *self, void *state, void *arg)
+{
+    (void)state;
+    assert_int_equal(soma_channel_count(self, "it", arg), 0);
+    return 0;
+}
+
+/* Nothing is lost, and the connection is the same. */
+static void test_slow_and_alive(soma_test *test)
+{
+    uint16_t port = player_free_port();
+    soma_channel_counts *counts = soma_test_alloc(test, sizeof(*counts));
+    player_transport = SOMA_TCP;
+    atomic_store(&held, true);
+    atomic_store(&got, 0);
+    soma_ref reader = opened(test, SOMA_PULL, true, port,
+                             (soma_channel_options){.handlers = holds, .heartbeat_ms = BEAT, .high_water = 10});
+    soma_ref sender = opened(test, SOMA_PUSH, false, port, (soma_channel_options){0});
+    player_peers(test, sender, "it", 1);
+    assert_int_equal(soma_post(soma_test_system(test), sender, send_many, NULL, NULL), 0);
+    quiet_wait(QUIET);
+    atomic_store(&held, false);
+    got_wait(MANY);
+    player_do(test, reader, counts_look, counts);
+    assert_int_equal(counts->connected, 1);
+    player_transport = SOMA_INPROC;
+}
+
+/* ---- who is silent ---- */
+
+static int option_get(int file, int level, int option)
+{
+    int value = -1;
+    socklen_t size = sizeof(value);
+    getsockopt(file, level, option, &value, &size);
+    return value;
+}
+
+/* The connections at a port ask the other machine after so many seconds; and give it up after so many milliseconds in
+ * which nothing is taken, or, by 0, when TCP does. */
+static void silence_expect(uint16_t port, int seconds, int given_up)
+{
+    uint32_t seen = 0;
+    for (int file = 0; file < 1024; file++) {
+        struct sockaddr_in here = {0}, there = {0};
+        socklen_t here_size = sizeof(here), there_size = sizeof(there);
+        if (getsockname(file, (struct sockaddr *)&here, &here_size) || here.sin_family != AF_INET ||
+            getpeername(file, (struct sockaddr *)&there, &there_size) || ntohs(here.sin_port) != port)
+            continue;
+        seen++;
+        assert_true(option_get(file, SOL_SOCKET, SO_KEEPALIVE));
+        assert_int_equal(option_get(file, IPPROTO_TCP, TCP_KEEPIDLE), seconds);
+        assert_int_equal(option_get(file, IPPROTO_TCP, TCP_KEEPINTVL), seconds);
+        assert_int_equal(option_get(file, IPPROTO_TCP, TCP_KEEPCNT), 2);
+        assert_int_equal(option_get(file, IPPROTO_TCP, TCP_USER_TIMEOUT), given_up);
+    }
+    assert_int_equal(seen, 1);
+}
+
+/* A machine that is gone can't be had here, so it is looked whether the kernel is to ask for it. */
+static void silence(soma_test *test, uint32_t heartbeat_ms, int seconds, int given_up)
+{
+    uint16_t port = player_free_port();
+    soma_ref reader =
+        opened(test, SOMA_PULL, true, port, (soma_channel_options){.handlers = holds, .heartbeat_ms = heartbeat_ms});
+    soma_ref sender = opened(test, SOMA_PUSH, false, port, (soma_channel_options){0});
+    player_peers(test, sender, "it", 1);
+    player_peers(test, reader, "it", 1);
+    silence_expect(port, seconds, given_up);
+    assert_int_equal(soma_kill(soma_test_system(test), reader), 0);
+    assert_int_equal(soma_kill(soma_test_system(test), sender), 0);
+    soma_test_settle(test);
+}
+
+static void test_silence(soma_test *test)
+{
+    player_transport = SOMA_TCP;
+    silence(test, 0, 5, 0);
+    silence(test, 1500, 2, 4500);
+    silence(test, UINT32_MAX, 32767, 3 * 32767000);
+    player_transport = SOMA_INPROC;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {SOMA_REAL(test_stopped_and_gone), SOMA_REAL(test_slow_and_alive),
+                                       SOMA_REAL(test_silence)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
