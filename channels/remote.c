@@ -83,6 +83,7 @@ int remote_channel_open(soma_agent *self, struct channel *channel, const soma_ch
         return error;
     }
     channel->remote = remote;
+    remote->salt = (soma_handle)soma_random(self);
     line_begin(remote->line);
     if (channel->pattern == SOMA_SYNC_SUB) {
         remote->asked = malloc(remote->line->high_water * sizeof(*remote->asked));
@@ -203,11 +204,12 @@ int remote_topic(soma_agent *self, const struct channel *channel, const char *to
 
 /* ---- requests ---- */
 
-/* The request's handle, an empty frame, the message: who answers gives back all that stands before the message. */
+/* The question's name, an empty frame, the message: who answers gives back all that stands before the message. */
 static int request_put(soma_agent *self, struct remote *remote, soma_handle handle, zmq_msg_t *body)
 {
     zmq_msg_t parts[3];
-    if (!part_make(&parts[0], &handle, sizeof(handle)))
+    const soma_handle name = handle ^ remote->salt;
+    if (!part_make(&parts[0], &name, sizeof(name)))
         return SOMA_ENOMEM;
     zmq_msg_init(&parts[1]);
     zmq_msg_init(&parts[2]);
@@ -215,11 +217,12 @@ static int request_put(soma_agent *self, struct remote *remote, soma_handle hand
     return line_put(remote->line, self->worker, parts, 3);
 }
 
-/* The same for a SYNC_SUB, whose frame has room for the handle. */
+/* The same for a SYNC_SUB, whose frame has room for the name. */
 static int asking_put(soma_agent *self, struct remote *remote, soma_handle handle, zmq_msg_t *part)
 {
     uint32_t most = remote->line->high_water;
-    memcpy((char *)zmq_msg_data(part) + 1, &handle, sizeof(handle));
+    const soma_handle name = handle ^ remote->salt;
+    memcpy((char *)zmq_msg_data(part) + 1, &name, sizeof(name));
     int error = line_put(remote->line, self->worker, part, 1);
     if (!error)
         remote->asked[(remote->asked_first + remote->asked_count++) % most] = handle;
@@ -243,7 +246,7 @@ static int request_write(const soma_agent *self, const struct channel *channel, 
                          zmq_msg_t *part)
 {
     struct remote *remote = channel->remote;
-    char head[ASK_HEAD + ANSWER_TOPIC] = {ASK_MARK}; // the handle comes later
+    char head[ASK_HEAD + ANSWER_TOPIC] = {ASK_MARK}; // the name comes later
     bool subscribes = pattern_subscribes(channel->pattern);
     head[ASK_HEAD - 1] = ANSWER_TOPIC;
     memcpy(head + ASK_HEAD, remote->answers, ANSWER_TOPIC);
@@ -284,7 +287,7 @@ static struct message *failure_read(soma_agent *self, zmq_msg_t *part)
     return answer;
 }
 
-/* The parts are those from the handle on. */
+/* The parts are those from the question's name on. */
 static int answer_arrive(soma_agent *self, struct channel *channel, struct arrival *arrival, zmq_msg_t *parts,
                          uint32_t count)
 {
@@ -295,6 +298,7 @@ static int answer_arrive(soma_agent *self, struct channel *channel, struct arriv
         return 0;
     }
     memcpy(&handle, zmq_msg_data(&parts[0]), sizeof(handle));
+    handle ^= remote->salt;
     asking_done(remote, handle);
     const soma_type *type = request_expects(self, handle, line_mark(channel->remote->line));
     if (!type) {

@@ -18,7 +18,7 @@ struct speech {
 };
 
 /*
- * What a SYNC_SUB asks is one frame: ASK_MARK, the request's handle, the length of the topic that it wants the answer
+ * What a SYNC_SUB asks is one frame: ASK_MARK, the question's name, the length of the topic that it wants the answer
  * under, that topic, which begins with ANSWER_MARK and is its alone, and the message. No subscription begins with such
  * a mark, and no topic that is published.
  */
@@ -31,6 +31,8 @@ struct remote {
     struct line *line;
     struct speech speech;
     uint32_t peers;
+    soma_handle salt; /* random: a request's handle by exclusive or with it is what others know the question by. Handles
+                         alone come again when a program does, and with its identity answers to the dead one would */
     char answers[ANSWER_TOPIC + 1]; /* of a SYNC_SUB: its topic for them */
     soma_handle *asked; /* and a ring of its questions, from the first on that may wait in ZeroMQ; NULL: others' */
     uint32_t asked_first;

@@ -412,6 +412,60 @@ static void test_too_many_parts(soma_test *test)
     player_transport = SOMA_INPROC;
 }
 
+/* ---- whose answer it is ---- */
+
+static int ask_seven(soma_agent *self, void *state, void *arg)
+{
+    const soma_then *then = SOMA_THEN(chunk, on_bytes, player_error);
+    (void)state, (void)arg;
+    assert_true(soma_request_to(self, "it", SOMA_NEVER, then, chunk, .data = {"7", 1}) > 0);
+    return 0;
+}
+
+/* A question of who calls himself "me", with what the answer begins with. */
+static void question_take(void *answers, char name[8])
+{
+    char frame[64];
+    assert_int_equal(zmq_recv(answers, frame, sizeof(frame), 0), 2);
+    assert_memory_equal(frame, "me", 2);
+    assert_int_equal(zmq_recv(answers, name, 8, 0), 8);
+    assert_int_equal(zmq_recv(answers, frame, sizeof(frame), 0), 0);
+    assert_int_equal(zmq_recv(answers, frame, sizeof(frame), 0), 1);
+}
+
+static void question_answer(void *answers, const char name[8], const char *text)
+{
+    plain_send(answers, "me", 2, true);
+    plain_send(answers, name, 8, true);
+    plain_send(answers, "", 0, true);
+    plain_send(answers, text, strlen(text), false);
+}
+
+/* Who takes the place of one who has ended, under the same identity, gets no answer to what that one has asked. */
+static void test_the_answer_to_another(soma_test *test)
+{
+    static const struct opened asks = {.pattern = SOMA_REQ, .options = {.identity = "me"}};
+    char before[8], now[8];
+    player_transport = SOMA_TCP;
+    void *answers = plain_open(ZMQ_ROUTER, 1000);
+    zmq_setsockopt(answers, ZMQ_ROUTER_HANDOVER, &(const int){1}, sizeof(int));
+    plain_bind(answers);
+    soma_ref first = agent_open(test, &asks);
+    player_peers(test, first, "it", 1);
+    player_do(test, first, ask_seven, NULL);
+    question_take(answers, before);
+    assert_int_equal(soma_kill(soma_test_system(test), first), 0);
+    soma_ref second = agent_open(test, &asks);
+    player_peers(test, second, "it", 1);
+    player_do(test, second, ask_seven, NULL);
+    question_take(answers, now);
+    question_answer(answers, before, "wrong");
+    question_answer(answers, now, "right");
+    player_expect(test, second, "right ");
+    zmq_close(answers);
+    player_transport = SOMA_INPROC;
+}
+
 static int context_end(void **state)
 {
     (void)state;
@@ -428,6 +482,7 @@ int main(void)
         SOMA_REAL(test_a_stuck_asker),
         SOMA_REAL(test_questions_and_topics_arrive),
         SOMA_REAL(test_too_many_parts),
+        SOMA_REAL(test_the_answer_to_another),
     };
     return cmocka_run_group_tests(tests, NULL, context_end);
 }
