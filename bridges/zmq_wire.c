@@ -10,6 +10,7 @@
 #include "bridges/address.h"
 #include "bridges/block.h"
 #include "bridges/zmq_parts.h"
+#include "runtime/interface.h"
 #include "runtime/thread.h"
 #include <errno.h>
 #include <soma/error.h>
@@ -286,9 +287,11 @@ static int wire_bind(struct zmq_wire *wire, const char *address)
                        address);
         return SOMA_EINVAL;
     }
-    if (zmq_bind(wire->router.socket, bound)) {
-        soma_log_error(bridge->system, "bridge: can't bind '%s': %s", address, zmq_strerror(errno));
-        return errno == EADDRINUSE ? SOMA_EEXIST : SOMA_EINVAL;
+    bool taken = !strncmp(bound, "ipc://", 6) && path_is_taken(bound + 6);
+    if (taken || zmq_bind(wire->router.socket, bound)) {
+        int error = taken ? EEXIST : errno;
+        soma_log_error(bridge->system, "bridge: can't bind '%s': %s", address, zmq_strerror(error));
+        return error == EADDRINUSE || error == EEXIST ? SOMA_EEXIST : SOMA_EINVAL;
     }
     if (bridge->options.advertise)
         return 0;

@@ -207,6 +207,8 @@ static void endpoint_print(const soma_address *address, char *text, size_t size)
 
 static int endpoint_bind(const struct line *line, const soma_address *address, const char *text)
 {
+    if (address->transport == SOMA_IPC && path_is_taken(address->host))
+        return EEXIST;
     if (address->transport == SOMA_IPC && file_is_bound(address->host))
         return EADDRINUSE;
     return zmq_bind(line->socket, text) ? errno : 0;
@@ -226,8 +228,8 @@ static int socket_bind(soma_agent *self, struct line *line, soma_address *addres
     if (error == EMFILE || error == ENFILE)
         return socket_error(self, error);
     if (error)
-        return channel_refuse(self, line->alias, error == EADDRINUSE ? SOMA_EEXIST : SOMA_EINVAL, "can't bind '%s': %s",
-                              text, zmq_strerror(error));
+        return channel_refuse(self, line->alias, error == EADDRINUSE || error == EEXIST ? SOMA_EEXIST : SOMA_EINVAL,
+                              "can't bind '%s': %s", text, zmq_strerror(error));
     if (address->transport == SOMA_IPC)
         return *address->host == '@' || (line->file = strdup(address->host)) ? 0 : SOMA_ENOMEM;
     soma_pattern pattern = address->pattern;

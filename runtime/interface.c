@@ -4,6 +4,7 @@
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <string.h>
+#include <sys/stat.h>
 
 bool interface_find(const char *name, int family, char *host, size_t size)
 {
@@ -22,4 +23,10 @@ bool interface_find(const char *name, int family, char *host, size_t size)
     }
     freeifaddrs(all);
     return found;
+}
+
+bool path_is_taken(const char *path)
+{
+    struct stat status;
+    return !lstat(path, &status) && !S_ISSOCK(status.st_mode);
 }

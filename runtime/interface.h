@@ -1,4 +1,4 @@
-/* The addresses of this machine's network interfaces, for all who bind sockets. */
+/* Where this machine's sockets can be bound, for all who bind some: its network interfaces, and paths. */
 #ifndef RUNTIME_INTERFACE_H
 #define RUNTIME_INTERFACE_H
 
@@ -8,5 +8,8 @@
 /* The IP of the interface of a name, or of the first that others can reach (NULL), as text; AF_INET or AF_INET6. False
  * if there is none, or no room for it. */
 bool interface_find(const char *name, int family, char *host, size_t size);
+
+/* Does something lie at a path that is no socket? ZeroMQ would remove it without a question. */
+bool path_is_taken(const char *path);
 
 #endif

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
+#include <unistd.h>
 
 /* ---- logs ---- */
 
@@ -201,6 +202,23 @@ static void test_second_bridge(void **state)
     assert_int_equal(soma_system_close(&loud.node.system), 0);
 }
 
+/* What is no socket is nobody's to remove. */
+static void test_a_file_of_another(void **state)
+{
+    (void)state;
+    char address[] = "ipc:///tmp/soma-file-XXXXXX", *path = address + strlen("ipc://");
+    const char *const bind[] = {address, NULL};
+    soma_system *system;
+    soma_bridge *bridge;
+    int file = mkstemp(path);
+    assert_true(file >= 0);
+    close(file);
+    assert_int_equal(soma_system_open(&system, NULL), 0);
+    assert_int_equal(soma_bridge_open(system, &(soma_bridge_options){.bind = bind}, &bridge), SOMA_EEXIST);
+    assert_int_equal(unlink(path), 0); // it is still there
+    assert_int_equal(soma_system_close(&system), 0);
+}
+
 /* Two places for one thing: whoever gives both means one, and nobody knows which. */
 static void test_both_places(void **state)
 {
@@ -290,11 +308,17 @@ static void test_outage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_key_refused),       cmocka_unit_test(test_plain_calls_keyed),
-        cmocka_unit_test(test_keyed_calls_plain), cmocka_unit_test(test_another_key),
-        cmocka_unit_test(test_key_not_allowed),   cmocka_unit_test(test_second_bridge),
-        cmocka_unit_test(test_both_places),       cmocka_unit_test(test_beats),
-        cmocka_unit_test(test_few_lines),         cmocka_unit_test(test_outage),
+        cmocka_unit_test(test_key_refused),
+        cmocka_unit_test(test_plain_calls_keyed),
+        cmocka_unit_test(test_keyed_calls_plain),
+        cmocka_unit_test(test_another_key),
+        cmocka_unit_test(test_key_not_allowed),
+        cmocka_unit_test(test_second_bridge),
+        cmocka_unit_test(test_a_file_of_another),
+        cmocka_unit_test(test_both_places),
+        cmocka_unit_test(test_beats),
+        cmocka_unit_test(test_few_lines),
+        cmocka_unit_test(test_outage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

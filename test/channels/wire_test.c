@@ -104,6 +104,29 @@ static void test_files(soma_test *test)
     assert_int_equal(errno, ENOENT);
 }
 
+/* What is no socket is nobody's to remove. */
+static int bind_at_a_file(soma_agent *self, void *state, void *arg)
+{
+    char place[SOMA_ADDRESS_TEXT_SIZE];
+    soma_address address;
+    (void)state;
+    snprintf(place, sizeof(place), "ipc://%s", (const char *)arg);
+    assert_int_equal(bind_at(self, place, false, &address), SOMA_EEXIST);
+    return 0;
+}
+
+static void test_a_file_of_another(soma_test *test)
+{
+    char path[] = "/tmp/soma-file-XXXXXX";
+    struct stat status;
+    int file = mkstemp(path);
+    assert_true(file >= 0);
+    close(file);
+    player_do(test, player_open(test, &player_quiet), bind_at_a_file, path);
+    assert_int_equal(stat(path, &status), 0);
+    assert_int_equal(unlink(path), 0);
+}
+
 /* ---- serializers ---- */
 
 SOMA_MESSAGE(any, (value, content))
@@ -450,8 +473,10 @@ static void test_keys(soma_test *test)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SOMA_REAL(test_places),   SOMA_REAL(test_keys),    SOMA_REAL(test_files),         SOMA_REAL(test_serializers),
-        SOMA_REAL(test_mismatch), SOMA_REAL(test_garbage), SOMA_REAL(test_a_fast_pusher),
+        SOMA_REAL(test_places),      SOMA_REAL(test_keys),
+        SOMA_REAL(test_files),       SOMA_REAL(test_a_file_of_another),
+        SOMA_REAL(test_serializers), SOMA_REAL(test_mismatch),
+        SOMA_REAL(test_garbage),     SOMA_REAL(test_a_fast_pusher),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
