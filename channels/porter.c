@@ -67,6 +67,8 @@ static void line_end(struct line *line, uint64_t now)
     if (line->sending || line->askers)
         soma_log_warning(line->porter->system, "channels: %u messages were left when their channel had ended",
                          line->waiting);
+    uint64_t until = left && !pattern_subscribes(line->pattern) ? now + left * SOMA_MS : 0;
+    line->porter->lingers = until > line->porter->lingers ? until : line->porter->lingers;
     pthread_mutex_lock(&line->use); // a clerk may be sending
     line_forget(line);
     socket_close(line, (uint32_t)left);
@@ -356,8 +358,12 @@ void porter_free(struct porter *porter)
     if (porter->zap)
         zmq_close(porter->zap);
     pthread_mutex_destroy(&porter->lock);
+    bool lingers = porter->lingers > porter_now(porter);
     if (porter->context)
-        post_end_context(porter->context); // until what lingers has left
+        post_end_context(porter->context); // until what lingers has left, or its time is over: it does not tell which
+    if (lingers && porter_now(porter) >= porter->lingers)
+        soma_log_warning(porter->system, "channels: the time is over for what was sent to leave (linger_ms), and it "
+                                         "may not have left");
     post_close(&porter->post);
     free(porter->worker);
     free(porter);

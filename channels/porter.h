@@ -38,6 +38,7 @@ struct porter {
     bool asks;        /* somebody asks to come in */
     bool over;        /* the thread has ended */
     bool drained;
+    uint64_t lingers; /* until when ZeroMQ may keep what sockets have left to it */
     struct line *lines;
 };
 

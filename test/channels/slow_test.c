@@ -5,6 +5,7 @@
 #include "stranger.h"
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <soma/system.h>
 
 #define BEAT 50u           /* ms */
 #define BYTES 4096u        /* of a message */
@@ -278,9 +279,55 @@ static void test_silence(soma_test *test)
     player_transport = SOMA_INPROC;
 }
 
+/* ---- who is slow at the end ---- */
+
+static void count_lost(void *context, const soma_log_record *record)
+{
+    if (strstr(record->text, "it may not have left"))
+        atomic_fetch_add((atomic_uint *)context, 1);
+}
+
+/* Sends more than the kernels take, and less than ZeroMQ does. */
+static int send_when_there(soma_agent *self, void *state, const struct soma_channel_changed *m)
+{
+    static char bytes[100 * BYTES];
+    (void)state;
+    for (uint32_t i = 0; m->peers && i < 100; i++)
+        assert_int_equal(soma_send_to(self, "it", chunk, .data = {bytes, sizeof(bytes)}), 0);
+    if (m->peers)
+        soma_system_stop(soma_agent_system(self));
+    return 0;
+}
+
+static const soma_behavior hurried = {.name = "hurried",
+                                      .handlers = SOMA_HANDLERS(SOMA_ON(soma_channel_changed, send_when_there))};
+
+/* What ZeroMQ still has when its time is over is gone; that is in the log. */
+static void test_lost_at_the_end(void **state)
+{
+    (void)state;
+    atomic_uint lost = 0;
+    soma_system *system;
+    soma_ref agent;
+    struct relay relay; // for its port alone
+    relay_listen(&relay, 0);
+    struct opening opening = {.pattern = SOMA_PUSH, .options = {.linger_ms = 300}};
+    snprintf(opening.place, sizeof(opening.place), "tcp://127.0.0.1:%u", relay.from);
+    const soma_options options = {.log_sink = count_lost, .log_context = &lost};
+    assert_int_equal(soma_system_open(&system, &options), 0);
+    assert_int_equal(soma_spawn(system, &hurried, NULL, &agent), 0);
+    assert_int_equal(soma_post(system, agent, open_it, &opening, NULL), 0);
+    struct writer reader = writer_come(&relay, 0, false, "PULL");
+    assert_int_equal(soma_system_run(system), 0);
+    soma_system_close(&system);
+    assert_int_equal(atomic_load(&lost), 1);
+    writer_leave(&reader, false);
+    close(relay.listener);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {SOMA_REAL(test_stopped_and_gone), SOMA_REAL(test_slow_and_alive),
-                                       SOMA_REAL(test_silence)};
+                                       SOMA_REAL(test_silence), cmocka_unit_test(test_lost_at_the_end)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
