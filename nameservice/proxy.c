@@ -28,6 +28,11 @@ int proxy_fail_by(soma_proxy *proxy, int error, const char *text)
     return error ? proxy_fail(proxy, error, "%s", text ? text : soma_strerror(error)) : 0;
 }
 
+int proxy_misused(soma_proxy *proxy, const char *why)
+{
+    return proxy ? proxy_fail(proxy, SOMA_EINVAL, "an argument is not valid: %s", why) : SOMA_EINVAL;
+}
+
 const char *soma_proxy_error(const soma_proxy *proxy)
 {
     return proxy ? proxy->error : "";
@@ -99,13 +104,15 @@ int soma_proxy_close(soma_proxy **pointer)
     if (!proxy)
         return 0;
     *pointer = NULL;
+    struct soma_proxy_answer answer;
     soma_system *system = proxy->system;
     soma_ref agent = proxy->agent;
     pthread_mutex_lock(&proxy->lock);
     bool alone = proxy->agent_ended; // then the system may be gone, too
     pthread_mutex_unlock(&proxy->lock);
+    int error = alone ? 0 : soma_call(system, agent, SOMA_NEVER, &answer, soma_proxy_answer, soma_proxy_leave);
     proxy_leave(proxy, &proxy->closed);
-    if (!alone)
+    if (error) // one of the system's own threads can't wait
         soma_kill(system, agent);
     return 0;
 }
@@ -239,7 +246,7 @@ int soma_proxy_ref(soma_proxy *proxy, uint64_t timeout, soma_ref *agent)
     if (agent)
         *agent = SOMA_REF_NULL;
     if (!proxy || !timeout || !agent)
-        return SOMA_EINVAL;
+        return proxy_misused(proxy, "no timeout, or nowhere for the agent");
     // What was found before may have ended unnoticed: only whom a call has gone to is watched.
     uint64_t until = deadline_of(proxy, timeout);
     int error = proxy->find ? proxy_look(proxy, until, false, agent) : proxy_find(proxy, until, false, agent);
@@ -261,7 +268,12 @@ static int ask_once(soma_proxy *proxy, struct asking *asking, soma_value *result
                   .method = asking->method, .arguments = asking->arguments, .timeout = time_left(proxy, asking->until));
     if (!error)
         error = answer.error;
-    proxy_fail_by(proxy, error, answer.text);
+    if (error == SOMA_ETIMEOUT && !answer.text)
+        proxy_fail(proxy, error,
+                   proxy->name ? "'%s' has not answered '%s' in time" : "%s has not answered '%s' in time",
+                   proxy->name ? proxy->name : "the agent", asking->method);
+    else
+        proxy_fail_by(proxy, error, answer.text);
     if (!error && result) {
         *result = answer.value;
         answer.value = SOMA_VALUE_NONE;
@@ -284,7 +296,7 @@ int proxy_ask(soma_proxy *proxy, uint64_t timeout, struct asking *asking, soma_v
     if (result)
         *result = SOMA_VALUE_NONE;
     if (!proxy || !timeout)
-        return SOMA_EINVAL;
+        return proxy_misused(proxy, "no timeout");
     asking->until = deadline_of(proxy, timeout);
     int error = ask_once(proxy, asking, result);
     while (error && ask_again(proxy, asking, error)) {
@@ -306,7 +318,7 @@ int soma_proxy_call(soma_proxy *proxy, uint64_t timeout, const char *method, som
     if (result)
         *result = SOMA_VALUE_NONE;
     if (!method)
-        return SOMA_EINVAL;
+        return proxy_misused(proxy, "no method");
     return proxy_ask(proxy, timeout, &(struct asking){.method = method, .arguments = arguments}, result);
 }
 
@@ -314,7 +326,7 @@ int soma_proxy_call_then(soma_proxy *proxy, uint64_t timeout, const char *method
                          soma_proxy_done *done, void *context)
 {
     if (!proxy || !timeout || !method || !done)
-        return SOMA_EINVAL;
+        return proxy_misused(proxy, "no timeout, method or function");
     uint64_t until = deadline_of(proxy, timeout);
     soma_ref to;
     int error = proxy_find(proxy, until, false, &to);
@@ -369,7 +381,7 @@ int soma_proxy_get(soma_proxy *proxy, uint64_t timeout, const char *name, soma_v
     if (value)
         *value = SOMA_VALUE_NONE;
     if (!proxy || !value)
-        return SOMA_EINVAL;
+        return proxy_misused(proxy, "nowhere for the value");
     int error = soma_value_builder_open(&builder);
     if (!error && name && !(error = soma_value_add_string(builder, name)))
         error = soma_value_builder_finish(builder, &asking.arguments);
@@ -381,7 +393,7 @@ int soma_proxy_get(soma_proxy *proxy, uint64_t timeout, const char *name, soma_v
 int soma_proxy_describe(soma_proxy *proxy, uint64_t timeout, soma_value *description)
 {
     if (!description)
-        return SOMA_EINVAL;
+        return proxy_misused(proxy, "nowhere for the description");
     return proxy_ask(proxy, timeout, &(struct asking){.method = "soma.describe", .harmless = true}, description);
 }
 
@@ -426,7 +438,7 @@ static int proxy_end(soma_proxy *proxy, uint64_t timeout, bool kill)
     struct soma_proxy_answer answer = {0};
     soma_ref to;
     if (!proxy || !timeout)
-        return SOMA_EINVAL;
+        return proxy_misused(proxy, "no timeout");
     uint64_t until = deadline_of(proxy, timeout);
     int error = proxy_find(proxy, until, false, &to);
     if (error)

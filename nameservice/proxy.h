@@ -30,6 +30,7 @@ struct soma_proxy {
 SOMA_MESSAGE(soma_proxy_ask, (ref, to), (string, method), (value, arguments), (u64, timeout))
 SOMA_MESSAGE(soma_proxy_end, (ref, to), (bool, kill)) /* answered when `to` is gone */
 SOMA_MESSAGE(soma_proxy_nap, (u64, time))
+SOMA_MESSAGE(soma_proxy_leave) /* answered when no function of the user's is called any more */
 SOMA_MESSAGE(soma_proxy_answer, (i32, error), (string, text), (value, value))
 /** @endcond */
 
@@ -66,6 +67,9 @@ int proxy_ask(soma_proxy *proxy, uint64_t timeout, struct asking *asking, soma_v
 
 /* Takes down why; gives the error back. */
 int proxy_fail(soma_proxy *proxy, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* What a function was called with makes no sense; there may be no proxy to take it down in. */
+int proxy_misused(soma_proxy *proxy, const char *why);
 
 /* With the text that came with it, if it is one; else with Soma's. */
 int proxy_fail_by(soma_proxy *proxy, int error, const char *text);

@@ -118,7 +118,7 @@ static void later_end(struct later *later, int error, soma_value value, const ch
 
 void later_drop(void *later)
 {
-    later_end(later, SOMA_ECLOSED, SOMA_VALUE_NONE, soma_strerror(SOMA_ECLOSED));
+    later_end(later, SOMA_ECLOSED, SOMA_VALUE_NONE, "the proxy, or its system, is closed");
 }
 
 static struct later *later_tagged(const soma_agent *self)
@@ -271,15 +271,24 @@ static int on_down(soma_agent *self, struct state *my, const struct soma_down *m
     return soma_reply_to(self, promise, soma_proxy_answer, .error = error);
 }
 
+/* Behind what was posted before. Who waits may free what the functions use. */
+static int on_leave(soma_agent *self, struct state *my, const struct soma_proxy_leave *m)
+{
+    (void)m;
+    if (is_stranger(self))
+        return 0;
+    while (my->laters)
+        later_drop(my->laters);
+    soma_agent_exit(self, 0);
+    return soma_reply(self, soma_proxy_answer);
+}
+
 static void agent_stop(soma_agent *self, void *state, int reason)
 {
     struct state *my = state;
     (void)self, (void)reason;
-    for (struct later *later = my->laters, *next; later; later = next) {
-        next = later->next;
-        later->link = NULL; // the list is at its end
-        later_drop(later);
-    }
+    while (my->laters)
+        later_drop(my->laters);
     proxy_leave(my->proxy, &my->proxy->agent_ended);
 }
 
@@ -310,6 +319,7 @@ const soma_behavior proxy_agent = {
     .state_size = sizeof(struct state),
     .init = agent_init,
     .stop = agent_stop,
-    .handlers = SOMA_HANDLERS(SOMA_ON(soma_proxy_ask, on_ask), SOMA_ON(soma_proxy_end, on_end),
-                              SOMA_ON(soma_proxy_nap, on_nap), SOMA_ON(soma_proxy_woken, on_woken),
-                              SOMA_ON(soma_down, on_down), SOMA_ON(soma_proxy_again, on_again))};
+    .handlers =
+        SOMA_HANDLERS(SOMA_ON(soma_proxy_ask, on_ask), SOMA_ON(soma_proxy_end, on_end), SOMA_ON(soma_proxy_nap, on_nap),
+                      SOMA_ON(soma_proxy_woken, on_woken), SOMA_ON(soma_down, on_down),
+                      SOMA_ON(soma_proxy_again, on_again), SOMA_ON(soma_proxy_leave, on_leave))};

@@ -91,7 +91,7 @@ static int wire(soma_proxy *proxy, uint64_t timeout, const char *method, const s
     if (result)
         *result = SOMA_VALUE_NONE;
     if (!proxy || !timeout)
-        return SOMA_EINVAL;
+        return proxy_misused(proxy, "no timeout");
     int error = soma_value_builder_open(&builder);
     if (!error)
         error = wiring_build(wiring, builder, &asking.arguments);
@@ -139,7 +139,7 @@ int soma_proxy_bind_with(soma_proxy *proxy, uint64_t timeout, soma_pattern patte
     if (address)
         *address = '\0';
     if (!name || !alias || !options_travel(options))
-        return SOMA_EINVAL;
+        return proxy_misused(proxy, name ? "no alias, or options that don't travel" : "there is no such pattern");
     const struct wiring wiring = {.pattern = name,
                                   .alias = alias,
                                   .place = options ? options->place : NULL,
@@ -161,7 +161,7 @@ int soma_proxy_connect_with(soma_proxy *proxy, uint64_t timeout, const char *to,
                             const soma_channel_options *options, const char *handler)
 {
     if (!to || !alias || !options_travel(options) || (options && options->place))
-        return SOMA_EINVAL;
+        return proxy_misused(proxy, "no address or alias, or options that don't travel");
     const struct wiring wiring = {
         .to = to, .alias = alias, .handler = handler, .options = options, .timeout = less(timeout)};
     return wire(proxy, timeout, "soma.connect", &wiring, NULL);
@@ -170,7 +170,7 @@ int soma_proxy_connect_with(soma_proxy *proxy, uint64_t timeout, const char *to,
 int soma_proxy_subscribe(soma_proxy *proxy, uint64_t timeout, const char *alias, const char *topic, const char *handler)
 {
     if (!alias || !topic || !handler)
-        return SOMA_EINVAL;
+        return proxy_misused(proxy, "no alias, topic or handler");
     return wire(proxy, timeout, "soma.subscribe", &(struct wiring){.alias = alias, .topic = topic, .handler = handler},
                 NULL);
 }
@@ -178,7 +178,7 @@ int soma_proxy_subscribe(soma_proxy *proxy, uint64_t timeout, const char *alias,
 int soma_proxy_unsubscribe(soma_proxy *proxy, uint64_t timeout, const char *alias, const char *topic)
 {
     if (!alias || !topic)
-        return SOMA_EINVAL;
+        return proxy_misused(proxy, "no alias or topic");
     return wire(proxy, timeout, "soma.unsubscribe", &(struct wiring){.alias = alias, .topic = topic}, NULL);
 }
 
@@ -187,7 +187,7 @@ int soma_proxy_close_channel(soma_proxy *proxy, uint64_t timeout, const char *al
     soma_value_builder *builder;
     soma_value name = SOMA_VALUE_NONE;
     if (!proxy || !timeout)
-        return SOMA_EINVAL;
+        return proxy_misused(proxy, "no timeout");
     int error = soma_value_builder_open(&builder);
     if (!error && alias && !(error = soma_value_add_string(builder, alias)))
         error = soma_value_builder_finish(builder, &name);
@@ -206,7 +206,7 @@ int soma_proxy_send_to(soma_proxy *proxy, uint64_t timeout, const char *alias, s
 int soma_proxy_publish(soma_proxy *proxy, uint64_t timeout, const char *alias, const char *topic, soma_value value)
 {
     if (!alias)
-        return SOMA_EINVAL;
+        return proxy_misused(proxy, "no alias");
     return wire(proxy, timeout, "soma.send", &(struct wiring){.alias = alias, .topic = topic, .value = &value}, NULL);
 }
 
@@ -215,7 +215,7 @@ int soma_proxy_request_to(soma_proxy *proxy, uint64_t timeout, const char *alias
     if (answer)
         *answer = SOMA_VALUE_NONE;
     if (!alias)
-        return SOMA_EINVAL;
+        return proxy_misused(proxy, "no alias");
     const struct wiring wiring = {.alias = alias, .value = &value, .timeout = less(timeout)};
     return wire(proxy, timeout, "soma.request", &wiring, answer);
 }
@@ -235,7 +235,7 @@ static int channel_look(soma_proxy *proxy, uint64_t timeout, const char *alias, 
 int soma_proxy_wait_peers(soma_proxy *proxy, uint64_t timeout, const char *alias, uint32_t peers)
 {
     if (!proxy || !timeout || !alias)
-        return SOMA_EINVAL;
+        return proxy_misused(proxy, "no timeout or alias");
     uint64_t until = deadline_of(proxy, timeout), count = 0;
     for (;;) {
         soma_value all, channel, item;
@@ -252,18 +252,26 @@ int soma_proxy_wait_peers(soma_proxy *proxy, uint64_t timeout, const char *alias
     }
 }
 
+/* What the name service knows. */
+static int named_address(soma_proxy *proxy, uint64_t timeout, const char *alias, char address[SOMA_ADDRESS_MOST + 1])
+{
+    soma_ref agent;
+    uint64_t until = deadline_of(proxy, timeout);
+    int error = soma_names_address(proxy->names, proxy->name, alias, timeout, address);
+    if (error != SOMA_ENOENT)
+        return proxy_fail_by(proxy, error, NULL);
+    error = soma_proxy_ref(proxy, time_left(proxy, until), &agent); // which of the two is not there?
+    return error ? error : proxy_fail(proxy, SOMA_ENOENT, "'%s' has no alias '%s'", proxy->name, alias);
+}
+
 int soma_proxy_address(soma_proxy *proxy, uint64_t timeout, const char *alias, char address[SOMA_ADDRESS_MOST + 1])
 {
     if (address)
         *address = '\0';
     if (!proxy || !timeout || !alias || !address)
-        return SOMA_EINVAL;
-    if (proxy->names && proxy->name) {
-        int error = soma_names_address(proxy->names, proxy->name, alias, timeout, address);
-        if (error == SOMA_ENOENT)
-            return proxy_fail(proxy, error, "'%s' has no alias '%s'", proxy->name, alias);
-        return proxy_fail_by(proxy, error, NULL);
-    }
+        return proxy_misused(proxy, "no timeout, no alias, or nowhere for the address");
+    if (proxy->names && proxy->name)
+        return named_address(proxy, timeout, alias, address);
     soma_value all, channel, item;
     int error = channel_look(proxy, timeout, alias, &all, &channel);
     if (!error && !soma_value_get_entry(channel, "address", &item))

@@ -61,8 +61,10 @@ SOMA_API int soma_proxy_open_server(soma_system *system, soma_names *names, soma
 /** For one agent, wherever it lives: when that has ended, all ends with SOMA_EGONE. */
 SOMA_API int soma_proxy_open_ref(soma_system *system, soma_ref agent, soma_proxy **proxy);
 
-/** Ends a proxy; its agent is not touched. Functions that wait for the end of calls get SOMA_ECLOSED. Sets `*proxy` to
- *  NULL, and may be called twice, also after its system was closed. 0. */
+/** Ends a proxy; its agent is not touched. Functions of soma_proxy_call_then() that have not been called yet get
+ *  SOMA_ECLOSED; from a thread outside this waits for those that run, so that their contexts may be freed on return. On
+ *  one of the system's own threads, as in such a function, it does not wait. Sets `*proxy` to NULL, and may be called
+ *  twice, also after its system was closed. 0. */
 SOMA_API int soma_proxy_close(soma_proxy **proxy);
 
 /** @} */
@@ -145,7 +147,7 @@ typedef void soma_proxy_done(void *context, int error, soma_value result, const 
  * @param method its name; copied
  * @param arguments for it; copied
  * @param done called once, unless this returns an error; also when the proxy is closed first, with SOMA_ECLOSED
- * @param context for it
+ * @param context for it; it must live until `done` has returned, or soma_proxy_close() has (from a thread outside)
  * @return 0, SOMA_ENOENT (no such agent), or another error
  */
 SOMA_API int soma_proxy_call_then(soma_proxy *proxy, uint64_t timeout, const char *method, soma_value arguments,

@@ -221,6 +221,7 @@ static void test_times_out(soma_test *test)
     soma_ref ref = tank_open(system, "tank/1");
     assert_int_equal(soma_proxy_open(system, "tank/1", &proxy), 0);
     assert_int_equal(soma_proxy_call(proxy, 50 * SOMA_MS, "hold", SOMA_VALUE_NONE, NULL), SOMA_ETIMEOUT);
+    assert_string_equal(soma_proxy_error(proxy), "'tank/1' has not answered 'hold' in time");
     assert_int_equal(fill_by(proxy, 5), 5); // it is there
     soma_kill(system, ref);
     soma_proxy_close(&proxy);
@@ -317,11 +318,50 @@ static void test_then(soma_test *test)
     soma_test_settle(test);
     assert_int_equal(outcomes[0].value, 5);
     soma_proxy_close(&proxy);
-    soma_test_settle(test);
-    assert_int_equal(outcomes[1].calls, 2);
+    assert_int_equal(outcomes[1].calls, 2); // on return
     assert_int_equal(outcomes[1].error, SOMA_ECLOSED);
+    assert_string_equal(outcomes[1].text, "the proxy, or its system, is closed");
     assert_int_equal(outcomes[3].calls, 1);
     soma_value_destroy(&five);
+}
+
+/* Wherever a call is when the proxy is closed, its function has returned by then. */
+static void test_then_close(soma_test *test)
+{
+    soma_system *system = soma_test_system(test);
+    struct outcome *outcome = soma_test_alloc(test, sizeof(*outcome));
+    soma_ref ref = tank_open(system, "tank/1");
+    soma_proxy *proxy;
+    soma_value five;
+    assert_int_equal(soma_value_from_json("5", 1, &five), 0);
+    for (int i = 1; i <= 20; i++) {
+        assert_int_equal(soma_proxy_open_ref(system, ref, &proxy), 0);
+        assert_int_equal(soma_proxy_call_then(proxy, LONG, "fill", five, done, outcome), 0);
+        if (i % 2)
+            assert_int_equal(soma_proxy_ping(proxy, LONG), 0);
+        soma_proxy_close(&proxy);
+        assert_int_equal(outcome->calls, i);
+        assert_true(!outcome->error || outcome->error == SOMA_ECLOSED);
+    }
+    soma_value_destroy(&five);
+}
+
+static void close_done(void *context, int error, soma_value result, const char *text)
+{
+    (void)error, (void)result, (void)text;
+    soma_proxy_close(context);
+}
+
+/* Its own function can't be waited for. */
+static void test_then_closes(soma_test *test)
+{
+    soma_system *system = soma_test_system(test);
+    soma_proxy **proxy = soma_test_alloc(test, sizeof(soma_proxy *));
+    soma_ref ref = tank_open(system, "tank/1");
+    assert_int_equal(soma_proxy_open_ref(system, ref, proxy), 0);
+    assert_int_equal(soma_proxy_call_then(*proxy, LONG, "fill", SOMA_VALUE_NONE, close_done, proxy), 0);
+    soma_test_settle(test);
+    assert_null(*proxy);
 }
 
 /* Is the agent asked to hold, that is: has the call come to it? */
@@ -417,7 +457,13 @@ static void test_arguments(soma_test *test)
     assert_int_equal(soma_proxy_open_at(system, NULL, "tcp://127.0.0.1:1", "tank/1", &proxy), SOMA_EINVAL);
     assert_int_equal(soma_proxy_open(system, "tank/1", &proxy), 0);
     assert_int_equal(soma_proxy_call(proxy, 0, "fill", SOMA_VALUE_NONE, NULL), SOMA_EINVAL);
+    assert_string_equal(soma_proxy_error(proxy), "an argument is not valid: no timeout");
     assert_int_equal(soma_proxy_call(proxy, 1, NULL, SOMA_VALUE_NONE, NULL), SOMA_EINVAL);
+    assert_string_equal(soma_proxy_error(proxy), "an argument is not valid: no method");
+    assert_int_equal(soma_proxy_bind(proxy, 1, (soma_pattern)99, "a", NULL, NULL, NULL), SOMA_EINVAL);
+    assert_string_equal(soma_proxy_error(proxy), "an argument is not valid: there is no such pattern");
+    assert_int_equal(soma_proxy_send_to(proxy, 1, NULL, SOMA_VALUE_NONE), SOMA_EINVAL);
+    assert_string_equal(soma_proxy_error(proxy), "an argument is not valid: no alias");
     assert_int_equal(soma_proxy_call(NULL, 1, "fill", SOMA_VALUE_NONE, &value), SOMA_EINVAL);
     assert_int_equal(soma_proxy_call_then(proxy, 1, "fill", SOMA_VALUE_NONE, NULL, NULL), SOMA_EINVAL);
     assert_int_equal(soma_proxy_get(proxy, 1, NULL, NULL), SOMA_EINVAL);
@@ -474,6 +520,9 @@ int main(void)
         SOMA_REAL(test_ends),
         SOMA_SIM(test_then, 200, 20000),
         SOMA_REAL(test_then),
+        SOMA_SIM(test_then_close, 200, 20000),
+        SOMA_REAL(test_then_close),
+        SOMA_SIM(test_then_closes, 50, 20000),
         SOMA_SIM(test_then_moves, test_load(200), 20000),
         SOMA_SIM(test_then_supervised, test_load(100), 20000),
         SOMA_SIM(test_wait_once, 20, 20000),
