@@ -12,10 +12,14 @@ static int agent_proxy(struct tool *tool, soma_proxy **proxy)
     return tool_proxy(tool, tool->arguments[0], proxy); // NULL without
 }
 
-/* Ends the proxy, and says what it failed with. */
-static int proxy_done(const struct tool *tool, soma_proxy **proxy, int error)
+int proxy_done(const struct tool *tool, soma_proxy **proxy, int error)
 {
-    int status = error ? tool_fail(tool, error, "%s", soma_proxy_error(*proxy)) : STATUS_FINE;
+    bool serverless = error == SOMA_ETIMEOUT && tool->names && soma_names_server(tool->names, SOMA_MS, NULL);
+    int status = STATUS_FINE;
+    if (serverless)
+        status = names_fail(tool, error);
+    else if (error)
+        status = tool_fail(tool, error, "%s", soma_proxy_error(*proxy));
     soma_proxy_close(proxy);
     return status;
 }
@@ -136,7 +140,10 @@ static int all_end(struct tool *tool)
     int status = tool_names(tool);
     if (status)
         return status;
-    int error = soma_names_shutdown(tool->names, NULL, tool->timeout);
+    int error = soma_names_server(tool->names, tool->timeout, NULL);
+    if (error)
+        return names_fail(tool, error);
+    error = soma_names_shutdown(tool->names, NULL, tool->timeout);
     return error ? tool_fail(tool, error, "not all have ended: %s", soma_strerror(error)) : STATUS_FINE;
 }
 
@@ -144,10 +151,8 @@ int command_shutdown(struct tool *tool)
 {
     bool one = tool->count || !(tool->all || tool->server);
     soma_proxy *proxy;
-    if (one && (!tool->count || tool->all || tool->server)) {
-        tool_fail(tool, SOMA_EINVAL, "'shutdown' takes either: AGENT, or --all, --server or both");
-        return STATUS_USAGE;
-    }
+    if (one && (!tool->count || tool->all || tool->server))
+        return tool_misused(tool, "'shutdown' takes either: AGENT, or --all, --server or both");
     int status = tool->all ? all_end(tool) : STATUS_FINE;
     if (status || (!one && !tool->server))
         return status;

@@ -9,14 +9,19 @@ int tool_names(struct tool *tool)
     int status = tool->system ? STATUS_FINE : tool_open(tool, NULL);
     if (status || tool->names)
         return status;
-    int error = soma_names_open(tool->system, tool->bridge, NULL, &tool->names);
+    const char *const at[] = {tool->at, NULL};
+    const soma_names_options options = {.addresses = tool->at ? at : NULL};
+    int error = soma_names_open(tool->system, tool->bridge, &options, &tool->names);
     return error ? tool_fail(tool, error, "the name server can't be used: %s", soma_strerror(error)) : STATUS_FINE;
 }
 
-static int names_fail(const struct tool *tool, int error)
+int names_fail(const struct tool *tool, int error)
 {
-    return tool_fail(tool, error, "%s",
-                     error == SOMA_ETIMEOUT ? "no name server was reached in time" : soma_strerror(error));
+    const char *tried = tool->at ? tool->at : getenv("SOMA_NAMESERVICE");
+    if (error != SOMA_ETIMEOUT)
+        return tool_fail(tool, error, "%s", soma_strerror(error));
+    return tool_fail(tool, error, "no name server was reached in time at %s",
+                     tried && *tried ? tried : SOMA_NAMESERVICE_DEFAULT);
 }
 
 /* ---- starting one ---- */
@@ -87,8 +92,8 @@ static void name_print(const struct tool *tool, const char *event, const struct 
         return;
     }
     char *attributes = name->attributes.size ? json_dumps(json_object_get(json, "attributes"), JSON_COMPACT) : NULL;
-    printf("%s%s%-24s %s %s\n", event ? event : "", event ? " " : "", name->name,
-           json_string_value(json_object_get(json, "ref")), attributes ? attributes : "");
+    printf("%s%s%-24s %s%s%s\n", event ? event : "", event ? " " : "", name->name,
+           json_string_value(json_object_get(json, "ref")), attributes ? " " : "", attributes ? attributes : "");
     for (uint32_t i = 0; i < name->aliases.count; i++)
         printf("  %-22s %s\n", name->aliases.items[i].alias, name->aliases.items[i].address);
     free(attributes);
@@ -119,13 +124,13 @@ int command_ls(struct tool *tool)
 int command_addr(struct tool *tool)
 {
     char address[SOMA_ADDRESS_MOST + 1];
-    int status = tool_names(tool);
+    soma_proxy *proxy;
+    int status = tool_proxy(tool, tool->arguments[0], &proxy);
     if (status)
         return status;
-    int error = soma_names_address(tool->names, tool->arguments[0], tool->arguments[1], tool->timeout, address);
-    if (error == SOMA_ENOENT)
-        return tool_fail(tool, error, "'%s' has no alias '%s'", tool->arguments[0], tool->arguments[1]);
-    return error ? names_fail(tool, error) : tool_print(tool, json_string(address));
+    int error = soma_proxy_address(proxy, tool->timeout, tool->arguments[1], address);
+    status = proxy_done(tool, &proxy, error);
+    return status ? status : tool_print(tool, json_string(address));
 }
 
 /* ---- changes ---- */

@@ -21,25 +21,39 @@ static int status_of(int error)
     }
 }
 
-int tool_fail(const struct tool *tool, int error, const char *format, ...)
+static void error_say(const struct tool *tool, int error, const char *format, va_list arguments)
 {
-    char text[512];
-    va_list arguments;
-    va_start(arguments, format);
+    char text[1024];
     vsnprintf(text, sizeof(text), format, arguments);
-    va_end(arguments);
     if (tool->leave)
         tool->leave();
     if (!tool->json) {
         fprintf(stderr, "soma: %s\n", text);
-        return status_of(error);
+        return;
     }
     json_t *json = json_pack("{s{siss}}", "error", "code", error, "text", text);
     if (json)
         json_dumpf(json, stderr, JSON_COMPACT);
     fputc('\n', stderr);
     json_decref(json);
+}
+
+int tool_fail(const struct tool *tool, int error, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    error_say(tool, error, format, arguments);
+    va_end(arguments);
     return status_of(error);
+}
+
+int tool_misused(const struct tool *tool, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    error_say(tool, SOMA_EINVAL, format, arguments);
+    va_end(arguments);
+    return STATUS_USAGE;
 }
 
 /* ---- opening and closing ---- */
@@ -72,8 +86,10 @@ int tool_open(struct tool *tool, const char *bind)
     const soma_options options = {.workers = bind ? 0 : 1,
                                   .log_level = bind || getenv("SOMA_LOG_LEVEL") ? 0 : SOMA_LOG_ERROR};
     char keys[1024];
+    char name[64]; // of a node, which has shorter ones than agents have
+    snprintf(name, sizeof(name), "%s", tool->name ? tool->name : tool->command->name);
     keys_in(tool->at ? tool->at : getenv("SOMA_NAMESERVICE"), keys, sizeof(keys));
-    const soma_bridge_options bridge = {.name = tool->name ? tool->name : tool->command->name,
+    const soma_bridge_options bridge = {.name = name,
                                         .bind = addresses,
                                         .insecure = tool->insecure,
                                         .close_ms = close_time(tool),
@@ -101,7 +117,11 @@ const char *agent_text(const char *name)
 
 int tool_proxy(struct tool *tool, const char *name, soma_proxy **proxy)
 {
-    int status = !tool->at || !name ? tool_names(tool) : tool->system ? STATUS_FINE : tool_open(tool, NULL);
+    int status = STATUS_FINE;
+    if (!tool->at || !name)
+        status = tool_names(tool);
+    else if (!tool->system)
+        status = tool_open(tool, NULL);
     if (status)
         return status;
     int error = !name      ? soma_proxy_open_server(tool->system, tool->names, proxy)

@@ -25,6 +25,7 @@ struct command {
     const char *about;
     int least, most; /* arguments */
     int plain;       /* after so many of them what begins with "-" is none of our options, but JSON */
+    int takes[5];    /* the keys of its options, beyond those that all have */
     int (*run)(struct tool *tool);
 };
 
@@ -33,7 +34,7 @@ struct tool {
     const char *arguments[64];
     int count;
     /* options */
-    const char *at; /* a node's address; NULL: a name server's, as soma_names_open() finds it */
+    const char *at; /* a node's address; NULL: that of the name server that soma_names_open() finds */
     const char *name;
     const char *bind;
     const char *follow;
@@ -59,18 +60,30 @@ struct tool {
 int tool_open(struct tool *tool, const char *bind);
 void tool_close(struct tool *tool);
 
-/* A client of the name service as the options say, in tool->names. */
+/* A client of the name service as the options say, in tool->names: of the name server at the node that is meant. */
 int tool_names(struct tool *tool);
 
 /* A proxy for the agent of a name: a local one at the address of the options, else one of the name service. NULL: for
  * the name server. STATUS_FINE, or what the command ends with. */
 int tool_proxy(struct tool *tool, const char *name, soma_proxy **proxy);
 
+/* Says what the name service failed with, and where it was looked for. What the command ends with. */
+int names_fail(const struct tool *tool, int error);
+
+/* Ends a proxy, and says what it failed with. What the command ends with. */
+int proxy_done(const struct tool *tool, soma_proxy **proxy, int error);
+
 /* How people call it. */
 const char *agent_text(const char *name);
 
 /* Says what went wrong. What the command ends with. */
 int tool_fail(const struct tool *tool, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* The same, in the line of an argument or an option that makes no sense. */
+int tool_misused(const struct tool *tool, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Are names and addresses among the arguments and options of the kind that they should be? */
+int tool_check(const struct tool *tool);
 
 /* The arguments from one on as a value: none is nil, several are an array. The caller destroys it. */
 int tool_json(const struct tool *tool, int from, soma_value *value);

@@ -170,6 +170,8 @@ is "soma: no agent is registered as 'two'" 3 ping two
 "$soma" ls o --json | python3 -c 'import json, sys; n = json.loads(sys.stdin.read()); assert n["name"] == "one" and n["aliases"] == {}, n'
 is "" 0 ls two
 is "soma: 'one' has no alias 'levels'" 3 addr one levels
+is "soma: no agent is registered as 'zz'" 3 addr zz levels
+[ -z "$("$soma" ls | grep ' $')" ]
 "$soma" ping | grep -q '^the name server has answered in '
 "$soma" info | grep -q '^  uptime  *value  *read [0-9.]*  *seconds since it was started$'
 "$soma" info --json | python3 -c 'import json, sys
@@ -216,6 +218,19 @@ for event in added current stale removed; do
     until grep -q "\"event\":\"$event\"" "$work/events"; do sleep 0.1; done
 done
 
+echo "== a node that is meant, without an agent"
+away=ipc://$work/two
+is "soma: no name server was reached in time at $away" 4 --at="$away" shutdown --all --timeout=0.2
+is "soma: no name server was reached in time at $away" 4 --at="$away" shutdown --server --timeout=0.2
+for command in ls ping info watch; do
+    SOMA_AT=$away is "soma: no name server was reached in time at $away" 4 "$command" --timeout=0.2
+done
+is - 0 ping two
+is - 0 ping --at="$SOMA_NAMESERVICE"
+SOMA_NAMESERVICE=$away is - 0 info --at="$SOMA_NAMESERVICE"
+SOMA_NAMESERVICE=$away is - 0 ls two --at="$SOMA_NAMESERVICE"
+grep -q '^two ' "$work/out"
+
 echo "== the end of all"
 SOMA_AT=ipc://$work/four host --name=four
 fourth=$!
@@ -229,8 +244,9 @@ until [ -z "$("$soma" ls)" ]; do sleep 0.1; done
 is - 3 ping four
 is "" 0 shutdown --server --all
 wait "$server"
-is "soma: no name server was reached in time" 4 ping --timeout=0.2
-is - 4 shutdown --all --timeout=0.2
+is "soma: no name server was reached in time at $SOMA_NAMESERVICE" 4 ping --timeout=0.2
+is "soma: no name server was reached in time at $SOMA_NAMESERVICE" 4 ping one --timeout=0.2
+is "soma: no name server was reached in time at $SOMA_NAMESERVICE" 4 shutdown --all --timeout=0.2
 unset SOMA_NAMESERVICE
 
 echo "== wrong usage"
@@ -242,7 +258,40 @@ is - 2 frobnicate
 is - 2 call tank
 is - 2 ping tank pond
 is - 2 ping tank --timeout=soon
-SOMA_AT=nowhere is - 1 ping tank
+SOMA_AT=nowhere is "soma: --at (SOMA_AT) 'nowhere' is no address: tcp://IP:PORT or ipc://PATH" 2 ping tank
+is - 2 ping tank --at=tcp://127.0.0.1
+is "soma: the name of the agent is empty" 2 ping ''
+is "soma: the name of the agent 'a b' has other characters than printable ASCII without the space" 2 ping 'a b'
+long=$(printf '%0300d' 0)
+is "soma: the name of the agent has 300 bytes; at most 255 are allowed" 2 ping "$long"
+is - 2 ls "$long"
+is "soma: 'x/y' is no alias: 1 to 63 printable ASCII characters without the space and '/'" 2 addr a x/y
+is - 2 nameserver --bind=nonsense
+is - 2 ls -s nonsense
+is - 2 --server ping a
+is - 2 --every 2 ping a
+is - 2 nameserver -n foo
+is - 2 run "$tank" tank --at=ipc://nowhere
+is - 2 ping a --at=ipc://nowhere --nameserver=ipc://nowhere
+usage() { # in JSON
+    local text=$1
+    shift
+    is "{\"error\":{\"code\":-1,\"text\":\"$text\"}}" 2 "$@"
+}
+usage "'ping' takes: [AGENT]" -j ping a extra
+usage "'0' is no time in seconds, above 0" -t 0 ping -j
+usage "there is no command 'nope'" -j nope
+usage "'shutdown' takes either: AGENT, or --all, --server or both" -j shutdown
+usage "an option is unknown, or lacks what it takes" -j ping --frobnicate
+usage "the name of the agent is empty" -j ping ''
+
+echo "== a name longer than that of a node"
+long=$(printf '%0255d' 0)
+SOMA_AT=ipc://$work/long host --name="$long"
+hosted=$!
+is "" 0 wait "$long" --at="ipc://$work/long"
+kill "$hosted"
+wait "$hosted"
 is - 0 --help
 "$soma" --version | grep -q '^soma [0-9]'
 
