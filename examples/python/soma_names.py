@@ -5,9 +5,9 @@ for it again at its address, and registers all anew. All happens in Names.run(),
 """
 import time
 
-from soma_peer import ENOENT, ETYPE, Message
+from soma_peer import ENOENT, ETYPE, FAILURE, Message
 
-ETIMEOUT = -8
+EINVAL, ETIMEOUT = -1, -8
 NAMESERVER = "soma.nameserver"
 ALIAS = Message("soma_alias", "string alias,string address")
 NAME = Message("soma_name", "string name,ref agent,value attributes,[soma_alias] aliases", soma_alias=ALIAS)
@@ -112,11 +112,21 @@ INVOKE = Message("soma_invoke", "string method,value arguments")
 RESULT = Message("soma_result", "value value")
 
 
-def methods(table):
-    """An agent's handler that has these methods, functions of a value, as agents in C have them."""
+def methods(table, behavior="python"):
+    """An agent's handler that has these methods, functions of a value, as agents in C have them. What they raise is an
+    error for who called, and not the end."""
+    shown = [{"name": name, "about": (method.__doc__ or "").partition("\n")[0]} for name, method in table.items()]
+    described = {"behavior": behavior, "methods": shown, "attributes": []}
+    table = {"soma.ping": lambda _: None, "soma.describe": lambda _: described, **table}
+
     def handler(message, _sender):
         if message[0] is not INVOKE:
             return ETYPE
-        method = {"soma.ping": lambda _: None, **table}.get(message[1]["method"])
-        return RESULT(value=method(message[1]["arguments"])) if method else ENOENT
+        method = table.get(message[1]["method"])
+        if not method:
+            return ENOENT
+        try:
+            return RESULT(value=method(message[1]["arguments"]))
+        except Exception as error:  # whatever it is
+            return FAILURE(error=ETYPE if isinstance(error, TypeError) else EINVAL, text=str(error))
     return handler

@@ -34,6 +34,9 @@ for order in "server c python" "python c server"; do
     for each in $order; do start "$each"; done
     says "" wait python
     says HELLO call python shout '"hello"'
+    says "soma: descriptor 'upper' for 'str' objects doesn't apply to a 'int' object" call python shout 5
+    says HELLO call python shout '"hello"' # it has lived on
+    "$soma" info python | grep -q '^  shout  *Return a copy'
     until grep -qx 'c has 5 litres' "$work/python"; do sleep 0.05; done
     says 5 get c litres
     if [ "$order" = "server c python" ]; then
