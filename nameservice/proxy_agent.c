@@ -271,14 +271,25 @@ static int on_down(soma_agent *self, struct state *my, const struct soma_down *m
     return soma_reply_to(self, promise, soma_proxy_answer, .error = error);
 }
 
+static void laters_drop(struct state *my)
+{
+    while (my->laters) {
+        struct later *later = my->laters;
+        my->laters = later->next;
+        if (later->next)
+            later->next->link = &my->laters;
+        later->link = NULL;
+        later_drop(later);
+    }
+}
+
 /* Behind what was posted before. Who waits may free what the functions use. */
 static int on_leave(soma_agent *self, struct state *my, const struct soma_proxy_leave *m)
 {
     (void)m;
     if (is_stranger(self))
         return 0;
-    while (my->laters)
-        later_drop(my->laters);
+    laters_drop(my);
     soma_agent_exit(self, 0);
     return soma_reply(self, soma_proxy_answer);
 }
@@ -287,8 +298,7 @@ static void agent_stop(soma_agent *self, void *state, int reason)
 {
     struct state *my = state;
     (void)self, (void)reason;
-    while (my->laters)
-        later_drop(my->laters);
+    laters_drop(my);
     proxy_leave(my->proxy, &my->proxy->agent_ended);
 }
 
