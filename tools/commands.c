@@ -1,6 +1,7 @@
 /* The commands that speak to one agent by its proxy. See soma.h. */
 #include "soma.h"
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -168,11 +169,23 @@ static const char *text_of(json_t *object, const char *key)
     return text ? text : "";
 }
 
-/* With its value, if that is short enough for a line. */
+/* A value, if it is short enough for a line; numbers as people like them. The caller frees it. */
+static char *value_text(json_t *value)
+{
+    if (!value || json_is_object(value) || json_is_array(value))
+        return NULL;
+    if (!json_is_real(value))
+        return json_dumps(value, JSON_ENCODE_ANY);
+    double number = json_real_value(value), size = fabs(number);
+    char *text = malloc(32);
+    if (text)
+        snprintf(text, 32, size < 1 || size > 1e15 ? "%.6g" : "%.3f", number);
+    return text;
+}
+
 static void attribute_print(json_t *row)
 {
-    json_t *now = json_object_get(row, "value");
-    char *value = now && !json_is_object(now) && !json_is_array(now) ? json_dumps(now, JSON_ENCODE_ANY) : NULL;
+    char *value = value_text(json_object_get(row, "value"));
     printf("  %-20s %-7s %-4s %-16s %s\n", text_of(row, "name"), text_of(row, "type"),
            json_is_true(json_object_get(row, "settable")) ? "" : "read", value ? value : "", text_of(row, "about"));
     free(value);

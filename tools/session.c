@@ -132,14 +132,24 @@ int tool_proxy(struct tool *tool, const char *name, soma_proxy **proxy)
 
 /* ---- JSON ---- */
 
+/* Was a text meant, without its quotes? */
+static bool is_bare_text(const char *text)
+{
+    return *text && !strpbrk(text, "{}[]\"") && strspn(text, "+-.0123456789eE") != strlen(text);
+}
+
 static int argument_json(const struct tool *tool, const char *text, soma_value *value)
 {
+    json_error_t wrong;
     int error = soma_value_from_json(text, strlen(text), value);
     if (!error)
         return STATUS_FINE;
-    tool_fail(tool, error, "'%s' is no JSON that a value can be made of; a text needs quotes of its own: '\"%s\"'",
-              text, text);
-    return STATUS_USAGE;
+    if (is_bare_text(text))
+        return tool_misused(tool, "'%s' is no JSON; a text needs quotes of its own: '\"%s\"'", text, text);
+    json_t *json = json_loads(text, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &wrong);
+    json_decref(json);
+    return json ? tool_misused(tool, "no value can be made of the JSON '%s': %s", text, soma_strerror(error))
+                : tool_misused(tool, "'%s' is no JSON that a value can be made of: %s", text, wrong.text);
 }
 
 static int arguments_json(const struct tool *tool, int from, soma_value_builder *builder, soma_value *value)

@@ -132,8 +132,10 @@ static void reading_check(struct argp_state *state, struct reading *reading)
     struct tool *tool = &reading->tool;
     if (!tool->command && tool->json)
         usage_fail(state, "a command is missing");
-    if (!tool->command)
+    if (!tool->command) {
         argp_usage(state);
+        return;
+    }
     if (tool->count < tool->command->least)
         takes_fail(state, tool->command);
     for (const struct argp_option *option = options; option->name; option++)

@@ -51,7 +51,12 @@ is '{"error":{"code":-10,"text":"it holds 50 litres"}}' 1 --json call tank fill 
 is "soma: how many litres?" 1 call tank fill -5
 is "soma: how many litres?" 1 call tank fill 1 2
 is "soma: 'tank' has no method 'burn'" 3 call tank burn
-is - 2 call tank fill litres
+is "soma: 'litres' is no JSON; a text needs quotes of its own: '\"litres\"'" 2 call tank fill litres
+is "soma: '99999999999999999999' is no JSON that a value can be made of: too big integer near '99999999999999999999'" \
+    2 call tank fill 99999999999999999999
+is "soma: '{\"a\":1,\"a\":2}' is no JSON that a value can be made of: duplicate object key near '\"a\"'" \
+    2 call tank fill '{"a":1,"a":2}'
+is "soma: '{\"a\":' is no JSON that a value can be made of: unexpected token near end of file" 2 call tank fill '{"a":'
 is 40 0 get tank litres
 is cellar 0 get tank place
 is '"cellar"' 0 get tank place --json
@@ -171,9 +176,10 @@ is "soma: no agent is registered as 'two'" 3 ping two
 is "" 0 ls two
 is "soma: 'one' has no alias 'levels'" 3 addr one levels
 is "soma: no agent is registered as 'zz'" 3 addr zz levels
-[ -z "$("$soma" ls | grep ' $')" ]
+"$soma" ls >"$work/out"
+grep -q ' $' "$work/out" && exit 1
 "$soma" ping | grep -q '^the name server has answered in '
-"$soma" info | grep -q '^  uptime  *value  *read [0-9.]*  *seconds since it was started$'
+"$soma" info | grep -q '^  uptime  *value  *read [0-9.]\{1,9\}  *seconds since it was started$'
 "$soma" info --json | python3 -c 'import json, sys
 shown = {row["name"]: row["value"] for row in json.load(sys.stdin)["attributes"]}
 assert shown["names"] == 1 and shown["uptime"] > 0, shown
@@ -227,8 +233,9 @@ for command in ls ping info watch; do
 done
 is - 0 ping two
 is - 0 ping --at="$SOMA_NAMESERVICE"
-SOMA_NAMESERVICE=$away is - 0 info --at="$SOMA_NAMESERVICE"
-SOMA_NAMESERVICE=$away is - 0 ls two --at="$SOMA_NAMESERVICE"
+names=$SOMA_NAMESERVICE
+SOMA_NAMESERVICE=$away is - 0 info --at="$names"
+SOMA_NAMESERVICE=$away is - 0 ls two --at="$names"
 grep -q '^two ' "$work/out"
 
 echo "== the end of all"
@@ -303,6 +310,24 @@ COMP_CWORD=1
 COMPREPLY=()
 _soma
 [ "${COMPREPLY[*]}" = kill ]
+completes() { # WANTED WORD...: what stands there for the last word, as readline splits a line
+    local wanted=$1
+    shift
+    COMP_WORDS=("$@")
+    COMP_CWORD=$(($# - 1))
+    COMPREPLY=()
+    _soma 2>/dev/null
+    [ "${COMPREPLY[*]}" = "$wanted" ] || { echo "$*: completed to ${COMPREPLY[*]}, not $wanted"; exit 1; }
+}
+mkdir "$work/a folder"
+completes "$work/a folder" soma --secret-file = "$work/a f"
+completes "$work/a folder" soma run "$work/a f"
+completes "$work/a folder" soma --json run "$work/a f"
+completes "" soma --timeout =
+completes "" soma --timeout = 5
+completes "$work/a folder" soma keygen "$work/a f"
+completes ping soma --timeout = 5 pi
+completes "" soma ping pi
 for command in $("$soma" --help | sed -n 's/^  \([a-z]\+\) .*/\1/p'); do
     grep -q "[ \"]${command}[ \"]" "$(dirname "$0")/../../tools/soma.bash" || { echo "not completed: $command"; exit 1; }
     grep -q "^\(.BI \|.B \|.BR \|\\\\fB\)$command" "$(dirname "$0")/../../tools/soma.1" || { echo "not in the page: $command"; exit 1; }
