@@ -275,6 +275,7 @@ is - 2 ls "$long"
 is "soma: 'x/y' is no alias: 1 to 63 printable ASCII characters without the space and '/'" 2 addr a x/y
 is - 2 nameserver --bind=nonsense
 is - 2 ls -s nonsense
+is - 2 ls -s etcd://nonsense
 is - 2 --server ping a
 is - 2 --every 2 ping a
 is - 2 nameserver -n foo
