@@ -83,8 +83,9 @@ typedef struct soma_channel_options {
     soma_framing framing;                  /**< of publications */
     uint32_t high_water;   /**< messages that may wait at each connection, in ZeroMQ's own queues, before who sends is
                                 held up; of a PUB: before a subscriber that is slow misses some; 1,000 */
-    uint32_t linger_ms;    /**< how long what was sent may take to leave after the channel has ended, at most; the least
-                                is 1; 1,000. What has not left then is lost, and not always told: docs/channels.md */
+    uint32_t linger_ms;    /**< how long what was sent may take to leave after the channel has ended, at most; 1,000,
+                                and soma_channel_linger() can say none. What has not left then is lost, and not always
+                                told: docs/channels.md */
     uint32_t message_most; /**< bytes of a message: a larger one is not sent (SOMA_ETOOBIG), and who sends one is
                                 disconnected; 16 MiB */
     uint32_t heartbeat_ms; /**< of tcp: after how long without a sign the other machine is asked whether it is there,
