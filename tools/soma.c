@@ -230,11 +230,10 @@ static char *help_filter(int key, const char *text, void *input)
     return fclose(stream) ? NULL : help;
 }
 
-/* Is JSON wanted? What is wrong before that option must be said so, too. */
-static bool json_wanted(int argc, char **argv)
+static bool is_among(int argc, char **argv, const char *option, const char *other)
 {
     for (int i = 1; i < argc; i++)
-        if (!strcmp(argv[i], "-j") || !strcmp(argv[i], "--json"))
+        if (!strcmp(argv[i], option) || !strcmp(argv[i], other))
             return true;
     return false;
 }
@@ -252,13 +251,15 @@ int main(int argc, char **argv)
                                        .allowed_file = getenv("SOMA_ALLOWED_FILE"),
                                        .timeout = 5 * SOMA_SECOND,
                                        .every = SOMA_SECOND,
-                                       .json = json_wanted(argc, argv)}};
+                                       .json = is_among(argc, argv, "-j", "--json")}};
     struct tool *tool = &reading.tool;
+    bool help = is_among(argc, argv, "-?", "--help") || is_among(argc, argv, "--usage", "--version");
+    bool quiet = tool->json && !help; // what is wrong, also before that option, is said in JSON, by us
     char version[64];
     snprintf(version, sizeof(version), "soma %s", soma_version());
     argp_program_version = version;
     argp_err_exit_status = STATUS_USAGE;
-    if (argp_parse(&argp, argc, argv, ARGP_IN_ORDER | (tool->json ? ARGP_NO_ERRS : 0), NULL, &reading))
+    if (argp_parse(&argp, argc, argv, ARGP_IN_ORDER | (quiet ? ARGP_NO_ERRS : 0), NULL, &reading))
         return tool_misused(tool, "an option is unknown, or lacks what it takes");
     int status = tool_check(tool);
     if (!status)

@@ -301,6 +301,8 @@ is "" 0 wait "$long" --at="ipc://$work/long"
 kill "$hosted"
 wait "$hosted"
 is - 0 --help
+is - 0 -j --help
+grep -q "^  nameserver" "$work/out"
 "$soma" --version | grep -q '^soma [0-9]'
 
 echo "== completion"
