@@ -60,6 +60,7 @@ static int nameservice_check(const struct tool *tool, const char *list)
                                 " tcp://IP:PORT, ipc://PATH or etcd://...",
                                 list);
         at += size + (at[size] == ',');
+        at += strspn(at, " ");
     }
     return STATUS_FINE;
 }

@@ -347,14 +347,10 @@ PLAYER_WIRES(test_too_slow)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        PLAYER_OVER_WIRES(test_lingered_as_said),
-        PLAYER_OVER_WIRES(test_sent_and_closed),
-        PLAYER_OVER_WIRES(test_lingered_in_vain),
-        PLAYER_OVER_WIRES(test_a_cut),
-        PLAYER_OVER_WIRES(test_too_large_a_job),
-        PLAYER_OVER_WIRES(test_too_large_a_publication),
-        PLAYER_OVER_WIRES(test_too_large_to_send),
-        PLAYER_OVER_WIRES(test_too_slow),
+        PLAYER_OVER_WIRES(test_lingered_as_said),  PLAYER_OVER_WIRES(test_sent_and_closed),
+        PLAYER_OVER_WIRES(test_lingered_in_vain),  PLAYER_OVER_WIRES(test_a_cut),
+        PLAYER_OVER_WIRES(test_too_large_a_job),   PLAYER_OVER_WIRES(test_too_large_a_publication),
+        PLAYER_OVER_WIRES(test_too_large_to_send), PLAYER_OVER_WIRES(test_too_slow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
