@@ -94,10 +94,10 @@ struct channel *channel_after(const soma_agent *self, const struct channel *last
 
 struct channel *channel_find(const soma_agent *self, const char *alias)
 {
-    struct channel *channel = channel_after(self, NULL);
-    while (channel && strcmp(channel->alias, alias) != 0)
-        channel = channel_after(self, channel);
-    return channel;
+    struct port *port = port_first(self);
+    while (port && (port->class != &channel_class || strcmp(((struct channel *)port)->alias, alias) != 0))
+        port = port->next;
+    return (struct channel *)port;
 }
 
 /* ---- opening ---- */

@@ -40,7 +40,7 @@ bool newest_keep(soma_agent *self, struct channel *channel, struct message *mess
         channel->newest = NULL;
         channel->passed++;
     }
-    if (port_copy(self, &channel->port, message_label(message)->text, message->type, message_body(message), &kept))
+    if (port_copy(self, &channel->port, label_text(message), message->type, message_body(message), &kept))
         return false; // without memory it is handled at once
     kept->sender = message->sender;
     if (!before && soma_post(soma_agent_system(self), soma_self(self), newest_run,

@@ -4,6 +4,7 @@
  */
 #include "channels/remote.h"
 #include "runtime/request.h"
+#include "runtime/send.h"
 #include "runtime/type.h"
 #include <soma/error.h>
 #include <stdlib.h>
@@ -13,13 +14,16 @@
 
 /* ---- who gets it ---- */
 
-/*
- * The peer whose turn it is and whose agent lives; one that is overloaded is passed over if another one isn't. The
- * count if there is none.
- */
-static uint32_t peer_choose(const soma_agent *self, struct channel *channel)
+/* Does a peer's agent live, and is not overloaded? */
+static inline bool peer_ready(soma_system *system, const struct peer *peer)
 {
-    soma_system *system = soma_agent_system(self);
+    const soma_agent *target = target_find(system, peer->place.agent);
+    return target && !u32_load(&target->pressure);
+}
+
+/* The same from whose turn it is on, if that one can't. */
+static __attribute__((noinline)) uint32_t peer_search(soma_system *system, struct channel *channel)
+{
     uint32_t best = channel->peer_count;
     for (uint32_t tried = 0; tried < channel->peer_count;) {
         uint32_t index = (channel->peer_next + tried) % channel->peer_count;
@@ -39,6 +43,18 @@ static uint32_t peer_choose(const soma_agent *self, struct channel *channel)
     return best;
 }
 
+/*
+ * The peer whose turn it is and whose agent lives; one that is overloaded is passed over if another one isn't. The
+ * count if there is none.
+ */
+static inline uint32_t peer_choose(const soma_agent *self, struct channel *channel)
+{
+    soma_system *system = soma_agent_system(self);
+    uint32_t next = channel->peer_next;
+    bool ready = channel->peer_count && peer_ready(system, &channel->peers[next]);
+    return ready ? next : peer_search(system, channel);
+}
+
 static void peer_used(struct channel *channel, uint32_t index)
 {
     channel->peer_next = index + 1 < channel->peer_count ? index + 1 : 0;
@@ -46,7 +62,9 @@ static void peer_used(struct channel *channel, uint32_t index)
 
 bool topic_fits(const char *subscribed, const char *topic)
 {
-    return !strncmp(topic, subscribed, strlen(subscribed));
+    while (*subscribed && *subscribed == *topic)
+        subscribed++, topic++;
+    return !*subscribed;
 }
 
 static bool peer_wants(const struct peer *peer, const char *topic)
@@ -59,14 +77,27 @@ static bool peer_wants(const struct peer *peer, const char *topic)
 
 /* ---- sending ---- */
 
-static int push(soma_agent *self, struct channel *channel, const soma_type *type, const void *body)
+/* What is sent, and the body that it is, if it is one. */
+struct content {
+    const soma_type *type;
+    const void *message;
+    soma_body *body;
+};
+
+static inline int peer_send(soma_agent *self, const struct peer *peer, const char *topic, const struct content *content)
+{
+    return content->body ? port_send_body(self, &peer->place, topic, content->body)
+                         : port_send(self, &peer->place, topic, content->type, content->message);
+}
+
+static inline int push(soma_agent *self, struct channel *channel, const struct content *content)
 {
     for (uint32_t refused = 0; refused < channel->peer_count;) {
         uint32_t index = peer_choose(self, channel);
         if (index == channel->peer_count)
             break;
         peer_used(channel, index);
-        int error = port_send(self, &channel->peers[index].place, "", type, body);
+        int error = peer_send(self, &channel->peers[index], "", content);
         if (error != SOMA_EAGAIN && error != SOMA_EGONE)
             return error;
         refused++;
@@ -74,42 +105,59 @@ static int push(soma_agent *self, struct channel *channel, const soma_type *type
     return SOMA_EAGAIN;
 }
 
-/* A subscriber that is gone, or turns it away, misses it. */
-static int publish(soma_agent *self, struct channel *channel, const char *topic, const soma_type *type,
-                   const void *body)
+/* Makes a body of what is large, for several subscribers. */
+static int content_share(struct content *content)
 {
     size_t size;
-    soma_body *shared = NULL;
-    int error = type_flat_size(type, body, &size);
-    for (uint32_t i = 0; i < channel->peer_count && !error; i++) {
-        const struct peer *peer = &channel->peers[i];
-        if (!peer_wants(peer, topic))
+    int error = type_flat_size(content->type, content->message, &size);
+    return error || size < SHARED_FROM ? error : soma_body_copy(&content->body, content->type, content->message);
+}
+
+/* A subscriber that is gone, or turns it away, misses it. */
+static int publish(soma_agent *self, struct channel *channel, const char *topic, const struct content *given)
+{
+    const struct peer *last =
+        NULL; // who wants it: sent to when the next one is found, or none, so that one has no body
+    struct content content = *given;
+    int error = 0;
+    for (uint32_t i = 0; i <= channel->peer_count && !error; i++) {
+        const struct peer *peer = i < channel->peer_count ? &channel->peers[i] : NULL;
+        if (peer && !peer_wants(peer, topic))
             continue;
-        if (size >= SHARED_FROM && !shared && (error = soma_body_copy(&shared, type, body)))
-            break;
-        error = shared ? port_send_body(self, &peer->place, topic, shared)
-                       : port_send(self, &peer->place, topic, type, body);
+        if (last && peer && !content.body)
+            error = content_share(&content);
+        if (last && !error)
+            error = peer_send(self, last, topic, &content);
         if (error == SOMA_EGONE || error == SOMA_EAGAIN)
             error = 0;
+        last = peer;
     }
-    soma_body_close(&shared);
+    if (!given->body)
+        soma_body_close(&content.body);
     return error;
+}
+
+static inline int channel_send(soma_agent *self, const char *alias, const char *topic, const struct content *content)
+{
+    struct channel *channel = channel_find(self, alias);
+    if (!channel)
+        return SOMA_ENOENT;
+    if (pattern_pushes(channel->pattern) && !topic)
+        return channel->remote ? remote_send(self, channel, "", content->type, content->message)
+                               : push(self, channel, content);
+    if (!pattern_publishes(channel->pattern))
+        return SOMA_ESTATE;
+    if (topic && strnlen(topic, SOMA_TOPIC_MOST + 1) > SOMA_TOPIC_MOST)
+        return SOMA_ETOOBIG;
+    return channel->remote ? remote_send(self, channel, topic ? topic : "", content->type, content->message)
+                           : publish(self, channel, topic ? topic : "", content);
 }
 
 int soma_channel_send(soma_agent *self, const char *alias, const char *topic, const soma_type *type, const void *body)
 {
     if (!self || !alias || !type || !body)
         return SOMA_EINVAL;
-    struct channel *channel = channel_find(self, alias);
-    if (!channel)
-        return SOMA_ENOENT;
-    if (pattern_pushes(channel->pattern) && !topic)
-        return channel->remote ? remote_send(self, channel, "", type, body) : push(self, channel, type, body);
-    if (!pattern_publishes(channel->pattern))
-        return SOMA_ESTATE;
-    if (topic && strnlen(topic, SOMA_TOPIC_MOST + 1) > SOMA_TOPIC_MOST)
-        return SOMA_ETOOBIG;
-    return (channel->remote ? remote_send : publish)(self, channel, topic ? topic : "", type, body);
+    return channel_send(self, alias, topic, &(const struct content){type, body, NULL});
 }
 
 static soma_handle ask(soma_agent *self, struct channel *channel, uint64_t timeout, const soma_then *then,
@@ -240,33 +288,44 @@ const char *soma_topic(const soma_agent *self)
 
 /* ---- what comes ---- */
 
-/* Has the handler for a message's type, if there is one, handle it. */
-static int rows_handle(soma_agent *self, void *state, const struct rows *rows, struct message *message, bool *used)
+/* The row for a type; NULL if there is none. */
+static inline const soma_handler *row_find(const struct rows *rows, const soma_type *type)
 {
-    for (uint32_t i = 0; rows && i < rows->count; i++) {
-        const soma_handler *row = &rows->rows[i];
-        if (!row->method && !type_same(row->type, message->type))
-            continue;
-        *used = true;
-        return row->fn ? row->fn(self, state, message_body(message))
-                       : method_deliver(self, state, row->method, message->type, message_body(message));
-    }
-    return 0;
+    const soma_handler *row = rows ? rows->rows : NULL, *end = rows ? row + rows->count : NULL;
+    while (row < end && row->type != type && !row->method && !type_same(row->type, type))
+        row++;
+    return row < end ? row : NULL;
 }
 
-/* To the handlers of each subscription that there is now and that fits. */
+/* Has the handler for a message's type, if there is one, handle it. */
+static inline int rows_handle(soma_agent *self, void *state, const struct rows *rows, struct message *message,
+                              bool *used)
+{
+    const soma_handler *row = row_find(rows, message->type);
+    if (!row)
+        return 0;
+    *used = true;
+    const void *body = message_body(message);
+    return row->fn ? row->fn(self, state, body) : method_deliver(self, state, row->method, message->type, body);
+}
+
+/* To the handlers of each subscription that there is now and that fits. One that none wants any more is used, too. */
 static int topics_deliver(soma_agent *self, void *state, struct channel *channel, struct message *message, bool *used)
 {
     struct subscription *last = channel->subscriptions;
+    const char *topic = label_text(message);
+    bool wanted = false;
     int error = 0;
     while (last && last->next)
         last = last->next;
     for (struct subscription *s = channel->subscriptions; s && error >= 0 && !channel->port.closed;
          s = s == last ? NULL : s->next) {
-        if (s->ended || !topic_fits(s->topic, message_label(message)->text))
+        if (s->ended || !topic_fits(s->topic, topic))
             continue;
+        wanted = true;
         error = rows_handle(self, state, s->rows, message, used);
     }
+    *used |= !wanted;
     return error;
 }
 
@@ -274,22 +333,46 @@ static int topics_deliver(soma_agent *self, void *state, struct channel *channel
 static bool topics_want(const struct channel *channel, struct message *message)
 {
     for (const struct subscription *s = channel->subscriptions; s; s = s->next)
-        if (topic_fits(s->topic, message_label(message)->text))
+        if (topic_fits(s->topic, label_text(message)))
             return true;
     return false;
 }
 
-int channel_deliver(soma_agent *self, void *state, struct port *port, struct message *message)
+/* With all that may have to be done. */
+static __attribute__((noinline)) int deliver_fully(soma_agent *self, void *state, struct channel *channel,
+                                                   struct message *message)
 {
-    struct channel *channel = (struct channel *)port;
-    bool subscribes = pattern_subscribes(channel->pattern), used = subscribes && !topics_want(channel, message);
-    if (channel->conflates && !channel->remote && newest_keep(self, channel, message, !used))
+    bool subscribes = pattern_subscribes(channel->pattern), used = false;
+    if (channel->conflates && !channel->remote &&
+        newest_keep(self, channel, message, !subscribes || topics_want(channel, message)))
         return 0;
     int error = subscribes ? topics_deliver(self, state, channel, message, &used)
                            : rows_handle(self, state, channel->rows, message, &used);
     if (!used)
         message_unhandled(self->worker, soma_self(self), message, SOMA_EUNHANDLED);
-    if (!port->closed)
+    if (subscribes && !channel->port.closed)
+        subscriptions_sweep(channel);
+    return error;
+}
+
+/* The rows that alone may handle a message; NULL if that is not so plain. */
+static inline const struct rows *rows_alone(const struct channel *channel, struct message *message)
+{
+    const struct subscription *only = channel->subscriptions;
+    if (channel->conflates || !only)
+        return channel->conflates ? NULL : channel->rows;
+    return !only->next && topic_fits(only->topic, label_text(message)) ? only->rows : NULL;
+}
+
+int channel_deliver(soma_agent *self, void *state, struct port *port, struct message *message)
+{
+    struct channel *channel = (struct channel *)port;
+    const struct rows *rows = rows_alone(channel, message);
+    const soma_handler *first = rows ? rows->rows : NULL;
+    if (!first || first->type != message->type || !first->fn)
+        return deliver_fully(self, state, channel, message);
+    int error = first->fn(self, state, message_body(message)); // as most are
+    if (channel->subscriptions && !port->closed)
         subscriptions_sweep(channel);
     return error;
 }

@@ -1,4 +1,5 @@
 /* Shared bodies: made once, counted, sent by pointer. See include/soma/body.h. */
+#include "runtime/depart.h"
 #include "runtime/outside.h"
 #include "runtime/send.h"
 #include "runtime/type.h"
@@ -81,30 +82,25 @@ const void *soma_body_message(const soma_body *body)
     return body ? body->words : NULL;
 }
 
-void body_hold(struct message *message, soma_body *body)
+void body_hold(struct worker *worker, struct message *message, soma_body *body)
 {
+    if (worker && u32_load(&body->references) == 1) // the caller's: it is new, and not only passed on
+        pool_outgrow(&worker->pool, body->size);
     message->type = body->type;
     message->body[0] = (uintptr_t)soma_body_share(body);
     message->body[1] = body->size;
-}
-
-static int body_send(soma_system *system, struct worker *worker, soma_ref from, soma_ref to, soma_body *body)
-{
-    struct message *message = message_new(worker, MESSAGE_SHARED, 2 * sizeof(uint64_t));
-    if (!message)
-        return SOMA_ENOMEM;
-    if (worker && u32_load(&body->references) == 1) // the caller's: it is new, and not only passed on
-        pool_outgrow(&worker->pool, body->size);
-    body_hold(message, body);
-    message->sender = from;
-    return message_push(system, worker, to, message);
 }
 
 int soma_agent_send_body(soma_agent *self, soma_ref to, soma_body *body)
 {
     if (!self || !body)
         return SOMA_EINVAL;
-    return body_send(self->worker->system, worker_or_outside(self->worker), soma_self(self), to, body);
+    struct worker *worker = worker_or_outside(self->worker);
+    struct message *message = message_take(worker, MESSAGE_SHARED, 2 * sizeof(uint64_t));
+    if (!message)
+        return SOMA_ENOMEM;
+    body_hold(worker, message, body);
+    return message_send(self, to, message);
 }
 
 int soma_system_send_body(soma_system *system, soma_ref to, soma_body *body)
@@ -112,7 +108,13 @@ int soma_system_send_body(soma_system *system, soma_ref to, soma_body *body)
     if (!system || !body)
         return SOMA_EINVAL;
     int error = outside_enter(system, to, true);
-    return error ? error : body_send(system, NULL, SOMA_REF_NULL, to, body);
+    if (error)
+        return error;
+    struct message *message = message_new(NULL, MESSAGE_SHARED, 2 * sizeof(uint64_t));
+    if (!message)
+        return SOMA_ENOMEM;
+    body_hold(NULL, message, body);
+    return message_push(system, NULL, to, message);
 }
 
 soma_body *soma_current_body(soma_agent *self)

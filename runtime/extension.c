@@ -80,25 +80,9 @@ int64_t pending_handle(const soma_agent *agent, uint32_t index)
     return (int64_t)agent->extension->pending[index].generation << 32 | (index + 1);
 }
 
-static struct pending *entry_find(const soma_agent *agent, int64_t handle)
-{
-    const struct extension *extension = agent->extension;
-    uint32_t index = (uint32_t)handle;
-    if (handle <= 0 || !extension || !index || index > extension->capacity)
-        return NULL;
-    struct pending *entry = &extension->pending[index - 1];
-    return entry->message && entry->generation == (uint32_t)((uint64_t)handle >> 32) ? entry : NULL;
-}
-
-struct message *pending_find(const soma_agent *agent, int64_t handle)
-{
-    const struct pending *entry = entry_find(agent, handle);
-    return entry ? entry->message : NULL;
-}
-
 struct message *pending_remove(soma_agent *agent, int64_t handle)
 {
-    struct pending *entry = entry_find(agent, handle);
+    struct pending *entry = pending_entry(agent, handle);
     if (!entry)
         return NULL;
     struct message *message = entry->message;

@@ -67,10 +67,25 @@ int64_t pending_add(soma_agent *agent, struct message *message);
 /* The handle of the entry at an index of the table. */
 int64_t pending_handle(const soma_agent *agent, uint32_t index);
 
-/* What a handle stands for; NULL if that is over, or never was. */
-struct message *pending_find(const soma_agent *agent, int64_t handle);
+/* The entry of a handle; NULL if what it stood for is over, or never was. */
+static inline struct pending *pending_entry(const soma_agent *agent, int64_t handle)
+{
+    const struct extension *extension = agent->extension;
+    uint32_t index = (uint32_t)handle;
+    if (handle <= 0 || !extension || !index || index > extension->capacity)
+        return NULL;
+    struct pending *entry = &extension->pending[index - 1];
+    return entry->message && entry->generation == (uint32_t)((uint64_t)handle >> 32) ? entry : NULL;
+}
 
-/* Takes it out; its handle is stale from now on. NULL as pending_find. */
+/* What a handle stands for; NULL as pending_entry(). */
+static inline struct message *pending_find(const soma_agent *agent, int64_t handle)
+{
+    const struct pending *entry = pending_entry(agent, handle);
+    return entry ? entry->message : NULL;
+}
+
+/* Takes it out; its handle is stale from now on. NULL as pending_entry(). */
 struct message *pending_remove(soma_agent *agent, int64_t handle);
 
 #endif

@@ -63,7 +63,7 @@ struct message {
 /* What stands ahead of a message for a port: which one, and a text. */
 struct port_label {
     int64_t port;
-    uint64_t words; /* that the text takes, with its NUL */
+    uint64_t words; /* that the text takes, with its NUL; 0 for the empty one */
     char text[];
 };
 
@@ -73,6 +73,12 @@ struct port_label {
 static inline struct port_label *message_label(struct message *message)
 {
     return (struct port_label *)(message->body + LABEL_OFFSET(message->kind));
+}
+
+static inline const char *label_text(struct message *message)
+{
+    const struct port_label *label = message_label(message);
+    return label->words ? label->text : "";
 }
 
 #define CLASS_SMALL 1u /* of the block of a message that is small, as its type says */

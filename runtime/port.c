@@ -1,5 +1,6 @@
 /* Ports: opening, closing, sending there; see port.h. */
 #include "runtime/port.h"
+#include "runtime/depart.h"
 #include "runtime/extension.h"
 #include "runtime/request.h"
 #include "runtime/type.h"
@@ -89,34 +90,34 @@ int port_deliver(struct worker *worker, soma_agent *agent, struct message *messa
 /* ---- sending ---- */
 
 /* A block with its label; `size` bytes are left behind it. NULL when memory is out. */
-static struct message *block_new(struct worker *worker, enum message_kind kind, soma_handle port, const char *text,
-                                 size_t size)
+static inline struct message *block_new(struct worker *worker, enum message_kind kind, soma_handle port,
+                                        const char *text, const soma_type *type, size_t size)
 {
-    size_t length = strlen(text) + 1, words = (length + 7) / 8;
-    struct message *message = message_new(worker, kind,
-                                          LABEL_OFFSET(kind) * sizeof(uint64_t) + sizeof(struct port_label) +
-                                              words * sizeof(uint64_t) + size);
+    size_t length = *text ? strlen(text) + 1 : 0, words = (length + 7) / sizeof(uint64_t);
+    size_t ahead = LABEL_OFFSET(kind) * sizeof(uint64_t) + sizeof(struct port_label) + words * sizeof(uint64_t);
+    struct message *message = message_take(worker, kind, ahead + size);
     if (!message)
         return NULL;
-    message->marks |= MARK_LABEL;
+    message->head |= (uint64_t)MARK_LABEL << 16;
+    message->type = type;
     struct port_label *label = message_label(message);
     label->port = port;
     label->words = words;
-    memcpy(label->text, text, length);
+    if (length)
+        memcpy(label->text, text, length);
     return message;
 }
 
-static int block_build(struct worker *worker, enum message_kind kind, soma_handle port, const char *text,
-                       const soma_type *type, const void *body, struct message **message)
+static inline int block_build(struct worker *worker, enum message_kind kind, soma_handle port, const char *text,
+                              const soma_type *type, const void *body, struct message **message)
 {
     size_t size;
     int error = type_flat_size(type, body, &size);
     if (error)
         return error;
-    *message = block_new(worker, kind, port, text, size);
+    *message = block_new(worker, kind, port, text, type, size);
     if (!*message)
         return SOMA_ENOMEM;
-    (*message)->type = type;
     type_flatten(type, (void *)(uintptr_t)message_body(*message), body);
     return 0;
 }
@@ -148,10 +149,10 @@ int port_hand(soma_agent *self, void *state, struct port *port, struct message *
 int port_show(soma_agent *self, void *state, struct port *port, const char *label, const soma_type *type,
               const void *message)
 {
-    struct message *block = block_new(worker_or_outside(self->worker), MESSAGE_PLAIN, port->handle, label, type->size);
+    struct message *block =
+        block_new(worker_or_outside(self->worker), MESSAGE_PLAIN, port->handle, label, type, type->size);
     if (!block)
         return 0;
-    block->type = type;
     block->sender = SOMA_REF_NULL;
     memcpy((void *)(uintptr_t)message_body(block), message, type->size);
     return port_hand(self, state, port, block);
@@ -160,24 +161,19 @@ int port_show(soma_agent *self, void *state, struct port *port, const char *labe
 int port_send(soma_agent *self, const struct port_place *to, const char *label, const soma_type *type,
               const void *message)
 {
-    struct worker *worker = worker_or_outside(self->worker);
     struct message *block;
-    int error = block_build(worker, MESSAGE_PLAIN, to->port, label, type, message, &block);
-    if (error)
-        return error;
-    block->sender = soma_self(self);
-    return message_push(self->worker->system, worker, to->agent, block);
+    int error = block_build(worker_or_outside(self->worker), MESSAGE_PLAIN, to->port, label, type, message, &block);
+    return error ? error : message_send(self, to->agent, block);
 }
 
 int port_send_body(soma_agent *self, const struct port_place *to, const char *label, soma_body *body)
 {
     struct worker *worker = worker_or_outside(self->worker);
-    struct message *block = block_new(worker, MESSAGE_SHARED, to->port, label, 0);
+    struct message *block = block_new(worker, MESSAGE_SHARED, to->port, label, body->type, 0);
     if (!block)
         return SOMA_ENOMEM;
-    body_hold(block, body);
-    block->sender = soma_self(self);
-    return message_push(self->worker->system, worker, to->agent, block);
+    body_hold(worker, block, body);
+    return message_send(self, to->agent, block);
 }
 
 soma_handle port_request(soma_agent *self, const struct port_place *to, uint64_t timeout, const soma_then *then,
@@ -191,7 +187,7 @@ soma_handle port_request(soma_agent *self, const struct port_place *to, uint64_t
 const char *port_label(const soma_agent *self)
 {
     struct message *message = self->worker->current;
-    return message && message->marks & MARK_LABEL ? message_label(message)->text : NULL;
+    return message && message->marks & MARK_LABEL ? label_text(message) : NULL;
 }
 
 /* ---- the tenant ---- */

@@ -5,6 +5,7 @@
  */
 #include "runtime/request.h"
 #include "runtime/agent.h"
+#include "runtime/depart.h"
 #include "runtime/extension.h"
 #include "runtime/monitor.h"
 #include "runtime/port.h"
@@ -133,9 +134,8 @@ soma_handle request_go(soma_agent *self, soma_ref to, uint64_t timeout, const so
     }
     if (to.node != system->node) // the answer comes by its name
         soma_type_register(system, then->reply);
-    message->sender = soma_self(self);
     message->body[0] = (uint64_t)handle;
-    message_push(system, worker, to, message); // whoever drops it answers with the reason
+    message_send(self, to, message); // whoever drops it answers with the reason
     return handle;
 }
 

@@ -2,6 +2,7 @@
  */
 #include "runtime/send.h"
 #include "runtime/agent.h"
+#include "runtime/depart.h"
 #include "runtime/driver.h"
 #include "runtime/keep.h"
 #include "runtime/monitor.h"
@@ -51,30 +52,16 @@ static inline void small_copy(uint64_t *to, const void *body, const soma_type *t
     }
 }
 
-/* For a thread outside, or too large for the pool. */
-static struct message *heap_take(struct worker *worker, size_t size)
+struct message *heap_take(struct worker *worker, size_t size)
 {
     if (worker)
         pool_outgrow(&worker->pool, size);
     return malloc(size);
 }
 
-static inline struct message *block_new(struct worker *worker, enum message_kind kind, size_t size)
-{
-    size_t total = sizeof(struct message) + size;
-    uint8_t class = !worker ? POOL_HEAP : __builtin_expect(total <= 64, 1) ? 1 : pool_class(total);
-    struct message *message = class == POOL_HEAP ? heap_take(worker, total) : pool_take(&worker->pool, class);
-    if (__builtin_expect(message != NULL, 1)) {
-        message->head = 0;
-        message->class = class;
-        message->kind = (uint8_t)kind;
-    }
-    return message;
-}
-
 struct message *message_new(struct worker *worker, enum message_kind kind, size_t size)
 {
-    struct message *message = block_new(worker, kind, size);
+    struct message *message = message_take(worker, kind, size);
     if (message) {
         message->type = NULL;
         message->sender = SOMA_REF_NULL;
@@ -90,7 +77,7 @@ static inline int block_build(struct worker *worker, enum message_kind kind, uin
     if (__builtin_expect(error, 0))
         return error;
     // At least two words with the handle, so that a request's block can become the error that answers it.
-    struct message *message = block_new(worker, kind, words && size < sizeof(uint64_t) ? 16 : size + words * 8);
+    struct message *message = message_take(worker, kind, words && size < sizeof(uint64_t) ? 16 : size + words * 8);
     if (__builtin_expect(!message, 0))
         return SOMA_ENOMEM;
     message->type = type;
@@ -401,17 +388,19 @@ static __attribute__((noinline)) int message_follow(struct worker *worker, const
     return 0;
 }
 
-/*
- * The same for a message that is not the first of its handler. If it is for the same agent as the last one, it waits in
- * the outbox, unless a worker is idle that might handle it at once, or this one has no queue.
- */
-static __attribute__((noinline)) int message_more(struct worker *worker, const soma_agent *self, soma_agent *target,
-                                                  struct message *message)
+/* Might a worker that is idle handle what is sent to an agent at once? Not if that is this one's next, as nobody takes
+ * it away. */
+static inline bool idle_might(const struct worker *worker, const soma_agent *target)
 {
     const soma_system *system = worker->system;
+    return worker->lifo != target && (!worker->queues || u32_load(&system->searching) || u64_load(&system->asleep));
+}
+
+__attribute__((noinline)) int message_more(struct worker *worker, const soma_agent *self, soma_agent *target,
+                                           struct message *message)
+{
     struct outbox *outbox = &worker->outbox;
-    if (outbox->target != target || outbox->count == OUTBOX_MAX || !worker->queues || u32_load(&system->searching) ||
-        u64_load(&system->asleep))
+    if (outbox->target != target || outbox->count == OUTBOX_MAX || idle_might(worker, target))
         return message_follow(worker, self, target, message);
     if (outbox->count++)
         ptr_store(&outbox->last->next, message); // nobody looks before the push, which publishes it
@@ -440,17 +429,7 @@ static __attribute__((noinline)) int agent_send(soma_agent *self, soma_ref to, c
     int error = block_build(worker, MESSAGE_PLAIN, 0, type, body, &message);
     if (__builtin_expect(error, 0))
         return error;
-    ptr_store(&message->next, NULL);
-    message_address(message, to.generation);
-    message->sender = agent_ref(self);
-    worker->budget--;
-    counter_add(&worker->counters.sent, 1);
-    if (__builtin_expect(worker->pool.grown, 0)) {
-        worker->pool.grown = false;
-        if (target != self)
-            pressure_mark(worker, target); // before the push: see pressure.h
-    }
-    return message_more(worker, self, target, message);
+    return message_depart(worker, self, target, to, message);
 }
 
 _Static_assert(sizeof(struct message) + 24 <= (CLASS_SMALL + 1) * POOL_STEP, "a small message fits its block");
@@ -504,83 +483,6 @@ int soma_system_send(soma_system *system, soma_ref to, const soma_type *type, co
 int soma_system_try_send(soma_system *system, soma_ref to, const soma_type *type, const void *body)
 {
     return outside_send(system, to, type, body, false);
-}
-
-/* ---- other things put into a mailbox ---- */
-
-int soma_post(soma_system *system, soma_ref to, int (*run)(soma_agent *self, void *state, void *arg), void *arg,
-              void (*drop)(void *arg))
-{
-    struct message *message = system && run ? message_new(NULL, MESSAGE_CALLBACK, sizeof(struct callback)) : NULL;
-    if (!message) {
-        if (drop)
-            drop(arg);
-        return system && run ? SOMA_ENOMEM : SOMA_EINVAL;
-    }
-    const struct callback callback = {run, drop, arg};
-    memcpy(message->body, &callback, sizeof(callback));
-    if (to.node && to.node != system->node) { // a function can't travel
-        message_dispose(NULL, message);
-        return SOMA_ENOROUTE;
-    }
-    return message_push(system, NULL, to, message);
-}
-
-int soma_kill(soma_system *system, soma_ref agent)
-{
-    if (!system)
-        return SOMA_EINVAL;
-    struct message *message = message_new(NULL, MESSAGE_WAKE, 0);
-    if (!message)
-        return SOMA_ENOMEM;
-    if (agent.node && agent.node != system->node)
-        return message_push(system, NULL, agent, message);
-    soma_agent *target = agent.node ? target_find(system, agent) : NULL;
-    if (!target) {
-        free(message);
-        return SOMA_EGONE;
-    }
-    // The mark and the generation are one word, so it can't fall on the slot's next agent.
-    uint64_t life;
-    do {
-        life = u64_load(&target->life);
-        if (life_generation(life) != agent.generation) {
-            free(message);
-            return SOMA_EGONE;
-        }
-    } while (!u64_cas(&target->life, life, life | LIFE_KILL));
-    message->generation = agent.generation; // an idle agent runs only if it gets mail
-    if (system->driver.observe)
-        message_observe(system, EVENT_SEND, agent, message);
-    if (mailbox_push(&target->mailbox, message))
-        worker_schedule(NULL, system, target);
-    pressure_unmute(system, NULL, target);
-    return 0;
-}
-
-int shutdown_send(soma_system *system, struct worker *worker, soma_ref from, soma_ref agent)
-{
-    struct message *message = message_new(worker, MESSAGE_SHUTDOWN, 0);
-    if (!message)
-        return SOMA_ENOMEM;
-    message->type = &soma_exited_type;
-    message->sender = from;
-    return message_push(system, worker, agent, message);
-}
-
-int soma_agent_shutdown(soma_agent *self, soma_ref agent)
-{
-    if (!self)
-        return SOMA_EINVAL;
-    struct worker *worker = self->worker;
-    return shutdown_send(worker->system, worker_or_outside(worker), agent_ref(self), agent);
-}
-
-int soma_system_shutdown(soma_system *system, soma_ref agent)
-{
-    if (!system)
-        return SOMA_EINVAL;
-    return shutdown_send(system, NULL, SOMA_REF_NULL, agent);
 }
 
 int soma_dead_letters_watch(soma_system *system, soma_ref watcher)

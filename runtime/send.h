@@ -27,9 +27,24 @@ struct soma_body {
 };
 
 /* Lets a MESSAGE_SHARED hold a body, to which it gets a reference of its own. */
-void body_hold(struct message *message, struct soma_body *body);
+void body_hold(struct worker *worker, struct message *message, struct soma_body *body);
 
-/* A block of a kind with room for `size` bytes of body, from nobody; NULL when memory is out. */
+/* A block for a thread outside, or too large for the pool. */
+struct message *heap_take(struct worker *worker, size_t size);
+
+/* A block of a kind with room for `size` bytes of body, whose type and sender are to be set; NULL when memory is out.
+ */
+static inline struct message *message_take(struct worker *worker, enum message_kind kind, size_t size)
+{
+    size_t total = sizeof(struct message) + size;
+    uint8_t class = !worker ? POOL_HEAP : __builtin_expect(total <= 64, 1) ? 1 : pool_class(total);
+    struct message *message = class == POOL_HEAP ? heap_take(worker, total) : pool_take(&worker->pool, class);
+    if (__builtin_expect(message != NULL, 1))
+        message->head = class | (uint64_t)kind << 8; // in one piece, as it will be read
+    return message;
+}
+
+/* The same from nobody. */
 struct message *message_new(struct worker *worker, enum message_kind kind, size_t size);
 
 /* A block of a kind with the handle `word` first (if the kind has one) and a copy of the body behind it. */

@@ -34,7 +34,7 @@ int message_handle(struct worker *worker, soma_agent *agent, struct message *mes
 }
 
 /* A message that is for the agent as such goes by its type, others by their port. */
-static int message_direct(struct worker *worker, soma_agent *agent, struct message *message)
+static inline int message_direct(struct worker *worker, soma_agent *agent, struct message *message)
 {
     if (message->marks & MARK_LABEL)
         return port_deliver(worker, agent, message);
@@ -298,6 +298,16 @@ static inline void turn_look(struct worker *worker, soma_agent *agent, const str
     }
 }
 
+/*
+ * Is a message, by what message_unlike() says of it, for a living agent with nothing special about it, and to be
+ * handled and no more? A plain or shared one, in whatever block, for a port or not.
+ */
+static inline bool mail_ordinary(uint64_t unlike)
+{
+    const uint64_t kind = (uint64_t)MESSAGE_SHARED << 8, label = (uint64_t)MARK_LABEL << 16;
+    return !(unlike & ~(0xff | kind | label));
+}
+
 /* A turn from a message of it on, behind `handled` others; how many it was in the end. */
 static __attribute__((noinline)) uint32_t turn_run(struct worker *worker, soma_agent *agent, struct message *message,
                                                    uint32_t handled)
@@ -314,18 +324,24 @@ static __attribute__((noinline)) uint32_t turn_run(struct worker *worker, soma_a
         if (watched)
             lookout_begin(worker, agent, message_name(message));
         bool plain = unlike < POOL_HEAP && row->type == type && !dispatch->idle;
+        bool ordinary = plain || (mail_ordinary(unlike) && !dispatch->idle);
         if (__builtin_expect(plain, 1))
             outcome.error = row->fn(agent, agent->state, message->body);
+        else if (ordinary)
+            outcome.error = message_direct(worker, agent, message);
         else
             outcome = message_special(worker, agent, message, life);
         if (watched)
             lookout_end(worker, agent);
         handled += outcome.alive && message->kind != MESSAGE_CAUGHT_UP; // that one must not bring about the next
         struct message *next;
-        if (__builtin_expect(plain && outcome.error >= 0 && !worker->due, 1)) {
+        if (__builtin_expect(ordinary && outcome.error >= 0 && !worker->due, 1)) {
             worker->outbox.target = NULL;
             next = mailbox_next(&agent->mailbox, message);
-            pool_give(&worker->pool, unlike, message);
+            if (__builtin_expect(plain, 1))
+                pool_give(&worker->pool, unlike, message);
+            else
+                message_dispose(worker, message);
         } else {
             next = turn_after(worker, agent, message, outcome.error, outcome.alive);
         }

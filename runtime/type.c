@@ -24,6 +24,17 @@ static bool kind_is_bytes(unsigned kind)
     return kind == SOMA_KIND_BYTES || kind == SOMA_KIND_VALUE;
 }
 
+// The bytes that a piece takes in a block.
+static size_t rounded(size_t size)
+{
+    return (size + 7) & ~(size_t)7;
+}
+
+static bool field_nests(const soma_field *field)
+{
+    return field->is_array || field->kind == SOMA_KIND_MESSAGE;
+}
+
 size_t type_item_size(const soma_field *field)
 {
     return field->kind == SOMA_KIND_MESSAGE ? field->nested->size : kind_sizes[field->kind];
@@ -65,31 +76,35 @@ int soma_type_init(const soma_type *type, void *message)
 
 // -- How big a flattened message is ----------------------------------------------------------------------------------
 
-static int size_add(uint64_t *size, uint64_t more)
+static int size_add(size_t *size, uint64_t more)
 {
     if (more > soma_type_size_limit)
         return SOMA_ETOOBIG;
-    *size += (more + 7) & ~UINT64_C(7);
+    *size += rounded(more);
     return *size > soma_type_size_limit ? SOMA_ETOOBIG : 0;
 }
 
-static int size_behind(const soma_type *type, const char *body, uint64_t *size, int depth);
+static int size_behind(const soma_type *type, const char *body, size_t *size, int depth);
 
-static int size_item(const soma_field *field, const char *at, uint64_t *size, int depth)
+// Of what is neither an array nor a message; that is most, and so done in place.
+static inline int size_plain(const soma_field *field, const char *at, size_t *size)
 {
-    if (field->kind == SOMA_KIND_STRING) {
-        const char *text = type_string_get(at);
-        return text ? size_add(size, (uint64_t)strlen(text) + 1) : 0;
-    }
     if (kind_is_bytes(field->kind)) {
         soma_bytes bytes;
         memcpy(&bytes, at, sizeof bytes);
         return bytes.data || !bytes.size ? size_add(size, bytes.size) : SOMA_EINVAL;
     }
-    return field->kind == SOMA_KIND_MESSAGE ? size_behind(field->nested, at, size, depth + 1) : 0;
+    const char *text = field->kind == SOMA_KIND_STRING ? type_string_get(at) : NULL;
+    return text ? size_add(size, (uint64_t)strlen(text) + 1) : 0;
 }
 
-static int size_array(const soma_field *field, const char *at, uint64_t *size, int depth)
+static int size_item(const soma_field *field, const char *at, size_t *size, int depth)
+{
+    return field->kind == SOMA_KIND_MESSAGE ? size_behind(field->nested, at, size, depth + 1)
+                                            : size_plain(field, at, size);
+}
+
+static int size_array(const soma_field *field, const char *at, size_t *size, int depth)
 {
     struct type_array array = type_array_get(at);
     size_t item_size = type_item_size(field);
@@ -101,26 +116,34 @@ static int size_array(const soma_field *field, const char *at, uint64_t *size, i
     return error;
 }
 
+static __attribute__((noinline)) int size_nested(const soma_field *field, const char *at, size_t *size, int depth)
+{
+    return field->is_array ? size_array(field, at, size, depth) : size_item(field, at, size, depth);
+}
+
 // Adds what the message's pointers lead to.
-static int size_behind(const soma_type *type, const char *body, uint64_t *size, int depth)
+static int size_behind(const soma_type *type, const char *body, size_t *size, int depth)
 {
     int error = depth > SOMA_TYPE_DEPTH_MAX ? SOMA_ETOOBIG : 0;
-    for (uint32_t n = 0; n < type->field_count && !error; n++) {
-        const soma_field *field = &type->fields[n];
-        const char *at = body + field->offset;
-        error = field->is_array ? size_array(field, at, size, depth) : size_item(field, at, size, depth);
-    }
+    for (const soma_field *field = type->fields, *end = field + type->field_count; field < end && !error; field++)
+        error = field_nests(field) ? size_nested(field, body + field->offset, size, depth)
+                                   : size_plain(field, body + field->offset, size);
     return error;
+}
+
+// Is it bytes or a value, and nothing else? Many large messages are, so these need no walk over fields.
+static inline bool type_is_bytes(const soma_type *type)
+{
+    const soma_field *field = type->fields;
+    return type->field_count == 1 && !field->is_array && kind_is_bytes(field->kind);
 }
 
 int type_flat_size(const soma_type *type, const void *body, size_t *size)
 {
-    uint64_t sum = 0;
-    int error = size_add(&sum, type->size);
-    if (!error && !type->flat)
-        error = size_behind(type, body, &sum, 1);
-    *size = (size_t)sum;
-    return error;
+    *size = rounded(type->size);
+    if (type->flat)
+        return 0;
+    return type_is_bytes(type) ? size_plain(type->fields, body, size) : size_behind(type, body, size, 1);
 }
 
 // -- Deep copy -------------------------------------------------------------------------------------------------------
@@ -138,7 +161,7 @@ static void *copier_take(struct copier *copier, const void *data, size_t size)
     void *piece = NULL;
     if (copier->block) {
         piece = copier->block;
-        copier->block += (size + 7) & ~(size_t)7;
+        copier->block += rounded(size);
     } else if (!copier->error && !(piece = malloc(size))) {
         copier->error = SOMA_ENOMEM;
     }
@@ -147,7 +170,8 @@ static void *copier_take(struct copier *copier, const void *data, size_t size)
 
 static void copy_behind(struct copier *copier, const soma_type *type, char *body, int depth);
 
-static void copy_item(struct copier *copier, const soma_field *field, char *at, int depth)
+// What is neither an array nor a message.
+static inline void copy_plain(struct copier *copier, const soma_field *field, char *at)
 {
     if (field->kind == SOMA_KIND_STRING) {
         const char *text = type_string_get(at);
@@ -162,9 +186,15 @@ static void copy_item(struct copier *copier, const soma_field *field, char *at, 
         bytes.data = bytes.data && bytes.size ? copier_take(copier, bytes.data, bytes.size) : NULL;
         bytes.size = bytes.data ? bytes.size : 0;
         memcpy(at, &bytes, sizeof bytes);
-    } else if (field->kind == SOMA_KIND_MESSAGE) {
-        copy_behind(copier, field->nested, at, depth + 1);
     }
+}
+
+static void copy_item(struct copier *copier, const soma_field *field, char *at, int depth)
+{
+    if (field->kind == SOMA_KIND_MESSAGE)
+        copy_behind(copier, field->nested, at, depth + 1);
+    else
+        copy_plain(copier, field, at);
 }
 
 static void copy_array(struct copier *copier, const soma_field *field, char *at, int depth)
@@ -185,6 +215,14 @@ static void copy_array(struct copier *copier, const soma_field *field, char *at,
         copy_item(copier, field, items + i * item_size, depth);
 }
 
+static __attribute__((noinline)) void copy_nested(struct copier *copier, const soma_field *field, char *at, int depth)
+{
+    if (field->is_array)
+        copy_array(copier, field, at, depth);
+    else
+        copy_item(copier, field, at, depth);
+}
+
 static void copy_behind(struct copier *copier, const soma_type *type, char *body, int depth)
 {
     if (depth > SOMA_TYPE_DEPTH_MAX) {
@@ -192,18 +230,26 @@ static void copy_behind(struct copier *copier, const soma_type *type, char *body
         memset(body, 0, type->size);
         return;
     }
-    for (uint32_t n = 0; n < type->field_count; n++) {
-        const soma_field *field = &type->fields[n];
-        if (field->is_array)
-            copy_array(copier, field, body + field->offset, depth);
-        else if (!type_field_flat(field))
-            copy_item(copier, field, body + field->offset, depth);
-    }
+    for (const soma_field *field = type->fields, *end = field + type->field_count; field < end; field++)
+        if (field_nests(field))
+            copy_nested(copier, field, body + field->offset, depth);
+        else
+            copy_plain(copier, field, body + field->offset);
 }
 
 void type_flatten(const soma_type *type, void *block, const void *body)
 {
-    struct copier copier = {.block = (char *)block + (((size_t)type->size + 7) & ~(size_t)7)};
+    if (type_is_bytes(type)) {
+        soma_bytes bytes;
+        memcpy(&bytes, body, sizeof bytes);
+        const void *from = bytes.data;
+        bytes.data = bytes.size ? (char *)block + sizeof bytes : NULL;
+        memcpy(block, &bytes, sizeof bytes);
+        if (bytes.size)
+            memcpy((char *)block + sizeof bytes, from, bytes.size);
+        return;
+    }
+    struct copier copier = {.block = (char *)block + rounded(type->size)};
     memcpy(block, body, type->size);
     if (!type->flat)
         copy_behind(&copier, type, block, 1);
