@@ -160,6 +160,13 @@ int soma_channel_send(soma_agent *self, const char *alias, const char *topic, co
     return channel_send(self, alias, topic, &(const struct content){type, body, NULL});
 }
 
+int soma_channel_send_body(soma_agent *self, const char *alias, const char *topic, soma_body *body)
+{
+    if (!self || !alias || !body)
+        return SOMA_EINVAL;
+    return channel_send(self, alias, topic, &(const struct content){body->type, soma_body_message(body), body});
+}
+
 static soma_handle ask(soma_agent *self, struct channel *channel, uint64_t timeout, const soma_then *then,
                        const soma_type *type, const void *body)
 {

@@ -23,6 +23,7 @@
 
 #include <soma/address.h>
 #include <soma/agent.h>
+#include <soma/body.h>
 #include <soma/message.h>
 #include <soma/method.h>
 #include <soma/request.h>
@@ -207,6 +208,15 @@ SOMA_API int soma_connect_to(soma_agent *self, const char *to, const char *alias
 /** soma_publish() with the type and body spelled out; a `topic` of NULL: soma_send_to(). */
 SOMA_API int soma_channel_send(soma_agent *self, const char *alias, const char *topic, const soma_type *type,
                                const void *body);
+
+/**
+ * soma_send_to() of a body (soma/body.h): within a system it is handed over as it is, without a copy of its own for
+ * anybody; over ipc and tcp it goes as any message. The caller keeps its reference.
+ */
+#define soma_send_body_to(self, alias, body) soma_channel_send_body((self), (alias), NULL, (body))
+
+/** soma_publish() of a body, as soma_send_body_to(); a `topic` of NULL: soma_send_body_to(). */
+SOMA_API int soma_channel_send_body(soma_agent *self, const char *alias, const char *topic, soma_body *body);
 
 /**
  * Asks by a REQ, ASYNC_REQ or SYNC_SUB: as soma_request(), of whoever is connected, one after another. The other side's

@@ -322,6 +322,78 @@ static void test_large_ones_are_shared(soma_test *test)
     player_expect(test, subscribers[1], "big ");
 }
 
+/* ---- bodies, which are handed over within a system ---- */
+
+static const void *handed; /* the message in the body */
+
+static int on_handed(soma_agent *self, struct player *my, const struct chunk *m)
+{
+    assert_int_equal(m->data.size, 5);
+    assert_memory_equal(m->data.data, "hello", 5);
+    assert_int_equal(m == handed, player_transport == SOMA_INPROC);
+    player_log(my, "%s- ", soma_topic(self));
+    return 0;
+}
+
+static const struct player_end handed_sub = {SOMA_PUB, "feed", "news", SOMA_HANDLERS(SOMA_ON(chunk, on_handed))};
+static const struct player_end handed_pull = {SOMA_PUSH, "work", "jobs", SOMA_HANDLERS(SOMA_ON(chunk, on_handed))};
+static const struct player_end handed_push = {SOMA_PUSH, "work", "jobs", NULL};
+
+static soma_body *handed_body(void)
+{
+    soma_body *body;
+    assert_int_equal(soma_body_new(&body, chunk, .data = {"hello", 5}), 0);
+    handed = soma_body_message(body);
+    return body;
+}
+
+static int publish_bodies(soma_agent *self, void *state, void *arg)
+{
+    soma_body *body = handed_body();
+    (void)state, (void)arg;
+    assert_int_equal(soma_send_body_to(self, "feed", body), 0);
+    assert_int_equal(soma_channel_send_body(self, "feed", "big", body), 0);
+    assert_int_equal(soma_send_body_to(self, "none", body), SOMA_ENOENT);
+    assert_int_equal(soma_send_body_to(self, "feed", NULL), SOMA_EINVAL);
+    soma_body_close(&body);
+    return 0;
+}
+
+static void test_bodies_are_published(soma_test *test)
+{
+    soma_ref publisher = player_open(test, &player_quiet), subscribers[2];
+    player_do(test, publisher, player_binds, &pub_bound);
+    for (int i = 0; i < 2; i++) {
+        subscribers[i] = player_open(test, &player_quiet);
+        player_do(test, subscribers[i], player_connects, &handed_sub);
+    }
+    player_peers(test, publisher, "feed", 2);
+    player_do(test, publisher, publish_bodies, NULL);
+    player_expect(test, subscribers[0], "- big- ");
+    player_expect(test, subscribers[1], "- big- ");
+}
+
+static int push_bodies(soma_agent *self, void *state, void *arg)
+{
+    soma_body *body = handed_body();
+    (void)state, (void)arg;
+    assert_int_equal(soma_send_body_to(self, "work", body), 0);
+    assert_int_equal(soma_send_body_to(self, "work", body), 0);
+    assert_int_equal(soma_channel_send_body(self, "work", "big", body), SOMA_ESTATE);
+    soma_body_close(&body);
+    return 0;
+}
+
+static void test_bodies_are_pushed(soma_test *test)
+{
+    soma_ref sender = player_open(test, &player_quiet), worker = player_open(test, &player_quiet);
+    player_do(test, sender, player_binds, &handed_push);
+    player_do(test, worker, player_connects, &handed_pull);
+    player_peers(test, sender, "work", 1);
+    player_do(test, sender, push_bodies, NULL);
+    player_expect(test, worker, "- - ");
+}
+
 /* ---- synchronous publications ---- */
 
 /* Publishes before and after its answer, so the order can be seen. */
@@ -365,6 +437,8 @@ PLAYER_WIRES(test_the_subscriber_binds)
 PLAYER_WIRES(test_subscriptions_change)
 PLAYER_WIRES(test_several_fit)
 PLAYER_WIRES(test_handlers_that_change_things)
+PLAYER_WIRES(test_bodies_are_published)
+PLAYER_WIRES(test_bodies_are_pushed)
 PLAYER_WIRES(test_a_subscriber_asks)
 
 int main(void)
@@ -380,6 +454,8 @@ int main(void)
         PLAYER_TABLE(test_handlers_that_change_things, 200, 2000),
         SOMA_SIM(test_large_ones_are_shared, 200, 2000),
         SOMA_REAL(test_large_ones_are_shared),
+        PLAYER_TABLE(test_bodies_are_published, 200, 2000),
+        PLAYER_TABLE(test_bodies_are_pushed, 200, 2000),
         PLAYER_TABLE(test_a_subscriber_asks, 200, 2000),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
