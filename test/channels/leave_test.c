@@ -149,9 +149,15 @@ static void test_one_of_several_closes(soma_test *test)
     snprintf(expected, sizeof(expected), "error%d ", SOMA_EGONE);
     player_expect(test, asker, expected);
     player_peers(test, asker, "desk", 1);
-    player_do(test, asker, ask_one, &one);
-    snprintf(expected, sizeof(expected), "error%d answer2 ", SOMA_EGONE);
-    player_expect(test, asker, expected);
+    // ZeroMQ may give a question to who has just gone, and then it is lost: so it is asked until it is answered.
+    struct player_look *look = soma_test_alloc(test, sizeof(*look));
+    uint32_t looks = 0;
+    do {
+        if (looks % 500 == 0)
+            player_do(test, asker, ask_one, &one);
+        player_do(test, asker, player_look, look);
+    } while (!strstr(look->log, "answer2 ") && player_wait(&looks));
+    assert_non_null(strstr(look->log, "answer2 "));
 }
 
 /* Who closes what it asks through hears at once that there will be no answer. */
