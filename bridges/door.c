@@ -1,5 +1,6 @@
 /* ZAP, and the list of who has come; see door.h. */
 #include "bridges/door.h"
+#include "bridges/zmq_cut.h"
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <soma/error.h>
@@ -32,24 +33,6 @@ struct guest {
 #define SAID "" /* the log has it already */
 
 /* ---- sockets below ---- */
-
-static uint64_t cookie_of(int socket)
-{
-    uint64_t cookie = 0;
-    socklen_t size = sizeof(cookie);
-    return getsockopt(socket, SOL_SOCKET, SO_COOKIE, &cookie, &size) ? 0 : cookie;
-}
-
-/* The copy is sure to stay the same socket while it is looked at. */
-static void socket_shut(int socket, uint64_t cookie)
-{
-    int copy = fcntl(socket, F_DUPFD_CLOEXEC, 0);
-    if (copy < 0)
-        return;
-    if (cookie && cookie_of(copy) == cookie)
-        shutdown(copy, SHUT_RDWR);
-    close(copy);
-}
 
 /* The other side's IP. */
 static void origin_of(int socket, char *text, socklen_t room)
@@ -105,7 +88,7 @@ static void guest_gone(struct door *door, struct guest *guest, const char *why)
 static void guest_cut(struct door *door, struct guest *guest)
 {
     trust_count(door->bridge, &door->bridge->counts.cut_off);
-    socket_shut(guest->socket, guest->cookie);
+    socket_cut(guest->socket, guest->cookie);
     guest_gone(door, guest, UNSAID);
 }
 
@@ -118,8 +101,8 @@ static void guest_arrive(struct door *door, int socket)
     guest = calloc(1, sizeof(*guest));
     if (!guest)
         return;
-    *guest =
-        (struct guest){.socket = socket, .cookie = cookie_of(socket), .until = bridge_now(door->bridge) + HANDSHAKE};
+    *guest = (struct guest){
+        .socket = socket, .cookie = socket_cookie(socket), .until = bridge_now(door->bridge) + HANDSHAKE};
     origin_of(socket, guest->from, sizeof(guest->from));
     if (door->last)
         door->last->next = guest;

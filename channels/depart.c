@@ -10,8 +10,7 @@
 
 #define SEND_MOST 256u /* messages of one line, before the others get their turn */
 
-/* What could be done with the socket. Takes its mail. */
-static int line_events(const struct line *line)
+int line_events(const struct line *line)
 {
     int error = errno, events = 0;
     size_t size = sizeof(events);

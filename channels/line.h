@@ -52,6 +52,7 @@ struct guest {
     int socket;
     uint32_t topics; /* that it wants of a publisher */
     uint64_t since;
+    uint64_t cookie; /* see bridges/zmq_cut.h */
 };
 
 /* What an agent sees of a line; the porter adds. */

@@ -83,6 +83,9 @@ void answers_drop(struct line *line);
 
 /* ---- depart.c ---- */
 
+/* What could be done with the socket, under `use`. Takes its mail, and with that what would be told of it. */
+int line_events(const struct line *line);
+
 /* Sends a message from where it is made, and takes its parts. False if it must wait behind others, or for room, or for
  * who uses the socket. */
 bool line_send_at_once(struct line *line, zmq_msg_t *parts, uint32_t count);

@@ -12,6 +12,7 @@
  * Who wants what is noted by that number, too. If a connection ends and the next gets its number before either was read
  * of, what the first wanted and was read late counts for the newcomer: it may have a subscription too many.
  */
+#include "bridges/zmq_cut.h"
 #include "channels/porter.h"
 #include "channels/remote.h"
 #include "runtime/send.h"
@@ -44,7 +45,8 @@ static void guest_add(struct line *line, int socket)
         }
         line->guests = grown;
     }
-    line->guests[line->guest_count++] = (struct guest){.socket = socket, .since = system_now(line->porter->system)};
+    line->guests[line->guest_count++] =
+        (struct guest){.socket = socket, .since = system_now(line->porter->system), .cookie = socket_cookie(socket)};
 }
 
 static void connections_set(struct line *line, uint32_t connections)
@@ -70,6 +72,41 @@ static void guest_leave(struct line *line, int socket, bool failed)
     connections_set(line, connections < most ? connections : most);
 }
 
+/*
+ * A PAIR speaks with one. ZeroMQ turns another away, also while it has not noticed that the one before is gone, but
+ * leaves it connected: who was turned away would wait for ever. A new connection that is the only one can be sent by.
+ */
+static bool is_turned_away(struct line *line)
+{
+    if (line->pattern != SOMA_PAIR || !line->bound)
+        return false;
+    pthread_mutex_lock(&line->use);
+    bool open = line_events(line) & ZMQ_POLLOUT;
+    pthread_mutex_unlock(&line->use);
+    return line->connections || !open;
+}
+
+/* So it is cut off, and may come again: that is whoever has come last. */
+static void guest_cut(struct line *line)
+{
+    const struct guest *last = line->guests;
+    for (uint32_t i = 1; i < line->guest_count; i++)
+        if (line->guests[i].since >= last->since)
+            last = &line->guests[i];
+    if (line->guest_count)
+        socket_cut(last->socket, last->cookie);
+}
+
+static void guest_speaks(struct line *line)
+{
+    if (is_turned_away(line)) {
+        guest_cut(line);
+        return;
+    }
+    u64_add(&line->counts.connected, 1);
+    connections_set(line, line->connections + 1);
+}
+
 void line_watch(struct line *line)
 {
     struct {
@@ -91,8 +128,7 @@ void line_watch(struct line *line)
             line->lost = 0;
             break;
         case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
-            u64_add(&line->counts.connected, 1);
-            connections_set(line, line->connections + 1);
+            guest_speaks(line);
             break;
         case ZMQ_EVENT_DISCONNECTED:
             guest_leave(line, socket, line->failing);

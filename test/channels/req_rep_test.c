@@ -273,6 +273,18 @@ static int pair_send(soma_agent *self, void *state, void *arg)
     return 0;
 }
 
+/* Who comes before the one before has left, as far as ZeroMQ has noticed, is turned away, and comes again. */
+static void expect_end(soma_test *test, soma_ref agent, const char *end)
+{
+    struct player_look *look = soma_test_alloc(test, sizeof(*look));
+    uint32_t looks = 0;
+    soma_test_settle(test);
+    do
+        player_do(test, agent, player_look, look);
+    while (!strstr(look->log, end) && player_wait(&looks));
+    assert_non_null(strstr(look->log, end));
+}
+
 /* Both ways between two; then a third takes the place of one that ends, for which it may have waited. */
 static void pair(soma_test *test, bool waits)
 {
@@ -287,17 +299,15 @@ static void pair(soma_test *test, bool waits)
     player_do(test, b, pair_send, &refused);
     player_expect(test, a, "other:1 1000 ");
     player_expect(test, b, "other:1 3 ");
-    player_expect(test, c, "");
     assert_int_equal(soma_kill(soma_test_system(test), b), 0);
     soma_test_settle(test);
     if (!waits) {
         player_peers(test, a, "other", 0);
         player_do(test, c, player_connects, &paired);
     }
-    player_peers(test, a, "other", 1);
-    player_do(test, a, pair_send, &three);
     player_expect(test, a, "other:1 1000 other:0 other:1 ");
-    player_expect(test, c, "other:1 3 ");
+    player_do(test, a, pair_send, &three);
+    expect_end(test, c, "other:1 3 ");
 }
 
 static void test_a_pair(soma_test *test)
@@ -305,7 +315,6 @@ static void test_a_pair(soma_test *test)
     pair(test, false);
 }
 
-/* Not over sockets: there a third may be connected for a moment. */
 static void test_a_third_waits(soma_test *test)
 {
     pair(test, true);
@@ -319,23 +328,17 @@ PLAYER_WIRES(test_the_asker_binds)
 PLAYER_WIRES(test_many_at_a_time)
 PLAYER_WIRES(test_no_handler)
 PLAYER_WIRES(test_a_pair)
+PLAYER_WIRES(test_a_third_waits)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        PLAYER_TABLE(test_one_at_a_time, 200, 2000),
-        SOMA_SIM(test_a_limit_of_time, 200, 2000),
-        PLAYER_OVER_WIRES(test_a_limit_of_time),
-        PLAYER_TABLE(test_another_answers, 200, 2000),
-        SOMA_SIM(test_the_asked_closes, 200, 2000),
-        SOMA_REAL(test_the_asked_closes),
-        PLAYER_TABLE(test_the_asked_ends, 200, 2000),
-        PLAYER_TABLE(test_the_asker_binds, 200, 2000),
-        PLAYER_TABLE(test_many_at_a_time, 200, 2000),
-        PLAYER_TABLE(test_no_handler, 200, 2000),
-        PLAYER_TABLE(test_a_pair, 200, 2000),
-        SOMA_SIM(test_a_third_waits, 200, 2000),
-        SOMA_REAL(test_a_third_waits),
+        PLAYER_TABLE(test_one_at_a_time, 200, 2000),  SOMA_SIM(test_a_limit_of_time, 200, 2000),
+        PLAYER_OVER_WIRES(test_a_limit_of_time),      PLAYER_TABLE(test_another_answers, 200, 2000),
+        SOMA_SIM(test_the_asked_closes, 200, 2000),   SOMA_REAL(test_the_asked_closes),
+        PLAYER_TABLE(test_the_asked_ends, 200, 2000), PLAYER_TABLE(test_the_asker_binds, 200, 2000),
+        PLAYER_TABLE(test_many_at_a_time, 200, 2000), PLAYER_TABLE(test_no_handler, 200, 2000),
+        PLAYER_TABLE(test_a_pair, 200, 2000),         PLAYER_TABLE(test_a_third_waits, 200, 2000),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
