@@ -194,16 +194,27 @@ void door_admit(struct door *door, int socket, uint64_t id)
     door->waiting--;
 }
 
-void door_dismiss(struct door *door, int socket, uint64_t id)
+static struct guest *guest_of(struct door *door, int socket, uint64_t id)
 {
     struct guest *guest = guest_find(door, -1, id);
-    if (!guest)
-        guest = guest_meet(door, socket, id);
+    return guest ? guest : guest_meet(door, socket, id);
+}
+
+void door_dismiss(struct door *door, int socket, uint64_t id)
+{
+    struct guest *guest = guest_of(door, socket, id);
     if (!guest || guest->leaves)
         return;
     guest->leaves = true;
     guest->until = bridge_now(door->bridge) + FAREWELL;
     door->due = door->due < guest->until ? door->due : guest->until;
+}
+
+void door_eject(struct door *door, int socket, uint64_t id)
+{
+    struct guest *guest = guest_of(door, socket, id);
+    if (guest && guest->leaves)
+        guest_cut(door, guest);
 }
 
 /* ---- ZAP ---- */

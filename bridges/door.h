@@ -42,4 +42,7 @@ void door_admit(struct door *door, int socket, uint64_t id);
  * said who it is; never one that has the socket of another by now. */
 void door_dismiss(struct door *door, int socket, uint64_t id);
 
+/* One that was dismissed goes on to send: it ends at once, or ZeroMQ would read on all that time. */
+void door_eject(struct door *door, int socket, uint64_t id);
+
 #endif

@@ -20,9 +20,9 @@
 
 #define ENDED 1024u
 
-/* Frames of a connection that ZeroMQ reads before the bridge takes them, of 64 KiB mostly: what is beyond waits with
- * who sent it. It counts for each link, and before the end of a connection is seen all of them are handled. */
-#define READ_AHEAD 32
+/* Frames of a connection that ZeroMQ has read are handled before the end of that is seen, so many of them at most. More
+ * only those send who do not keep to the window. */
+#define READ_LAST 1024
 
 /* A socket that is read. */
 struct end {
@@ -46,7 +46,8 @@ struct zmq_wire {
     struct end router;
     struct end guard; /* for the door, whose sockets are its own */
     struct door door;
-    uint64_t ended[ENDED]; /* accepted connections that the bridge has ended, each in the place of its number */
+    uint64_t ended[ENDED]; /* accepted connections that the bridge has ended, each in the place of its number; */
+    bool ejected[ENDED];   /* and which of them have sent more */
     zmq_msg_t *current;    /* the frame of an accepted connection that the bridge has just been given */
     uint64_t current_id;
     struct dealer *dealers;

@@ -14,8 +14,13 @@
  * another's. */
 static void frame_accepted(struct zmq_wire *wire, uint64_t connection, zmq_msg_t *frame, size_t size)
 {
-    if (wire->ended[connection % ENDED] == connection)
+    if (wire->ended[connection % ENDED] == connection) {
+        bool *ejected = &wire->ejected[connection % ENDED];
+        if (!*ejected)
+            door_eject(&wire->door, frame_socket(frame), connection);
+        *ejected = true;
         return;
+    }
     wire->current = frame;
     wire->current_id = connection;
     bridge_received(wire->bridge, connection, zmq_msg_data(frame), size);
@@ -70,7 +75,7 @@ static int frames_receive(struct zmq_wire *wire, struct end *end, uint64_t conne
 static void frames_receive_all(struct zmq_wire *wire, struct end *end, uint64_t connection)
 {
     const struct soma_bridge *bridge = wire->bridge;
-    int64_t most = READ_AHEAD * (connection ? 1 : (int64_t)bridge->accepted + bridge->half_open + 1);
+    int64_t most = READ_LAST * (connection ? 1 : (int64_t)bridge->accepted + bridge->half_open + 1);
     do
         most -= frames_receive(wire, end, connection);
     while (end->look && most > 0);

@@ -41,7 +41,9 @@ static void socket_prepare(const struct zmq_wire *wire, void *socket)
     set(socket, ZMQ_BACKLOG, BACKLOG);
     set(socket, ZMQ_LINGER, 0);
     set(socket, ZMQ_SNDHWM, 0); // the session's window bounds what is under way, and nothing may be dropped
-    set(socket, ZMQ_RCVHWM, READ_AHEAD);
+    // Nor may ZeroMQ ever stop to read: it aborts the process if a connection ends while it does, and there is a PING
+    // of its protocol in what it had read last (4.3.4). Peers keep to their windows, and strangers are cut off.
+    set(socket, ZMQ_RCVHWM, 0);
 }
 
 static void broken_note(struct zmq_wire *wire, uint64_t id)
@@ -222,6 +224,7 @@ static void wire_hang_up(void *context, uint64_t connection)
     if (!(connection & ACCEPTED))
         return;
     wire->ended[connection % ENDED] = connection;
+    wire->ejected[connection % ENDED] = false;
     door_dismiss(&wire->door, wire->current && wire->current_id == connection ? frame_socket(wire->current) : -1,
                  connection);
 }
@@ -302,6 +305,8 @@ static int wire_bind(struct zmq_wire *wire, const char *address)
 
 /* ---- opening and closing ---- */
 
+#define HEAP_KEPT ((size_t)2 << 20) /* what a link may have under way */
+
 /*
  * What ZeroMQ reads a frame into comes from its thread's heap, and goes back from another thread, which mostly finds it
  * at the heap's end: beyond M_TRIM_THRESHOLD, 128 KiB at first, malloc gives that to the kernel, who has to clear it
@@ -310,7 +315,7 @@ static int wire_bind(struct zmq_wire *wire, const char *address)
  */
 static void memory_prepare(void)
 {
-    void *volatile block = malloc(READ_AHEAD * FRAME_ITEMS); // volatile, or the compiler would leave out both
+    void *volatile block = malloc(HEAP_KEPT); // volatile, or the compiler would leave out both
     free(block);
 }
 
