@@ -34,17 +34,16 @@ static size_t words_ping(unsigned char *words)
     return at;
 }
 
+/* He may also be shown out before: there are many of them. */
 static void stranger_come_and_go(uint16_t port)
 {
     unsigned char words[FRAMES * 4 + 256];
     const struct linger at_once = {1, 0};
     int stranger = relay_dial(port);
-    size_t size = words_ready(words, "DEALER");
-    assert_int_equal(send(stranger, words, size, MSG_NOSIGNAL), size);
-    stranger_hear(stranger);
-    size = words_ping(words);
-    stranger_write(stranger, words, size);
-    assert_int_equal(setsockopt(stranger, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)), 0);
+    send(stranger, words, words_ready(words, "DEALER"), MSG_NOSIGNAL);
+    if (recv(stranger, words, 66, MSG_WAITALL) == 66 && recv(stranger, words, words[65], MSG_WAITALL) > 0)
+        send(stranger, words, words_ping(words), MSG_NOSIGNAL);
+    setsockopt(stranger, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
     close(stranger);
 }
 
