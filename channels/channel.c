@@ -125,11 +125,15 @@ static int handlers_set(soma_agent *self, struct channel *channel, const soma_ha
 int channel_make(soma_agent *self, const char *alias, struct channel **channel)
 {
     int error = alias_check(alias);
-    if (error)
-        return channel_refuse(self, alias, error, "an alias has 1 to %u printable characters, no blank and no /",
-                              SOMA_CHANNEL_ALIAS_MOST);
-    if (channel_find(self, alias))
-        return channel_refuse(self, alias, SOMA_EEXIST, "the agent has a channel of that alias");
+    if (error) {
+        channel_refuse(self, alias, error, "an alias has 1 to %u printable characters, no blank and no /",
+                       SOMA_CHANNEL_ALIAS_MOST);
+        return error; // said anew: the analyzer does not see that it is one
+    }
+    if (channel_find(self, alias)) {
+        channel_refuse(self, alias, SOMA_EEXIST, "the agent has a channel of that alias");
+        return SOMA_EEXIST;
+    }
     *channel = (struct channel *)port_open(self, &channel_class, sizeof(**channel));
     if (!*channel)
         return SOMA_ENOMEM;
