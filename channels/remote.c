@@ -74,9 +74,8 @@ int remote_channel_open(soma_agent *self, struct channel *channel, const soma_ch
     struct remote *remote = calloc(1, sizeof(*remote));
     if (!remote)
         return SOMA_ENOMEM;
-    int error = speech_open(&remote->speech, options);
-    if (!error)
-        error = line_open(self, channel, options, &remote->line);
+    speech_open(&remote->speech, options);
+    int error = line_open(self, channel, options, &remote->line);
     if (error) {
         speech_close(&remote->speech);
         free(remote);

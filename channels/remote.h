@@ -69,8 +69,8 @@ void line_malformed(struct line *line, int error);
 
 /* ---- speech.c ---- */
 
-/* 0, SOMA_EINVAL (no such serializer). */
-int speech_open(struct speech *speech, const soma_channel_options *options);
+/* By options that fit a channel, see options.h. */
+void speech_open(struct speech *speech, const soma_channel_options *options);
 void speech_close(struct speech *speech);
 
 /* A message as a part for a line, behind `before` (of a size) in the same frame. By an agent of the worker's. */

@@ -6,20 +6,14 @@
 
 #define SPEECH_KEEP ((size_t)64 << 10) /* bytes of the buffer that are kept for the next message */
 
-int speech_open(struct speech *speech, const soma_channel_options *options)
+void speech_open(struct speech *speech, const soma_channel_options *options)
 {
     const soma_serializer *own = options->own_serializer;
     *speech = (struct speech){.framing = options->framing};
     msgpack_sbuffer_init(&speech->out);
-    if (own && (!own->pack || !own->unpack || !own->name || options->serializer))
-        return SOMA_EINVAL;
-    if (own) {
+    if (own)
         speech->own = serializer_wrap(own);
-        speech->serializer = &speech->own;
-    } else {
-        speech->serializer = serializer_find(options->serializer);
-    }
-    return speech->serializer && (unsigned)options->framing <= SOMA_FRAMES_SEPARATED ? 0 : SOMA_EINVAL;
+    speech->serializer = own ? &speech->own : serializer_find(options->serializer);
 }
 
 void speech_close(struct speech *speech)
