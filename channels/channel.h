@@ -159,8 +159,14 @@ void notice_bound(soma_system *system, const struct port_place *to);
 /* It ends: whoever waits for its address is told. */
 void named_end(soma_agent *self, struct channel *channel);
 
-/* It is bound from now on, or, by close, no more. */
+/* ---- told.c ---- */
+
+/* It is bound from now on, or, by close, no more: whoever is told of that is. */
 void names_tell(soma_agent *self, const struct channel *channel, bool bound);
+
+/* The method that runs is answered, with a text if there is one, when all that are told have made it known, or that
+ * has taken too long. 0 or an error, as a method's. */
+int names_settle(soma_agent *self, uint64_t timeout, const char *text, soma_value_builder *result);
 
 /* ---- methods.c ---- */
 

@@ -74,6 +74,7 @@ static int bind(soma_agent *self, void *state, soma_value arguments, soma_value_
     char pattern[16], alias[SOMA_CHANNEL_ALIAS_MOST + 1];
     struct given_options given;
     soma_address address;
+    uint64_t timeout;
     (void)state;
     int error = text_get(self, arguments, "pattern", true, pattern, sizeof(pattern));
     if (!error && !soma_pattern_find(pattern))
@@ -81,7 +82,9 @@ static int bind(soma_agent *self, void *state, soma_value arguments, soma_value_
     if (!error)
         error = alias_get(self, arguments, alias);
     if (!error)
-        error = entries_check(self, arguments, ENTRIES("pattern", "alias", "place"), true);
+        error = timeout_get(self, arguments, &timeout);
+    if (!error)
+        error = entries_check(self, arguments, ENTRIES("pattern", "alias", "place", "timeout"), true);
     if (!error)
         error = options_get(self, arguments, true, &given);
     if (error)
@@ -92,7 +95,7 @@ static int bind(soma_agent *self, void *state, soma_value arguments, soma_value_
         return fail_of(self, error, alias);
     char text[SOMA_ADDRESS_TEXT_SIZE];
     soma_address_print(&address, text, sizeof(text));
-    return soma_value_add_string(result, text);
+    return names_settle(self, timeout, text, result);
 }
 
 static int connect_to(soma_agent *self, void *state, soma_value arguments, soma_value_builder *result)
@@ -225,7 +228,7 @@ static int channels(soma_agent *self, void *state, soma_value arguments, soma_va
 }
 
 /* What a map says: of which channel, if of one, and how long it lingers, if that is in it. */
-static int closing_get(soma_agent *self, soma_value map, char *alias, size_t size)
+static int closing_get(soma_agent *self, soma_value map, char *alias, size_t size, uint64_t *timeout)
 {
     soma_value linger;
     uint32_t linger_ms;
@@ -233,7 +236,9 @@ static int closing_get(soma_agent *self, soma_value map, char *alias, size_t siz
     if (!error)
         error = number_get(self, map, "linger_ms", &linger_ms);
     if (!error)
-        error = entries_check(self, map, ENTRIES("alias", "linger_ms"), false);
+        error = timeout_get(self, map, timeout);
+    if (!error)
+        error = entries_check(self, map, ENTRIES("alias", "linger_ms", "timeout"), false);
     if (error || soma_value_get_entry(map, "linger_ms", &linger))
         return error;
     return fail_of(self, soma_channel_linger(self, *alias ? alias : NULL, linger_ms), alias);
@@ -243,10 +248,12 @@ static int close_some(soma_agent *self, void *state, soma_value arguments, soma_
 {
     const char *text;
     uint32_t length;
+    uint64_t timeout;
     char alias[SOMA_CHANNEL_ALIAS_MOST + 1] = "";
-    (void)state, (void)result;
+    (void)state;
+    int error = timeout_get(self, SOMA_VALUE_NONE, &timeout);
     if (soma_value_get_kind(arguments) == SOMA_VALUE_MAP) {
-        int error = closing_get(self, arguments, alias, sizeof(alias));
+        error = closing_get(self, arguments, alias, sizeof(alias), &timeout);
         if (error)
             return error;
     } else if (soma_value_get_kind(arguments) != SOMA_VALUE_NIL) {
@@ -254,13 +261,15 @@ static int close_some(soma_agent *self, void *state, soma_value arguments, soma_
             return soma_fail(self, SOMA_EINVAL, "soma.close wants an alias");
         memcpy(alias, text, length);
     }
-    return *alias ? fail_of(self, soma_close_channel(self, alias), alias) : soma_close_channels(self);
+    error = *alias ? fail_of(self, soma_close_channel(self, alias), alias) : soma_close_channels(self);
+    return error ? error : names_settle(self, timeout, NULL, result);
 }
 
 const soma_behavior soma_channel_agent = {
     .name = "channel agent",
     .methods = SOMA_METHODS(
-        SOMA_METHOD("soma.bind", bind, "binds a channel: pattern, alias, [place], [handler], [options]; its address"),
+        SOMA_METHOD("soma.bind", bind,
+                    "binds a channel: pattern, alias, [place], [handler], [options], [timeout]; its address"),
         SOMA_METHOD("soma.connect", connect_to, "connects one: to, alias, [handler], [options], [timeout]"),
         SOMA_METHOD("soma.subscribe", subscribe, "has a topic handled: alias, topic, handler"),
         SOMA_METHOD("soma.unsubscribe", unsubscribe, "ends that: alias, topic"),
@@ -268,4 +277,4 @@ const soma_behavior soma_channel_agent = {
         SOMA_METHOD("soma.request", request_to, "asks by one: alias, value, [timeout]; the answer"),
         SOMA_METHOD("soma.channels", channels, "lists channels by their aliases"),
         SOMA_METHOD("soma.close", close_some,
-                    "closes the channel of an alias, or all: nil, the alias, or [alias], [linger_ms]"))};
+                    "closes the channel of an alias, or all: nil, the alias, or [alias], [linger_ms], [timeout]"))};

@@ -1,6 +1,6 @@
 /*
  * Channels that connect to `name/alias`: somebody whom this layer knows by a local name alone finds the address, and
- * says so again whenever it has changed; and is told of what is bound here. See SOMA_NAMES in soma/channel.h.
+ * says so again whenever it has changed. See SOMA_NAMES in soma/channel.h.
  */
 #include "channels/channel.h"
 #include "channels/options.h"
@@ -144,25 +144,4 @@ void named_end(soma_agent *self, struct channel *channel)
         soma_request_cancel(self, channel->seek);
     if (channel->promise)
         soma_reply_error_to(self, channel->promise, SOMA_EGONE);
-}
-
-/* ---- telling what is bound ---- */
-
-void names_tell(soma_agent *self, const struct channel *channel, bool bound)
-{
-    soma_ref names;
-    char address[SOMA_ADDRESS_TEXT_SIZE];
-    if (!channel->bound || soma_whereis(soma_agent_system(self), SOMA_NAMES, &names))
-        return;
-    soma_address_print(&channel->address, address, sizeof(address));
-    soma_send(self, names, soma_channel_bound, .alias = channel->alias, .address = bound ? address : NULL);
-}
-
-int soma_channels_announce(soma_agent *self)
-{
-    if (!self)
-        return SOMA_EINVAL;
-    for (const struct channel *channel = NULL; (channel = channel_after(self, channel));)
-        names_tell(self, channel, true);
-    return 0;
 }

@@ -266,23 +266,24 @@ int soma_names_info(soma_names *names, const char *name, uint64_t timeout, struc
     return entry_find(names, &(struct soma_name_lookup){.name = name, .fresh = true, .timeout = timeout}, entry);
 }
 
+int names_address(soma_names *names, const char *name, const char *alias, bool fresh, uint64_t timeout,
+                  char address[SOMA_ADDRESS_MOST + 1])
+{
+    struct soma_channel_found found = {0};
+    if (!address)
+        return SOMA_EINVAL;
+    int error = names ? soma_call(names->system, names->agent, SOMA_NEVER, &found, soma_channel_found, names_alias_find,
+                                  .name = name, .alias = alias, .fresh = fresh, .timeout = timeout)
+                      : SOMA_EINVAL;
+    snprintf(address, SOMA_ADDRESS_MOST + 1, "%s", !error && found.address ? found.address : "");
+    soma_channel_found_destroy(&found);
+    return error;
+}
+
 int soma_names_address(soma_names *names, const char *name, const char *alias, uint64_t timeout,
                        char address[SOMA_ADDRESS_MOST + 1])
 {
-    struct soma_name entry = {0};
-    if (!address)
-        return SOMA_EINVAL;
-    address[0] = 0;
-    int error = check_alias(alias);
-    if (!error)
-        error = entry_find(names, &(struct soma_name_lookup){.name = name, .timeout = timeout}, &entry);
-    uint32_t place = error ? 0 : alias_find(&entry, alias);
-    if (!error && place < entry.aliases.count)
-        snprintf(address, SOMA_ADDRESS_MOST + 1, "%s", entry.aliases.items[place].address);
-    else if (!error)
-        error = SOMA_ENOENT;
-    soma_name_destroy(&entry);
-    return error;
+    return names_address(names, name, alias, false, timeout, address);
 }
 
 int soma_names_list(soma_names *names, const char *prefix, const char *after, uint32_t most, uint64_t timeout,

@@ -222,8 +222,6 @@ static void place_take(soma_agent *self, struct client *my)
     while (!my->elder && soma_name_set(system, soma_self(self), SOMA_NAMES) == SOMA_EEXIST)
         if (!soma_whereis(system, SOMA_NAMES, &elder)) // else it has just ended
             my->elder = soma_monitor(self, elder);
-    if (!my->elder)
-        holdings_announce(self, my);
 }
 
 /* When no function of the user's can be called any more. */
@@ -330,8 +328,9 @@ const soma_behavior names_behavior = {
                       SOMA_ON(soma_name_unregister, on_unregister), SOMA_ON(soma_name_alias, on_alias),
                       SOMA_ON(soma_name_list, on_name_list), SOMA_ON(soma_name_watch, on_name_watch),
                       SOMA_ON(names_watch_call, on_watch_call), SOMA_ON(soma_name_unwatch, on_name_unwatch),
-                      SOMA_ON(soma_channel_find, on_channel_find), SOMA_ON(soma_channel_bound, on_channel_bound),
-                      SOMA_ON(names_find_server, on_find_server), SOMA_ON(ns_news, on_news), SOMA_ON(ns_lost, on_lost),
-                      SOMA_ON(soma_down, on_down), SOMA_ON(names_deadline, on_deadline),
+                      SOMA_ON(soma_channel_find, on_channel_find), SOMA_ON(names_alias_find, on_alias_find),
+                      SOMA_ON(soma_channel_bound, on_channel_bound), SOMA_ON(soma_channel_settle, on_channel_settle),
+                      SOMA_ON(ns_sync, on_sync), SOMA_ON(names_find_server, on_find_server), SOMA_ON(ns_news, on_news),
+                      SOMA_ON(ns_lost, on_lost), SOMA_ON(soma_down, on_down), SOMA_ON(names_deadline, on_deadline),
                       SOMA_ON(names_retry, on_names_retry), SOMA_ON(names_behind, on_names_behind),
                       SOMA_ON(names_close, on_close), SOMA_ON(names_go_on, on_go_on), SOMA_ON(names_more, on_more))};

@@ -29,6 +29,8 @@
 SOMA_MESSAGE(names_find_server, (u64, timeout))
 SOMA_MESSAGE(names_found_server, (ref, server))
 SOMA_MESSAGE(names_close)
+/* -> soma_channel_found; from names_address(). */
+SOMA_MESSAGE(names_alias_find, (string, name), (string, alias), (bool, fresh), (u64, timeout))
 /* As soma_name_watch, of an agent that calls a function of the user's: it ends before the client does. */
 SOMA_MESSAGE(names_watch_call, (string, prefix))
 /* To itself. */
@@ -79,7 +81,8 @@ struct op {
     /* for a name */
     bool waits, runs, fresh; /* as in soma_name_lookup */
     bool asked;              /* the server was, since it came */
-    soma_handle knock;       /* the request to the agent that is to run; 0: there is none */
+    bool synced;             /* so was who has put the name whether that is all */
+    soma_handle knock;       /* the request for that, or to the agent that is to run; 0: there is none */
     soma_ref agent;          /* that one; or, if it is not asked, one that turned out to be gone */
     soma_ref unless;         /* as in soma_name_lookup */
     char *alias;             /* whose address it wants, and another than this one; as in soma_channel_find */
@@ -108,6 +111,8 @@ struct holder {
     struct refs_node node; /* first */
     soma_handle monitor;
     struct holding *holdings;
+    struct soma_name *bound; /* whose aliases it has bound; NULL: none yet */
+    struct op *ops;          /* they wait until all that it has is put */
 };
 
 /* What is known of a name. */
@@ -257,18 +262,35 @@ int on_find_server(soma_agent *self, struct client *my, const struct names_find_
 
 int on_register(soma_agent *self, struct client *my, const struct soma_name_register *m);
 int on_unregister(soma_agent *self, struct client *my, const struct soma_name_unregister *m);
-int on_alias(soma_agent *self, struct client *my, const struct soma_name_alias *m);
-int on_channel_bound(soma_agent *self, struct client *my, const struct soma_channel_bound *m);
 int on_lost(soma_agent *self, struct client *my, const struct ns_lost *m);
 void holding_ask(soma_agent *self, struct client *my, struct holding *holding);
 void holdings_up(soma_agent *self, struct client *my);
 void holdings_lost(soma_agent *self, struct client *my);
-/* All that have names are to tell what they have bound, as they did to the client before. */
-void holdings_announce(soma_agent *self, const struct client *my);
+struct holding *holding_find(const struct client *my, const char *name);
+/* It is to be put as it is now. */
+void holding_changed(soma_agent *self, struct client *my, struct holding *holding);
 bool holder_down(soma_agent *self, struct client *my, const struct soma_down *m);
 void holdings_free(struct client *my);
 
+/* ---- aliases.c ---- */
+
+int on_alias(soma_agent *self, struct client *my, const struct soma_name_alias *m);
+int on_channel_bound(soma_agent *self, struct client *my, const struct soma_channel_bound *m);
+int on_channel_settle(soma_agent *self, struct client *my, const struct soma_channel_settle *m);
+int on_sync(soma_agent *self, struct client *my, const struct ns_sync *m);
+
+/* A new one: its agent is asked, this once, to tell what it binds. Without memory for that it tells nothing. */
+void holder_ask(soma_agent *self, struct holder *holder);
+
+/* Something was put, or can't be: is that all? Then who waits for that is answered. */
+void holder_look(soma_agent *self, struct client *my, struct holder *holder);
+
+/* `self` NULL: the client is no more. */
+void holder_free(soma_agent *self, struct client *my, struct holder *holder);
+
 /* ---- known.c, and listing ---- */
+
+int on_alias_find(soma_agent *self, struct client *my, const struct names_alias_find *m);
 
 int on_name_lookup(soma_agent *self, struct client *my, const struct soma_name_lookup *m);
 int on_channel_find(soma_agent *self, struct client *my, const struct soma_channel_find *m);
@@ -319,6 +341,10 @@ void tellings_free(struct watching *watching);
 
 /* The request for a watch that is being handled is to be passed on to it. Its monitor, or an error. */
 soma_handle teller_spawn(soma_agent *self, uint64_t watch, soma_ref *teller);
+
+/* As soma_names_address(); `fresh`: the server is asked, not the cache. */
+int names_address(soma_names *names, const char *name, const char *alias, bool fresh, uint64_t timeout,
+                  char address[SOMA_ADDRESS_MOST + 1]);
 
 extern const soma_behavior names_behavior;
 

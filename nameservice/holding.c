@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct holding *holding_find(const struct client *my, const char *name)
+struct holding *holding_find(const struct client *my, const char *name)
 {
     struct index_node *node = index_find(&my->holdings, name);
     return node ? CONTAINER(node, holding, node) : NULL;
@@ -38,6 +38,7 @@ static struct holder *holder_get(soma_agent *self, struct client *my, soma_ref a
         free(holder);
         return NULL;
     }
+    holder_ask(self, holder);
     return holder;
 }
 
@@ -87,7 +88,7 @@ void holdings_free(struct client *my)
     for (uint32_t i = 0; i < my->holders.bucket_count; i++)
         for (struct refs_node *node = my->holders.buckets[i], *next; node; node = next) {
             next = node->next;
-            free(node);
+            holder_free(NULL, my, (struct holder *)node);
         }
     refs_free(&my->holders);
     index_free(&my->holdings);
@@ -143,7 +144,7 @@ static void holding_again(soma_agent *self, struct client *my, struct holding *h
     holding_free(self, my, holding);
 }
 
-static void holding_changed(soma_agent *self, struct client *my, struct holding *holding)
+void holding_changed(soma_agent *self, struct client *my, struct holding *holding)
 {
     holding->revision++;
     holding_again(self, my, holding);
@@ -169,6 +170,7 @@ static void holding_put(soma_agent *self, struct client *my, struct holding *hol
 static int on_registered(soma_agent *self, struct client *my, const struct soma_name_registered *m)
 {
     struct holding *holding = (struct holding *)(uintptr_t)soma_tag(self);
+    struct holder *holder = holding->holder;
     bool counts = task_ended(my, &holding->task), changed = !counts || holding->revision != holding->put;
     if (counts && m->error && holding->confirmed && !holding->ends) {
         holding_lose(self, my, holding, m->holder);
@@ -182,6 +184,7 @@ static int on_registered(soma_agent *self, struct client *my, const struct soma_
         else if (m->error)
             holding_free(self, my, holding);
     }
+    holder_look(self, my, holder);
     tasks_pump(self, my);
     return 0;
 }
@@ -210,6 +213,7 @@ static int on_put_error(soma_agent *self, struct client *my, const int *error)
 {
     struct holding *holding = (struct holding *)(uintptr_t)soma_tag(self);
     bool failed = task_failed(self, my, &holding->task, *error), patient = failed && is_patient(holding, *error);
+    struct holder *holder = holding->holder;
     if (failed && !patient) {
         holding_restored(self, my, holding);
         ops_done(self, my, holding, holding->put, *error, SOMA_REF_NULL);
@@ -220,6 +224,7 @@ static int on_put_error(soma_agent *self, struct client *my, const int *error)
         holding_again(self, my, holding);
     else if (!holding->confirmed || holding->ends)
         holding_free(self, my, holding); // else it is put again in the next session
+    holder_look(self, my, holder);
     tasks_pump(self, my);
     return 0;
 }
@@ -260,8 +265,11 @@ void holdings_up(soma_agent *self, struct client *my)
 void holdings_lost(soma_agent *self, struct client *my)
 {
     for (struct index_node *node = index_from(&my->holdings, "", false), *next; node; node = next) {
+        struct holding *holding = CONTAINER(node, holding, node);
+        struct holder *holder = holding->holder;
         next = index_from(&my->holdings, node->key, true);
-        holding_again(self, my, CONTAINER(node, holding, node));
+        holding_again(self, my, holding);
+        holder_look(self, my, holder);
     }
 }
 
@@ -287,7 +295,7 @@ bool holder_down(soma_agent *self, struct client *my, const struct soma_down *m)
         holding_end(self, my, holding);
     }
     refs_remove(&my->holders, &holder->node);
-    free(holder);
+    holder_free(self, my, holder);
     return true;
 }
 
@@ -345,9 +353,13 @@ static int registration_take(soma_agent *self, struct client *my, const struct s
 {
     struct soma_name entry = *wanted;
     struct holding *holding = *result = holding_find(my, entry.name);
-    if (holding && !holding->ends && soma_ref_equal(holding->entry.agent, entry.agent))
+    const struct holder *holder = (const struct holder *)refs_find(&my->holders, entry.agent);
+    bool same = holding && !holding->ends && soma_ref_equal(holding->entry.agent, entry.agent);
+    if (same)
         entry.aliases = holding->entry.aliases;
-    else if (holding && !holding->ends)
+    else if (holder && holder->bound)
+        entry.aliases = holder->bound->aliases;
+    if (holding && !holding->ends && !same)
         lost_tell(self, holding, entry.agent);
     if (holding)
         return holding_reset(self, my, holding, &entry);
@@ -361,19 +373,6 @@ static int registration_take(soma_agent *self, struct client *my, const struct s
     else
         *result = holding;
     return error;
-}
-
-static int channels_announce(soma_agent *self, void *state, void *arg)
-{
-    (void)state, (void)arg;
-    return soma_channels_announce(self);
-}
-
-void holdings_announce(soma_agent *self, const struct client *my)
-{
-    for (uint32_t i = 0; i < my->holders.bucket_count; i++)
-        for (const struct refs_node *node = my->holders.buckets[i]; node; node = node->next)
-            soma_post(soma_agent_system(self), node->ref, channels_announce, NULL, NULL);
 }
 
 int on_register(soma_agent *self, struct client *my, const struct soma_name_register *m)
@@ -405,7 +404,6 @@ int on_register(soma_agent *self, struct client *my, const struct soma_name_regi
         op->revision = holding->revision + 1;
     }
     holding_changed(self, my, holding);
-    soma_post(soma_agent_system(self), entry.agent, channels_announce, NULL, NULL); // one of another node tells nothing
     tasks_pump(self, my);
     return 0;
 }
@@ -423,75 +421,6 @@ int on_unregister(soma_agent *self, struct client *my, const struct soma_name_un
     if (op)
         op->revision = holding->revision + 1;
     holding_end(self, my, holding);
-    tasks_pump(self, my);
-    return 0;
-}
-
-/* ---- aliases ---- */
-
-static int alias_change(struct holding *holding, const char *alias, const char *address)
-{
-    struct soma_alias aliases[SOMA_ALIASES_MOST];
-    struct soma_name entry = holding->entry;
-    uint32_t count = entry.aliases.count, place = alias_find(&entry, alias);
-    if (place == SOMA_ALIASES_MOST)
-        return SOMA_ETOOBIG;
-    if (!address && place == count)
-        return SOMA_ENOENT;
-    if (count)
-        memcpy(aliases, entry.aliases.items, count * sizeof(*aliases));
-    if (!address)
-        aliases[place] = aliases[--count];
-    else
-        aliases[place] = (struct soma_alias){alias, address};
-    entry.aliases.items = aliases;
-    entry.aliases.count = place == count && address ? count + 1 : count;
-    return holding_set(holding, &entry);
-}
-
-/* Whatever its names are, they have what it has bound as an alias. */
-int on_channel_bound(soma_agent *self, struct client *my, const struct soma_channel_bound *m)
-{
-    struct holder *holder = (struct holder *)refs_find(&my->holders, soma_sender(self));
-    if (!holder || check_alias(m->alias) || (m->address && check_address(m->address)))
-        return 0;
-    for (struct holding *holding = holder->holdings, *next; holding; holding = next) {
-        next = holding->next;
-        const struct soma_name *entry = &holding->entry;
-        uint32_t place = alias_find(entry, m->alias);
-        const char *before = place < entry->aliases.count ? entry->aliases.items[place].address : NULL;
-        if (m->address ? before && !strcmp(before, m->address) : !before)
-            continue;
-        int error = alias_change(holding, m->alias, m->address);
-        if (error)
-            soma_log_warning(self, "'%s' can't have the alias '%s': %s", entry->name, m->alias, soma_strerror(error));
-        else
-            holding_changed(self, my, holding);
-    }
-    tasks_pump(self, my);
-    return 0;
-}
-
-int on_alias(soma_agent *self, struct client *my, const struct soma_name_alias *m)
-{
-    struct holding *holding = m->name ? holding_find(my, m->name) : NULL;
-    int error = check_alias(m->alias);
-    if (is_stranger(self))
-        return 0;
-    if (!error && m->address)
-        error = check_address(m->address);
-    if (!error && (!holding || holding->ends))
-        error = SOMA_ENOENT;
-    if (!error)
-        error = alias_change(holding, m->alias, m->address);
-    if (error) {
-        soma_reply_error(self, error);
-        return 0;
-    }
-    struct op *op = op_new(self, my, &holding->ops, holding, m->timeout, op_late);
-    if (op)
-        op->revision = holding->revision + 1;
-    holding_changed(self, my, holding);
     tasks_pump(self, my);
     return 0;
 }

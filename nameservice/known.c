@@ -181,14 +181,61 @@ static bool op_fits(const struct op *op, const struct soma_name *entry)
     return soma_ref_is_null(op->unless) || !soma_ref_equal(op->unless, entry->agent);
 }
 
-/* An address within another system is of no use here. */
+/* An address within another system is of no use to who wants to connect. */
 static void address_answer(soma_agent *self, struct client *my, struct op *op, const struct soma_name *entry)
 {
     const char *address = address_found(op, entry);
-    if (entry->agent.node != soma_self(self).node && !strncmp(address, "inproc:", 7))
+    if (op->waits && entry->agent.node != soma_self(self).node && !strncmp(address, "inproc:", 7))
         op_fail(self, my, op, SOMA_ENOROUTE);
     else
         op_answer(self, my, op, &soma_channel_found_type, &(struct soma_channel_found){.address = address});
+}
+
+/* ---- an alias that is not there may have been given, and not put yet ---- */
+
+static int synced(soma_agent *self, struct client *my)
+{
+    struct op *op = op_find(my, soma_tag(self));
+    if (!op)
+        return 0;
+    struct known *known = op->of;
+    op->knock = 0;
+    op->asked = false;
+    op->fresh = true;
+    task_queue(my, &known->task);
+    tasks_pump(self, my);
+    return 0;
+}
+
+static int on_synced(soma_agent *self, struct client *my, const struct soma_result *m)
+{
+    (void)m;
+    return synced(self, my);
+}
+
+/* Nobody can say more. */
+static int on_not_synced(soma_agent *self, struct client *my, const int *error)
+{
+    (void)error;
+    return synced(self, my);
+}
+
+/* Once, who has put the name is asked for all, by way of the server, unless that is this client itself. */
+static void alias_miss(soma_agent *self, struct client *my, struct op *op)
+{
+    const struct known *known = op->of;
+    if (op->knock)
+        return;
+    soma_ref to = holding_find(my, known->entry.name) ? soma_self(self) : my->server;
+    if (!op->synced)
+        op->knock = soma_request(self, to, SOMA_NEVER,
+                                 SOMA_THEN(soma_result, on_synced, on_not_synced, .tag = op->node.ref.node), ns_sync,
+                                 .name = known->entry.name);
+    op->synced = true;
+    if (op->knock <= 0) {
+        op->knock = 0;
+        op_fail(self, my, op, SOMA_ENOENT);
+    }
 }
 
 /* The name is there. An agent that is to run is asked whether it does. */
@@ -196,7 +243,9 @@ static void op_found(soma_agent *self, struct client *my, struct op *op)
 {
     struct known *known = op->of;
     if (!op_fits(op, &known->entry)) {
-        if (!known->kept)
+        if (!op->waits && op->alias)
+            alias_miss(self, my, op);
+        else if (!known->kept)
             op_fail(self, my, op, SOMA_EFULL); // nobody would tell
         return;
     }
@@ -208,8 +257,10 @@ static void op_found(soma_agent *self, struct client *my, struct op *op)
         op_answer(self, my, op, &soma_name_type, &known->entry);
         return;
     }
-    if (op->knock || soma_ref_equal(op->agent, known->entry.agent))
+    if (soma_ref_equal(op->agent, known->entry.agent))
         return;
+    if (op->knock) // at who had the name before, and may never answer
+        soma_request_cancel(self, op->knock);
     op->agent = known->entry.agent;
     knock(self, my, op);
 }
@@ -428,5 +479,22 @@ int on_channel_find(soma_agent *self, struct client *my, const struct soma_chann
         soma_reply_error(self, error);
     else
         lookup(self, my, &(struct soma_name_lookup){.name = m->name, .waits = true, .timeout = m->timeout}, m);
+    return 0;
+}
+
+int on_alias_find(soma_agent *self, struct client *my, const struct names_alias_find *m)
+{
+    const struct soma_channel_find find = {.alias = m->alias};
+    int error = check_name(m->name);
+    if (is_stranger(self))
+        return 0;
+    if (!error)
+        error = check_alias(m->alias);
+    if (error)
+        soma_reply_error(self, error);
+    else
+        lookup(self, my,
+               &(struct soma_name_lookup){.name = m->name, .waits = false, .fresh = m->fresh, .timeout = m->timeout},
+               &find);
     return 0;
 }

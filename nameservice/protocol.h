@@ -41,6 +41,10 @@ SOMA_MESSAGE(ns_lookup, (string, name), (bool, keep))
 SOMA_MESSAGE(ns_found, (bool, there), (bool, kept), (bool, behind), (message, soma_name, name))
 SOMA_MESSAGE(ns_forget, (string, name))
 
+/* -> soma_result, when whoever has put the name has put all that it knew of it. Asked of the server, which asks that
+ * client; an error says no more. */
+SOMA_MESSAGE(ns_sync, (string, name), (u64, timeout))
+
 /* soma_name_list -> soma_name_page, as for the client. */
 
 SOMA_MESSAGE(ns_watch, (u64, watch), (string, prefix))

@@ -2,6 +2,7 @@
  * Channels from outside: a proxy has its agent bind, connect, send and close, by the methods of soma_channel_agent. See
  * soma/proxy.h.
  */
+#include "nameservice/client.h"
 #include "nameservice/proxy.h"
 #include <soma/channel.h>
 #include <soma/error.h>
@@ -144,7 +145,8 @@ int soma_proxy_bind_with(soma_proxy *proxy, uint64_t timeout, soma_pattern patte
                                   .alias = alias,
                                   .place = options ? options->place : NULL,
                                   .handler = handler,
-                                  .options = options};
+                                  .options = options,
+                                  .timeout = less(timeout)};
     int error = wire(proxy, timeout, "soma.bind", &wiring, &value);
     if (!error && address)
         address_take(value, address);
@@ -184,16 +186,7 @@ int soma_proxy_unsubscribe(soma_proxy *proxy, uint64_t timeout, const char *alia
 
 int soma_proxy_close_channel(soma_proxy *proxy, uint64_t timeout, const char *alias)
 {
-    soma_value_builder *builder;
-    soma_value name = SOMA_VALUE_NONE;
-    if (!proxy || !timeout)
-        return proxy_misused(proxy, "no timeout");
-    int error = soma_value_builder_open(&builder);
-    if (!error && alias && !(error = soma_value_add_string(builder, alias)))
-        error = soma_value_builder_finish(builder, &name);
-    error = error ? proxy_fail_by(proxy, error, NULL) : soma_proxy_call(proxy, timeout, "soma.close", name, NULL);
-    soma_value_builder_close(&builder);
-    return error;
+    return wire(proxy, timeout, "soma.close", &(struct wiring){.alias = alias, .timeout = less(timeout)}, NULL);
 }
 
 /* ---- sending ---- */
@@ -252,12 +245,12 @@ int soma_proxy_wait_peers(soma_proxy *proxy, uint64_t timeout, const char *alias
     }
 }
 
-/* What the name service knows. */
+/* What the name service knows, now: the caller may have moved it. */
 static int named_address(soma_proxy *proxy, uint64_t timeout, const char *alias, char address[SOMA_ADDRESS_MOST + 1])
 {
     soma_ref agent;
     uint64_t until = deadline_of(proxy, timeout);
-    int error = soma_names_address(proxy->names, proxy->name, alias, timeout, address);
+    int error = names_address(proxy->names, proxy->name, alias, true, timeout, address);
     if (error != SOMA_ENOENT)
         return proxy_fail_by(proxy, error, NULL);
     error = soma_proxy_ref(proxy, time_left(proxy, until), &agent); // which of the two is not there?

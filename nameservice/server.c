@@ -6,6 +6,7 @@
 #include <soma/attribute.h>
 #include <soma/error.h>
 #include <soma/log.h>
+#include <soma/method.h>
 #include <soma/monitor.h>
 #include <soma/request.h>
 #include <soma/system.h>
@@ -200,6 +201,40 @@ static int on_forget(soma_agent *self, struct nameserver *my, const struct ns_fo
     return 0;
 }
 
+/* ---- has a client put all? The tag is the promise to who wants to know. ---- */
+
+static int on_synced(soma_agent *self, struct nameserver *my, const struct soma_result *m)
+{
+    (void)m;
+    my->sync_count--;
+    return soma_reply_to(self, (soma_handle)soma_tag(self), soma_result);
+}
+
+static int on_not_synced(soma_agent *self, struct nameserver *my, const int *error)
+{
+    my->sync_count--;
+    return soma_reply_error_to(self, (soma_handle)soma_tag(self), *error);
+}
+
+static int on_sync_asked(soma_agent *self, struct nameserver *my, const struct ns_sync *m)
+{
+    const struct record *record = m->name ? record_find(my, m->name) : NULL;
+    const struct session *owner = record ? record->owner : NULL;
+    if (!owner || owner == &my->first || my->sync_count >= SYNCS_MOST)
+        return soma_reply_error(self, SOMA_EAGAIN);
+    soma_handle promise = soma_reply_later(self);
+    if (promise < 0)
+        return 0; // nobody waits
+    uint64_t timeout = m->timeout && m->timeout < SOMA_NAMES_TIMEOUT ? m->timeout : SOMA_NAMES_TIMEOUT;
+    soma_handle asked = soma_request(self, owner->node.ref, timeout,
+                                     SOMA_THEN(soma_result, on_synced, on_not_synced, .tag = (uint64_t)promise),
+                                     ns_sync, .name = m->name, .timeout = timeout);
+    if (asked < 0)
+        return soma_reply_error_to(self, promise, (int)asked);
+    my->sync_count++;
+    return 0;
+}
+
 static int on_list(soma_agent *self, struct nameserver *my, const struct soma_name_list *m)
 {
     struct soma_name names[SOMA_NAMES_PAGE_MOST];
@@ -334,12 +369,13 @@ const soma_behavior nameserver_behavior = {
         SOMA_ATTRIBUTE_GET("version", get_version, "of Soma"),
         SOMA_ATTRIBUTE_READ("names", struct nameserver, names.count, "how many it has"),
         SOMA_ATTRIBUTE_READ("refused", struct nameserver, refused, "names that a node had too many of, or too fast")),
-    .handlers = SOMA_HANDLERS(
-        SOMA_ON(ns_lookup, on_lookup), SOMA_ON(ns_put, on_put), SOMA_ON(ns_drop, on_drop), SOMA_ON(ns_heard, on_heard),
-        SOMA_ON(ns_forget, on_forget), SOMA_ON(soma_name_list, on_list), SOMA_ON(ns_watch, on_watch),
-        SOMA_ON(ns_unwatch, on_unwatch), SOMA_ON(ns_hello, on_hello), SOMA_ON(ns_restored, on_restored),
-        SOMA_ON(ns_bye, on_bye), SOMA_ON(soma_down, on_down), SOMA_ON(ns_settle, on_settle),
-        SOMA_ON(ns_doubt, on_doubt), SOMA_ON(ns_even, on_even), SOMA_ON(soma_name_event, on_first_event))};
+    .handlers =
+        SOMA_HANDLERS(SOMA_ON(ns_lookup, on_lookup), SOMA_ON(ns_put, on_put), SOMA_ON(ns_drop, on_drop),
+                      SOMA_ON(ns_heard, on_heard), SOMA_ON(ns_forget, on_forget), SOMA_ON(soma_name_list, on_list),
+                      SOMA_ON(ns_watch, on_watch), SOMA_ON(ns_unwatch, on_unwatch), SOMA_ON(ns_hello, on_hello),
+                      SOMA_ON(ns_restored, on_restored), SOMA_ON(ns_bye, on_bye), SOMA_ON(soma_down, on_down),
+                      SOMA_ON(ns_settle, on_settle), SOMA_ON(ns_doubt, on_doubt), SOMA_ON(ns_even, on_even),
+                      SOMA_ON(ns_sync, on_sync_asked), SOMA_ON(soma_name_event, on_first_event))};
 
 /* A server that follows another one needs a bridge to it, and does not follow itself. */
 static int follow_check(const soma_nameserver_options *options)

@@ -14,6 +14,7 @@
 
 #define NEW_MOST 8192u    /* names that are new to a session, before it is reset */
 #define SESSIONS_MOST 64u /* of one node */
+#define SYNCS_MOST 4096u  /* that clients are asked for at a time */
 #define SETTLE_TIMES 15u  /* so often a server settles again, at most, while clients put what they had */
 
 /** @cond internal: to itself */
@@ -100,6 +101,7 @@ struct nameserver {
     bool alone;           /* that one is lost */
     uint64_t changes;     /* counts what is told */
     uint64_t refused;     /* puts that would have been too many */
+    uint32_t sync_count;  /* questions to clients whether they have put all */
     uint32_t settle_left; /* how often it waits again for those that restore */
     bool settled;
 };

@@ -316,14 +316,18 @@ SOMA_API int soma_close_channels(soma_agent *self);
  *
  * | method | arguments | gives |
  * | --- | --- | --- |
- * | `soma.bind` | `pattern` (as in addresses), `alias`, [`place`], [`handler`], [options] | the address |
+ * | `soma.bind` | `pattern` (as in addresses), `alias`, [`place`], [`handler`], [options], [`timeout`] | the address |
  * | `soma.connect` | `to` (as soma_connect_to()), `alias`, [`handler`], [options], [`timeout`] | nil, once known |
  * | `soma.subscribe` | `alias`, `topic`, `handler` | nil |
  * | `soma.unsubscribe` | `alias`, `topic` | nil |
  * | `soma.send` | `alias`, [`topic`], `value`, sent as a soma_data | nil |
  * | `soma.request` | `alias`, `value`, [`timeout`] | the answer, which must be a soma_result |
  * | `soma.channels` | nil | a map by alias of maps: `pattern`, `address`, `bound`, `peers` |
- * | `soma.close` | the alias; nil: all; or a map of [`alias`] and [`linger_ms`] | nil |
+ * | `soma.close` | the alias; nil: all; or a map of [`alias`], [`linger_ms`], [`timeout`] | nil |
+ *
+ * Where the agent has names, `soma.bind` and `soma.close` are answered when the name service has what they have
+ * changed; if that takes longer than the timeout, or it is out of reach, they are answered all the same, and it has it
+ * later.
  *
  * Timeouts are in nanoseconds; five seconds if left out. Options are those of soma_channel_options, by their names:
  * texts, numbers, true or false; `framing` is "apart", "prefix" or "separated"; `keys` is a map of `secret`, `server`
@@ -331,20 +335,22 @@ SOMA_API int soma_close_channels(soma_agent *self);
  */
 SOMA_API extern const soma_behavior soma_channel_agent;
 
-/** The local name of whoever finds `name/alias` for a system's channels, and is told of what they bind: the client of
- *  a name service. */
+/** The local name of whoever finds `name/alias` for a system's channels: a client of a name service. */
 #define SOMA_NAMES "soma.names"
 
 /** @cond internal */
 /* What channels ask of it: the address of an alias, as soon as there is one, and it is not `unless`. */
 SOMA_MESSAGE(soma_channel_find, (string, name), (string, alias), (string, unless), (u64, timeout))
 SOMA_MESSAGE(soma_channel_found, (string, address))
-/* And tell: the sender has bound that alias there, or, without an address, has closed it. */
+/* And tell, see soma_channels_announce(): the sender has bound that alias there, or, without an address, has closed
+ * it. The other is answered with a soma_result when whoever asks finds what was told before. */
 SOMA_MESSAGE(soma_channel_bound, (string, alias), (string, address))
+SOMA_MESSAGE(soma_channel_settle, (u64, timeout))
 /** @endcond */
 
-/** Tells whoever is called #SOMA_NAMES of all that the agent has bound: for a client of a name service, when the agent
- *  is registered. 0, or SOMA_EINVAL (NULL). */
-SOMA_API int soma_channels_announce(soma_agent *self);
+/** Tells an agent of this system of all that this one has bound, and from now on, until one of them ends, of what it
+ *  binds and closes: for a client of a name service, when the agent is first registered there. Only the agent itself.
+ *  0, SOMA_EINVAL (NULL), SOMA_ENOMEM. */
+SOMA_API int soma_channels_announce(soma_agent *self, soma_ref names);
 
 #endif

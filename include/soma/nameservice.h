@@ -153,8 +153,9 @@ typedef struct soma_names_options {
 
 /**
  * Opens a client: spawns its agent, which looks for a name server from now on, and finds another when it loses one.
- * A node may have several, each for name servers of its own; its channels (soma/channel.h) use the first, and when that
- * is closed another one.
+ * A node may have several, each for name servers of its own: what an agent binds is an alias of its names at each
+ * where it is registered. To find `name/alias` its channels (soma/channel.h) use the first that was opened, and when
+ * that is closed another one.
  * @param system the node's system
  * @param bridge its bridge; NULL: only a server in this system can be used
  * @param options NULL for all defaults
@@ -271,7 +272,10 @@ SOMA_API int soma_names_alias(soma_names *names, const char *name, const char *a
                               uint64_t timeout);
 
 /**
- * Finds the address of an alias.
+ * Finds the address of an alias. One that is not known is asked for, by way of the server, of the client that has
+ * registered the name: so whoever has heard, from the agent or from others, that it has bound a channel, finds it,
+ * though the name server may not have been told yet. Not so by way of a follower or of etcd, on other nodes than the
+ * agent's; and one that has moved may be found where it was, as any cached answer, for `stale_ms`.
  * @param names the client
  * @param name the name, of whatever node
  * @param alias the alias

@@ -167,7 +167,9 @@ SOMA_API const char *soma_proxy_error(const soma_proxy *proxy);
  * @{ */
 
 /**
- * Has the agent bind a channel: soma_bind().
+ * Has the agent bind a channel: soma_bind(). If the agent has names, and the name service is within reach of its node,
+ * it is an alias of theirs when this returns, for whoever asks the server (soma_proxy_address() does). If it is not, or
+ * is silent for seven eighths of the timeout, the channel is bound all the same, and an alias when it is back.
  * @param proxy the proxy
  * @param timeout nanoseconds
  * @param pattern what it does
@@ -235,12 +237,13 @@ SOMA_API int soma_proxy_request_to(soma_proxy *proxy, uint64_t timeout, const ch
  *  SOMA_ETIMEOUT; SOMA_ENOENT (no such agent or channel). */
 SOMA_API int soma_proxy_wait_peers(soma_proxy *proxy, uint64_t timeout, const char *alias, uint32_t peers);
 
-/** Has the agent close a channel; `alias` NULL: all of them. */
+/** Has the agent close a channel; `alias` NULL: all of them. It is no alias any more on return, as soma_proxy_bind()
+ *  has it. */
 SOMA_API int soma_proxy_close_channel(soma_proxy *proxy, uint64_t timeout, const char *alias);
 
 /**
- * Finds the address of one of the agent's aliases: what the name service knows, for a proxy of soma_proxy_open_named();
- * else what the agent says of its channels.
+ * Finds the address of one of the agent's aliases: what the name server knows now, for a proxy of
+ * soma_proxy_open_named(), see soma_names_address(); else what the agent says of its channels.
  * @param proxy the proxy
  * @param timeout nanoseconds
  * @param alias the alias

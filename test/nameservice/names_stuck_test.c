@@ -234,6 +234,52 @@ static void test_running(soma_test *test)
     world_close(&world);
 }
 
+/* Waits for a name to run. */
+struct waiter {
+    soma_ref names, found;
+};
+
+static int on_running(soma_agent *self, struct waiter *my, const struct soma_name *m)
+{
+    (void)self;
+    my->found = m->agent;
+    return 0;
+}
+
+static int on_not_running(soma_agent *self, struct waiter *my, const int *error)
+{
+    (void)self, (void)my;
+    return *error;
+}
+
+static int waiter_init(soma_agent *self, void *state, const void *arg)
+{
+    struct waiter *my = state;
+    my->names = *(const soma_ref *)arg;
+    return soma_request(self, my->names, SOMA_NEVER, SOMA_THEN(soma_name, on_running, on_not_running), soma_name_lookup,
+                        .name = "stuck", .waits = true, .runs = true, .timeout = SOMA_NEVER) < 0;
+}
+
+static const soma_behavior waiter = {.name = "waiter", .state_size = sizeof(struct waiter), .init = waiter_init};
+
+/* Whoever has taken the place of one that stands still may run. */
+static void test_running_another(soma_test *test)
+{
+    struct world world;
+    soma_ref names, waits;
+    world_open(&world, test);
+    soma_ref stuck = stuck_new(&world, "stuck");
+    names = soma_names_agent(world.leaf);
+    assert_int_equal(soma_spawn(soma_test_node(test, "leaf"), &waiter, &names, &waits), 0);
+    soma_test_settle(test);
+    assert_int_equal(soma_names_register_as(world.hub, "stuck", world.agent, SOMA_VALUE_NONE, true, SOMA_SECOND, NULL),
+                     0);
+    soma_test_advance(test, SOMA_SECOND);
+    assert_true(soma_ref_equal(((const struct waiter *)soma_test_state(test, waits))->found, world.agent));
+    soma_test_resume(test, stuck);
+    world_close(&world);
+}
+
 /* One that has registered itself is told of the loss when it goes on. */
 static void test_lost(soma_test *test)
 {
@@ -269,13 +315,36 @@ static void test_registered(soma_test *test)
     world_close(&world);
 }
 
+/* Each time that its registration is renewed, or made anew, it gets no more to do. */
+static void test_registered_again(soma_test *test)
+{
+    struct world world;
+    soma_ref stuck;
+    soma_stats before, after;
+    world_open(&world, test);
+    soma_system *leaf = soma_test_node(test, "leaf");
+    assert_int_equal(soma_spawn(leaf, &singer, NULL, &stuck), 0);
+    soma_test_pause(test, stuck);
+    for (uint32_t i = 0; i < 200; i++) {
+        assert_int_equal(soma_names_register(world.leaf, "again", stuck, SOMA_SECOND), 0);
+        if (i % 2)
+            assert_int_equal(soma_names_unregister(world.leaf, "again", SOMA_SECOND), 0);
+    }
+    soma_test_settle(test);
+    soma_system_stats(leaf, &before);
+    soma_test_resume(test, stuck);
+    soma_test_settle(test);
+    soma_system_stats(leaf, &after);
+    assert_in_range(after.processed - before.processed, 1, 10);
+    world_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SOMA_SIM(test_watcher, test_load(20), 2000000),
-        SOMA_SIM(test_running, test_load(50), 200000),
-        SOMA_SIM(test_lost, test_load(50), 200000),
-        SOMA_SIM(test_registered, test_load(50), 200000),
+        SOMA_SIM(test_watcher, test_load(20), 2000000),        SOMA_SIM(test_running, test_load(50), 200000),
+        SOMA_SIM(test_running_another, test_load(50), 200000), SOMA_SIM(test_lost, test_load(50), 200000),
+        SOMA_SIM(test_registered, test_load(50), 200000),      SOMA_SIM(test_registered_again, test_load(20), 200000),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -206,7 +206,7 @@ static void test_options_travel(soma_test *test)
     assert_int_equal(soma_proxy_connect_with(proxy, 8, "x", "b", &all, "take"), 0);
     check_log(test, proxy,
               "{\"alias\":\"a\",\"pattern\":\"push\",\"place\":\"tcp\",\"serializer\":\"json\",\"high_water\":1,"
-              "\"insecure\":true} "
+              "\"insecure\":true,\"timeout\":52500000000} "
               "{\"alias\":\"b\",\"to\":\"x\",\"handler\":\"take\",\"serializer\":\"raw\",\"framing\":\"separated\","
               "\"identity\":\"me\",\"linger_ms\":2,\"message_most\":3,\"heartbeat_ms\":4,\"conflate\":true,"
               "\"keys\":{\"secret\":\"s\",\"server\":\"p\",\"allowed\":\"a\"},\"timeout\":7} ");
