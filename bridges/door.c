@@ -217,6 +217,13 @@ void door_eject(struct door *door, int socket, uint64_t id)
         guest_cut(door, guest);
 }
 
+void door_turn_away(struct door *door, int socket)
+{
+    struct guest *guest = guest_meet(door, socket, 0);
+    if (guest)
+        guest_cut(door, guest);
+}
+
 /* ---- ZAP ---- */
 
 /* A request's parts. How many; what is longer than it may be counts as empty. */

@@ -45,4 +45,7 @@ void door_dismiss(struct door *door, int socket, uint64_t id);
 /* One that was dismissed goes on to send: it ends at once, or ZeroMQ would read on all that time. */
 void door_eject(struct door *door, int socket, uint64_t id);
 
+/* A connection that was not given its number by ZeroMQ ends at once: no node's is so. */
+void door_turn_away(struct door *door, int socket);
+
 #endif

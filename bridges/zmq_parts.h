@@ -11,6 +11,7 @@
 #include <zmq.h>
 
 #define ACCEPTED (UINT64_C(1) << 63) /* of a connection's number: the other side has made it */
+#define IDENTITY_SIZE 5              /* what a ROUTER knows it by, without that bit */
 
 /* What the post tells of: POST_NOTHING, these, or a dealer's by its number, which is never 0. */
 #define KEY_ROUTER 1u

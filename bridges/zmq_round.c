@@ -27,25 +27,34 @@ static void frame_accepted(struct zmq_wire *wire, uint64_t connection, zmq_msg_t
     wire->current = NULL;
 }
 
+/* The number of an accepted connection, which sorts as its identity counts; 0: it has an identity of its own. */
+static uint64_t number_read(const unsigned char *identity, int size)
+{
+    uint64_t number = 0;
+    for (int i = 0; i < IDENTITY_SIZE; i++)
+        number = number << 8 | identity[i];
+    return size == IDENTITY_SIZE ? ACCEPTED | number : 0;
+}
+
 /* One frame of a socket, if there is any: its bytes; or -1. */
 static int64_t frame_receive(struct zmq_wire *wire, void *socket, uint64_t connection)
 {
-    unsigned char identity[256];
+    unsigned char identity[256] = {0};
     zmq_msg_t frame;
     int size = connection ? 0 : zmq_recv(socket, identity, sizeof(identity), ZMQ_DONTWAIT);
     if (size < 0)
         return -1;
-    uint32_t number = 0;
-    if (!connection && size == 5)
-        memcpy(&number, identity + 1, sizeof(number));
+    const uint64_t accepted = connection ? 0 : number_read(identity, size);
     zmq_msg_init(&frame);
     if (zmq_msg_recv(&frame, socket, ZMQ_DONTWAIT) < 0)
         return -1;
     size_t bytes = zmq_msg_more(&frame) ? 0 : zmq_msg_size(&frame); // no node of ours sends parts: they are no frame
     if (connection)
         bridge_received(wire->bridge, connection, zmq_msg_data(&frame), bytes);
-    else if (size == 5)
-        frame_accepted(wire, ACCEPTED | number, &frame, bytes);
+    else if (accepted)
+        frame_accepted(wire, accepted, &frame, bytes);
+    else
+        door_turn_away(&wire->door, frame_socket(&frame));
     while (zmq_msg_more(&frame))
         if (zmq_msg_recv(&frame, socket, ZMQ_DONTWAIT) < 0)
             break;

@@ -3,13 +3,14 @@
  * with a monitor that tells how it fares. A DEALER never connects again by itself: the bridge does, so that a
  * connection is one stream that ends once. All sockets are the thread's.
  *
- * A ROUTER's peers are told apart by the five bytes that it gives them, a zero and four that count; so their
- * connection's number is those four with the highest bit set, and those of DEALERs are counted without it.
+ * A ROUTER's peers are told apart by the five bytes that it, or the door, gives them, of which the last ones count; so
+ * their connection's number is those with the highest bit set, and those of DEALERs are counted without it.
  */
 #include "bridges/zmq_wire.h"
 #include "bridges/address.h"
 #include "bridges/block.h"
 #include "bridges/zmq_parts.h"
+#include "bridges/zmq_router.h"
 #include "runtime/interface.h"
 #include "runtime/thread.h"
 #include <errno.h>
@@ -180,9 +181,9 @@ static int frame_prepare(zmq_msg_t *message, const struct pieces *frame)
 /* Of a connection that was accepted: whom what is sent next is for. */
 static int identity_write(void *router, uint64_t connection)
 {
-    uint32_t number = (uint32_t)connection;
-    unsigned char identity[5] = {0};
-    memcpy(identity + 1, &number, sizeof(number));
+    unsigned char identity[IDENTITY_SIZE];
+    for (int i = IDENTITY_SIZE; i--; connection >>= 8)
+        identity[i] = (unsigned char)connection;
     return zmq_send(router, identity, sizeof(identity), ZMQ_SNDMORE | ZMQ_DONTWAIT);
 }
 
@@ -322,7 +323,7 @@ static void memory_prepare(void)
 /* The router and the door. 0 or SOMA_ENOMEM. */
 static int wire_sockets(struct zmq_wire *wire)
 {
-    wire->router.socket = zmq_socket(wire->context, ZMQ_ROUTER);
+    wire->router.socket = router_open(wire->context);
     if (!wire->router.socket)
         return SOMA_ENOMEM;
     socket_prepare(wire, wire->router.socket);

@@ -2,6 +2,7 @@
  * ZeroMQ sockets for channels: which kind a pattern is, options, binding with an address that others can use, and what
  * may be bound or connected without keys. See line.h.
  */
+#include "bridges/zmq_router.h"
 #include "channels/options.h"
 #include "channels/porter.h"
 #include "runtime/interface.h"
@@ -261,7 +262,8 @@ int socket_open(soma_agent *self, struct line *line, const soma_channel_options 
     const char *wrong = options->keys ? keys_wrong(line, options->keys) : NULL;
     if (wrong)
         return channel_refuse(self, line->alias, SOMA_EFORMAT, "%s", wrong);
-    line->socket = zmq_socket(line->porter->context, kinds[line->pattern]);
+    const int kind = kinds[line->pattern];
+    line->socket = kind == ZMQ_ROUTER ? router_open(line->porter->context) : zmq_socket(line->porter->context, kind);
     if (!line->socket)
         return socket_error(self, errno);
     socket_prepare(line, options);

@@ -68,9 +68,27 @@ static void test_same_socket(void **state)
     assert_int_equal(first, second);
 }
 
+/* One who has named himself ends at once, and nobody else. */
+static void test_turned_away(void **state)
+{
+    (void)state;
+    void *known = come(), *own;
+    int socket = hear();
+    door_admit(&door, socket, 1);
+    door_turn_away(&door, socket);
+    assert_int_equal(lone.bridge->counts.cut_off, 0);
+    own = come();
+    socket = hear();
+    door_turn_away(&door, socket);
+    assert_int_equal(lone.bridge->counts.cut_off, 1);
+    lone.bridge->counts.cut_off = 0;
+    gone(own, socket);
+    zmq_close(known);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_socket)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_socket), cmocka_unit_test(test_turned_away)};
     size_t size = sizeof(address);
     lone_open(&lone, &(soma_bridge_options){.name = "here"});
     context = zmq_ctx_new();
