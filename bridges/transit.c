@@ -45,6 +45,15 @@ bool transit_is_past(const struct transit *transit, uint64_t body, uint64_t chun
     return chunk <= transit->taken && !body_waits(transit, body);
 }
 
+/* Is a small body held, which others are to name? */
+static bool body_is_held(const struct transit *transit, uint64_t number)
+{
+    for (uint32_t i = 0; number && i < transit->waiter_count; i++)
+        if (transit->waiters[i].body == number && soma_ref_is_null(transit->waiters[i].from))
+            return true;
+    return false;
+}
+
 /* Is there more to come of a body? */
 static bool body_leaves(const struct transit *transit, uint64_t number)
 {
@@ -54,11 +63,14 @@ static bool body_leaves(const struct transit *transit, uint64_t number)
     return body;
 }
 
-/* A kill is ahead of all mail, and what no agent says is for all of them. */
+/* A kill is ahead of all mail, and what no agent says is for all of them; but a body waits for the end of another. */
 static bool item_waits(const struct transit *transit, const struct item *item)
 {
+    if (item->kind == ITEM_SHARED)
+        return transit->parted;
     return item_is_word(item->kind) && item->kind != ITEM_KILL &&
-           (body_leaves(transit, item->number) || sender_waits(transit, item->from));
+           (body_leaves(transit, item->number) || body_is_held(transit, item->number) ||
+            sender_waits(transit, item->from));
 }
 
 static bool item_leave(msgpack_sbuffer *leave, const char *item, size_t size)
@@ -157,6 +169,7 @@ static void part_take(struct peer *peer, msgpack_sbuffer *items)
         return;
     }
     transit->turn = false;
+    transit->parted = size != left;
     body->at += size;
     if (size == left) {
         transit->again = transit->held.size;

@@ -18,6 +18,7 @@ struct transit {
     struct chunk *last;
     uint64_t taken;         /* the number of the chunk that was taken last */
     bool turn;              /* a part is next, else a chunk */
+    bool parted;            /* a part has left of a body, and not all: no other body may begin */
     bool again;             /* some of what is held may leave */
     bool owes;              /* as in outbound: of what was taken from there */
     msgpack_sbuffer held;   /* items that wait for a body, or for others of their sender that do; in their order */
@@ -27,8 +28,8 @@ struct transit {
 };
 
 struct waiter {
-    soma_ref from;
-    uint64_t body;
+    soma_ref from; /* null for a body itself, which is as if a thread outside had sent it */
+    uint64_t body; /* 0: none */
 };
 
 /* Have all items left that name a body, the last of which is in the chunk of a number? */

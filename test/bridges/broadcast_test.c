@@ -91,6 +91,9 @@ static int on_act(soma_agent *self, void *my, const struct act *m)
         for (uint32_t i = 0; i < BODIES_MOST + 4; i++)
             broadcast(self, held[i]);
         return 0;
+    case 4: // a large one for the first alone
+        REQUIRE(!soma_send(self, receivers[0], block, .number = 2, .data = {bytes, LARGE}));
+        return 0;
     default: // a type that is not known there
         REQUIRE(!soma_body_new(&body, strange, .number = 1, .data = {bytes, body_size}));
         broadcast(self, body);
@@ -231,6 +234,43 @@ static void test_order(void **state)
     }
 }
 
+/* One body is whole over there before another begins: a small one, too, that is sent ahead of large ones (but in the
+ * same chunk), between them, or while their parts cross. */
+static void test_between_parts(void **state)
+{
+    (void)state;
+    const uint64_t one[] = {1};
+    for (int before = 0; before < 20; before++) {
+        begin(10000);
+        pair.sides[0].bridge->options.window = 90000; // a part or two at a time
+        for (int i = 0; i < 4; i++) {
+            if (i == before)
+                order(1, 0);
+            if (i < 3)
+                order(0, 4);
+        }
+        pair_turn(&pair, 0);
+        for (int i = 4; i < before; i++) {
+            pair_step(&pair, 0);
+            pair_step(&pair, 1);
+            pair_turn(&pair, 0);
+        }
+        if (before > 3)
+            order(1, 0);
+        pair_run(&pair);
+        assert_int_equal(letters, 0);
+        assert_int_equal(received[0].count, 4);
+        received[0] = received[1];
+        check_received(one, 1);
+        assert_int_equal(pair.items[ITEM_SHARED], 1);
+        assert_int_equal(pair.items[ITEM_BODY], 3 * 5);
+        pair_turn(&pair, SOMA_SECOND);
+        pair_run(&pair);
+        assert_int_equal(kept(0) + kept(1), 0);
+        finish();
+    }
+}
+
 /* As long as somebody has it, it need not cross again: whoever sends it, and however long nothing was said. */
 static void test_kept(void **state)
 {
@@ -327,8 +367,8 @@ static void test_refused(void **state)
 {
     (void)state;
     begin(10000);
-    order(0, 4);
-    order(0, 4);
+    order(0, 5);
+    order(0, 5);
     pair_run(&pair);
     assert_int_equal(letters, 2 * RECEIVERS);
     pair_turn(&pair, SOMA_SECOND);
@@ -424,7 +464,7 @@ int main(void)
         cmocka_unit_test(test_once),  cmocka_unit_test(test_once_in_parts), cmocka_unit_test(test_small),
         cmocka_unit_test(test_order), cmocka_unit_test(test_kept),          cmocka_unit_test(test_many),
         cmocka_unit_test(test_bytes), cmocka_unit_test(test_cut_anywhere),  cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_lost),  cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_lost),  cmocka_unit_test(test_malformed),     cmocka_unit_test(test_between_parts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
