@@ -27,13 +27,14 @@ static void frame_accepted(struct zmq_wire *wire, uint64_t connection, zmq_msg_t
     wire->current = NULL;
 }
 
-/* The number of an accepted connection, which sorts as its identity counts; 0: it has an identity of its own. */
+/* The number of an accepted connection, which sorts as its identity counts; 0: it has an identity of its own, which may
+ * be any but for the zero at the begin. */
 static uint64_t number_read(const unsigned char *identity, int size)
 {
     uint64_t number = 0;
     for (int i = 0; i < IDENTITY_SIZE; i++)
         number = number << 8 | identity[i];
-    return size == IDENTITY_SIZE ? ACCEPTED | number : 0;
+    return size == IDENTITY_SIZE && !identity[0] ? ACCEPTED | number : 0;
 }
 
 /* One frame of a socket, if there is any: its bytes; or -1. */

@@ -197,8 +197,39 @@ static void test_goodbye_unread(void **state)
     stranger_close(&stranger);
 }
 
+/*
+ * A connection is known by the identity that the node's router gives it, which begins with a zero. One who brings its
+ * own, with the rest of another's behind something else, is not that other.
+ */
+static void test_borrowed_identity(void **state)
+{
+    (void)state;
+    struct stranger stranger = {.visits = 0};
+    stranger_open(&stranger);
+    unsigned char identity[5] = {1};
+    for (int i = 1; i < 5; i++)
+        identity[i] = (unsigned char)(stranger.bridge->connections->id >> 8 * (4 - i));
+    void *other = socket_open(stranger.visitors, ZMQ_DEALER);
+    assert_int_equal(zmq_setsockopt(other, ZMQ_ROUTING_ID, identity, sizeof(identity)), 0);
+    assert_int_equal(zmq_connect(other, soma_bridge_address(stranger.bridge, 0)), 0);
+    assert_true(bye_write(&stranger.frame) && frame_seal(&stranger.frame));
+    assert_int_equal(zmq_send(other, stranger.frame.data, stranger.frame.size, 0), stranger.frame.size);
+    soma_bridge_counts counts = {0};
+    soma_bridge_peer peer;
+    while (!counts.cut_off) { // whoever it is
+        assert_int_equal(soma_bridge_peers(stranger.bridge, &peer, 1), 1);
+        assert_true(peer.connected && !peer.down);
+        assert_int_equal(soma_bridge_count(stranger.bridge, &counts), 0);
+        sched_yield();
+    }
+    zmq_close(other);
+    msgpack_sbuffer_clear(&stranger.frame);
+    stranger_close(&stranger);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_much_at_once), cmocka_unit_test(test_goodbye_unread)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_much_at_once), cmocka_unit_test(test_goodbye_unread),
+                                       cmocka_unit_test(test_borrowed_identity)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
