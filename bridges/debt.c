@@ -8,10 +8,22 @@ static bool is_link(enum debt_kind kind)
     return kind == DEBT_LINK;
 }
 
-static uint64_t debt_hash(enum debt_kind kind, soma_ref here, uint64_t handle)
+static bool is_by_there(enum debt_kind kind)
 {
-    uint64_t hash = ((uint64_t)here.generation << 32 | here.slot) * UINT64_C(0x9e3779b97f4a7c15);
+    return kind == DEBT_LINK || kind == DEBT_WATCHED;
+}
+
+static uint64_t ref_hash(soma_ref ref)
+{
+    return ((uint64_t)ref.generation << 32 | ref.slot) * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+static uint64_t debt_hash(enum debt_kind kind, soma_ref here, soma_ref there, uint64_t handle)
+{
+    uint64_t hash = ref_hash(here);
     hash ^= (is_link(kind) ? 0 : handle) * UINT64_C(0xc2b2ae3d27d4eb4f) + (uint64_t)kind;
+    if (is_by_there(kind)) // many there may watch one here, each by the same handle
+        hash = hash * 31 ^ ref_hash(there) >> 7;
     return hash ^ hash >> 29;
 }
 
@@ -25,12 +37,11 @@ static struct debt **debt_find(const struct debts *debts, enum debt_kind kind, s
 {
     if (!debts->count)
         return NULL;
-    bool by_there = kind == DEBT_LINK || kind == DEBT_WATCHED;
-    struct debt **link = bucket(debts, debt_hash(kind, here, handle));
+    struct debt **link = bucket(debts, debt_hash(kind, here, there, handle));
     for (; *link; link = &(*link)->next) {
         const struct debt *debt = *link;
         if (debt->kind == kind && soma_ref_equal(debt->here, here) && (is_link(kind) || debt->handle == handle) &&
-            (!by_there || soma_ref_equal(debt->there, there)))
+            (!is_by_there(kind) || soma_ref_equal(debt->there, there)))
             return link;
     }
     return NULL;
@@ -39,7 +50,7 @@ static struct debt **debt_find(const struct debts *debts, enum debt_kind kind, s
 /* Behind the others, so that those that are alike stay in their order. */
 static void debt_append(const struct debts *debts, struct debt *debt)
 {
-    struct debt **to = bucket(debts, debt_hash(debt->kind, debt->here, debt->handle));
+    struct debt **to = bucket(debts, debt_hash(debt->kind, debt->here, debt->there, debt->handle));
     while (*to)
         to = &(*to)->next;
     debt->next = NULL;
@@ -103,13 +114,12 @@ bool debts_take(struct debts *debts, enum debt_kind kind, soma_ref here, soma_re
 
 bool debts_pop(struct debts *debts, struct debt *found)
 {
-    for (uint32_t i = 0; debts->count && i < debts->bucket_count; i++) {
-        if (debts->buckets[i]) {
-            debt_remove(debts, &debts->buckets[i], found);
-            return true;
-        }
-    }
-    return false;
+    if (!debts->count)
+        return false;
+    while (!debts->buckets[debts->bucket_count - 1]) // nobody looks for any one any more
+        debts->bucket_count--;
+    debt_remove(debts, &debts->buckets[debts->bucket_count - 1], found);
+    return true;
 }
 
 void debts_free(struct debts *debts)

@@ -41,7 +41,7 @@ bool debts_have(const struct debts *debts, enum debt_kind kind, soma_ref here, s
 bool debts_take(struct debts *debts, enum debt_kind kind, soma_ref here, soma_ref there, uint64_t handle,
                 struct debt *found);
 
-/* Takes any one out; false if there are none. */
+/* Takes any one out; false if there are none. From the first on only this may be done, and debts_free(). */
 bool debts_pop(struct debts *debts, struct debt *found);
 
 void debts_free(struct debts *debts);
