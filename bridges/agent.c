@@ -126,7 +126,7 @@ static bool seek(soma_agent *self, struct bridge_agent *my, struct seeker **link
 static int on_again(soma_agent *self, struct bridge_agent *my, const struct soma_bridge_again *m)
 {
     struct seeker **link = seeker_link(my, (uint64_t)m->promise);
-    if (*link)
+    if (*link && (*link)->rests) // else it is from a stranger
         seek(self, my, link);
     return 0;
 }

@@ -13,6 +13,9 @@ static int on_anything(soma_agent *self, void *state, const soma_type *type, con
 
 static const soma_behavior found_behavior = {.name = "found", .fallback = on_anything};
 
+SOMA_MESSAGE(look, (string, address))
+SOMA_MESSAGE(soma_bridge_again, (i64, promise)) // the bridge agent's word to itself
+
 static int locate(struct node *from, soma_ref bridge, const char *address, const char *name, uint64_t timeout,
                   soma_ref *agent)
 {
@@ -102,6 +105,66 @@ static void test_simulated(soma_test *test)
     assert_true(soma_now(here) > 31 * SOMA_SECOND);
 }
 
+struct looker {
+    soma_ref bridge;
+    int answers;
+};
+
+static int looker_init(soma_agent *self, void *state, const void *bridge)
+{
+    (void)self;
+    ((struct looker *)state)->bridge = *(const soma_ref *)bridge;
+    return 0;
+}
+
+static int on_found(soma_agent *self, struct looker *my, const struct soma_bridge_located *m)
+{
+    (void)self, (void)m;
+    my->answers++;
+    return 0;
+}
+
+static int on_not_found(soma_agent *self, struct looker *my, const int *error)
+{
+    (void)self, (void)my;
+    return *error;
+}
+
+static int on_look(soma_agent *self, struct looker *my, const struct look *m)
+{
+    soma_handle request =
+        soma_request(self, my->bridge, SOMA_NEVER, SOMA_THEN(soma_bridge_located, on_found, on_not_found),
+                     soma_bridge_locate, .address = m->address, .name = "found", .timeout = SOMA_NEVER);
+    return request < 0 ? (int)request : 0;
+}
+
+static const soma_behavior looker = {.name = "looker",
+                                     .state_size = sizeof(struct looker),
+                                     .init = looker_init,
+                                     .handlers = SOMA_HANDLERS(SOMA_ON(look, on_look))};
+
+/* What the bridge agent says to itself does no harm if another says it, as anybody can. */
+static void test_word_of_stranger(soma_test *test)
+{
+    soma_system *here = soma_test_node(test, "here"), *there = soma_test_node(test, "there");
+    soma_bridge *bridge = soma_test_bridge(test, "here");
+    static const char address[] = "sim://there";
+    soma_ref bridge_agent = soma_bridge_agent(bridge), agent, asks;
+    assert_int_equal(soma_spawn(there, &found_behavior, NULL, &agent), 0);
+    assert_int_equal(soma_name_set(there, agent, "found"), 0);
+    assert_int_equal(soma_bridge_find(bridge, address, "found", SOMA_SECOND, &agent), 0);
+    assert_int_equal(soma_spawn(here, &looker, &bridge_agent, &asks), 0);
+    soma_test_net_cut(test, "here", "there");
+    assert_int_equal(soma_send(here, asks, look, .address = address), 0);
+    soma_test_advance(test, SOMA_SECOND);
+    for (int64_t generation = 0; generation < 4; generation++)
+        for (int64_t index = 0; index < 10; index++) // some are promises, such as these go
+            assert_int_equal(soma_send(here, bridge_agent, soma_bridge_again, .promise = generation << 32 | index), 0);
+    soma_test_net_heal(test, "here", "there");
+    soma_test_advance(test, 5 * SOMA_SECOND);
+    assert_int_equal(((const struct looker *)soma_test_state(test, asks))->answers, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -109,6 +172,7 @@ int main(void)
         cmocka_unit_test(test_closed_meanwhile),
         SOMA_SIM(test_simulated, test_load(500), 10000),
         SOMA_SIM(test_simulated, test_load(200), 10000, .pauses = 2),
+        SOMA_SIM(test_word_of_stranger, test_load(20), 10000),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
