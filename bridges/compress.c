@@ -25,13 +25,15 @@ static bool compressor_ready(struct compressor *compressor, size_t size)
     if (!compressor->in)
         compressor->in = ZSTD_createDCtx();
     if (compressor->capacity < size) {
+        size_t capacity = (size + ROOM_STEP - 1) / ROOM_STEP * ROOM_STEP;
+        char *room = malloc(capacity);
+        if (!room) // what was compressed before fits the old one
+            return false;
         free(compressor->room);
-        compressor->capacity = (size + ROOM_STEP - 1) / ROOM_STEP * ROOM_STEP;
-        compressor->room = malloc(compressor->capacity);
-        if (!compressor->room)
-            compressor->capacity = 0;
+        compressor->room = room;
+        compressor->capacity = capacity;
     }
-    return compressor->out && compressor->in && compressor->room;
+    return compressor->out && compressor->in;
 }
 
 static const char *try(struct compressor *compressor, const char *bytes, size_t size, size_t *smaller)

@@ -194,6 +194,28 @@ static void test_luck(void **state)
     finish(0);
 }
 
+/* What has been compressed can be read again, though there was no memory for more since. */
+static void test_undone_without_memory(void **state)
+{
+    (void)state;
+    struct compressor compressor = {0};
+    struct compress_luck luck = {0};
+    char kept[SMALL];
+    size_t size, more;
+    if (!compress_is_there())
+        return;
+    const char *smaller = compress(&compressor, &luck, plain, SMALL, &size);
+    assert_non_null(smaller);
+    memcpy(kept, smaller, size);
+    memory_fail(1);
+    assert_null(compress(&compressor, &luck, plain, BLOCK, &more));
+    memory_fail(0);
+    const char *again = compress_undo(&compressor, kept, size, SMALL);
+    assert_non_null(again);
+    assert_memory_equal(again, plain, SMALL);
+    compressor_close(&compressor);
+}
+
 /* Sent again, it is the same. */
 static void test_cut_anywhere(void **state)
 {
@@ -354,10 +376,19 @@ static void test_no_items(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_compressed),   cmocka_unit_test(test_not_asked_for), cmocka_unit_test(test_too_small),
-        cmocka_unit_test(test_not_read),     cmocka_unit_test(test_noise),         cmocka_unit_test(test_window),
-        cmocka_unit_test(test_cut_anywhere), cmocka_unit_test(test_lost),          cmocka_unit_test(test_no_memory),
-        cmocka_unit_test(test_malformed),    cmocka_unit_test(test_luck),          cmocka_unit_test(test_no_items),
+        cmocka_unit_test(test_compressed),
+        cmocka_unit_test(test_not_asked_for),
+        cmocka_unit_test(test_too_small),
+        cmocka_unit_test(test_not_read),
+        cmocka_unit_test(test_noise),
+        cmocka_unit_test(test_window),
+        cmocka_unit_test(test_cut_anywhere),
+        cmocka_unit_test(test_lost),
+        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_undone_without_memory),
+        cmocka_unit_test(test_luck),
+        cmocka_unit_test(test_no_items),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
