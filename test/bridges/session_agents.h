@@ -39,8 +39,9 @@ struct stream {
     uint32_t downs, down_reason; /* what the monitor told */
 };
 
-#define LARGE_MARK 3u /* the number of that which may be large */
+#define LARGE_MARK 3u /* the number of that which may be large; the next is then a small shared body */
 #define LARGE_MOST 200000u
+#define SMALL_LOAD 2000u
 
 struct ledger {
     struct stream streams[STREAMS_MAX];
@@ -49,6 +50,11 @@ struct ledger {
 };
 
 static struct ledger ledger; // of the run: one after another, in a process of their own
+
+static uint32_t load_of(uint64_t number)
+{
+    return number == LARGE_MARK ? ledger.load : number == LARGE_MARK + 1 && ledger.load ? SMALL_LOAD : 0;
+}
 
 /* ---- who sends ---- */
 
@@ -72,9 +78,9 @@ static int mark_send(soma_agent *self, const struct stream *stream, uint64_t num
 {
     static const char load[LARGE_MOST];
     uint64_t place = (uint64_t)(stream - ledger.streams);
-    const struct mark m = {place, number, {load, number == LARGE_MARK ? ledger.load : 0}};
+    const struct mark m = {place, number, {load, load_of(number)}};
     soma_body *body;
-    if (!m.load.size || place & 1)
+    if (!m.load.size || (place & 1 && number == LARGE_MARK))
         return soma_agent_send(self, stream->to, &mark_type, &m);
     assert_int_equal(soma_body_copy(&body, &mark_type, &m), 0);
     int error = soma_send_body(self, stream->to, body);
@@ -130,7 +136,7 @@ static int on_mark(soma_agent *self, void *my, const struct mark *m)
     assert_true(m->number >= stream->next); // neither twice nor out of order
     assert_true(m->number < stream->sent);
     assert_false(stream->refused[m->number]);
-    assert_int_equal(m->load.size, m->number == LARGE_MARK ? ledger.load : 0);
+    assert_int_equal(m->load.size, load_of(m->number));
     stream->next = m->number + 1;
     stream->arrived++;
     return 0;
