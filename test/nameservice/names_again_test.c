@@ -1,4 +1,5 @@
-/* Nodes that end without a word and are started again, soon or late, at the same address: names are as before. */
+/* Nodes that end without a word, or fall silent: their names go in time. And are started again, soon or late, at the
+ * same address: names are as before. */
 #include "nameservice/server.h"
 #include "test_support.h"
 #include "testkit/kit.h"
@@ -86,6 +87,58 @@ static void leaves_close(soma_names *names[LEAVES])
         assert_int_equal(soma_names_close(&names[i]), 0);
 }
 
+#define DOWN_TIME (10 * SOMA_SECOND) /* a bridge's down_ms by default: for so long a node may be silent */
+#define LOOK_TIME (20 * SOMA_MS)     /* between looks */
+#define BACK_TIME (4200 * SOMA_MS)   /* from when the link is back: docs/nameservice.md, without down_ms */
+
+/* A node that falls silent takes its names along when it is down for the server's, and no later. With the link, they
+ * are back by themselves. */
+static void test_silent(soma_test *test)
+{
+    soma_names *names[LEAVES];
+    soma_ref found;
+    const struct nameserver *state = leaves_open(test, names);
+    soma_test_advance(test, 5 * SOMA_SECOND + soma_test_random(test, 5 * SOMA_SECOND));
+    assert_int_equal(soma_names_lookup(names[1], nodes[0], SOMA_SECOND, &found), 0);
+    bool stands = soma_test_random(test, 2);
+    uint64_t silent_at = soma_test_now(test);
+    if (stands)
+        soma_test_node_stop(test, nodes[0]);
+    else
+        soma_test_net_partition(test, "hub", nodes[0]);
+    while (index_find(&state->names, nodes[0])) {
+        assert_true(soma_test_now(test) - silent_at <= DOWN_TIME + LOOK_TIME);
+        soma_test_advance(test, LOOK_TIME);
+    }
+    assert_int_equal(state->names.count, LEAVES - 1);
+    soma_test_advance(test, SOMA_SECOND);
+    assert_int_equal(soma_names_lookup(names[1], nodes[0], SOMA_SECOND, &found), SOMA_ENOENT);
+    uint64_t back_at = soma_test_now(test);
+    if (stands)
+        soma_test_node_continue(test, nodes[0]);
+    else
+        soma_test_net_heal(test, "hub", nodes[0]);
+    assert_int_equal(soma_names_wait(names[1], nodes[0], 20 * SOMA_SECOND, &found), 0);
+    assert_true(soma_test_now(test) - back_at <= BACK_TIME);
+    assert_int_equal(state->names.count, LEAVES);
+    leaves_close(names);
+}
+
+/* All are to end while one of their nodes is silent: nobody can tell that they have, until it is down. */
+static void test_shutdown(soma_test *test)
+{
+    soma_names *names[LEAVES];
+    const struct nameserver *state = leaves_open(test, names);
+    soma_test_node_stop(test, nodes[0]);
+    assert_int_equal(soma_names_shutdown(names[1], NULL, SOMA_SECOND), SOMA_ETIMEOUT);
+    assert_int_equal(soma_names_shutdown(names[1], NULL, 30 * SOMA_SECOND), 0);
+    soma_test_advance(test, SOMA_SECOND);
+    assert_int_equal(state->names.count, 0);
+    soma_test_node_continue(test, nodes[0]);
+    soma_test_advance(test, 20 * SOMA_SECOND);
+    leaves_close(names);
+}
+
 /* A server that was away for long is no sooner asked what is not there than all clients are back. */
 static void test_outage(soma_test *test)
 {
@@ -138,8 +191,8 @@ static void test_standstill(soma_test *test)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SOMA_SIM(test_standstill, test_load(200), 200000),
-        SOMA_SIM(test_outage, test_load(200), 200000),
+        SOMA_SIM(test_silent, test_load(200), 200000),     SOMA_SIM(test_shutdown, test_load(100), 200000),
+        SOMA_SIM(test_standstill, test_load(200), 200000), SOMA_SIM(test_outage, test_load(200), 200000),
         SOMA_SIM(test_again, test_load(200), 200000),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,7 @@
 #include "bridges/nodes.h"
 #include <soma/nameservice.h>
 #include <soma/proxy.h>
+#include <soma/timer.h>
 #include <string.h>
 
 static const soma_behavior worker = {.name = "worker"};
@@ -23,6 +24,39 @@ static int on_exited(soma_agent *self, void *my, const struct soma_exited *m)
 
 static const soma_behavior stubborn = {
     .name = "stubborn", .init = stubborn_init, .handlers = SOMA_HANDLERS(SOMA_ON(soma_exited, on_exited))};
+
+/* Takes its time to end, and does it by itself. */
+SOMA_MESSAGE(last)
+
+static int on_last(soma_agent *self, void *my, const struct last *m)
+{
+    (void)my, (void)m;
+    soma_agent_exit(self, SOMA_ESHUTDOWN);
+    atomic_fetch_add(&told, 1);
+    return 0;
+}
+
+static int on_slow_exited(soma_agent *self, void *my, const struct soma_exited *m)
+{
+    (void)my, (void)m;
+    return soma_after(self, 50 * SOMA_MS, last) < 0 ? SOMA_ENOMEM : 0;
+}
+
+static const soma_behavior slow = {.name = "slow",
+                                   .init = stubborn_init,
+                                   .handlers =
+                                       SOMA_HANDLERS(SOMA_ON(soma_exited, on_slow_exited), SOMA_ON(last, on_last))};
+
+/* It may wait, without holding up others. */
+static const soma_behavior stuck = {.name = "stuck", .blocking = true};
+
+static int stick(soma_agent *self, void *state, void *arg)
+{
+    (void)self, (void)state;
+    while (!atomic_load((atomic_int *)arg))
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+    return 0;
+}
 
 /* Two nodes with a client each; the server is on the first. */
 struct world {
@@ -109,6 +143,40 @@ static void test_many_and_stubborn(void **state)
     world_close(&world);
 }
 
+/* Who ends by itself in half of the time is not killed. */
+static void test_slow(void **state)
+{
+    struct world world;
+    (void)state;
+    world_open(&world);
+    atomic_store(&told, 0);
+    soma_ref near = worker_register(&world, 0, &slow, "near"), far = worker_register(&world, 1, &slow, "far");
+    assert_int_equal(soma_names_shutdown(world.names[0], NULL, PATIENCE), 0);
+    assert_gone(&world, 0, near, true);
+    assert_gone(&world, 1, far, true);
+    assert_int_equal(atomic_load(&told), 2);
+    world_close(&world);
+}
+
+/* One that can't even be killed, as it stands still in a handler: that is told in time, and another try does it. */
+static void test_stuck(void **state)
+{
+    struct world world;
+    soma_ref found;
+    atomic_int released = 0;
+    (void)state;
+    world_open(&world);
+    soma_ref ox = worker_register(&world, 1, &stuck, "ox"), other = worker_register(&world, 1, &worker, "other");
+    assert_int_equal(soma_post(world.nodes[1].system, ox, stick, &released, NULL), 0);
+    assert_int_equal(soma_names_shutdown(world.names[0], NULL, SOMA_SECOND), SOMA_ETIMEOUT);
+    assert_gone(&world, 1, other, true);
+    assert_int_equal(soma_names_lookup(world.names[0], "ox", PATIENCE, &found), 0); // it is there
+    atomic_store(&released, 1);
+    assert_int_equal(soma_names_shutdown(world.names[0], NULL, PATIENCE), 0);
+    assert_gone(&world, 1, ox, true);
+    world_close(&world);
+}
+
 static void test_server(void **state)
 {
     struct world world;
@@ -175,7 +243,11 @@ static void test_wrong(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_all_of_a_prefix), cmocka_unit_test(test_many_and_stubborn),
-                                       cmocka_unit_test(test_server), cmocka_unit_test(test_wrong)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_all_of_a_prefix),
+                                       cmocka_unit_test(test_many_and_stubborn),
+                                       cmocka_unit_test(test_slow),
+                                       cmocka_unit_test(test_stuck),
+                                       cmocka_unit_test(test_server),
+                                       cmocka_unit_test(test_wrong)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

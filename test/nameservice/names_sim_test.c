@@ -3,6 +3,7 @@
  * watch, while agents end, the network is cut and nodes restart. What must hold is checked at each answer, and when all
  * is whole again.
  */
+#include "nameservice/check.h"
 #include "nameservice/client.h"
 #include "nameservice/server.h"
 #include "test_support.h"
@@ -263,11 +264,19 @@ static const soma_behavior asker = {.name = "asker",
 
 struct view {
     soma_ref names;
-    char name[NAMES_ALL][16];
-    soma_ref agent[NAMES_ALL];
+    struct sight {
+        char name[16], address[32]; /* of its alias, if it has one */
+        soma_ref agent;
+    } seen[NAMES_ALL];
     uint32_t count;
     bool current;
 };
+
+static const char *address_of(const struct soma_name *entry)
+{
+    uint32_t place = alias_find(entry, "main");
+    return place < entry->aliases.count ? entry->aliases.items[place].address : "";
+}
 
 static int on_event(soma_agent *self, struct view *my, const struct soma_name_event *m)
 {
@@ -278,19 +287,20 @@ static int on_event(soma_agent *self, struct view *my, const struct soma_name_ev
         my->current = !my->current;
         return 0;
     }
-    while (i < my->count && strcmp(my->name[i], m->name.name) != 0)
+    while (i < my->count && strcmp(my->seen[i].name, m->name.name) != 0)
         i++;
     assert_true((i == my->count) == (m->event == SOMA_NAME_ADDED));
     if (m->event == SOMA_NAME_REMOVED) {
-        assert_true(soma_ref_equal(my->agent[i], m->name.agent));
-        my->count--;
-        memmove(my->name[i], my->name[my->count], sizeof(my->name[i]));
-        my->agent[i] = my->agent[my->count];
+        assert_true(soma_ref_equal(my->seen[i].agent, m->name.agent));
+        my->seen[i] = my->seen[--my->count];
         return 0;
     }
     assert_true(i < NAMES_ALL);
-    snprintf(my->name[i], sizeof(my->name[i]), "%s", m->name.name);
-    my->agent[i] = m->name.agent;
+    struct sight now = {.agent = m->name.agent};
+    snprintf(now.name, sizeof(now.name), "%s", m->name.name);
+    snprintf(now.address, sizeof(now.address), "%s", address_of(&m->name));
+    assert_true(m->event == SOMA_NAME_ADDED || memcmp(&now, &my->seen[i], sizeof(now)) != 0); // it has changed
+    my->seen[i] = now;
     my->count += i == my->count;
     return 0;
 }
@@ -384,6 +394,19 @@ static void entry_check(soma_test *test, const struct leaf *leaf, const char *na
     assert_true(soma_name_equal(&CONTAINER(node, holding, node)->entry, &record->entry));
 }
 
+/* What a watcher was told is what the server has. */
+static void view_check(const struct view *view, uint32_t there)
+{
+    assert_true(view->current);
+    assert_int_equal(view->count, there);
+    for (uint32_t i = 0; i < there; i++) {
+        const struct sight *seen = &view->seen[i];
+        assert_true(soma_ref_equal(server_has(seen->name), seen->agent));
+        const struct record *record = (struct record *)index_find(&server_state()->names, seen->name);
+        assert_string_equal(seen->address, address_of(&record->entry));
+    }
+}
+
 /* Who of the rivals has a name knows it, and nobody else believes so. */
 static bool shared_check(soma_test *test, uint32_t number)
 {
@@ -418,13 +441,8 @@ static void world_check(soma_test *test)
     for (uint32_t i = 0; i < SHARED; i++)
         there += shared_check(test, i);
     assert_int_equal(server_state()->names.count, there);
-    for (uint32_t i = 0; i < NODES; i++) {
-        const struct view *view = soma_test_state(test, ledger->leaves[i].watcher);
-        assert_true(view->current);
-        assert_int_equal(view->count, there);
-        for (uint32_t j = 0; j < view->count; j++)
-            assert_true(soma_ref_equal(server_has(view->name[j]), view->agent[j]));
-    }
+    for (uint32_t i = 0; i < NODES; i++)
+        view_check(soma_test_state(test, ledger->leaves[i].watcher), there);
 }
 
 /* ---- what happens ---- */
