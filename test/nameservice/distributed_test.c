@@ -3,94 +3,7 @@
  * program, which shares nothing with them but the servers' addresses. Each test runs in both orders of start: the name
  * server first, or the programs first.
  */
-#include "guide_programs.h"
-#include <soma/nameservice.h>
-#include <soma/proxy.h>
-
-static bool first = true, last = false; /* the name server is started */
-
-/* ---- a world of programs ---- */
-
-#define SERVERS 2
-
-struct world {
-    struct node here;
-    char servers[SERVERS][64]; /* their addresses */
-    soma_names *names[SERVERS];
-    struct program server[SERVERS];
-    struct program tanks[3];
-    int tanks_count, servers_count;
-    bool server_first;
-};
-
-static void server_start(struct world *world, int which)
-{
-    program_start(&world->server[which], "server", (const char *const[]){world->servers[which], NULL});
-}
-
-/* The server is not there before its programs: nobody can tell, and nobody hangs. */
-static void world_open(struct world *world, void *const *server_first, int servers_count)
-{
-    static int number;
-    soma_ref found;
-    *world = (struct world){.server_first = *(bool *)*server_first, .servers_count = servers_count};
-    node_open(&world->here, "here");
-    for (int i = 0; i < servers_count; i++) {
-        snprintf(world->servers[i], sizeof(world->servers[i]), "ipc:///tmp/soma_guide.%d.%d", (int)getpid(), number++);
-        const char *const addresses[] = {world->servers[i], NULL};
-        assert_int_equal(soma_names_open(world->here.system, world->here.bridge,
-                                         &(soma_names_options){.addresses = addresses, .retry_ms = 20},
-                                         &world->names[i]),
-                         0);
-        assert_int_equal(soma_names_lookup(world->names[i], "tank/1", 20 * SOMA_MS, &found), SOMA_ETIMEOUT);
-        if (world->server_first) {
-            server_start(world, i);
-            program_says(&world->server[i], "listens");
-        }
-    }
-}
-
-static void socket_remove(const char *address)
-{
-    unlink(address + strlen("ipc://")); // libzmq leaves it
-}
-
-/* A program whose first arguments are a server, and a place to listen at. */
-static struct program *tanks_start(struct world *world, const char *role, int server, const char *name,
-                                   const char *second)
-{
-    struct program *tanks = &world->tanks[world->tanks_count++];
-    program_start(tanks, role, (const char *const[]){world->servers[server], "tcp://127.0.0.1", name, second, NULL});
-    program_says(tanks, "started");
-    return tanks;
-}
-
-/* All programs have been started; the servers are now, if they are the last. Agents are registered soon. */
-static void world_started(struct world *world)
-{
-    for (int i = 0; i < world->servers_count && !world->server_first; i++)
-        server_start(world, i);
-}
-
-static void world_close(struct world *world)
-{
-    for (int i = 0; i < world->tanks_count; i++)
-        program_end(&world->tanks[i]);
-    for (int i = 0; i < world->servers_count; i++)
-        soma_names_close(&world->names[i]);
-    nodes_close(&world->here, 1);
-    for (int i = 0; i < world->servers_count; i++) {
-        program_end(&world->server[i]);
-        socket_remove(world->servers[i]);
-    }
-}
-
-static soma_proxy *tank_proxy(struct world *world, int server, const char *name)
-{
-    soma_proxy *proxy;
-    assert_int_equal(soma_proxy_open_named(world->here.system, world->names[server], name, &proxy), 0);
-    return proxy;
-}
+#include "guide_world.h"
 
 /* The program has said that it is registered, so the server knows; what is known here may yet be from before. */
 static void address_find(struct world *world, soma_proxy *proxy, const char *name, const char *alias,
@@ -288,10 +201,64 @@ static void gone_wait(struct world *world, const char *name)
     assert_int_equal(error, SOMA_ENOENT);
 }
 
-/* Who is there; the end of one, of all, of the server. */
+/* The program of an agent is killed, and started again where it was: it has its name at once, and who has a proxy goes
+ * on with that. */
+static void test_restarts(void **state)
+{
+    struct world world;
+    char place[64];
+    world_open(&world, state, 1);
+    snprintf(place, sizeof(place), "ipc:///tmp/soma_guide.%d.tank", (int)getpid());
+    const char *const arguments[] = {world.servers[0], place, "tank/1", NULL};
+    struct program *tanks = &world.tanks[world.tanks_count++];
+    program_start(tanks, "tanks", arguments);
+    world_started(&world);
+    soma_proxy *proxy = tank_proxy(&world, 0, "tank/1");
+    assert_int_equal(soma_proxy_wait(proxy, PATIENCE), 0);
+    program_says(tanks, "started");
+    program_says(tanks, "registered");
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(fill_by(proxy, 5), 5); // of the one that is there now
+        program_kill(tanks);
+        program_start(tanks, "tanks", arguments);
+        program_says(tanks, "started");
+        program_says(tanks, "registered");
+        assert_int_equal(soma_proxy_wait(proxy, PATIENCE), 0);
+    }
+    assert_int_equal(fill_by(proxy, 5), 5);
+    soma_proxy_close(&proxy);
+    world_close(&world);
+    socket_remove(place);
+}
+
+/* What the server's proxy shows. */
+static void server_check(soma_proxy *server, uint64_t names)
+{
+    soma_value all, value;
+    const char *text;
+    uint32_t size;
+    uint64_t count;
+    double uptime;
+    assert_int_equal(soma_proxy_ping(server, PATIENCE), 0);
+    assert_int_equal(soma_proxy_get(server, PATIENCE, NULL, &all), 0);
+    assert_int_equal(soma_value_get_entry(all, "names", &value), 0);
+    assert_int_equal(soma_value_get_u64(value, &count), 0);
+    assert_int_equal(count, names);
+    assert_int_equal(soma_value_get_entry(all, "version", &value), 0);
+    assert_int_equal(soma_value_get_string(value, &text, &size), 0);
+    assert_int_equal(size, strlen(soma_version()));
+    assert_memory_equal(text, soma_version(), size);
+    assert_int_equal(soma_value_get_entry(all, "uptime", &value), 0);
+    assert_int_equal(soma_value_get_f64(value, &uptime), 0);
+    assert_true(uptime > 0);
+    soma_value_destroy(&all);
+}
+
+/* Who is there; whether the server is, since when, and what it is; the end of one, of all, of the server. */
 static void test_ends(void **state)
 {
     struct world world;
+    struct soma_name_page page;
     soma_proxy *server;
     soma_ref found;
     world_open(&world, state, 1);
@@ -302,6 +269,10 @@ static void test_ends(void **state)
     assert_int_equal(soma_proxy_wait(server, PATIENCE), 0);
     for (int i = 0; i < 2; i++)
         program_says(&world.tanks[i], "registered");
+    assert_int_equal(soma_names_list(world.names[0], NULL, NULL, 0, PATIENCE, &page), 0);
+    assert_int_equal(page.names.count, 3);
+    soma_name_page_destroy(&page);
+    server_check(server, 3);
     soma_proxy *proxy = tank_proxy(&world, 0, "tank/1");
     assert_int_equal(soma_proxy_shutdown(proxy, PATIENCE), 0);
     soma_proxy_close(&proxy);
@@ -318,69 +289,6 @@ static void test_ends(void **state)
     world_close(&world);
 }
 
-/* ---- channels ---- */
-
-static atomic_int jobs_sum;
-
-static int on_job(soma_agent *self, void *my, const struct guide_job *m)
-{
-    (void)self, (void)my;
-    atomic_fetch_add(&jobs_sum, (int)m->number);
-    return 0;
-}
-
-static int puller_init(soma_agent *self, void *state, const void *arg)
-{
-    (void)state;
-    return soma_connect(self, arg, "work", SOMA_HANDLERS(SOMA_ON(guide_job, on_job)));
-}
-
-static const soma_behavior puller = {.name = "puller", .init = puller_init};
-
-/* An agent elsewhere has bound a channel at `place`; here another one connects, by the name and the alias alone. */
-static void channel_by_alias(void **state, const char *place, const char *begins)
-{
-    struct world world;
-    char text[SOMA_ADDRESS_MOST + 1];
-    soma_address address;
-    soma_ref agent;
-    world_open(&world, state, 1);
-    tanks_start(&world, "dealer", 0, "dealer", place);
-    world_started(&world);
-    soma_proxy *proxy = tank_proxy(&world, 0, "dealer");
-    assert_int_equal(soma_proxy_wait(proxy, PATIENCE), 0);
-    program_says(&world.tanks[0], "registered");
-    address_find(&world, proxy, "dealer", "jobs", text);
-    soma_proxy_close(&proxy);
-    assert_memory_equal(text, begins, strlen(begins));
-    assert_int_equal(soma_address_parse(text, &address), 0);
-    atomic_store(&jobs_sum, 0);
-    assert_int_equal(soma_spawn(world.here.system, &puller, &address, &agent), 0);
-    wait_word("all jobs", &jobs_sum, JOBS * (JOBS + 1) / 2);
-    assert_int_equal(soma_kill(world.here.system, agent), 0);
-    world_close(&world);
-}
-
-/* The IP alone: any free port. */
-static void test_channel_tcp(void **state)
-{
-    channel_by_alias(state, "tcp://127.0.0.1", "tcp://127.0.0.1:");
-}
-
-static void test_channel_ipc(void **state)
-{
-    char place[64];
-    snprintf(place, sizeof(place), "ipc:///tmp/soma_guide.%d.jobs", (int)getpid());
-    channel_by_alias(state, place, place);
-    socket_remove(place);
-}
-
-#define BOTH_ORDERS(test)                                                                                              \
-    {#test ", server first", test, NULL, NULL, &first},                                                                \
-    {                                                                                                                  \
-#test ", programs first", test, NULL, NULL, &last                                                              \
-    }
-
 int main(int argc, char **argv)
 {
     int status;
@@ -392,9 +300,8 @@ int main(int argc, char **argv)
         BOTH_ORDERS(test_several_servers),
         BOTH_ORDERS(test_configure_all),
         BOTH_ORDERS(test_wait_for),
+        BOTH_ORDERS(test_restarts),
         BOTH_ORDERS(test_ends),
-        BOTH_ORDERS(test_channel_tcp),
-        BOTH_ORDERS(test_channel_ipc),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

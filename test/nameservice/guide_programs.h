@@ -1,10 +1,12 @@
-/* The programs of distributed_test.c: a name server, tanks that are registered, and one that is stuck for a while. */
+/* The programs of guide_world.h: a name server, tanks that are registered, one that is stuck for a while, and agents
+ * with channels. */
 #ifndef TEST_NAMESERVICE_GUIDE_PROGRAMS_H
 #define TEST_NAMESERVICE_GUIDE_PROGRAMS_H
 
 #include "bridges/nodes.h"
 #include "programs.h"
 #include "proxy_agents.h"
+#include "wiring.h"
 
 /* ---- tanks ---- */
 
@@ -64,22 +66,14 @@ SOMA_MESSAGE(guide_job, (u64, number))
 
 #define JOBS 5
 
-struct dealer {
-    const char *place;
-    char address[SOMA_ADDRESS_TEXT_SIZE]; /* where the channel is bound */
-};
-
-static int dealer_init(soma_agent *self, void *state, const void *arg)
+static int dealer_init(soma_agent *self, void *state, const void *place)
 {
-    struct dealer *dealer = *(struct dealer **)state = (struct dealer *)(uintptr_t)arg;
-    soma_address address;
-    int error = soma_bind(self, SOMA_PUSH, "jobs", &(soma_channel_options){.place = dealer->place}, &address);
-    soma_address_print(&address, dealer->address, sizeof(dealer->address));
-    return error;
+    (void)state;
+    return soma_bind(self, SOMA_PUSH, "jobs", &(soma_channel_options){.place = place}, NULL);
 }
 
 /* Somebody has come. */
-static int on_changed(soma_agent *self, struct dealer **my, const struct soma_channel_changed *m)
+static int on_changed(soma_agent *self, void *my, const struct soma_channel_changed *m)
 {
     (void)my;
     for (uint64_t i = 1; i <= JOBS && m->peers; i++)
@@ -87,10 +81,28 @@ static int on_changed(soma_agent *self, struct dealer **my, const struct soma_ch
     return 0;
 }
 
-static const soma_behavior guide_dealer = {.name = "dealer",
-                                           .state_size = sizeof(struct dealer *),
-                                           .init = dealer_init,
-                                           .handlers = SOMA_HANDLERS(SOMA_ON(soma_channel_changed, on_changed))};
+static const soma_behavior guide_dealer = {
+    .name = "dealer", .init = dealer_init, .handlers = SOMA_HANDLERS(SOMA_ON(soma_channel_changed, on_changed))};
+
+/* ---- and one that takes them, wherever it is: it knows its name alone ---- */
+
+static int on_job(soma_agent *self, uint64_t *sum, const struct guide_job *m)
+{
+    (void)self;
+    *sum += m->number;
+    if (*sum == JOBS * (JOBS + 1) / 2)
+        program_say("all jobs");
+    return 0;
+}
+
+static int taker_init(soma_agent *self, void *state, const void *to)
+{
+    (void)state;
+    return soma_connect_to(self, to, "work",
+                           &(soma_channel_options){.handlers = SOMA_HANDLERS(SOMA_ON(guide_job, on_job))}, PATIENCE);
+}
+
+static const soma_behavior guide_taker = {.name = "taker", .state_size = sizeof(uint64_t), .init = taker_init};
 
 /* ---- what the programs do ---- */
 
@@ -162,25 +174,45 @@ static int stuck_run(char **arguments)
     return 0;
 }
 
-/* Arguments: the name server's address, where it listens, its agent's name, and where the channel is to be bound. */
-static int dealer_run(char **arguments)
+/* An agent with channels, until the program is told to end; without a name if that is NULL. The alias of what it binds
+ * comes by itself. */
+static int channels_run(char **arguments, const soma_behavior *behavior, const char *name, const char *start)
 {
     struct node node;
     soma_names *names;
     soma_ref agent;
-    struct dealer dealer = {.place = arguments[3]};
     joins(&node, &names, arguments);
-    assert_int_equal(soma_spawn(node.system, &guide_dealer, &dealer, &agent), 0);
-    assert_int_equal(soma_names_register(names, arguments[2], agent, PATIENCE), 0);
-    assert_int_equal(soma_names_alias(names, arguments[2], "jobs", dealer.address, PATIENCE), 0);
-    program_say("registered");
+    assert_int_equal(soma_spawn(node.system, behavior, start, &agent), 0);
+    if (name) {
+        assert_int_equal(soma_names_register(names, name, agent, PATIENCE), 0);
+        program_say("registered");
+    }
     program_wait();
     soma_names_close(&names);
     soma_system_close(&node.system);
     return 0;
 }
 
+/* Arguments: the name server's address, where it listens, its agent's name, and where the channel is to be bound. */
+static int dealer_run(char **arguments)
+{
+    return channels_run(arguments, &guide_dealer, arguments[2], arguments[3]);
+}
+
+/* Arguments: the name server's address, where it listens, and what its agent connects to. */
+static int taker_run(char **arguments)
+{
+    return channels_run(arguments, &guide_taker, NULL, arguments[2]);
+}
+
+/* Arguments: the name server's address, where it listens, and the name of an agent that is wired from elsewhere. */
+static int part_run(char **arguments)
+{
+    return channels_run(arguments, &part, arguments[2], NULL);
+}
+
 static const struct role guide_roles[] = {
-    {"server", server_run}, {"tanks", tanks_run}, {"stuck", stuck_run}, {"dealer", dealer_run}, {NULL, NULL}};
+    {"server", server_run}, {"tanks", tanks_run}, {"stuck", stuck_run}, {"dealer", dealer_run},
+    {"taker", taker_run},   {"part", part_run},   {NULL, NULL}};
 
 #endif

@@ -102,6 +102,15 @@ static inline void program_go(struct program *program)
     assert_int_equal(write(program->in, "\n", 1), 1);
 }
 
+/* Without a word. */
+static inline void program_kill(struct program *program)
+{
+    assert_int_equal(kill(program->pid, SIGKILL), 0);
+    assert_int_equal(waitpid(program->pid, NULL, 0), program->pid);
+    close(program->in);
+    close(program->out);
+}
+
 /* Tells it to end, and waits until it has, as it should. */
 static inline void program_end(struct program *program)
 {
