@@ -317,6 +317,34 @@ static void test_node_lost(void **state)
     world_close(&world);
 }
 
+/* A member is lost for good, and then a node: its names go, all others stay, and what is free is given anew. */
+static void test_both_lost(void **state)
+{
+    struct world world;
+    struct process one, two;
+    (void)state;
+    world_open(&world, "both", NULL);
+    process_start(&one, world.address);
+    process_start(&two, world.address);
+    process_register(&one, "one/a");
+    process_register(&two, "two/a");
+    find(&world, "one/a");
+    soma_ref lives = find(&world, "two/a");
+    etcd_member_kill(&cluster, 0); // which all talk to
+    process_end(&one, true);
+    find_none(&world, "one/a");
+    assert_true(soma_ref_equal(find(&world, "two/a"), lives));
+    process_register(&two, "one/a");
+    find(&world, "one/a");
+    etcd_member_start(&cluster, 0);
+    assert_true(etcd_member_wait(&cluster, 0));
+    assert_true(soma_ref_equal(find(&world, "two/a"), lives));
+    process_end(&two, false);
+    find_none(&world, "one/a");
+    assert_int_equal(world.seen.stale, 0); // nobody had to doubt what the watch had told
+    world_close(&world);
+}
+
 /* More names than etcd gives at once: who comes later has them all. */
 static void test_pages(void **state)
 {
@@ -436,7 +464,7 @@ int main(int count, char **arguments)
     if (count > 1)
         return node_main(arguments[1]);
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_member_lost), cmocka_unit_test(test_node_lost),
-                                       cmocka_unit_test(test_pages), cmocka_unit_test(test_quorum_lost),
-                                       cmocka_unit_test(test_foreign)};
+                                       cmocka_unit_test(test_both_lost),   cmocka_unit_test(test_pages),
+                                       cmocka_unit_test(test_quorum_lost), cmocka_unit_test(test_foreign)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

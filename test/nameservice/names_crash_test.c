@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #define NAMES 40u
+#define OXEN 10u /* names of agents that live on: they must never be said not to be there */
 #define GONE_MOST 100000u
 #define STALE_MS 200u
 #define DOWN_MS 800u
@@ -37,6 +38,7 @@ struct ledger {
     } gone[GONE_MOST];
     atomic_ullong killed_at; /* the first server was, while another follows it; 0: no */
     atomic_uint farmed;      /* names that the farm has registered for the first time */
+    soma_ref oxen[OXEN];     /* before all are farmed */
 };
 
 static struct ledger *ledger;
@@ -167,6 +169,16 @@ static void farm_replace(soma_system *system, soma_names *names, uint32_t number
     atomic_store(&ledger->gone_count, count + 1);
 }
 
+static void oxen_register(soma_system *system, soma_names *names)
+{
+    for (uint32_t i = 0; i < OXEN; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "ox/%u", i);
+        must("spawn", soma_spawn(system, &cow, NULL, &ledger->oxen[i]));
+        must("register", soma_names_register(names, name, ledger->oxen[i], PATIENCE));
+    }
+}
+
 static _Noreturn void farm_run(void)
 {
     soma_ref agents[NAMES] = {{0}};
@@ -175,6 +187,7 @@ static _Noreturn void farm_run(void)
     soma_names *names;
     node_open("farm", "tcp://127.0.0.1", &system, &bridge);
     names_open(system, bridge, &names);
+    oxen_register(system, names);
     for (uint32_t i = 0; i < NAMES; i++)
         farm_replace(system, names, i, &agents[i]);
     for (uint32_t i = 0;; i++, nap())
@@ -227,11 +240,39 @@ static int on_no_name(soma_agent *self, struct asker *my, const int *error)
     return 0;
 }
 
+static int on_ox(soma_agent *self, struct asker *my, const struct soma_name *m)
+{
+    (void)my;
+    atomic_fetch_add(soma_ref_equal(m->agent, ledger->oxen[soma_tag(self)]) ? &counts.found : &counts.wrong, 1);
+    return 0;
+}
+
+/* Nobody may say that it is not there. */
+static int on_no_ox(soma_agent *self, struct asker *my, const int *error)
+{
+    (void)self, (void)my;
+    atomic_fetch_add(*error == SOMA_ETIMEOUT ? &counts.late : &counts.wrong, 1);
+    return 0;
+}
+
+static int ox_ask(soma_agent *self, const struct asker *my, bool fresh)
+{
+    char name[16];
+    uint64_t number = soma_random(self) % OXEN;
+    snprintf(name, sizeof(name), "ox/%u", (unsigned)number);
+    return soma_request(self, my->names, SOMA_NEVER, SOMA_THEN(soma_name, on_ox, on_no_ox, .tag = number),
+                        soma_name_lookup, .name = name, .fresh = fresh, .timeout = ASK_MS * SOMA_MS) < 0
+               ? SOMA_ENOMEM
+               : 0;
+}
+
 /* The tag is when what may be told was still right. */
 static int on_ask(soma_agent *self, struct asker *my, const struct ask *m)
 {
     char name[16];
     bool fresh = soma_random(self) % 2;
+    if (soma_random(self) % 4 == 0)
+        return ox_ask(self, my, fresh);
     uint64_t begun = now() - (fresh ? 0 : STALE_MS * SOMA_MS);
     (void)m;
     snprintf(name, sizeof(name), "cow/%u", (unsigned)(soma_random(self) % NAMES));
@@ -337,6 +378,8 @@ static void test_killed(void **state)
     world_open(&world, 1);
     for (uint32_t i = 0; i < 2; i++) {
         server_kill(world.servers[0]);
+        if (i) // it is away for a while
+            await("word that nobody can tell", &counts.late, 100);
         world.servers[0] = server_start(0);
         all_back(&world);
         await("answers of the next server", &counts.found, 200);
