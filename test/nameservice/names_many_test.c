@@ -161,6 +161,41 @@ static void test_many(soma_test *test)
     world_close(&world);
 }
 
+/* Who lists page by page, while names come and go between the pages, sees each that was there all the time, once. */
+static void test_pages(soma_test *test)
+{
+    struct world world;
+    struct soma_name_page page;
+    static const soma_behavior singer = {.name = "singer"};
+    char after[SOMA_NAME_MOST + 1] = "", name[16];
+    soma_ref other;
+    uint32_t count = 0;
+    bool more = true;
+    world_open(&world, test);
+    assert_int_equal(soma_spawn(soma_test_node(test, "hub"), &singer, NULL, &other), 0);
+    while (more) {
+        assert_int_equal(soma_names_list(world.hub, NULL, after, 50, SOMA_SECOND, &page), 0);
+        for (uint32_t i = 0; i < page.names.count; i++) {
+            assert_true(strcmp(page.names.items[i].name, after) > 0);
+            snprintf(after, sizeof(after), "%s", page.names.items[i].name);
+            count += soma_ref_equal(page.names.items[i].agent, world.singers);
+        }
+        more = page.more;
+        soma_name_page_destroy(&page);
+        for (uint32_t i = 0; i < 5; i++) { // before it, behind it, and the last of the page itself
+            snprintf(name, sizeof(name), "%s/%05u~", i % 2 ? "many" : "some", (uint32_t)soma_test_random(test, MANY));
+            if (i == 4)
+                snprintf(name, sizeof(name), "%.14s~", after);
+            assert_int_equal(soma_names_register(world.hub, name, other, SOMA_SECOND), 0);
+            if (soma_test_random(test, 2))
+                assert_int_equal(soma_names_unregister(world.hub, name, SOMA_SECOND), 0);
+        }
+    }
+    assert_int_equal(count, MANY);
+    assert_int_equal(soma_kill(soma_test_node(test, "hub"), other), 0);
+    world_close(&world);
+}
+
 /* A link that is lost takes them along, and brings all of them back. */
 static void test_link_back(soma_test *test)
 {
@@ -214,6 +249,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         SOMA_SIM(test_many, 1, 2000000),
+        SOMA_SIM(test_pages, test_load(20), 2000000),
         SOMA_SIM(test_link_back, 1, 2000000),
         SOMA_SIM(test_restored, 1, 2000000),
     };

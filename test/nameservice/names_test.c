@@ -334,11 +334,58 @@ static void test_aliases(void **state)
 
 /* ---- bounds ---- */
 
+/* The longest that may be are kept whole; what is longer, or has other characters, is refused. */
+static void bounds_of_aliases(struct world *world, const char *name)
+{
+    static const char *const bad[] = {"", "a/b", "a b", "tab\t", "caf\xc3\xa9", NULL};
+    char alias[SOMA_ALIAS_MOST + 2], address[SOMA_ADDRESS_MOST + 2], found[SOMA_ADDRESS_MOST + 1];
+    soma_names *far = world->names[0], *names = world->names[1];
+    memset(alias, 'a', sizeof(alias));
+    memset(address, 'x', sizeof(address));
+    alias[SOMA_ALIAS_MOST + 1] = address[SOMA_ADDRESS_MOST + 1] = 0;
+    for (uint32_t i = 0; bad[i]; i++) {
+        assert_int_equal(soma_names_alias(names, name, bad[i], "x://y", PATIENCE), SOMA_EINVAL);
+        assert_int_equal(soma_names_address(far, name, bad[i], PATIENCE, found), SOMA_EINVAL);
+    }
+    assert_int_equal(soma_names_alias(names, name, "a", "new\nline", PATIENCE), SOMA_EINVAL);
+    assert_int_equal(soma_names_alias(names, name, "a", "", PATIENCE), SOMA_EINVAL);
+    assert_int_equal(soma_names_alias(names, name, "a", address, PATIENCE), SOMA_ETOOBIG);
+    assert_int_equal(soma_names_alias(names, name, alias, "x://y", PATIENCE), SOMA_ETOOBIG);
+    alias[SOMA_ALIAS_MOST] = address[SOMA_ADDRESS_MOST] = 0;
+    assert_int_equal(soma_names_alias(names, name, alias, address, PATIENCE), 0);
+    struct soma_name entry;
+    assert_int_equal(soma_names_info(far, name, PATIENCE, &entry), 0); // so that nothing older is kept there
+    soma_name_destroy(&entry);
+    assert_int_equal(soma_names_address(far, name, alias, PATIENCE, found), 0);
+    assert_string_equal(found, address);
+}
+
+static void bounds_of_attributes(soma_names *names, soma_ref agent)
+{
+    static const char *const bad[] = {"[1]", "7", "{\"a b\": 1}", "{\"\": 1}", "{\"a/b\": 1}", NULL};
+    char large[SOMA_ATTRIBUTES_MOST + 16];
+    soma_value value;
+    for (uint32_t i = 0; bad[i]; i++) {
+        assert_int_equal(soma_value_from_json(bad[i], strlen(bad[i]), &value), 0);
+        assert_int_equal(soma_names_register_as(names, "a", agent, value, false, PATIENCE, NULL), SOMA_EINVAL);
+        soma_value_destroy(&value);
+    }
+    for (int more = 0; more < 2;
+         more++) { // packed it is a byte and one of key's size, the key, and three of the text's
+        int size = snprintf(large, sizeof(large), "{\"k\":\"%0*d\"}", (int)SOMA_ATTRIBUTES_MOST - 6 + more, 0);
+        assert_int_equal(soma_value_from_json(large, (size_t)size, &value), 0);
+        assert_int_equal(value.size, (int)SOMA_ATTRIBUTES_MOST + more);
+        assert_int_equal(soma_names_register_as(names, "a", agent, value, false, PATIENCE, NULL),
+                         more ? SOMA_ETOOBIG : 0);
+        soma_value_destroy(&value);
+    }
+}
+
 static void test_bounds(void **state)
 {
     struct world world;
     soma_ref found;
-    char name[SOMA_NAME_MOST + 2], alias[SOMA_ALIAS_MOST + 2], address[SOMA_ADDRESS_MOST + 1];
+    char name[SOMA_NAME_MOST + 2];
     (void)state;
     world_open(&world);
     soma_names *names = world.names[1];
@@ -354,22 +401,17 @@ static void test_bounds(void **state)
     memset(name, 'n', sizeof(name));
     name[SOMA_NAME_MOST + 1] = 0;
     assert_int_equal(soma_names_register(names, name, agent, PATIENCE), SOMA_ETOOBIG);
+    assert_int_equal(soma_names_lookup(names, name, PATIENCE, &found), SOMA_ETOOBIG);
     name[SOMA_NAME_MOST] = 0;
     assert_int_equal(soma_names_register(names, name, agent, PATIENCE), 0);
     find(&world, 0, name, agent);
-    memset(alias, 'a', sizeof(alias));
-    alias[SOMA_ALIAS_MOST + 1] = 0;
-    assert_int_equal(soma_names_alias(names, name, alias, "x://y", PATIENCE), SOMA_ETOOBIG);
-    assert_int_equal(soma_names_alias(names, name, "a/b", "x://y", PATIENCE), SOMA_EINVAL);
-    assert_int_equal(soma_names_alias(names, name, "a", "new\nline", PATIENCE), SOMA_EINVAL);
-    assert_int_equal(soma_names_address(names, name, "a/b", PATIENCE, address), SOMA_EINVAL);
-    soma_value value;
-    static const char *const attributes[] = {"[1]", "7", "{\"a b\": 1}", "{\"\": 1}", NULL};
-    for (uint32_t i = 0; attributes[i]; i++) {
-        assert_int_equal(soma_value_from_json(attributes[i], strlen(attributes[i]), &value), 0);
-        assert_int_equal(soma_names_register_as(names, "a", agent, value, false, PATIENCE, NULL), SOMA_EINVAL);
-        soma_value_destroy(&value);
-    }
+    struct soma_name_page page;
+    assert_int_equal(soma_names_list(world.names[0], name, NULL, 0, PATIENCE, &page), 0);
+    assert_int_equal(page.names.count, 1);
+    soma_name_page_destroy(&page);
+    assert_int_equal(soma_names_list(world.names[0], "a b", NULL, 0, PATIENCE, &page), SOMA_EINVAL);
+    bounds_of_aliases(&world, name);
+    bounds_of_attributes(names, agent);
     world_close(&world);
 }
 
