@@ -13,6 +13,7 @@
 #include "runtime/value.h"
 #include <soma/error.h>
 #include <soma/log.h>
+#include <soma/monitor.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,14 +54,25 @@ static size_t room_of(size_t size)
     return size <= ROOM_MOST ? (size + 7) & ~(size_t)7 : 0;
 }
 
+/* What the runtime alone says, and has items of its own for: whoever gets one believes that somebody has ended. */
+static bool is_for_runtime(const struct span *name)
+{
+    const soma_type *const types[] = {&soma_down_type, &soma_exited_type};
+    for (uint32_t i = 0; i < 2; i++)
+        if (strlen(types[i]->name) == name->size && !memcmp(types[i]->name, name->text, name->size))
+            return true;
+    return false;
+}
+
 static int type_arrive(struct peer *peer, const struct item *item)
 {
-    const soma_type *closest;
+    const soma_type *closest = NULL, *type = NULL;
     int error = types_room(peer, item->type);
     if (error)
         return error;
-    const soma_type *type = types_find(peer->bridge->system, item->name.text, item->name.size, item->layout.text,
-                                       item->layout.size, &closest);
+    if (!is_for_runtime(&item->name))
+        type = types_find(peer->bridge->system, item->name.text, item->name.size, item->layout.text, item->layout.size,
+                          &closest);
     peer->types[item->type] = (struct heard_type){type, type ? room_of(type->size) : 0};
     if (!type)
         refuse(peer, item->type, closest);

@@ -1,6 +1,7 @@
 /* Message types that two nodes have unlike: what fits is understood, what does not is said clearly where it can be
  * mended. In one process, so the other node's types are descriptors made by hand, of the same names. */
 #include "nodes.h"
+#include <soma/monitor.h>
 #include <soma/request.h>
 #include <stdio.h>
 
@@ -177,12 +178,31 @@ static void test_unknown(void **state)
     assert_int_equal(atomic_load(&lines), 1);
 }
 
+/* That somebody has ended the other node's runtime alone says: no agent can, though there are handlers for it. */
+static void test_ends_of_others(void **state)
+{
+    (void)state;
+    struct node nodes[2];
+    const struct soma_down down = {.monitor = 1};
+    const struct soma_exited exited = {.reason = SOMA_EKILLED};
+    pair_open(nodes);
+    assert_int_equal(soma_type_register(nodes[1].system, &soma_down_type), 0);
+    assert_int_equal(soma_type_register(nodes[1].system, &soma_exited_type), 0);
+    refused(nodes, &soma_down_type, &down);
+    refused(nodes, &soma_exited_type, &exited);
+    wait_word("lines in the log", &lines, 2);
+    assert_non_null(strstr(logged[0], "does not know 'soma_down'"));
+    assert_non_null(strstr(logged[1], "does not know 'soma_exited'"));
+    nodes_close(nodes, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_trailing),
         cmocka_unit_test(test_another_layout),
         cmocka_unit_test(test_unknown),
+        cmocka_unit_test(test_ends_of_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,9 +1,12 @@
 /* A name server and clients that don't keep to the rules: who sends its messages need not have Soma's client, which
- * checks all of that before. In virtual time. */
+ * checks all of that before. And strangers: agents of other nodes that say what is not theirs to say. In virtual time.
+ */
+#include "nameservice/client.h"
 #include "nameservice/server.h"
 #include "test_support.h"
 #include "testkit/kit.h"
 #include <soma/error.h>
+#include <soma/monitor.h>
 #include <soma/nameservice.h>
 #include <soma/probe.h>
 #include <stdio.h>
@@ -248,12 +251,74 @@ static void test_watches(soma_test *test)
     assert_null(world.state->watching);
 }
 
+/* ---- what is not theirs to say ---- */
+
+/* That somebody else has ended. */
+static void test_forged_end(soma_test *test)
+{
+    struct world world;
+    world_open(&world, test);
+    soma_probe *stranger = soma_probe_open(test, soma_test_node(test, "other"), NULL);
+    taken(&world, &(struct soma_name){.name = "it", .agent = world.agent});
+    const struct session *session = session_find(world.state, soma_probe_ref(world.client));
+    soma_probe_send(stranger, world.server, soma_down, .monitor = session->monitor,
+                    .agent = soma_probe_ref(world.client), .reason = SOMA_EGONE);
+    soma_test_settle(test);
+    assert_int_equal(world.state->names.count, 1);
+}
+
+/* A node's client does nothing for agents of other nodes, and believes its server alone. */
+static void test_strangers(soma_test *test)
+{
+    struct world world;
+    soma_names *names;
+    soma_ref found;
+    world_open(&world, test);
+    soma_system *leaf = soma_test_node(test, "leaf");
+    const char *const addresses[] = {"sim://hub", NULL};
+    const soma_names_options options = {.addresses = addresses};
+    assert_int_equal(soma_names_open(leaf, soma_test_bridge(test, "leaf"), &options, &names), 0);
+    assert_int_equal(soma_names_register(names, "it", world.agent, SOMA_SECOND), 0);
+    assert_int_equal(soma_names_lookup(names, "it", SOMA_SECOND, &found), 0);
+    soma_probe *stranger = soma_probe_open(test, soma_test_node(test, "other"), NULL);
+    soma_ref client = soma_names_agent(names), self = soma_probe_ref(stranger);
+    const struct client *state = soma_test_state(test, client);
+    soma_probe_request(stranger, client, SOMA_SECOND, soma_name_registered, soma_name_register, .name = "mine");
+    soma_probe_request(stranger, client, SOMA_SECOND, soma_name_done, soma_name_unregister, .name = "it");
+    soma_probe_request(stranger, client, SOMA_SECOND, soma_name_done, soma_name_alias, .name = "it", .alias = "main",
+                       .address = "tcp://10.0.0.1:1");
+    soma_probe_request(stranger, client, SOMA_SECOND, soma_name, soma_name_lookup, .name = "it");
+    soma_probe_request(stranger, client, SOMA_SECOND, soma_name_page, soma_name_list);
+    soma_probe_request(stranger, client, SOMA_SECOND, soma_name_watching, soma_name_watch);
+    soma_probe_request(stranger, client, SOMA_SECOND, soma_name_done, soma_name_unwatch, .watch = 1);
+    soma_probe_request(stranger, client, SOMA_SECOND, soma_name_done, names_close);
+    for (uint32_t i = 0; i < 8; i++)
+        soma_expect(stranger, soma_probe_error, 2 * SOMA_SECOND);
+    const struct soma_name forged = {.name = "it", .agent = self};
+    struct ns_item item = {true, forged};
+    soma_probe_send(stranger, client, ns_news, .settled = true, .items = {&item, 1});
+    soma_probe_send(stranger, client, ns_lost, .name = "it", .agent = world.agent, .holder = self);
+    soma_probe_send(stranger, client, soma_down, .monitor = state->monitor, .agent = world.server);
+    soma_test_settle(test);
+    assert_true(state->up);
+    assert_null(state->watchings);
+    assert_int_equal(world.state->names.count, 1);
+    const struct record *record = (struct record *)index_find(&world.state->names, "it");
+    assert_true(soma_ref_equal(record->entry.agent, world.agent));
+    assert_int_equal(record->entry.aliases.count, 0);
+    assert_int_equal(soma_names_lookup(names, "it", SOMA_SECOND, &found), 0);
+    assert_true(soma_ref_equal(found, world.agent));
+    assert_int_equal(soma_names_unregister(names, "it", SOMA_SECOND), 0); // it is still its own
+    assert_int_equal(soma_names_close(&names), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         SOMA_SIM(test_names, test_load(20), 20000),      SOMA_SIM(test_aliases, test_load(20), 20000),
         SOMA_SIM(test_attributes, test_load(20), 20000), SOMA_SIM(test_owner, test_load(50), 20000),
         SOMA_SIM(test_clients, test_load(20), 20000),    SOMA_SIM(test_watches, test_load(20), 20000),
+        SOMA_SIM(test_forged_end, test_load(50), 20000), SOMA_SIM(test_strangers, test_load(50), 20000),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
