@@ -416,6 +416,16 @@ static bool acknowledgement_due(const struct peer *peer, uint64_t now)
            (session->received != session->told && (now >= peer->owed || u32_load(&peer->bridge->closing)));
 }
 
+/* One that is idle is called once something waits for it. */
+static void peer_demand(struct soma_bridge *bridge, struct peer *peer)
+{
+    spin_lock(&peer->busy);
+    bool waits = peer->out.bytes;
+    spin_unlock(&peer->busy);
+    if (waits && !peer_call(bridge, peer)) // without memory it is tried again
+        peer_wake(peer);
+}
+
 /* A node that was neither heard of nor reached for too long is down. When to look again. */
 static uint64_t peer_watch(struct soma_bridge *bridge, struct peer *peer, uint64_t now)
 {
@@ -423,6 +433,8 @@ static uint64_t peer_watch(struct soma_bridge *bridge, struct peer *peer, uint64
     if (!peer->joined) {
         if (peer->lost)
             peer_lost(bridge, peer);
+        if (peer->idle)
+            peer_demand(bridge, peer);
         if (!peer->open || peer->since == UINT64_MAX)
             return UINT64_MAX;
         if (now < peer->since + patience)

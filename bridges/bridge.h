@@ -199,6 +199,12 @@ uint64_t strangers_watch(struct soma_bridge *bridge, uint64_t now);
 /* What is sent to the peer is taken, and waits for a session; for as long as a silent one may last. */
 void peer_open(struct peer *peer);
 
+/* There is something to say to one that is idle, or it has come by itself: its time begins. */
+void peer_wake(struct peer *peer);
+
+/* Calls a node where it is said to be, until that is known to be gone. 0 or SOMA_ENOMEM. */
+int peer_call(struct soma_bridge *bridge, const struct peer *peer);
+
 /* Items that a frame brought, from a peer. 0, or SOMA_EFORMAT: where one ends is not known, and the rest is lost. */
 int items_arrive(struct peer *peer, const unsigned char *items, size_t size);
 

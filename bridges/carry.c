@@ -234,6 +234,7 @@ struct losses peer_finish(struct peer *peer, int reason)
     peer->types = NULL;
     peer->type_count = 0;
     peer->owing = 0;
+    peer->idle = false;
     peer->since = UINT64_MAX;
     peer->ended = bridge_now(peer->bridge);
     return lost;

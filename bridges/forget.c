@@ -30,7 +30,7 @@ struct peer *peer_new(struct soma_bridge *bridge, uint64_t node)
     snprintf(peer->name, sizeof(peer->name), "%016llx", (unsigned long long)node);
     spin_unlock(&peer->busy);
     peer->next = NULL;
-    peer->replaced = false;
+    peer->replaced = peer->idle = false;
     peer->since = UINT64_MAX;
     return peer;
 }

@@ -197,15 +197,17 @@ static void connection_claim(struct soma_bridge *bridge, struct peer *peer, stru
     peer->connection = connection->id;
     connection->peer = peer;
     peer->replaced = false;
+    peer_wake(peer);
     peer_open(peer);
 }
 
 /* ---- which session ---- */
 
+/* Not to one that is idle: it hears of all when its session begins. */
 static void introduce(struct peer *to, const struct peer *other)
 {
     spin_lock(&to->busy);
-    if (to->open && to != other)
+    if (to->open && !to->idle && to != other)
         outbound_introduce(to, other);
     spin_unlock(&to->busy);
 }

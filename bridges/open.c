@@ -209,13 +209,29 @@ void peer_open(struct peer *peer)
     spin_unlock(&peer->busy);
 }
 
-static bool is_own(const struct soma_bridge *bridge, const struct span *address)
+void peer_wake(struct peer *peer)
+{
+    if (!peer->idle)
+        return;
+    peer->idle = false;
+    peer->since = bridge_now(peer->bridge);
+}
+
+static bool is_own(const struct soma_bridge *bridge, const char *address)
 {
     for (uint32_t i = 0; i < bridge->address_count; i++)
-        if (strlen(bridge->addresses[i]) == address->size &&
-            !memcmp(bridge->addresses[i], address->text, address->size))
+        if (!strcmp(bridge->addresses[i], address))
             return true;
     return false;
+}
+
+int peer_call(struct soma_bridge *bridge, const struct peer *peer)
+{
+    const char *address = peer->addresses[0];
+    int error = relay_want(bridge, peer->node, address);
+    if (error || !address || is_own(bridge, address)) // who is called there is this node; it has come in place of it
+        return error;
+    return dial_add(bridge, address, peer->node);
 }
 
 int node_arrive(struct soma_bridge *bridge, const struct item *item)
@@ -223,7 +239,6 @@ int node_arrive(struct soma_bridge *bridge, const struct item *item)
     bool has_address = item->address_count;
     if (item->node == bridge->system->node || !item->node || (!has_address && !relay_is_there(bridge)))
         return 0;
-    char address[ADDRESS_MAX + 1];
     struct peer *peer = bridge_peer(bridge, item->node);
     if (!peer)
         return SOMA_ENOMEM;
@@ -232,12 +247,11 @@ int node_arrive(struct soma_bridge *bridge, const struct item *item)
     peer_learn(peer, &item->name, item->addresses, item->address_count);
     peer_open(peer); // refs to it may come from now on, and go on from here
     peer_announce(bridge, peer);
-    int error = relay_want(bridge, item->node, has_address);
-    if (error || !has_address ||
-        is_own(bridge, &item->addresses[0])) // who is called there is this node; it has come in place of the other
-        return error;
-    snprintf(address, sizeof(address), "%.*s", (int)item->addresses[0].size, item->addresses[0].text);
-    return dial_add(bridge, address, item->node);
+    if (!bridge->options.on_demand)
+        return peer_call(bridge, peer);
+    peer->idle = true;
+    peer->since = UINT64_MAX;
+    return 0;
 }
 
 void want_answered(struct soma_bridge *bridge, const char *address, soma_ref agent)

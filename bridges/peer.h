@@ -114,6 +114,7 @@ struct peer {
     bool joined;         /* and the session goes on over it */
     uint64_t beat;       /* so often the other side wants to hear something, nanoseconds */
     bool lost;           /* the connection was, since that was last looked at */
+    bool idle;           /* another told of it, and it is not called until there is something to say: on_demand */
     bool replaced;       /* another is where it was: that it is there it must say itself */
     uint64_t begun;      /* when the session began */
     uint64_t heard;      /* when the other side last spoke */

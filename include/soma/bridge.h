@@ -54,6 +54,8 @@ typedef struct soma_bridge_options {
     const char *allowed_file; /**< or a file with them; not both */
     bool relay;               /**< it passes on what two nodes send each other that can't connect to each other, and
                                    are both linked with it; docs/bridges.md */
+    bool on_demand;           /**< a node of which another tells is called when first something is sent there, not at
+                                   once: for programs that come to ask a few of many. Word of it is kept until then */
     uint32_t links_most;      /**< the most connections that others may have to this node; 1,024 */
     uint32_t heartbeat_ms;    /**< so often it wants to hear from others; half a second after one is missing another
                                    connection is made beside the old one, and after three times that in silence the

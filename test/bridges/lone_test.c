@@ -239,6 +239,13 @@ static void introduce(const struct lone *lone, uint64_t node)
     assert_int_equal(node_arrive(lone->bridge, &item), 0);
 }
 
+/* In steps that the bridge does not take for a standstill. */
+static void pass_slowly(struct lone *lone, uint64_t nanoseconds)
+{
+    for (uint64_t passed = 0; passed < nanoseconds; passed += SOMA_SECOND / 4)
+        lone_pass(lone, SOMA_SECOND / 4);
+}
+
 /* A node that is never there is not called for ever; until somebody tells of it again. */
 static void test_given_up(void **state)
 {
@@ -256,6 +263,38 @@ static void test_given_up(void **state)
         assert_true(lone.dials > before + 10);
     }
     assert_string_equal(lone.bridge->dials->address, "sim://home"); // the user has asked for that
+    lone_close(&lone);
+}
+
+/* One that is only to be called on demand is not, and is not taken for down meanwhile, until something is sent there.
+ */
+static void test_on_demand(void **state)
+{
+    (void)state;
+    struct lone lone;
+    soma_ref agent;
+    failed = 0;
+    lone_open(&lone, &(soma_bridge_options){.name = "lone", .on_demand = true});
+    assert_int_equal(soma_spawn(lone.system, &asker, NULL, &agent), 0);
+    lone_settle(&lone);
+    introduce(&lone, FAR);
+    join_from(&lone, FAR + 1, CONNECTION); // of which it is not told before it is called
+    pass_slowly(&lone, 100 * SOMA_SECOND);
+    assert_int_equal(lone.dials, 0);
+    assert_true(peer_of(&lone, FAR)->open);
+    assert_int_equal(peer_of(&lone, FAR)->out.bytes, 0);
+    assert_int_equal(soma_send(lone.system, agent, go, .to = {FAR, 1, 1}), 0);
+    lone_pass(&lone, 0);
+    assert_int_equal(lone.dials, 1);
+    assert_int_equal(dials_of(&lone), 2); // and soon through a relay
+    pass_slowly(&lone, 9 * SOMA_SECOND);
+    assert_int_equal(failed, 0);
+    pass_slowly(&lone, 2 * SOMA_SECOND); // now it is
+    assert_int_equal(failed, SOMA_ENODEDOWN);
+    introduce(&lone, FAR);
+    join_from(&lone, FAR, CONNECTION + 2); // it has come by itself
+    assert_true(peer_of(&lone, FAR)->joined);
+    assert_false(peer_of(&lone, FAR)->idle);
     lone_close(&lone);
 }
 
@@ -405,8 +444,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_items_left_out),   cmocka_unit_test(test_moved),
                                        cmocka_unit_test(test_answer_overtakes), cmocka_unit_test(test_given_up),
-                                       cmocka_unit_test(test_strangers),        cmocka_unit_test(test_stranger_returns),
-                                       cmocka_unit_test(test_old_word),         cmocka_unit_test(test_old_hello),
-                                       cmocka_unit_test(test_replaced)};
+                                       cmocka_unit_test(test_on_demand),        cmocka_unit_test(test_strangers),
+                                       cmocka_unit_test(test_stranger_returns), cmocka_unit_test(test_old_word),
+                                       cmocka_unit_test(test_old_hello),        cmocka_unit_test(test_replaced)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
