@@ -7,6 +7,8 @@
 #include "nameservice/server.h"
 #include <soma/error.h>
 #include <soma/log.h>
+#include <stdlib.h>
+#include <string.h>
 
 static int on_watching(soma_agent *self, struct nameserver *my, const struct soma_name_watching *m)
 {
@@ -21,10 +23,24 @@ static int on_not_watching(soma_agent *self, struct nameserver *my, const int *e
     return *error;
 }
 
+/* The addresses, each of which ends with a NUL, and the last with two. */
+static char *addresses_join(const struct client_start *start)
+{
+    char *list = malloc(start->size);
+    if (list)
+        memcpy(list, start->addresses, start->size);
+    for (size_t i = 0; list && i + 2 < start->size; i++)
+        if (!list[i])
+            list[i] = ',';
+    return list;
+}
+
 int follow_open(soma_agent *self, struct nameserver *my, const struct client_start *start)
 {
     my->first.account = &my->first_account;
-    int error = soma_spawn_link(self, &names_behavior, start, &my->follows); // one does not outlive the other
+    my->following = addresses_join(start);
+    int error = my->following ? soma_spawn_link(self, &names_behavior, start, &my->follows) // they end together
+                              : SOMA_ENOMEM;
     if (!error && soma_request(self, my->follows, SOMA_NEVER,
                                SOMA_THEN(soma_name_watching, on_watching, on_not_watching), soma_name_watch) < 0)
         error = SOMA_ENOMEM;

@@ -134,6 +134,8 @@ static int find_at(soma_proxy *proxy, uint64_t left, bool waits, soma_ref *found
         return proxy_fail(proxy, error, "no agent is called '%s' at %s", proxy->name, proxy->address);
     if (error == SOMA_ETIMEOUT)
         return proxy_fail(proxy, error, "%s was not reached in time", proxy->address);
+    if (error == SOMA_EINVAL)
+        return proxy_fail(proxy, error, "%s may not be called by this node: the log says why", proxy->address);
     return error ? proxy_fail(proxy, error, "%s: %s", proxy->address, soma_strerror(error)) : 0;
 }
 

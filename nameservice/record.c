@@ -239,4 +239,5 @@ void nameserver_free(struct nameserver *my)
     refs_free(&my->accounts);
     index_free(&my->names);
     index_free(&my->wanted);
+    free(my->following);
 }

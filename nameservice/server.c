@@ -300,6 +300,18 @@ static int get_version(soma_agent *self, struct nameserver *my, soma_value_build
     return soma_value_add_string(result, soma_version());
 }
 
+static int get_following(soma_agent *self, struct nameserver *my, soma_value_builder *result)
+{
+    (void)self;
+    return soma_value_add_string(result, my->following ? my->following : "");
+}
+
+static int get_alone(soma_agent *self, struct nameserver *my, soma_value_builder *result)
+{
+    (void)self;
+    return soma_value_add_bool(result, my->following && (my->alone || !my->settled));
+}
+
 /* ---- its life ---- */
 
 void server_settle(soma_agent *self, struct nameserver *my)
@@ -368,7 +380,9 @@ const soma_behavior nameserver_behavior = {
         SOMA_ATTRIBUTE_GET("uptime", get_uptime, "seconds since it was started"),
         SOMA_ATTRIBUTE_GET("version", get_version, "of Soma"),
         SOMA_ATTRIBUTE_READ("names", struct nameserver, names.count, "how many it has"),
-        SOMA_ATTRIBUTE_READ("refused", struct nameserver, refused, "names that a node had too many of, or too fast")),
+        SOMA_ATTRIBUTE_READ("refused", struct nameserver, refused, "names that a node had too many of, or too fast"),
+        SOMA_ATTRIBUTE_GET("following", get_following, "where the server is that it follows, if it does"),
+        SOMA_ATTRIBUTE_GET("alone", get_alone, "it follows one, and can't reach it")),
     .handlers =
         SOMA_HANDLERS(SOMA_ON(ns_lookup, on_lookup), SOMA_ON(ns_put, on_put), SOMA_ON(ns_drop, on_drop),
                       SOMA_ON(ns_heard, on_heard), SOMA_ON(ns_forget, on_forget), SOMA_ON(soma_name_list, on_list),

@@ -95,6 +95,7 @@ struct nameserver {
     struct refs accounts;
     struct session *sessions, *watching;
     soma_ref follows;     /* the client by which it follows another server; the null ref: it does not */
+    char *following;      /* where it looks for that one, with commas between; NULL: it does not */
     soma_ref teller;      /* who tells what it hears there */
     struct session first; /* then that one's, which has put all names */
     struct account first_account;

@@ -124,8 +124,9 @@ typedef struct soma_nameserver_options {
 /**
  * Starts a name server, with the local name #SOMA_NAMESERVER. Other programs reach it by the addresses of the
  * system's bridge. It ends with soma_shutdown(), or with the system. It shows the attributes `uptime`, in seconds,
- * `version`, of Soma, and `names`, how many it has: soma_proxy_open_server() of soma/proxy.h reads them, pings it and
- * ends it.
+ * `version`, of Soma, `names`, how many it has, `following`, where the server is that it follows ("" if it is none that
+ * does), and `alone`, whether it can't reach that one: soma_proxy_open_server() of soma/proxy.h reads them, pings it
+ * and ends it.
  * @param system where it lives
  * @param options NULL for all defaults
  * @param server gets its ref; may be NULL; the null ref on error
