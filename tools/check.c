@@ -1,5 +1,6 @@
 /* What names and addresses must be like, so that a wrong one is said before anybody is looked for. See soma.h. */
 #include "soma.h"
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,11 +40,49 @@ static bool is_node(const char *address, bool listens)
     return !strncmp(address, "ipc://", 6) && address[6] && strlen(address) <= SOMA_ADDRESS_MOST;
 }
 
+/* On this machine alone: the host must be a number, or `localhost`. */
+static bool is_here(const char *address)
+{
+    char host[sizeof("255.255.255.255")] = "";
+    struct in_addr ip;
+    if (strncmp(address, "tcp://", 6) != 0)
+        return true;
+    address += 6;
+    if (!strncmp(address, "[::1]", 5))
+        return true;
+    size_t size = strcspn(address, ": ");
+    if (size < sizeof(host))
+        memcpy(host, address, size);
+    return !strcmp(host, "localhost") || (inet_pton(AF_INET, host, &ip) == 1 && ntohl(ip.s_addr) >> 24 == 127);
+}
+
+/* What a bridge would refuse, docs/bridge_security.md, in words of this command's options. */
+static int trust_check(const struct tool *tool, const char *what, const char *address, bool listens)
+{
+    bool keyed = strchr(address, ' ');
+    if (tool->secret_file && !keyed && !listens)
+        return tool_misused(tool,
+                            "%s '%s' lacks the node's public key, behind a space: with a secret key there are no"
+                            " links without",
+                            what, address);
+    if (!tool->secret_file && keyed)
+        return tool_misused(tool, "%s '%s' is of a node with keys: --secret-file says what this one's is", what,
+                            address);
+    if (tool->secret_file || tool->insecure || is_here(address))
+        return STATUS_FINE;
+    return tool_misused(tool,
+                        "%s '%s' is beyond this machine: that wants keys (--secret-file), or --insecure on a"
+                        " network that you trust",
+                        what, address);
+}
+
 static int address_check(const struct tool *tool, const char *what, const char *address, bool listens)
 {
-    if (!address || is_node(address, listens))
+    if (!address)
         return STATUS_FINE;
-    return tool_misused(tool, "%s '%s' is no address: tcp://IP:PORT or ipc://PATH", what, address);
+    if (!is_node(address, listens))
+        return tool_misused(tool, "%s '%s' is no address: tcp://IP:PORT or ipc://PATH", what, address);
+    return trust_check(tool, what, address, listens);
 }
 
 /* Those of etcd have commas in them; soma_names_open() looks at them closer. */
@@ -59,6 +98,10 @@ static int nameservice_check(const struct tool *tool, const char *list)
                                 "--nameserver (SOMA_NAMESERVICE) '%s' is no list of addresses with commas between:"
                                 " tcp://IP:PORT, ipc://PATH or etcd://...",
                                 list);
+        int status = strcmp(address, "local") ? trust_check(tool, "--nameserver (SOMA_NAMESERVICE)", address, false)
+                                              : STATUS_FINE;
+        if (status)
+            return status;
         at += size + (at[size] == ',');
         at += strspn(at, " ");
     }

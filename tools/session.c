@@ -77,14 +77,23 @@ static void keys_in(const char *addresses, char *keys, size_t size)
 static uint32_t close_time(const struct tool *tool)
 {
     uint64_t time = tool->timeout / SOMA_MS;
+    if (tool->only_looks) // a silent node would take all of it
+        return 100;
     return time < 5000 ? (uint32_t)time + 1 : 5000;
+}
+
+/* Quiet, unless something else is wanted. */
+static soma_log_level level_of(const struct tool *tool)
+{
+    if (tool->verbose)
+        return SOMA_LOG_INFO;
+    return getenv("SOMA_LOG_LEVEL") ? SOMA_LOG_DEFAULT : SOMA_LOG_ERROR;
 }
 
 int tool_open(struct tool *tool, const char *bind)
 {
     const char *const addresses[] = {bind, NULL};
-    const soma_options options = {.workers = bind ? 0 : 1,
-                                  .log_level = bind || getenv("SOMA_LOG_LEVEL") ? 0 : SOMA_LOG_ERROR};
+    const soma_options options = {.workers = bind ? 0 : 1, .log_level = level_of(tool)};
     char keys[1024];
     char name[64]; // of a node, which has shorter ones than agents have
     snprintf(name, sizeof(name), "%s", tool->name ? tool->name : tool->command->name);
@@ -92,6 +101,7 @@ int tool_open(struct tool *tool, const char *bind)
     const soma_bridge_options bridge = {.name = name,
                                         .bind = addresses,
                                         .insecure = tool->insecure,
+                                        .on_demand = !bind && !tool->meets_all,
                                         .close_ms = close_time(tool),
                                         .secret_file = tool->secret_file,
                                         .allowed = *keys && !tool->allowed_file ? keys : NULL,
@@ -101,6 +111,8 @@ int tool_open(struct tool *tool, const char *bind)
         error = soma_system_stop_on_signals(tool->system);
     if (!error)
         error = soma_bridge_open(tool->system, &bridge, &tool->bridge);
+    if (error == SOMA_EEXIST)
+        return tool_fail(tool, error, "can't listen at %s: it is in use", bind);
     return error ? tool_fail(tool, error, "can't begin: %s", soma_strerror(error)) : STATUS_FINE;
 }
 

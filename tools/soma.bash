@@ -3,7 +3,7 @@
 _soma() {
     local word=${COMP_WORDS[COMP_CWORD]} at=$((COMP_CWORD - 1))
     local commands="ping wait info call send get set kill shutdown nameserver ls addr watch nodes top run keygen"
-    local options="--at --nameserver --timeout --json --secret-file --allowed-file --insecure --name --bind --follow --server --all --every --count
+    local options="--at --nameserver --timeout --verbose --json --secret-file --allowed-file --insecure --name --bind --follow --server --all --every --count
         --help --usage --version"
     # `--option=word` comes in three words
     [[ $word == = ]] && word=

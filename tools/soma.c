@@ -41,6 +41,7 @@ static const struct argp_option options[] = {
     {"at", 'a', "ADDRESS", 0, "the node that is meant; AGENT is a local name there (SOMA_AT)", 1},
     {"nameserver", 's', "ADDRESS", 0, "else the name server that knows AGENT (SOMA_NAMESERVICE)", 1},
     {"timeout", 't', "SECONDS", 0, "how long to wait for it (5)", 1},
+    {"verbose", 'v', NULL, 0, "log what goes on, too", 1},
     {"json", 'j', NULL, 0, "print JSON, one line", 1},
     {"secret-file", KEY_SECRET, "FILE", 0, "the secret key to go by (SOMA_SECRET_FILE)", 2},
     {"allowed-file", KEY_ALLOWED, "FILE", 0, "the public keys to trust (SOMA_ALLOWED_FILE); else that in ADDRESS", 2},
@@ -84,6 +85,14 @@ static uint64_t seconds_of(struct argp_state *state, const char *text)
     if (!*text || *end || !(seconds > 0) || seconds > 1e9)
         usage_fail(state, "'%s' is no time in seconds, above 0", text);
     return (uint64_t)ceil(seconds * (double)SOMA_SECOND);
+}
+
+static uint32_t times_of(struct argp_state *state, const char *text)
+{
+    unsigned long times = strspn(text, "0123456789") == strlen(text) ? strtoul(text, NULL, 10) : 0;
+    if (!times || times > UINT32_MAX)
+        usage_fail(state, "'%s' is no number of looks, above 0", text);
+    return (uint32_t)times;
 }
 
 static void command_find(struct argp_state *state, struct tool *tool, const char *name)
@@ -166,6 +175,9 @@ static error_t option_read(int key, char *argument, struct argp_state *state)
     case 'j':
         tool->json = true;
         break;
+    case 'v':
+        tool->verbose = true;
+        break;
     case KEY_SECRET:
         tool->secret_file = argument;
         break;
@@ -194,9 +206,7 @@ static error_t option_read(int key, char *argument, struct argp_state *state)
         tool->every = seconds_of(state, argument);
         break;
     case 'c':
-        tool->times = (uint32_t)strtoul(argument, NULL, 10);
-        if (!tool->times)
-            usage_fail(state, "'%s' is no number of looks", argument);
+        tool->times = times_of(state, argument);
         break;
     case ARGP_KEY_ARG:
         argument_add(state, tool, argument);

@@ -47,6 +47,9 @@ struct tool {
     bool json;
     bool all;
     bool server;
+    bool verbose;
+    bool only_looks;     /* nothing that it says need arrive */
+    bool meets_all;      /* calls all nodes that it hears of, not only those that it asks */
     void (*leave)(void); /* gives the terminal back, before something is said; NULL: it was not taken */
     /* once a command has opened them */
     soma_system *system;

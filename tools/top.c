@@ -1,37 +1,13 @@
 /* `soma top`: what nodes do, again and again: a table in a terminal, else lines. See soma.h. */
 #include "nodes.h"
 #include <curses.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-/* What a look has seen, for the next one's rates. */
-struct seen {
-    json_t *nodes;
-    uint64_t when;
-};
-
-static json_t *node_before(const struct seen *before, json_t *node)
-{
-    size_t i;
-    json_t *other;
-    json_array_foreach(before->nodes, i,
-                       other) if (!strcmp(node_text(other, "node"), node_text(node, "node"))) return node_answers(other)
-        ? other
-        : NULL;
-    return NULL;
-}
-
-/* Messages a second since the look before; from the first one on, since the node's start. */
-static double node_rate(const struct seen *before, const struct seen *now, json_t *node)
-{
-    json_t *then = node_before(before, node);
-    double seconds = then ? (double)(now->when - before->when) / (double)SOMA_SECOND
-                          : json_number_value(json_object_get(node, "uptime"));
-    json_int_t processed = node_number(node, "processed") - (then ? node_number(then, "processed") : 0);
-    return seconds > 0 && processed > 0 ? (double)processed / seconds : 0;
-}
+static const struct nodes *volatile looked_at; /* by the only one that there is */
+static volatile sig_atomic_t ended;            /* by a signal, or a key */
 
 /* ---- lines ---- */
 
@@ -52,20 +28,30 @@ static void line(bool window, bool bold, const char *format, ...)
     addch('\n');
 }
 
-static void nodes_show(const struct seen *before, const struct seen *now, bool window)
+/* What stands there of one that does not answer. */
+static void silent_show(json_t *node, bool window)
+{
+    json_t *age = json_object_get(node, "age");
+    char since[32] = "no answer yet";
+    if (json_is_number(age))
+        snprintf(since, sizeof(since), "no answer for %.0f s", json_number_value(age));
+    line(window, false, "%-20.20s %9s  %s", node_text(node, "name"), node_text(node, "state"), since);
+}
+
+static void nodes_show(json_t *nodes, bool window)
 {
     size_t i;
     json_t *node;
     line(window, true, "%-20s %9s %12s %8s %8s %10s %9s", "NODE", "AGENTS", "MESSAGES/S", "QUEUED", "MUTED", "DEAD",
          "MEMORY");
-    json_array_foreach(now->nodes, i, node)
+    json_array_foreach(nodes, i, node)
     {
         if (!node_answers(node)) {
-            line(window, false, "%-20.20s %9s", node_text(node, "name"), "silent");
+            silent_show(node, window);
             continue;
         }
         line(window, false, "%-20.20s %9lld %12.1f %8lld %8lld %10lld %8.1fM", node_text(node, "name"),
-             (long long)node_number(node, "agents"), node_rate(before, now, node),
+             (long long)node_number(node, "agents"), json_number_value(json_object_get(node, "messages_per_second")),
              (long long)node_number(node, "queued"), (long long)node_number(node, "muted"),
              (long long)node_number(node, "dead_letters"), (double)node_number(node, "memory") / (1 << 20));
     }
@@ -90,76 +76,97 @@ static void agents_show(json_t *nodes, bool window)
              node_text(row, "message"), json_number_value(json_object_get(row, "longest")));
 }
 
-/* One look as JSON: the nodes, each with its rate. */
-static int json_show(const struct tool *tool, const struct seen *before, const struct seen *now)
-{
-    size_t i;
-    json_t *node, *nodes = json_deep_copy(now->nodes);
-    json_array_foreach(nodes, i, node) if (node_answers(node))
-        json_object_set_new(node, "messages_per_second", json_real(node_rate(before, now, node)));
-    return tool_print(tool, nodes);
-}
-
 /* ---- again and again ---- */
 
-/* Waits for the next look; false if that is not wanted. */
-static bool pause_for(const struct tool *tool, bool window)
+static bool is_ended(void)
 {
-    if (!window) {
-        const struct timespec pause = {(time_t)(tool->every / SOMA_SECOND), (long)(tool->every % SOMA_SECOND)};
-        return !nanosleep(&pause, NULL);
+    if (stdscr) {
+        int key = getch();
+        ended |= key == 'q' || key == 'Q';
     }
-    timeout((int)(tool->every / SOMA_MS < INT32_MAX ? tool->every / SOMA_MS : INT32_MAX));
-    int key = getch();
-    return key != 'q' && key != 'Q';
+    return ended;
 }
 
-static int looks(struct tool *tool, bool window)
+static void on_signal(int number)
 {
-    struct seen before = {0}, now;
+    (void)number;
+    ended = true;
+    if (looked_at)
+        nodes_wake(looked_at);
+}
+
+static int look_show(const struct tool *tool, struct nodes *nodes, bool window)
+{
+    json_t *rows = nodes_rows(nodes);
+    if (tool->json)
+        return tool_print(tool, rows) || fflush(stdout) ? STATUS_FAILED : STATUS_FINE;
+    if (window)
+        erase();
+    nodes_show(rows, window);
+    agents_show(rows, window);
+    json_decref(rows);
+    if (window)
+        refresh();
+    return window || !fflush(stdout) ? STATUS_FINE : STATUS_FAILED;
+}
+
+#define FIRST_LOOK SOMA_SECOND /* at least, as links are to be made */
+
+/* Nobody is waited for longer than until the next look is due. */
+static int looks(struct tool *tool, struct nodes *nodes, bool window)
+{
     int status = STATUS_FINE;
-    for (uint32_t i = 0; !status; i++) {
-        status = nodes_look(tool, &now.nodes);
-        if (status)
-            break;
-        now.when = soma_now(tool->system);
-        if (window)
-            erase();
-        if (tool->json) {
-            status = json_show(tool, &before, &now);
-        } else {
-            nodes_show(&before, &now, window);
-            agents_show(now.nodes, window);
-        }
-        if (window)
-            refresh();
-        else
-            fflush(stdout);
-        json_decref(before.nodes);
-        before = now;
-        if ((tool->times && i + 1 == tool->times) || !pause_for(tool, window))
-            break;
+    bool goes_on = true;
+    for (uint32_t i = 0; !status && goes_on && (!tool->times || i < tool->times); i++) {
+        uint64_t due = soma_now(tool->system) + tool->every;
+        uint64_t limit = i || tool->every > FIRST_LOOK ? tool->every : FIRST_LOOK;
+        goes_on = nodes_look(nodes, limit < tool->timeout ? limit : tool->timeout);
+        if (!i)
+            status = goes_on ? nodes_check(tool, nodes) : STATUS_FINE;
+        if (!status && goes_on)
+            status = look_show(tool, nodes, window);
+        if (!status && goes_on && i + 1 != tool->times)
+            goes_on = nodes_rest(nodes, due);
     }
-    json_decref(before.nodes);
     return status;
 }
 
+/* Once: what is said then must stay. */
 static void terminal_leave(void)
 {
-    endwin();
+    if (!isendwin())
+        endwin();
+}
+
+static int terminal_enter(struct tool *tool)
+{
+    if (!initscr())
+        return tool_fail(tool, SOMA_EINVAL, "no terminal");
+    tool->leave = terminal_leave;
+    cbreak();
+    noecho();
+    curs_set(0);
+    timeout(0);
+    return STATUS_FINE;
 }
 
 int command_top(struct tool *tool)
 {
-    if (tool->json || !isatty(STDOUT_FILENO))
-        return looks(tool, false);
-    if (!initscr())
-        return tool_fail(tool, SOMA_EINVAL, "no terminal");
-    tool->leave = terminal_leave; // what goes wrong is said when the screen is back
-    cbreak();
-    noecho();
-    curs_set(0);
-    int status = looks(tool, true);
-    endwin();
+    struct nodes *nodes;
+    const struct sigaction action = {.sa_handler = on_signal};
+    bool window = !tool->json && isatty(STDOUT_FILENO);
+    int status = nodes_open(tool, is_ended, window && isatty(STDIN_FILENO) ? STDIN_FILENO : -1, &nodes);
+    if (!status) {
+        looked_at = nodes;
+        sigaction(SIGINT, &action, NULL);
+        sigaction(SIGTERM, &action, NULL);
+        status = window ? terminal_enter(tool) : STATUS_FINE;
+    }
+    if (!status)
+        status = looks(tool, nodes, window);
+    if (tool->leave)
+        tool->leave();
+    looked_at = NULL;
+    nodes_close(nodes);
     return status;
 }

@@ -83,6 +83,59 @@ assert len(looks) == 2 and looks[1][0]["messages_per_second"] > 0 and looks[1][0
 TERM=xterm script -qec "'$soma' top --count=2 --every=0.05" "$work/terminal" >/dev/null
 grep -q 'MESSAGES/S' "$work/terminal"
 
+in_terminal() { # until it shows its table, then KEY is typed: in_terminal KEY COMMAND...; ends with what that does
+    TERM=xterm /usr/bin/python3 -c 'import os, pty, sys
+pid, terminal = pty.fork()
+if not pid:
+    os.execv(sys.argv[2], sys.argv[2:])
+shown = b""
+while b"MESSAGES/S" not in shown:
+    shown += os.read(terminal, 65536)
+os.write(terminal, sys.argv[1].encode())
+try:
+    while os.read(terminal, 65536):
+        pass
+except OSError:
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))' "$@"
+}
+in_terminal q "$soma" top
+in_terminal $'\x03' "$soma" top
+in_terminal $'\x03' "$soma" top --every=3600
+
+echo "== top goes on while a node is silent"
+looked() { # at all by the command in front of it: PYTHON
+    /usr/bin/python3 -c "import json, sys
+looks = [json.loads(line) for line in sys.stdin]
+$1"
+}
+"$soma" nameserver --bind="ipc://$work/first" >"$work/server" 2>&1 &
+pids+=("$!")
+for name in x y; do
+    "$soma" run "$tank" tank --name=$name --bind="ipc://$work/$name" --nameserver="ipc://$work/first" >"$work/$name.out" 2>&1 &
+    pids+=("$!")
+    "$soma" wait $name --nameserver="ipc://$work/first" --timeout=60
+done
+silent=$!
+kill -STOP "$silent"
+"$soma" top --at="ipc://$work/first" --json --count=12 --every=0.1 --timeout=20 | looked '
+states = [{node["name"]: node["state"] for node in look} for look in looks]
+assert all(state["x"] == "up" for state in states), states
+assert states[-1]["y"] == "silent", states
+begun, ended = (next(node["uptime"] for node in look if node["name"] == "x") for look in (looks[0], looks[-1]))
+assert 1 < ended - begun < 15, (begun, ended)' # it is not waited for again
+kill -CONT "$silent"
+"$soma" top --at="ipc://$work/first" --json --count=1000000 --every=0.05 >"$work/looks" &
+top=$!
+pids+=("$top")
+until grep -q '"name":"y","addresses"' "$work/looks"; do sleep 0.05; done
+kill -STOP "$silent"
+until grep -q '"name":"y","connected":[^[]*"state":"silent","age":[0-9]' "$work/looks"; do sleep 0.05; done
+kill -CONT "$silent"
+kill -INT "$top"
+wait "$top"
+"$soma" nodes --at="ipc://$work/first" | grep -q "^[0-9a-f]* *nameserver .* name server$"
+"$soma" shutdown --all --server --nameserver="ipc://$work/first"
+
 echo "== ends"
 is "" 0 shutdown tank
 wait "$hosted" || { cat "$work/host"; exit 1; }
@@ -141,7 +194,7 @@ pids+=("$server" "$hosted" "$stranger")
 is "" 0 wait mine --secret-file="$work/user.key"
 is 7 0 --secret-file="$work/user.key" call mine fill 7
 is - 4 ls --secret-file="$work/stranger.key" --timeout=0.3
-is - 4 ls --timeout=0.3
+is "soma: --nameserver (SOMA_NAMESERVICE) '$SOMA_NAMESERVICE' is of a node with keys: --secret-file says what this one's is" 2 ls
 until grep -q "'theirs' is not registered: no name server was reached yet" "$work/theirs.out"; do sleep 0.1; done
 "$soma" ls --json --secret-file="$work/user.key" | python3 -c 'import json, sys
 names = [json.loads(line)["name"] for line in sys.stdin]
@@ -238,10 +291,31 @@ SOMA_NAMESERVICE=$away is - 0 info --at="$names"
 SOMA_NAMESERVICE=$away is - 0 ls two --at="$names"
 grep -q '^two ' "$work/out"
 
-echo "== the end of all"
+echo "== who is not asked does not hear of a command, and nothing is said without need"
+unset SOMA_LOG_LEVEL
 SOMA_AT=ipc://$work/four host --name=four
 fourth=$!
-is "" 0 wait four
+export SOMA_LOG_LEVEL=error
+is "" 0 wait four --at="ipc://$work/four"
+until "$soma" ls | grep -q '^four '; do sleep 0.05; done
+is 10 0 call two fill 0
+[ "$(cat "$work/host")" = "four runs at ipc://$work/four" ]
+links() { "$soma" get soma.node peers --at="ipc://$work/$1" -j; }
+links two | grep -q '"name":"call"'
+if links four | grep -q '"name":"\(ls\|call\)"'; then
+    echo "a command has linked with a node that it did not ask:"
+    links four
+    exit 1
+fi
+
+echo "== a server that follows"
+"$soma" nodes --json | looked 'servers = [node["nameserver"] for node in looks[0] if "nameserver" in node]
+assert sorted((each["following"], each["alone"]) for each in servers) == [("", False), ("'"$SOMA_NAMESERVICE"'", False)], servers'
+is "$SOMA_NAMESERVICE" 0 get soma.nameserver following --at="$follower"
+"$soma" nodes | grep -q "name server, follows $SOMA_NAMESERVICE$"
+"$soma" info --nameserver="$follower" | grep -q "^  following .*\"$SOMA_NAMESERVICE\""
+
+echo "== the end of all"
 is - 2 shutdown
 is - 2 shutdown four --all
 is - 2 shutdown four --server
@@ -267,6 +341,17 @@ is - 2 ping tank pond
 is - 2 ping tank --timeout=soon
 SOMA_AT=nowhere is "soma: --at (SOMA_AT) 'nowhere' is no address: tcp://IP:PORT or ipc://PATH" 2 ping tank
 is - 2 ping tank --at=tcp://127.0.0.1
+beyond="is beyond this machine: that wants keys (--secret-file), or --insecure on a network that you trust"
+is "soma: --at (SOMA_AT) 'tcp://10.9.9.9:1' $beyond" 2 ping tank --at=tcp://10.9.9.9:1
+is "soma: --nameserver (SOMA_NAMESERVICE) 'tcp://10.9.9.9:1' $beyond" 2 ls --nameserver=tcp://127.0.0.1:1,tcp://10.9.9.9:1
+is "soma: --bind 'tcp://0.0.0.0' $beyond" 2 nameserver --bind=tcp://0.0.0.0
+is "soma: --follow 'tcp://127.example.org:1' $beyond" 2 nameserver --bind=tcp://127.0.0.1 --follow=tcp://127.example.org:1
+is - 2 ping tank --at="tcp://127.0.0.1:1 ${public}"
+is - 2 ping tank --at=tcp://127.0.0.1:1 --secret-file="$work/my.key"
+is - 2 top --count=-1
+is - 2 top --count=0
+is - 2 top --count=4294967296
+is - 2 top --count=2x
 is "soma: the name of the agent is empty" 2 ping ''
 is "soma: the name of the agent 'a b' has other characters than printable ASCII without the space" 2 ping 'a b'
 long=$(printf '%0300d' 0)
