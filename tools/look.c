@@ -304,23 +304,32 @@ static int first_find(struct nodes *nodes, uint64_t limit)
     return soma_proxy_open_ref(nodes->tool->system, agent, &node->proxy);
 }
 
-int nodes_open(struct tool *tool, bool (*stop)(void), int key, struct nodes **result)
+static int nodes_new(struct tool *tool, struct nodes **result)
 {
     struct nodes *nodes = calloc(1, sizeof(*nodes));
-    const char *service = tool->at ? NULL : getenv("SOMA_NAMESERVICE");
-    tool->only_looks = true;
-    tool->meets_all = service && strstr(service, "etcd://");
-    int status = !nodes ? tool_fail(tool, SOMA_ENOMEM, "%s", soma_strerror(SOMA_ENOMEM)) : STATUS_FINE;
-    if (!status)
-        *nodes =
-            (struct nodes){.tool = tool, .stop = stop, .key = key, .event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
-    if (!status && pthread_mutex_init(&nodes->lock, NULL)) {
+    if (!nodes || pthread_mutex_init(&nodes->lock, NULL)) {
         free(nodes);
         return tool_fail(tool, SOMA_ENOMEM, "%s", soma_strerror(SOMA_ENOMEM));
     }
+    nodes->tool = tool;
+    nodes->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     *result = nodes;
-    if (!status)
-        status = tool->at ? tool_proxy(tool, SOMA_NODE, &nodes->at) : tool_names(tool);
+    return STATUS_FINE;
+}
+
+int nodes_open(struct tool *tool, bool (*stop)(void), int key, struct nodes **result)
+{
+    const char *service = tool->at ? NULL : getenv("SOMA_NAMESERVICE");
+    struct nodes *nodes = *result = NULL;
+    tool->only_looks = true;
+    tool->meets_all = service && strstr(service, "etcd://");
+    int status = nodes_new(tool, &nodes);
+    if (status)
+        return status;
+    *result = nodes;
+    nodes->stop = stop;
+    nodes->key = key;
+    status = tool->at ? tool_proxy(tool, SOMA_NODE, &nodes->at) : tool_names(tool);
     int error = status ? 0 : first_find(nodes, tool->timeout);
     if (error && tool->at)
         status = tool_fail(tool, error, "%s", soma_proxy_error(nodes->at));
