@@ -269,12 +269,13 @@ const soma_behavior soma_channel_agent = {
     .name = "channel agent",
     .methods = SOMA_METHODS(
         SOMA_METHOD("soma.bind", bind,
-                    "binds a channel: pattern, alias, [place], [handler], [options], [timeout]; its address"),
-        SOMA_METHOD("soma.connect", connect_to, "connects one: to, alias, [handler], [options], [timeout]"),
+                    "binds a channel: pattern, alias, [place], [handler], [options], [timeout in ns]; its address"),
+        SOMA_METHOD("soma.connect", connect_to, "connects one: to, alias, [handler], [options], [timeout in ns]"),
         SOMA_METHOD("soma.subscribe", subscribe, "has a topic handled: alias, topic, handler"),
         SOMA_METHOD("soma.unsubscribe", unsubscribe, "ends that: alias, topic"),
         SOMA_METHOD("soma.send", send_to, "sends by a channel: alias, [topic], value"),
-        SOMA_METHOD("soma.request", request_to, "asks by one: alias, value, [timeout]; the answer"),
+        SOMA_METHOD("soma.request", request_to, "asks by one: alias, value, [timeout in ns]; the answer"),
         SOMA_METHOD("soma.channels", channels, "lists channels by their aliases"),
-        SOMA_METHOD("soma.close", close_some,
-                    "closes the channel of an alias, or all: nil, the alias, or [alias], [linger_ms], [timeout]"))};
+        SOMA_METHOD(
+            "soma.close", close_some,
+            "closes the channel of an alias, or all: nil, the alias, or [alias], [linger_ms], [timeout in ns]"))};

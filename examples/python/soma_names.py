@@ -1,13 +1,13 @@
 """A client of a name server for soma_peer.py: what nameservice/protocol.h says, without a cache and watches.
 
 What is registered stays so until the client is closed or its agent ends; when the name server is lost, the client looks
-for it again at its address, and registers all anew. All happens in Names.run(), in place of Peer.run().
+for it again at its address, and registers all anew. All happens in Names.run(), in place of Peer.run(). Timeouts are in
+seconds.
 """
 import time
 
-from soma_peer import ENOENT, ETYPE, FAILURE, Message
+from soma_peer import ENOENT, ETIMEOUT, Message
 
-EINVAL, ETIMEOUT = -1, -8
 NAMESERVER = "soma.nameserver"
 ALIAS = Message("soma_alias", "string alias,string address")
 NAME = Message("soma_name", "string name,ref agent,value attributes,[soma_alias] aliases", soma_alias=ALIAS)
@@ -106,27 +106,3 @@ class Names:
         if self.server:
             self.peer.send(self.agent, self.server, BYE())
         self.peer.end(self.agent)
-
-
-INVOKE = Message("soma_invoke", "string method,value arguments")
-RESULT = Message("soma_result", "value value")
-
-
-def methods(table, behavior="python"):
-    """An agent's handler that has these methods, functions of a value, as agents in C have them. What they raise is an
-    error for who called, and not the end."""
-    shown = [{"name": name, "about": (method.__doc__ or "").partition("\n")[0]} for name, method in table.items()]
-    described = {"behavior": behavior, "methods": shown, "attributes": []}
-    table = {"soma.ping": lambda _: None, "soma.describe": lambda _: described, **table}
-
-    def handler(message, _sender):
-        if message[0] is not INVOKE:
-            return ETYPE
-        method = table.get(message[1]["method"])
-        if not method:
-            return ENOENT
-        try:
-            return RESULT(value=method(message[1]["arguments"]))
-        except Exception as error:  # whatever it is
-            return FAILURE(error=ETYPE if isinstance(error, TypeError) else EINVAL, text=str(error))
-    return handler

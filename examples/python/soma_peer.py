@@ -17,7 +17,8 @@ HELLO, SESSION, DATA, PING, REJECT, BYE = range(1, 7)
  KILL, BODY, SHARED, FORGET) = range(1, 20)
 READS = 1  # bodies that come apart, and shared ones
 BODIES_MOST = 16
-EGONE, EEXIST, ENOENT, EFORMAT, ETYPE, EKILLED, ENOREPLY, ESHUTDOWN, ENODEDOWN = -3, -6, -7, -9, -11, -16, -17, -18, -20
+EINVAL, EGONE, EEXIST, ENOENT, ETIMEOUT, EFORMAT, ETOOBIG, ETYPE, ESTATE = -1, -3, -6, -7, -8, -9, -10, -11, -14
+EKILLED, ENOREPLY, ESHUTDOWN, ENODEDOWN = -16, -17, -18, -20
 BEAT, PATIENCE, RETRY = 0.2, 5.0, 0.1  # seconds
 NOBODY = (0, 0, 0)
 
@@ -93,6 +94,15 @@ def wire(value):
 WHEREIS = Message("soma_bridge_whereis", "string name")
 LOCATED = Message("soma_bridge_located", "ref agent")
 FAILURE = Message("soma_failure", "i32 error,string text")  # as an answer: an error, with its words
+
+
+class Failure(int):
+    """An error number, and the words that came with it."""
+
+    def __new__(cls, error, text):
+        self = super().__new__(cls, error)
+        self.text = text
+        return self
 
 
 def checksum_table():
@@ -211,7 +221,7 @@ class Peer:
             self.put(SEND, to, sender, *self.body(to[0], message))
 
     def request(self, sender, to, message, then):
-        """`then` gets the answer, (type, fields), or an error number."""
+        """`then` gets the answer, (type, fields), or an error number: a Failure, if it came with words."""
         if to[0] not in self.links:
             return then(ENODEDOWN)
         self.handles += 1
@@ -421,7 +431,7 @@ class Peer:
             if body is not None:
                 answer = body if kind == ERROR else type_.read(body) if type_ else ETYPE
                 failed = kind == REPLY and type_ is FAILURE
-                self.pending.pop(rest[0])[1](answer[1]["error"] if failed else answer)
+                self.pending.pop(rest[0])[1](Failure(**answer[1]) if failed else answer)
         elif kind in (WATCH, LINK):
             end = DOWN if kind == WATCH else EXIT
             if not handler:

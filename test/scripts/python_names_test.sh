@@ -10,7 +10,7 @@ work=$(mktemp -d)
 pids=()
 pid=
 trap 'for pid in "${pids[@]}"; do kill -9 "$pid" 2>/dev/null || true; done; rm -rf "$work"' EXIT
-export SOMA_NAMESERVICE=ipc://$work/names SOMA_LOG_LEVEL=error
+export PYTHONPATH=$root/examples/python SOMA_NAMESERVICE=ipc://$work/names SOMA_LOG_LEVEL=error
 
 start() {
     case $1 in
@@ -34,19 +34,32 @@ for order in "server c python" "python c server"; do
     for each in $order; do start "$each"; done
     says "" wait python
     says HELLO call python shout '"hello"'
-    says "soma: descriptor 'upper' for 'str' objects doesn't apply to a 'int' object" call python shout 5
+    says "soma: 'int' object has no attribute 'upper'" call python shout 5
     says HELLO call python shout '"hello"' # it has lived on
-    "$soma" info python | grep -q '^  shout  *Return a copy'
+    "$soma" info python | grep -q '^  shout  *gives a text in capitals'
     until grep -qx 'c has 5 litres' "$work/python"; do sleep 0.05; done
     says 5 get c litres
+    shouts=4
     if [ "$order" = "server c python" ]; then
+        shouts=5
         kill -9 "${started[server]}"
         wait "${started[server]}" 2>/dev/null || true
         start server
         says "" wait python
         says AGAIN call python shout '"again"'
     fi
-    says "soma: there is no such thing" call python whisper
+    says "soma: 'python' has no method 'whisper'" call python whisper
+    says "" set python marks 2
+    says "LOUD!!" call python shout '"loud"'
+    says 2 get python marks
+    says '{"marks":2,"shouts":'"$shouts"'}' get python --json
+    says "soma: attribute 'shouts' is only read" set python shouts 0
+    says "soma: attribute 'marks' is of type int" set python marks '"many"'
+    says "soma: 'python' has no attribute 'colour'" get python colour
+    says "soma: 'python' has no attribute 'colour'" set python colour 1
+    "$soma" info python | grep -q '^  marks  *value  *2  *$'
+    "$soma" info python | grep -q '^  shouts  *value  *read '
+    timeout 60 /usr/bin/python3 "$root/test/nameservice/python_proxy.py" "$SOMA_NAMESERVICE" c python
     says "" shutdown --all --server
     for each in $order; do wait "${started[$each]}" || { cat "$work/$each"; exit 1; }; done
     echo "they find each other, started as: $order"
