@@ -129,6 +129,17 @@ void client_start_free(struct client_start *start)
 
 /* ---- opening and closing ---- */
 
+/* What is tried, for people: as in SOMA_NAMESERVICE. Takes the list. */
+static char *addresses_join(struct client_start *start)
+{
+    char *joined = start->addresses;
+    for (size_t i = 0; i + 2 < start->size; i++)
+        if (!joined[i])
+            joined[i] = ',';
+    start->addresses = NULL;
+    return joined;
+}
+
 int soma_names_open(soma_system *system, soma_bridge *bridge, const soma_names_options *options, soma_names **result)
 {
     struct client_start start = {0};
@@ -144,6 +155,8 @@ int soma_names_open(soma_system *system, soma_bridge *bridge, const soma_names_o
         names->system = system;
         error = soma_spawn(system, &names_behavior, &start, &names->agent);
     }
+    if (!error)
+        names->addresses = addresses_join(&start);
     client_start_free(&start);
     if (error) {
         free(names);
@@ -163,6 +176,7 @@ int soma_names_close(soma_names **pointer)
     if (error == SOMA_ESTATE)
         return error;
     *pointer = NULL;
+    free(names->addresses);
     free(names);
     return 0; // an agent that was gone has nothing registered any more
 }

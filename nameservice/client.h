@@ -43,10 +43,11 @@ SOMA_MESSAGE(names_more, (u64, watch), (u32, heard))
 SOMA_MESSAGE(names_tell, (messages, soma_name_event, events))
 /** @endcond */
 
-/* What a user has: the client agent's ref. */
+/* What a user has. */
 struct soma_names {
     soma_system *system;
-    soma_ref agent;
+    soma_ref agent;  /* the client agent */
+    char *addresses; /* that it looks at, with commas between */
 };
 
 struct client;

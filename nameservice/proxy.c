@@ -1,6 +1,7 @@
 /* Proxies as a thread outside sees them: finding the agent, asking by way of the proxy's own, trying again. See
  * soma/proxy.h. */
 #include "nameservice/proxy.h"
+#include "nameservice/client.h"
 #include <soma/error.h>
 #include <soma/method.h>
 #include <soma/request.h>
@@ -9,8 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define NO_SERVER "no name server was reached in time"
 
 /* ---- errors and time ---- */
 
@@ -139,6 +138,11 @@ static int find_at(soma_proxy *proxy, uint64_t left, bool waits, soma_ref *found
     return error ? proxy_fail(proxy, error, "%s: %s", proxy->address, soma_strerror(error)) : 0;
 }
 
+static int fail_unreached(soma_proxy *proxy)
+{
+    return proxy_fail(proxy, SOMA_ETIMEOUT, "no name server was reached in time at %s", proxy->names->addresses);
+}
+
 /* The server is asked: what is cached is older than what made the proxy look. */
 static int find_named(soma_proxy *proxy, uint64_t left, bool waits, soma_ref *found)
 {
@@ -149,9 +153,9 @@ static int find_named(soma_proxy *proxy, uint64_t left, bool waits, soma_ref *fo
     soma_name_destroy(&entry);
     if (error == SOMA_ENOENT)
         return proxy_fail(proxy, error, "no agent is registered as '%s'", proxy->name);
-    if (error == SOMA_ETIMEOUT)
-        return proxy_fail(proxy, error, NO_SERVER);
-    return proxy_fail_by(proxy, error, NULL);
+    if (error == SOMA_ETIMEOUT && !soma_names_server(proxy->names, SOMA_MS, NULL))
+        return proxy_fail(proxy, error, "the name server can't say yet who '%s' is", proxy->name);
+    return error == SOMA_ETIMEOUT ? fail_unreached(proxy) : proxy_fail_by(proxy, error, NULL);
 }
 
 /* Waiting for the client's next server is all the same as waiting for an answer. */
@@ -159,7 +163,7 @@ static int find_server(soma_proxy *proxy, uint64_t left, bool waits, soma_ref *f
 {
     (void)waits;
     int error = soma_names_server(proxy->names, left, found);
-    return proxy_fail_by(proxy, error, error == SOMA_ETIMEOUT ? NO_SERVER : NULL);
+    return error == SOMA_ETIMEOUT ? fail_unreached(proxy) : proxy_fail_by(proxy, error, NULL);
 }
 
 int soma_proxy_open(soma_system *system, const char *name, soma_proxy **proxy)
@@ -229,6 +233,7 @@ static int proxy_look(soma_proxy *proxy, uint64_t until, bool waits, soma_ref *f
     int error = proxy->find(proxy, time_left(proxy, until), waits, found);
     if (error)
         return error;
+    proxy->met = true;
     pthread_mutex_lock(&proxy->lock);
     proxy->found = *found;
     pthread_mutex_unlock(&proxy->lock);
@@ -259,6 +264,26 @@ int soma_proxy_ref(soma_proxy *proxy, uint64_t timeout, soma_ref *agent)
 
 /* ---- asking ---- */
 
+/* It has ended, or its node is not to be had. */
+static bool is_away(int error)
+{
+    return error == SOMA_EGONE || error == SOMA_ENODEDOWN || error == SOMA_ENOROUTE;
+}
+
+/* Why it has not answered: in its own words if there are any. */
+static void fail_asked(soma_proxy *proxy, const struct asking *asking, int error, const char *text)
+{
+    const char *name = proxy->name ? proxy->name : "the agent";
+    if (error == SOMA_ETIMEOUT && !text)
+        proxy_fail(proxy, error,
+                   proxy->name ? "'%s' has not answered '%s' in time" : "%s has not answered '%s' in time", name,
+                   asking->method);
+    else if (is_away(error) && !text && proxy->names && proxy->name)
+        proxy_fail(proxy, error, "'%s' is registered, but can't be reached: %s", name, soma_strerror(error));
+    else
+        proxy_fail_by(proxy, error, text);
+}
+
 static int ask_once(soma_proxy *proxy, struct asking *asking, soma_value *result)
 {
     struct soma_proxy_answer answer = {0};
@@ -270,12 +295,7 @@ static int ask_once(soma_proxy *proxy, struct asking *asking, soma_value *result
                   .method = asking->method, .arguments = asking->arguments, .timeout = time_left(proxy, asking->until));
     if (!error)
         error = answer.error;
-    if (error == SOMA_ETIMEOUT && !answer.text)
-        proxy_fail(proxy, error,
-                   proxy->name ? "'%s' has not answered '%s' in time" : "%s has not answered '%s' in time",
-                   proxy->name ? proxy->name : "the agent", asking->method);
-    else
-        proxy_fail_by(proxy, error, answer.text);
+    fail_asked(proxy, asking, error, answer.text);
     if (!error && result) {
         *result = answer.value;
         answer.value = SOMA_VALUE_NONE;
@@ -287,10 +307,11 @@ static int ask_once(soma_proxy *proxy, struct asking *asking, soma_value *result
 /* Has it ended in a way after which another try may do better? */
 static bool ask_again(soma_proxy *proxy, const struct asking *asking, int error)
 {
-    if (soma_ref_is_null(asking->to) || !proxy->find || (error != SOMA_EGONE && error != SOMA_ENODEDOWN))
+    if (soma_ref_is_null(asking->to) || !proxy->find || !is_away(error))
         return false;
     proxy_forget(proxy, asking->to);
-    return (error == SOMA_EGONE || asking->harmless) && soma_now(proxy->system) < asking->until;
+    return (error == SOMA_EGONE || (error == SOMA_ENODEDOWN && asking->harmless)) &&
+           soma_now(proxy->system) < asking->until;
 }
 
 int proxy_ask(soma_proxy *proxy, uint64_t timeout, struct asking *asking, soma_value *result)
@@ -414,6 +435,14 @@ int soma_proxy_ping(soma_proxy *proxy, uint64_t timeout)
 
 /* ---- life ---- */
 
+/* May it come yet? Another agent of the name may; and a node that is down, or unknown, may be heard of. */
+static bool wait_helps(const soma_proxy *proxy, int error)
+{
+    if (error == SOMA_ENODEDOWN)
+        return true;
+    return proxy->find && (error == SOMA_ENOENT || error == SOMA_EGONE || error == SOMA_ENOROUTE);
+}
+
 int soma_proxy_wait(soma_proxy *proxy, uint64_t timeout)
 {
     if (!proxy)
@@ -425,9 +454,9 @@ int soma_proxy_wait(soma_proxy *proxy, uint64_t timeout)
         int error = ping(proxy, time_left(proxy, until), !once);
         if (error == SOMA_ETIMEOUT && *reason)
             proxy_fail(proxy, error, "%s", reason);
-        if (error != SOMA_ENOENT && error != SOMA_EGONE && error != SOMA_ENODEDOWN)
+        if (!wait_helps(proxy, error))
             return error;
-        if (once || soma_now(proxy->system) >= until || !proxy->find)
+        if (once || soma_now(proxy->system) >= until)
             return SOMA_ETIMEOUT; // for the reason that stands there
         memcpy(reason, proxy->error, sizeof(reason));
         if ((error = proxy_nap(proxy, until)))
@@ -444,7 +473,7 @@ static int proxy_end(soma_proxy *proxy, uint64_t timeout, bool kill)
     uint64_t until = deadline_of(proxy, timeout);
     int error = proxy_find(proxy, until, false, &to);
     if (error)
-        return error;
+        return error == SOMA_ENOENT && proxy->met ? 0 : error;
     error = soma_call(proxy->system, proxy->agent, time_left(proxy, until), &answer, soma_proxy_answer, soma_proxy_end,
                       .to = to, .kill = kill);
     if (!error)

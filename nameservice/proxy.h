@@ -18,6 +18,7 @@ struct soma_proxy {
     soma_bridge *bridge;
     char *address;
     char *name;
+    bool met;             /* its agent was found before; of the user's thread */
     char error[512];      /* why the last function failed; of the user's thread */
     pthread_mutex_t lock; /* what follows is of both sides */
     soma_ref found;       /* who has the name; null: to be looked up */

@@ -203,7 +203,7 @@ static int on_later_error(soma_agent *self, struct state *my, const int *error)
 {
     const char *text = soma_error_text(self);
     struct later *later = later_tagged(self);
-    if (*error == SOMA_EGONE || *error == SOMA_ENODEDOWN)
+    if (*error == SOMA_EGONE || *error == SOMA_ENODEDOWN || *error == SOMA_ENOROUTE)
         proxy_forget(my->proxy, later->to);
     if (*error == SOMA_EGONE && my->proxy->find && soma_now(self) < later->until)
         later_find(self, my, later);

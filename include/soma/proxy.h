@@ -76,7 +76,8 @@ SOMA_API int soma_proxy_close(soma_proxy **proxy);
  * @param proxy the proxy
  * @param timeout nanoseconds; 0: looks once, so does not wait for an agent that is not there, and gives one that is
  *        #SOMA_NAMES_TIMEOUT to answer
- * @return 0; SOMA_ETIMEOUT, whatever was missing: soma_proxy_error() says what it was
+ * @return 0; SOMA_ETIMEOUT, whatever was missing: soma_proxy_error() says what it was; SOMA_EGONE, at once: the proxy
+ * is for one agent alone, and that has ended
  */
 SOMA_API int soma_proxy_wait(soma_proxy *proxy, uint64_t timeout);
 
@@ -86,8 +87,8 @@ SOMA_API int soma_proxy_ping(soma_proxy *proxy, uint64_t timeout);
 /** Finds the agent that has the name now; it is looked up each time. 0, and its ref; or an error, and the null ref. */
 SOMA_API int soma_proxy_ref(soma_proxy *proxy, uint64_t timeout, soma_ref *agent);
 
-/** Kills the agent (soma_kill()), and waits until it is gone: 0, also if it was before. A supervisor may start it
- *  anew. */
+/** Kills the agent (soma_kill()), and waits until it is gone: 0, also if it was before. SOMA_ENOENT: nobody has the
+ *  name, and this proxy never met anybody who had. A supervisor may start it anew. */
 SOMA_API int soma_proxy_kill(soma_proxy *proxy, uint64_t timeout);
 
 /** Tells the agent to end (soma_shutdown()), and waits until it has. As soma_proxy_kill(); SOMA_ETIMEOUT if it does not

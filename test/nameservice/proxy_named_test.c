@@ -47,6 +47,8 @@ static void test_at(soma_test *test)
         assert_int_equal(fill_by(proxy, 5), 5);
         assert_int_equal(soma_proxy_kill(proxy, LONG), 0);
         assert_int_equal(soma_proxy_ping(proxy, LONG), SOMA_ENOENT);
+        assert_int_equal(soma_proxy_kill(proxy, LONG), 0); // it is gone
+        assert_int_equal(soma_proxy_shutdown(proxy, LONG), 0);
     }
     soma_proxy_close(&proxy);
 }
@@ -107,12 +109,14 @@ static void test_named(soma_test *test)
     soma_names *names = names_open(test, "here"), *theirs = names_open(test, "there");
     assert_int_equal(soma_proxy_open_named(here, names, "tank", &proxy), 0);
     assert_int_equal(soma_proxy_wait(proxy, 50 * SOMA_MS), SOMA_ETIMEOUT);
-    assert_string_equal(soma_proxy_error(proxy), "no name server was reached in time");
+    assert_string_equal(soma_proxy_error(proxy), "no name server was reached in time at sim://hub");
+    assert_int_equal(soma_proxy_kill(proxy, 50 * SOMA_MS), SOMA_ETIMEOUT);
     server_open(test);
     assert_int_equal(soma_names_server(names, LONG, NULL), 0);
     soma_test_advance(test, SOMA_SECOND); // from when on it says of names that they are not there
     assert_int_equal(soma_proxy_ping(proxy, LONG), SOMA_ENOENT);
     assert_string_equal(soma_proxy_error(proxy), "no agent is registered as 'tank'");
+    assert_int_equal(soma_proxy_kill(proxy, LONG), SOMA_ENOENT); // whoever that is, it never was
     for (int i = 0; i < 3; i++) {
         tank_register(test, theirs, "there", "tank");
         assert_int_equal(soma_proxy_wait(proxy, LONG), 0);
@@ -120,10 +124,37 @@ static void test_named(soma_test *test)
         assert_int_equal(fill_by(proxy, 2), 42);
         assert_int_equal(soma_proxy_kill(proxy, LONG), 0);
         soma_test_advance(test, SOMA_SECOND); // so that the server has heard of it
+        assert_int_equal(soma_proxy_kill(proxy, LONG), 0);
         assert_int_equal(soma_proxy_ping(proxy, LONG), SOMA_ENOENT);
     }
     soma_proxy_close(&proxy);
     assert_int_equal(soma_names_close(&theirs), 0);
+    assert_int_equal(soma_names_close(&names), 0);
+}
+
+/* What was tried is said; and a server that is there, but can't tell yet, is another matter. */
+static void test_unreached(soma_test *test)
+{
+    const char *const addresses[] = {"sim://hub", "sim://void", NULL};
+    const soma_names_options options = {.addresses = addresses};
+    const soma_nameserver_options unsettled = {.settle_ms = 100000};
+    soma_system *here = soma_test_node(test, "here");
+    soma_names *names;
+    soma_proxy *proxy, *server;
+    soma_test_node(test, "hub");
+    assert_int_equal(soma_names_open(here, soma_test_bridge(test, "here"), &options, &names), 0);
+    assert_int_equal(soma_proxy_open_named(here, names, "tank", &proxy), 0);
+    assert_int_equal(soma_proxy_open_server(here, names, &server), 0);
+    assert_int_equal(soma_proxy_ping(proxy, 50 * SOMA_MS), SOMA_ETIMEOUT);
+    assert_string_equal(soma_proxy_error(proxy), "no name server was reached in time at sim://hub,sim://void");
+    assert_int_equal(soma_proxy_ping(server, 50 * SOMA_MS), SOMA_ETIMEOUT);
+    assert_string_equal(soma_proxy_error(server), "no name server was reached in time at sim://hub,sim://void");
+    assert_int_equal(soma_nameserver_start(soma_test_node(test, "hub"), &unsettled, NULL), 0);
+    assert_int_equal(soma_names_server(names, LONG, NULL), 0);
+    assert_int_equal(soma_proxy_ping(proxy, 50 * SOMA_MS), SOMA_ETIMEOUT); // it has not settled
+    assert_string_equal(soma_proxy_error(proxy), "the name server can't say yet who 'tank' is");
+    soma_proxy_close(&server);
+    soma_proxy_close(&proxy);
     assert_int_equal(soma_names_close(&names), 0);
 }
 
@@ -206,6 +237,7 @@ int main(void)
         SOMA_SIM(test_at_restarted, test_load(300), 100000),
         SOMA_SIM(test_at_cut_off, test_load(500), 100000, .cuts = 2, .partitions = 2, .frames = 2),
         SOMA_SIM(test_named, test_load(100), 100000),
+        SOMA_SIM(test_unreached, test_load(50), 100000),
         SOMA_SIM(test_aliases, test_load(50), 100000),
         SOMA_SIM(test_takeover, test_load(300), 100000),
         SOMA_REAL(test_takeover),

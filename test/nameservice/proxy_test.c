@@ -85,7 +85,11 @@ static void test_by_ref(soma_test *test)
     assert_int_equal(soma_proxy_kill(proxy, LONG), 0);
     tank_open(system, "tank/1"); // another one
     assert_int_equal(soma_proxy_ping(proxy, LONG), SOMA_EGONE);
-    assert_int_equal(soma_proxy_wait(proxy, LONG), SOMA_ETIMEOUT);
+    assert_int_equal(soma_proxy_wait(proxy, LONG), SOMA_EGONE);
+    assert_int_equal(soma_proxy_wait(proxy, 0), SOMA_EGONE);
+    assert_string_equal(soma_proxy_error(proxy), soma_strerror(SOMA_EGONE));
+    assert_int_equal(soma_proxy_kill(proxy, LONG), 0);
+    assert_int_equal(soma_proxy_shutdown(proxy, LONG), 0);
     soma_proxy_close(&proxy);
 }
 
@@ -265,7 +269,8 @@ static void test_ends(soma_test *test)
     assert_int_equal(soma_proxy_shutdown(proxy, SOMA_MS), SOMA_ETIMEOUT); // it has yet to finish
     assert_int_equal(soma_proxy_shutdown(proxy, LONG), 0);
     assert_int_equal(soma_whereis(system, "slow", &ref), SOMA_ENOENT);
-    assert_int_equal(soma_proxy_shutdown(proxy, LONG), SOMA_ENOENT);
+    assert_int_equal(soma_proxy_shutdown(proxy, LONG), 0); // it has, before
+    assert_int_equal(soma_proxy_kill(proxy, LONG), 0);
     soma_proxy_close(&proxy);
 }
 
