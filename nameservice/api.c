@@ -129,41 +129,42 @@ void client_start_free(struct client_start *start)
 
 /* ---- opening and closing ---- */
 
-/* What is tried, for people: as in SOMA_NAMESERVICE. Takes the list. */
-static char *addresses_join(struct client_start *start)
+/* With what it tries, for people: as in SOMA_NAMESERVICE. */
+static soma_names *names_new(soma_system *system, const struct client_start *start)
 {
-    char *joined = start->addresses;
+    soma_names *names = calloc(1, sizeof(*names) + start->size);
+    if (!names)
+        return NULL;
+    names->system = system;
+    memcpy(names->addresses, start->addresses, start->size);
     for (size_t i = 0; i + 2 < start->size; i++)
-        if (!joined[i])
-            joined[i] = ',';
-    start->addresses = NULL;
-    return joined;
+        if (!names->addresses[i])
+            names->addresses[i] = ',';
+    return names;
 }
 
 int soma_names_open(soma_system *system, soma_bridge *bridge, const soma_names_options *options, soma_names **result)
 {
     struct client_start start = {0};
+    soma_names *names = NULL;
     if (result)
         *result = NULL;
     if (!system || !result)
         return SOMA_EINVAL;
-    soma_names *names = calloc(1, sizeof(*names));
-    int error = names ? client_start_fill(system, bridge, options ? options->addresses : NULL, &start) : SOMA_ENOMEM;
+    int error = client_start_fill(system, bridge, options ? options->addresses : NULL, &start);
+    if (!error && !(names = names_new(system, &start)))
+        error = SOMA_ENOMEM;
     if (!error) {
         start.options = options;
         start.opened = true;
-        names->system = system;
         error = soma_spawn(system, &names_behavior, &start, &names->agent);
     }
-    if (!error)
-        names->addresses = addresses_join(&start);
     client_start_free(&start);
-    if (error) {
+    if (error)
         free(names);
-        return error;
-    }
-    *result = names;
-    return 0;
+    else
+        *result = names;
+    return error;
 }
 
 int soma_names_close(soma_names **pointer)
@@ -176,7 +177,6 @@ int soma_names_close(soma_names **pointer)
     if (error == SOMA_ESTATE)
         return error;
     *pointer = NULL;
-    free(names->addresses);
     free(names);
     return 0; // an agent that was gone has nothing registered any more
 }

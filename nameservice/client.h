@@ -46,8 +46,8 @@ SOMA_MESSAGE(names_tell, (messages, soma_name_event, events))
 /* What a user has. */
 struct soma_names {
     soma_system *system;
-    soma_ref agent;  /* the client agent */
-    char *addresses; /* that it looks at, with commas between */
+    soma_ref agent;   /* the client agent */
+    char addresses[]; /* that it looks at, with commas between */
 };
 
 struct client;

@@ -198,7 +198,7 @@ void news_unwatch(struct nameserver *my, struct session *session, uint64_t id)
 
 static struct ns_item item_of(const struct record *record)
 {
-    if (record->owner)
+    if (record_is_there(record))
         return (struct ns_item){true, record->entry};
     return (struct ns_item){false, {.name = record->entry.name}};
 }

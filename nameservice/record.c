@@ -62,7 +62,7 @@ void record_own(struct nameserver *my, struct record *record, struct session *ow
     if (record->owner)
         record_disown(record);
     record->owner = owner;
-    record->again = false;
+    record->again = record->away = false;
     record_move(record, owner ? &my->names : NULL);
     if (!owner) {
         record->entry.agent = SOMA_REF_NULL;
@@ -235,6 +235,7 @@ void nameserver_free(struct nameserver *my)
             behind = node->next;
             free(node);
         }
+    follow_free(my);
     refs_free(&my->clients);
     refs_free(&my->accounts);
     index_free(&my->names);

@@ -33,6 +33,8 @@ static int on_hello(soma_agent *self, struct nameserver *my, const struct ns_hel
         return 0;
     }
     session->restores = m->restores;
+    if (my->alone)
+        follow_seen(self, my, session->node.ref.node);
     return soma_reply(self, ns_welcome, .settled = my->settled, .follows = my->follows.node != 0);
 }
 
@@ -82,7 +84,7 @@ static int on_doubt(soma_agent *self, struct nameserver *my, const struct ns_dou
 static int on_down(soma_agent *self, struct nameserver *my, const struct soma_down *m)
 {
     struct session *session = session_find(my, m->agent);
-    if (!session || session->monitor != m->monitor)
+    if (follow_down(self, my, m) || !session || session->monitor != m->monitor)
         return 0;
     if (m->reason == SOMA_ENODEDOWN && session_doubt(self, my, session))
         return 0;
@@ -180,7 +182,7 @@ static int on_lookup(soma_agent *self, struct nameserver *my, const struct ns_lo
     int error = check_name(m->name);
     struct session *session = !error && m->keep ? session_get(self, my, soma_sender(self)) : NULL;
     struct record *record = error ? NULL : session ? record_get(my, m->name) : record_find(my, m->name);
-    bool there = record && record->owner, kept = session && record && keep_ask(session, record);
+    bool there = record && record_is_there(record), kept = session && record && keep_ask(session, record);
     if (error)
         soma_reply_error(self, error);
     else
@@ -243,6 +245,8 @@ static int on_list(soma_agent *self, struct nameserver *my, const struct soma_na
     bool beyond = m->after && strcmp(m->after, prefix) >= 0, more = false;
     struct index_node *node = index_from(&my->names, beyond ? m->after : prefix, beyond);
     for (; node && has_prefix(node->key, prefix) && !more; node = index_from(&my->names, node->key, true)) {
+        if (!record_is_there((const struct record *)node))
+            continue;
         more = count == most || bytes >= NEWS_BYTES_MOST;
         if (!more) {
             names[count] = ((const struct record *)node)->entry;

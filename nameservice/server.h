@@ -10,6 +10,7 @@
 #include "nameservice/index.h"
 #include "nameservice/protocol.h"
 #include "nameservice/refs.h"
+#include <soma/monitor.h>
 #include <soma/timer.h>
 
 #define NEW_MOST 8192u    /* names that are new to a session, before it is reset */
@@ -30,6 +31,7 @@ struct record {
     struct record *previous, *next; /* of the owner */
     struct keep *keeps;
     int64_t past; /* a revision of etcd: changes up to it are known, see etcd/ */
+    bool away;    /* its agent is known to be gone to a follower alone: it is as if it were not there, for now */
     bool pinned;  /* it stays for now */
     bool again;   /* its owner has begun anew, and is to put it again */
 };
@@ -100,6 +102,7 @@ struct nameserver {
     struct session first; /* then that one's, which has put all names */
     struct account first_account;
     bool alone;           /* that one is lost */
+    struct refs fars;     /* nodes whose agents have names, then; see follow.c */
     uint64_t changes;     /* counts what is told */
     uint64_t refused;     /* puts that would have been too many */
     uint32_t sync_count;  /* questions to clients whether they have put all */
@@ -119,6 +122,11 @@ void record_release(struct nameserver *my, struct record *record);
 
 /* It has another owner, or none (NULL, and then it has no agent, and is to be released). */
 void record_own(struct nameserver *my, struct record *record, struct session *owner);
+
+static inline bool record_is_there(const struct record *record)
+{
+    return record->owner && !record->away;
+}
 
 /* ---- sessions, record.c ---- */
 
@@ -182,6 +190,13 @@ int follow_open(soma_agent *self, struct nameserver *my, const struct client_sta
 
 /* What the client tells of the first. */
 int on_first_event(soma_agent *self, struct nameserver *my, const struct soma_name_event *m);
+
+/* Is it word of a node, or its agent, that a follower alone watches? */
+bool follow_down(soma_agent *self, struct nameserver *my, const struct soma_down *m);
+
+/* A client of that node is there. */
+void follow_seen(soma_agent *self, struct nameserver *my, uint64_t node);
+void follow_free(struct nameserver *my);
 
 /* From now on it says of names that they are not there. */
 void server_settle(soma_agent *self, struct nameserver *my);
