@@ -187,6 +187,36 @@ static void test_too_large_to_send(soma_test *test)
     relay_close(pair.relay);
 }
 
+/* A question with such an answer fails, and the next one does not. */
+static int answer_size(soma_agent *self, struct player *my, const struct ask *m)
+{
+    static char bytes[4000];
+    (void)my;
+    return soma_reply(self, chunk, .data = {bytes, m->number});
+}
+
+static int ask_size(soma_agent *self, void *state, void *arg)
+{
+    const soma_then *then = SOMA_THEN(chunk, on_size, player_error);
+    (void)state;
+    return soma_request_to(self, "it", SOMA_NEVER, then, ask, .number = *(const uint32_t *)arg) < 0;
+}
+
+static void test_too_large_an_answer(soma_test *test)
+{
+    const soma_handler *questions = SOMA_HANDLERS(SOMA_ON(ask, answer_size));
+    struct relayed pair = open_relayed(test, &player, (struct end){SOMA_REP, questions, NULL, least},
+                                       (struct end){SOMA_REQ, NULL, NULL, {0}});
+    char expected[64];
+    player_do(test, pair.connected, ask_size, &large);
+    snprintf(expected, sizeof(expected), "it:1 error%d ", SOMA_ETOOBIG);
+    player_expect(test, pair.connected, expected);
+    player_do(test, pair.connected, ask_size, &small);
+    snprintf(expected, sizeof(expected), "it:1 error%d 100 ", SOMA_ETOOBIG);
+    player_expect(test, pair.connected, expected);
+    relay_close(pair.relay);
+}
+
 /* ---- too slow ---- */
 
 #define FLOOD 4000u
@@ -342,6 +372,7 @@ PLAYER_WIRES(test_a_cut)
 PLAYER_WIRES(test_too_large_a_job)
 PLAYER_WIRES(test_too_large_a_publication)
 PLAYER_WIRES(test_too_large_to_send)
+PLAYER_WIRES(test_too_large_an_answer)
 PLAYER_WIRES(test_too_slow)
 
 int main(void)
@@ -350,7 +381,8 @@ int main(void)
         PLAYER_OVER_WIRES(test_lingered_as_said),  PLAYER_OVER_WIRES(test_sent_and_closed),
         PLAYER_OVER_WIRES(test_lingered_in_vain),  PLAYER_OVER_WIRES(test_a_cut),
         PLAYER_OVER_WIRES(test_too_large_a_job),   PLAYER_OVER_WIRES(test_too_large_a_publication),
-        PLAYER_OVER_WIRES(test_too_large_to_send), PLAYER_OVER_WIRES(test_too_slow),
+        PLAYER_OVER_WIRES(test_too_large_to_send), PLAYER_OVER_WIRES(test_too_large_an_answer),
+        PLAYER_OVER_WIRES(test_too_slow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -175,6 +175,42 @@ static void test_the_asker_closes(soma_test *test)
     player_expect(test, asker, expected);
 }
 
+static int pub_keeping(soma_agent *self, void *state, void *arg)
+{
+    (void)state, (void)arg;
+    player_bind(self, SOMA_SYNC_PUB, "desk", "desk", SOMA_HANDLERS(SOMA_ON(ask, on_ask_kept)));
+    return 0;
+}
+
+static int on_told(soma_agent *self, struct player *my, const int *error)
+{
+    player_log(my, "error%d:%s ", *error, soma_error_text(self));
+    return 0;
+}
+
+static int ask_told(soma_agent *self, void *state, void *arg)
+{
+    (void)state, (void)arg;
+    assert_true(soma_request_to(self, "desk", SOMA_NEVER, SOMA_THEN(answer, player_answer, on_told), ask) > 0);
+    return 0;
+}
+
+/* A publisher that closes says so to who has asked it: that is more than that the connection has ended. */
+static void test_the_publisher_closes(soma_test *test)
+{
+    soma_ref publisher = player_open(test, &player_quiet), asker = player_open(test, &player_quiet);
+    char expected[64];
+    player_do(test, publisher, pub_keeping, NULL);
+    player_do(test, asker, connect_to, &sync_pub);
+    player_peers(test, publisher, "desk", 1);
+    player_peers(test, asker, "desk", 1);
+    player_do(test, asker, ask_told, NULL);
+    player_expect(test, publisher, "ask0 ");
+    player_do(test, publisher, close_desk, NULL);
+    snprintf(expected, sizeof(expected), "error%d:its channel is closed ", SOMA_EGONE);
+    player_expect(test, asker, expected);
+}
+
 /* One who knows where `it/desk` is: at first at the first desk, and when it is told at the second. */
 struct guide {
     soma_handle promise;
@@ -408,18 +444,16 @@ PLAYER_WIRES(test_the_last_answer)
 PLAYER_WIRES(test_the_last_word)
 PLAYER_WIRES(test_one_of_several_closes)
 PLAYER_WIRES(test_the_asker_closes)
+PLAYER_WIRES(test_the_publisher_closes)
 PLAYER_WIRES(test_answers_before_the_end)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        PLAYER_OVER_WIRES(test_the_last_answer),
-        PLAYER_OVER_WIRES(test_the_last_word),
-        PLAYER_OVER_WIRES(test_one_of_several_closes),
-        PLAYER_OVER_WIRES(test_the_asker_closes),
-        PLAYER_OVER_WIRES(test_answers_before_the_end),
-        SOMA_REAL(test_strangers_do_not_count),
-        SOMA_REAL(test_the_asker_moves),
+        PLAYER_OVER_WIRES(test_the_last_answer),       PLAYER_OVER_WIRES(test_the_last_word),
+        PLAYER_OVER_WIRES(test_one_of_several_closes), PLAYER_OVER_WIRES(test_the_asker_closes),
+        PLAYER_OVER_WIRES(test_the_publisher_closes),  PLAYER_OVER_WIRES(test_answers_before_the_end),
+        SOMA_REAL(test_strangers_do_not_count),        SOMA_REAL(test_the_asker_moves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

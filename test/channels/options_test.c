@@ -192,6 +192,7 @@ static int gives_connect(soma_agent *self, void *state, void *arg)
     return 0;
 }
 
+/* By the twin of a pattern. */
 static soma_handle give(soma_agent *self, soma_pattern pattern, uint32_t number)
 {
     const soma_then *then = SOMA_THEN(answer, player_answer, player_error);
@@ -216,7 +217,7 @@ static int give_two(soma_agent *self, void *state, void *arg)
 
 static void test_nothing_waits(soma_test *test)
 {
-    static const soma_pattern patterns[] = {SOMA_PULL, SOMA_PAIR, SOMA_REP, SOMA_ASYNC_REP};
+    static const soma_pattern patterns[] = {SOMA_PULL, SOMA_PAIR, SOMA_REP, SOMA_ASYNC_REP, SOMA_SYNC_PUB};
     for (size_t i = 0; i < sizeof(patterns) / sizeof(*patterns); i++) {
         soma_ref gives = player_open(test, &player_quiet), takes = player_open(test, &player_quiet);
         player_do(test, gives, gives_connect, &patterns[i]);

@@ -183,6 +183,18 @@ static void test_limits_hold(soma_test *test)
     player_expect(test, pullers[1], "2 4 ");
 }
 
+/* Over sockets that is not so: they are not read while enough waits. */
+static void test_limits_turn_nothing_away(soma_test *test)
+{
+    soma_ref pusher = player_open(test, &player_quiet), puller = player_open(test, &narrow);
+    player_do(test, pusher, player_binds, &push_bound);
+    player_do(test, puller, player_connects, &pull_to_push);
+    player_peers(test, pusher, "out", 1);
+    player_do(test, pusher, send_some, &six);
+    player_expect(test, puller, "1 2 3 4 5 6 ");
+    assert_int_equal(player_stats(test).rejected, 0);
+}
+
 /* Four thousand notes from four at once to one: nothing is lost, and each sender's are in order. */
 struct tallies {
     struct player player; /* of which the number of notes is used */
@@ -306,6 +318,7 @@ PLAYER_WIRES(test_all_have_their_share)
 PLAYER_WIRES(test_all_arrive_at_one)
 PLAYER_WIRES(test_any_order_of_start)
 PLAYER_WIRES(test_who_is_gone_gets_nothing)
+PLAYER_WIRES(test_limits_turn_nothing_away)
 PLAYER_WIRES(test_many_at_once)
 
 int main(void)
@@ -318,6 +331,7 @@ int main(void)
         PLAYER_TABLE(test_any_order_of_start, 200, 2000),
         PLAYER_TABLE(test_who_is_gone_gets_nothing, 200, 2000),
         SOMA_SIM(test_limits_hold, 200, 2000),
+        PLAYER_OVER_WIRES(test_limits_turn_nothing_away),
         PLAYER_TABLE(test_many_at_once, 5, 100000),
         PLAYER_TABLE(test_letters, 20, 2000),
     };

@@ -224,6 +224,49 @@ static void test_slow_and_alive(soma_test *test)
     player_transport = SOMA_INPROC;
 }
 
+/* ---- too much of one handler ---- */
+
+#define MOST (UINT64_C(64) << 20)       /* bytes that wait, */
+#define ON_THE_WAY (UINT64_C(24) << 20) /* beside what the sockets and their kernels take at most */
+
+static atomic_uint sent; /* 0: not yet */
+
+static int send_too_many(soma_agent *self, void *state, void *arg)
+{
+    static char bytes[BYTES];
+    uint32_t count = 0;
+    int error;
+    (void)state, (void)arg;
+    for (;; count++) {
+        memcpy(bytes, &count, sizeof(count));
+        if ((error = soma_send_to(self, "it", chunk, .data = {bytes, sizeof(bytes)})))
+            break;
+    }
+    assert_int_equal(error, SOMA_EAGAIN);
+    atomic_store(&sent, count);
+    return 0;
+}
+
+/* It hears of that, and what it could send arrives. */
+static void test_too_much(soma_test *test)
+{
+    uint16_t port = player_free_port();
+    uint32_t looks = 0;
+    player_transport = SOMA_TCP;
+    atomic_store(&held, true);
+    atomic_store(&got, 0);
+    opened(test, SOMA_PULL, true, port, (soma_channel_options){.handlers = holds, .high_water = 10});
+    soma_ref sender = opened(test, SOMA_PUSH, false, port, (soma_channel_options){.high_water = 10});
+    player_peers(test, sender, "it", 1);
+    assert_int_equal(soma_post(soma_test_system(test), sender, send_too_many, NULL, NULL), 0);
+    while (!atomic_load(&sent) && player_wait(&looks))
+        ;
+    assert_in_range(atomic_load(&sent), MOST / (BYTES + 256), (MOST + ON_THE_WAY) / BYTES);
+    atomic_store(&held, false);
+    got_wait(atomic_load(&sent));
+    player_transport = SOMA_INPROC;
+}
+
 /* ---- who is silent ---- */
 
 static int option_get(int file, int level, int option)
@@ -328,6 +371,7 @@ static void test_lost_at_the_end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {SOMA_REAL(test_stopped_and_gone), SOMA_REAL(test_slow_and_alive),
-                                       SOMA_REAL(test_silence), cmocka_unit_test(test_lost_at_the_end)};
+                                       SOMA_REAL(test_too_much), SOMA_REAL(test_silence),
+                                       cmocka_unit_test(test_lost_at_the_end)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -346,6 +346,7 @@ static void test_garbage(soma_test *test)
 
 struct flow {
     struct player player;
+    bool asks;
     uint32_t sent;
     uint32_t most; /* that ever waited in its line */
 };
@@ -354,13 +355,26 @@ SOMA_MESSAGE(again)
 
 #define FLOW 20000u
 
+static int on_any_answer(soma_agent *self, void *state, const struct answer *m)
+{
+    (void)self, (void)state, (void)m;
+    return 0;
+}
+
+static soma_handle flow_give(soma_agent *self, const struct flow *my)
+{
+    const soma_then *then = SOMA_THEN(answer, on_any_answer, player_error);
+    return my->asks ? soma_request_to(self, "out", SOMA_NEVER, then, ask, .number = my->sent)
+                    : soma_send_to(self, "out", note, .number = my->sent);
+}
+
 /* Sends a few at a time, as long as it is let. */
 static int on_again(soma_agent *self, struct flow *my, const struct again *m)
 {
     soma_channel_counts counts;
     (void)m;
     for (uint32_t i = 0; i < 50 && my->sent < FLOW; i++, my->sent++)
-        assert_int_equal(soma_send_to(self, "out", note, .number = my->sent), 0);
+        assert_true(flow_give(self, my) >= 0);
     assert_int_equal(soma_channel_count(self, "out", &counts), 0);
     my->most = counts.waiting > my->most ? counts.waiting : my->most;
     return my->sent < FLOW ? soma_send(self, soma_self(self), again) : 0;
@@ -377,7 +391,21 @@ static int on_slow_note(soma_agent *self, struct player *my, const struct note *
     return 0;
 }
 
-static const struct player_end slow = {SOMA_PULL, "in", "jobs", SOMA_HANDLERS(SOMA_ON(note, on_slow_note))};
+static int on_slow_ask(soma_agent *self, struct player *my, const struct ask *m)
+{
+    assert_int_equal(m->number, my->notes);
+    my->notes++;
+    return soma_reply(self, answer, .number = m->number);
+}
+
+#define SLOW SOMA_HANDLERS(SOMA_ON(note, on_slow_note), SOMA_ON(ask, on_slow_ask))
+
+static int flow_asks(soma_agent *self, void *state, void *arg)
+{
+    (void)self, (void)arg;
+    ((struct flow *)state)->asks = true;
+    return 0;
+}
 
 static int look_flow(soma_agent *self, void *state, void *arg)
 {
@@ -386,16 +414,18 @@ static int look_flow(soma_agent *self, void *state, void *arg)
     return 0;
 }
 
-/* Who pushes faster than is pulled is held up; and all arrives, in order. */
-static void test_a_fast_pusher(soma_test *test)
+/* Who sends faster than is read is held up; and all arrives, in order. */
+static void fast_sender(soma_test *test, soma_pattern bound, bool asks)
 {
+    const struct player_end takes_all = {bound, "in", "jobs", SLOW}, sends_all = {bound, "out", "jobs", NULL};
     struct flow *flow = soma_test_alloc(test, sizeof(*flow));
     uint32_t looks = 0;
-    player_transport = SOMA_TCP;
     soma_ref takes = player_open(test, &player_quiet), sends = player_open(test, &pump);
-    player_do(test, takes, player_binds, &slow);
-    player_do(test, sends, player_connects, &push_to_pull);
+    player_do(test, takes, player_binds, &takes_all);
+    player_do(test, sends, player_connects, &sends_all);
     player_peers(test, sends, "out", 1);
+    if (asks)
+        player_do(test, sends, flow_asks, NULL);
     assert_int_equal(soma_send(soma_test_system(test), sends, again), 0);
     struct player_look *look = soma_test_alloc(test, sizeof(*look));
     do
@@ -404,6 +434,17 @@ static void test_a_fast_pusher(soma_test *test)
     assert_int_equal(look->notes, FLOW);
     player_do(test, sends, look_flow, flow);
     assert_true(flow->most < 1200); // the high-water mark, and what one handler may send beyond it
+    player_do(test, takes, player_closes, "in");
+    assert_int_equal(soma_kill(soma_test_system(test), sends), 0);
+    soma_test_settle(test);
+}
+
+static void test_a_fast_sender(soma_test *test)
+{
+    player_transport = SOMA_IPC; // a place is free at once
+    fast_sender(test, SOMA_PULL, false);
+    fast_sender(test, SOMA_PAIR, false);
+    fast_sender(test, SOMA_ASYNC_REP, true);
     player_transport = SOMA_INPROC;
 }
 
@@ -476,7 +517,7 @@ int main(void)
         SOMA_REAL(test_places),      SOMA_REAL(test_keys),
         SOMA_REAL(test_files),       SOMA_REAL(test_a_file_of_another),
         SOMA_REAL(test_serializers), SOMA_REAL(test_mismatch),
-        SOMA_REAL(test_garbage),     SOMA_REAL(test_a_fast_pusher),
+        SOMA_REAL(test_garbage),     SOMA_REAL(test_a_fast_sender),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
