@@ -1,4 +1,5 @@
-/* PUB and SUB: who gets which topic, with subscriptions that change while messages flow; and what a SYNC_SUB asks. */
+/* PUB and SUB: who gets which topic, with subscriptions that change while messages flow; the same of SYNC_PUB and
+ * SYNC_SUB, and what these ask. */
 #include "player.h"
 #include <stdlib.h>
 
@@ -12,13 +13,64 @@ static int on_loud(soma_agent *self, struct player *my, const struct note *m)
 static const soma_handler *const notes = PLAYER_NOTES;
 static const soma_handler *const loud = SOMA_HANDLERS(SOMA_ON(note, on_loud));
 
-/* The ends, by who binds; a SUB with handlers has all topics. */
-static const struct player_end pub_bound = {SOMA_PUB, "feed", "news", NULL};
-static const struct player_end sub_to_pub = {SOMA_PUB, "feed", "news", PLAYER_NOTES};
 static const struct player_end sub_bound = {SOMA_SUB, "feed", "news", PLAYER_NOTES};
 static const struct player_end pub_to_sub = {SOMA_SUB, "feed", "news", NULL};
 
-/* Connects, and subscribes to the topics in `arg`, each ended by a space. */
+/* ---- a publisher and its subscribers ---- */
+
+static soma_pattern publishes = SOMA_PUB; /* or SOMA_SYNC_PUB */
+
+/* Publishes before and after its answer, so the order can be seen. */
+static int on_ask(soma_agent *self, void *state, const struct ask *m)
+{
+    (void)state;
+    assert_int_equal(soma_publish(self, "feed", "x", note, .number = m->number), 0);
+    assert_int_equal(soma_reply(self, answer, .number = m->number + 1), 0);
+    assert_int_equal(soma_publish(self, "feed", "x", note, .number = m->number + 2), 0);
+    return 0;
+}
+
+static int pub_bind(soma_agent *self, void *state, void *arg)
+{
+    (void)state, (void)arg;
+    player_bind(self, publishes, "feed", "news",
+                publishes == SOMA_SYNC_PUB ? SOMA_HANDLERS(SOMA_ON(ask, on_ask)) : NULL);
+    return 0;
+}
+
+/* To all topics, if it has handlers for them. */
+static int sub_connect(soma_agent *self, void *state, void *arg)
+{
+    (void)state;
+    player_connect(self, publishes, "feed", "news", arg);
+    return 0;
+}
+
+static soma_ref publisher_open(soma_test *test, const soma_behavior *behavior)
+{
+    soma_ref publisher = player_open(test, behavior);
+    player_do(test, publisher, pub_bind, NULL);
+    return publisher;
+}
+
+static soma_ref subscriber_open(soma_test *test, const soma_behavior *behavior, const soma_handler *handlers)
+{
+    soma_ref subscriber = player_open(test, behavior);
+    player_do(test, subscriber, sub_connect, handlers);
+    return subscriber;
+}
+
+/* A publisher, and two who have subscribed to everything. */
+static soma_ref three_open(soma_test *test, const soma_handler *handlers, soma_ref subscribers[2])
+{
+    soma_ref publisher = publisher_open(test, &player_quiet);
+    for (int i = 0; i < 2; i++)
+        subscribers[i] = subscriber_open(test, &player_quiet, handlers);
+    player_peers(test, publisher, "feed", 2);
+    return publisher;
+}
+
+/* Subscribes to the topics in `arg`, each ended by a space. */
 static int sub_topics(soma_agent *self, void *state, void *arg)
 {
     char topics[64];
@@ -31,10 +83,11 @@ static int sub_topics(soma_agent *self, void *state, void *arg)
     return 0;
 }
 
-static int sub_connect(soma_agent *self, void *state, void *arg)
+static soma_ref topics_open(soma_test *test, const char *topics)
 {
-    player_connect(self, SOMA_PUB, "feed", "news", NULL);
-    return sub_topics(self, state, arg);
+    soma_ref subscriber = subscriber_open(test, &player_quiet, NULL);
+    player_do(test, subscriber, sub_topics, topics);
+    return subscriber;
 }
 
 static int unsubscribe(soma_agent *self, void *state, void *arg)
@@ -76,7 +129,8 @@ static int on_fence(soma_agent *self, struct player *my, const struct note *m)
 
 static int fence_subscribe(soma_agent *self, void *state, void *arg)
 {
-    (void)state, (void)arg;
+    (void)arg;
+    ((struct player *)state)->notes = 0; // only those of the fence count
     assert_int_equal(soma_subscribe(self, "feed", "~", SOMA_HANDLERS(SOMA_ON(note, on_fence))), 0);
     return 0;
 }
@@ -90,9 +144,8 @@ static int fence_publish(soma_agent *self, void *state, void *arg)
 
 static int fence_end(soma_agent *self, void *state, void *arg)
 {
-    (void)arg;
+    (void)state, (void)arg;
     assert_int_equal(soma_unsubscribe(self, "feed", "~"), 0);
-    ((struct player *)state)->notes = 0;
     return 0;
 }
 
@@ -117,12 +170,10 @@ static void test_who_gets_what(soma_test *test)
 {
     static const char *const topics[] = {"foo ", "foo bar ", "bar ", "fo ", "foobar ", " "};
     static const char *const get[] = {"foo3 ", "foo3 bar4 ", "bar4 ", "fo2 foo3 ", "", "1 fo2 foo3 bar4 "};
-    soma_ref publisher = player_open(test, &player), subscribers[6];
-    player_do(test, publisher, player_binds, &pub_bound);
+    soma_ref publisher = publisher_open(test, &player), subscribers[6];
     player_do(test, publisher, publish_four, NULL); // to nobody
     for (int i = 0; i < 6; i++) {
-        subscribers[i] = player_open(test, &player_quiet);
-        player_do(test, subscribers[i], sub_connect, topics[i]);
+        subscribers[i] = topics_open(test, topics[i]);
         player_peers(test, publisher, "feed", i + 1);
         if (i < 5)
             fence(test, publisher, subscribers[i]);
@@ -158,9 +209,7 @@ static void test_the_subscriber_binds(soma_test *test)
 
 static void test_subscriptions_change(soma_test *test)
 {
-    soma_ref publisher = player_open(test, &player_quiet), subscriber = player_open(test, &player_quiet);
-    player_do(test, subscriber, sub_connect, "foo bar ");
-    player_do(test, publisher, player_binds, &pub_bound);
+    soma_ref subscriber = topics_open(test, "foo bar "), publisher = publisher_open(test, &player_quiet);
     player_peers(test, publisher, "feed", 1);
     fence(test, publisher, subscriber);
     player_do(test, publisher, publish_four, NULL);
@@ -182,9 +231,7 @@ static void test_subscriptions_change(soma_test *test)
 /* A message that several subscriptions fit comes once, and each handler runs. */
 static void test_several_fit(soma_test *test)
 {
-    soma_ref publisher = player_open(test, &player_quiet), subscriber = player_open(test, &player_quiet);
-    player_do(test, publisher, player_binds, &pub_bound);
-    player_do(test, subscriber, player_connects, &sub_to_pub);
+    soma_ref publisher = publisher_open(test, &player_quiet), subscriber = subscriber_open(test, &player_quiet, notes);
     player_do(test, subscriber, subscribe_loud, "foo");
     player_peers(test, publisher, "feed", 1);
     player_do(test, publisher, publish_four, NULL);
@@ -199,12 +246,8 @@ static const soma_behavior latest = {
 /* Subscribers with limits miss what these turn away, which is counted; the others don't. */
 static void test_limits_hold(soma_test *test)
 {
-    soma_ref publisher = player_open(test, &player_quiet), rejects = player_open(test, &narrow),
-             drops = player_open(test, &latest), all = player_open(test, &player_quiet);
-    player_do(test, publisher, player_binds, &pub_bound);
-    player_do(test, rejects, player_connects, &sub_to_pub);
-    player_do(test, drops, player_connects, &sub_to_pub);
-    player_do(test, all, player_connects, &sub_to_pub);
+    soma_ref publisher = publisher_open(test, &player_quiet), rejects = subscriber_open(test, &narrow, notes),
+             drops = subscriber_open(test, &latest, notes), all = subscriber_open(test, &player_quiet, notes);
     player_do(test, publisher, publish_four, NULL);
     player_expect(test, rejects, "1 fo2 ");
     player_expect(test, drops, "foo3 bar4 ");
@@ -226,8 +269,7 @@ static const struct player_end mine = {SOMA_PUB, "mine", "news", PLAYER_NOTES};
 
 static void test_what_is_under_way(soma_test *test)
 {
-    soma_ref both = player_open(test, &player_quiet);
-    player_do(test, both, player_binds, &pub_bound);
+    soma_ref both = publisher_open(test, &player_quiet);
     player_do(test, both, player_connects, &mine);
     player_peers(test, both, "feed", 1);
     player_do(test, both, publish_and_stop, NULL);
@@ -255,7 +297,7 @@ static int on_close(soma_agent *self, struct player *my, const struct note *m)
 static int sub_careless(soma_agent *self, void *state, void *arg)
 {
     (void)state;
-    player_connect(self, SOMA_PUB, "feed", "news", NULL);
+    player_connect(self, publishes, "feed", "news", NULL);
     const soma_handler *first = arg ? SOMA_HANDLERS(SOMA_ON(note, on_close)) : SOMA_HANDLERS(SOMA_ON(note, on_change));
     assert_int_equal(soma_subscribe(self, "feed", "fo", first), 0);
     assert_int_equal(soma_subscribe(self, "feed", "foo", loud), 0);
@@ -271,9 +313,8 @@ static int publish_foo(soma_agent *self, void *state, void *arg)
 
 static void test_handlers_that_change_things(soma_test *test)
 {
-    soma_ref publisher = player_open(test, &player_quiet), changes = player_open(test, &player_quiet),
+    soma_ref publisher = publisher_open(test, &player_quiet), changes = player_open(test, &player_quiet),
              closes = player_open(test, &player_quiet);
-    player_do(test, publisher, player_binds, &pub_bound);
     player_do(test, changes, sub_careless, NULL);
     player_do(test, closes, sub_careless, "");
     player_peers(test, publisher, "feed", 2);
@@ -296,8 +337,6 @@ static int on_chunk(soma_agent *self, struct player *my, const struct chunk *m)
     return 0;
 }
 
-static const struct player_end chunk_sub = {SOMA_PUB, "feed", "news", SOMA_HANDLERS(SOMA_ON(chunk, on_chunk))};
-
 static int publish_chunk(soma_agent *self, void *state, void *arg)
 {
     (void)state, (void)arg;
@@ -311,12 +350,7 @@ static int publish_chunk(soma_agent *self, void *state, void *arg)
 
 static void test_large_ones_are_shared(soma_test *test)
 {
-    soma_ref publisher = player_open(test, &player_quiet), subscribers[2];
-    player_do(test, publisher, player_binds, &pub_bound);
-    for (int i = 0; i < 2; i++) {
-        subscribers[i] = player_open(test, &player_quiet);
-        player_do(test, subscribers[i], player_connects, &chunk_sub);
-    }
+    soma_ref subscribers[2], publisher = three_open(test, SOMA_HANDLERS(SOMA_ON(chunk, on_chunk)), subscribers);
     player_do(test, publisher, publish_chunk, NULL);
     player_expect(test, subscribers[0], "big ");
     player_expect(test, subscribers[1], "big ");
@@ -335,7 +369,6 @@ static int on_handed(soma_agent *self, struct player *my, const struct chunk *m)
     return 0;
 }
 
-static const struct player_end handed_sub = {SOMA_PUB, "feed", "news", SOMA_HANDLERS(SOMA_ON(chunk, on_handed))};
 static const struct player_end handed_pull = {SOMA_PUSH, "work", "jobs", SOMA_HANDLERS(SOMA_ON(chunk, on_handed))};
 static const struct player_end handed_push = {SOMA_PUSH, "work", "jobs", NULL};
 
@@ -361,13 +394,7 @@ static int publish_bodies(soma_agent *self, void *state, void *arg)
 
 static void test_bodies_are_published(soma_test *test)
 {
-    soma_ref publisher = player_open(test, &player_quiet), subscribers[2];
-    player_do(test, publisher, player_binds, &pub_bound);
-    for (int i = 0; i < 2; i++) {
-        subscribers[i] = player_open(test, &player_quiet);
-        player_do(test, subscribers[i], player_connects, &handed_sub);
-    }
-    player_peers(test, publisher, "feed", 2);
+    soma_ref subscribers[2], publisher = three_open(test, SOMA_HANDLERS(SOMA_ON(chunk, on_handed)), subscribers);
     player_do(test, publisher, publish_bodies, NULL);
     player_expect(test, subscribers[0], "- big- ");
     player_expect(test, subscribers[1], "- big- ");
@@ -396,19 +423,6 @@ static void test_bodies_are_pushed(soma_test *test)
 
 /* ---- synchronous publications ---- */
 
-/* Publishes before and after its answer, so the order can be seen. */
-static int on_ask(soma_agent *self, void *state, const struct ask *m)
-{
-    (void)state;
-    assert_int_equal(soma_publish(self, "feed", "x", note, .number = m->number), 0);
-    assert_int_equal(soma_reply(self, answer, .number = m->number + 1), 0);
-    assert_int_equal(soma_publish(self, "feed", "x", note, .number = m->number + 2), 0);
-    return 0;
-}
-
-static const struct player_end sync_bound = {SOMA_SYNC_PUB, "feed", "news", SOMA_HANDLERS(SOMA_ON(ask, on_ask))};
-static const struct player_end sync_sub = {SOMA_SYNC_PUB, "feed", "news", PLAYER_NOTES};
-
 static int sync_ask(soma_agent *self, void *state, void *arg)
 {
     (void)state, (void)arg;
@@ -420,18 +434,37 @@ static int sync_ask(soma_agent *self, void *state, void *arg)
 
 static void test_a_subscriber_asks(soma_test *test)
 {
-    soma_ref publisher = player_open(test, &player_quiet), asks = player_open(test, &player_quiet),
-             listens = player_open(test, &player_quiet);
-    player_do(test, publisher, player_binds, &sync_bound);
-    player_do(test, asks, player_connects, &sync_sub);
-    player_do(test, listens, player_connects, &sync_sub);
-    player_peers(test, publisher, "feed", 2);
-    player_peers(test, asks, "feed", 1);
-    player_do(test, asks, sync_ask, NULL);
-    player_expect(test, asks, "x10 answer11 x12 x20 answer21 x22 ");
-    player_expect(test, listens, "x10 x12 x20 x22 ");
+    soma_ref subscribers[2];
+    publishes = SOMA_SYNC_PUB;
+    three_open(test, notes, subscribers);
+    player_peers(test, subscribers[0], "feed", 1);
+    player_do(test, subscribers[0], sync_ask, NULL);
+    player_expect(test, subscribers[0], "x10 answer11 x12 x20 answer21 x22 ");
+    player_expect(test, subscribers[1], "x10 x12 x20 x22 ");
+    publishes = SOMA_PUB;
 }
 
+/* What a PUB does a SYNC_PUB does, too. */
+#define SYNC(body)                                                                                                     \
+    static void sync_##body(soma_test *test)                                                                           \
+    {                                                                                                                  \
+        publishes = SOMA_SYNC_PUB;                                                                                     \
+        (body)(test);                                                                                                  \
+        publishes = SOMA_PUB;                                                                                          \
+    }
+
+SYNC(test_who_gets_what)
+SYNC(test_subscriptions_change)
+SYNC(test_several_fit)
+SYNC(test_limits_hold)
+SYNC(test_handlers_that_change_things)
+SYNC(test_bodies_are_published)
+
+PLAYER_WIRES(sync_test_who_gets_what)
+PLAYER_WIRES(sync_test_subscriptions_change)
+PLAYER_WIRES(sync_test_several_fit)
+PLAYER_WIRES(sync_test_handlers_that_change_things)
+PLAYER_WIRES(sync_test_bodies_are_published)
 PLAYER_WIRES(test_who_gets_what)
 PLAYER_WIRES(test_the_subscriber_binds)
 PLAYER_WIRES(test_subscriptions_change)
@@ -457,6 +490,12 @@ int main(void)
         PLAYER_TABLE(test_bodies_are_published, 200, 2000),
         PLAYER_TABLE(test_bodies_are_pushed, 200, 2000),
         PLAYER_TABLE(test_a_subscriber_asks, 200, 2000),
+        PLAYER_TABLE(sync_test_who_gets_what, 50, 2000),
+        PLAYER_TABLE(sync_test_subscriptions_change, 50, 2000),
+        PLAYER_TABLE(sync_test_several_fit, 50, 2000),
+        SOMA_SIM(sync_test_limits_hold, 50, 2000),
+        PLAYER_TABLE(sync_test_handlers_that_change_things, 50, 2000),
+        PLAYER_TABLE(sync_test_bodies_are_published, 50, 2000),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
