@@ -110,6 +110,7 @@ void line_count(struct line *line, soma_channel_counts *counts)
     counts->connected = u64_load(&line->counts.connected);
     counts->malformed = u64_load(&line->counts.malformed);
     counts->missed = u64_load(&line->counts.missed);
+    counts->refused = u64_load(&line->counts.refused);
     spin_lock(&line->busy);
     counts->waiting = line->waiting;
     spin_unlock(&line->busy);

@@ -50,7 +50,8 @@ struct crate {
 /* A connection. */
 struct guest {
     int socket;
-    uint32_t topics; /* that it wants of a publisher */
+    uint32_t topics;  /* that it wants of a publisher */
+    uint32_t settled; /* the line's, when it came */
     uint64_t since;
     uint64_t cookie; /* see bridges/zmq_cut.h */
 };
@@ -60,6 +61,17 @@ struct line_counts {
     shared_u64 connected; /* connections so far */
     shared_u64 malformed; /* messages that came and made no sense */
     shared_u64 missed;    /* that somebody did not get because it could not keep up, or was gone */
+    shared_u64 refused;   /* connections that came to nothing */
+};
+
+/* Why one did. */
+enum refusal {
+    REFUSED_PATTERN,
+    REFUSED_SECURITY, /* one side has keys */
+    REFUSED_SERVER,   /* another key than it is taken for */
+    REFUSED_ALLOWED,  /* a key that may not enter */
+    REFUSED_PROTOCOL,
+    REFUSED_CLOSED
 };
 
 struct line {
@@ -123,11 +135,13 @@ struct line {
     uint64_t deadline; /* of a closing one */
     struct guest *guests;
     uint32_t guest_count;
+    uint32_t settled;  /* connections that have come to speak ZeroMQ, or are said to have failed to */
     uint32_t unlisted; /* connections that there was no memory for */
     uint32_t told;     /* the peers that its agent was told of */
 };
 
-/* A message on its way to its reader; or, without parts, word to the channel of how many peers it has now. */
+/* A message on its way to its reader; or, without parts, word to the channel of how many peers it has now, or of an
+ * enum refusal. */
 struct arrival {
     struct line *line;
     uint64_t weight;
@@ -171,6 +185,11 @@ bool line_take(struct line *line);
 
 /* So much has left, or the number of connections has changed. */
 void line_relieve(struct line *line, uint32_t messages, uint64_t bytes);
+
+/* ---- refusal.c ---- */
+
+/* For the porter: a connection came to nothing. It is counted, and now and then the log and the channel hear why. */
+void line_refuse(struct line *line, enum refusal why);
 
 /* ---- part.c ---- */
 

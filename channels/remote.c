@@ -372,8 +372,7 @@ static int publication_read(struct channel *channel, const char *topic, const ch
     return error;
 }
 
-/* The channel, if it still has the line: it may have been closed, or have moved to another address. */
-static struct channel *owner_find(const soma_agent *self, const struct arrival *arrival)
+struct channel *owner_find(const soma_agent *self, const struct arrival *arrival)
 {
     struct channel *channel = (struct channel *)port_find(self, arrival->line->owner.port);
     return channel && channel->remote && channel->remote->line == arrival->line ? channel : NULL;

@@ -55,6 +55,9 @@ int remote_topic(soma_agent *self, const struct channel *channel, const char *to
 int arrival_run(soma_agent *self, void *state, void *arg);
 int peers_run(soma_agent *self, void *state, void *arg);
 
+/* The channel of an arrival, if it still has the line: it may have been closed, or have moved to another address. */
+struct channel *owner_find(const soma_agent *self, const struct arrival *arrival);
+
 /* A block with a callback of somebody's, who gets an arrival with so many parts, which the caller fills in. `worker` as
  * in send.h. NULL when memory is out. */
 struct message *arrival_new(struct worker *worker, struct line *line, int (*run)(soma_agent *, void *, void *),

@@ -165,7 +165,8 @@ static int monitor_open(soma_agent *self, struct line *line)
 {
     char name[64];
     const int events = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_CONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED |
-                       ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CONNECT_RETRIED;
+                       ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
+                       ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CONNECT_RETRIED;
     snprintf(name, sizeof(name), "inproc://line-%u", line->number); // ZeroMQ keeps it for a while
     if (zmq_socket_monitor(line->socket, name, events) ||
         !(line->monitor = zmq_socket(line->porter->context, ZMQ_PAIR)))

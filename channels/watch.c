@@ -45,12 +45,17 @@ static void guest_add(struct line *line, int socket)
         }
         line->guests = grown;
     }
-    line->guests[line->guest_count++] =
-        (struct guest){.socket = socket, .since = system_now(line->porter->system), .cookie = socket_cookie(socket)};
+    line->guests[line->guest_count++] = (struct guest){.socket = socket,
+                                                       .since = system_now(line->porter->system),
+                                                       .settled = line->settled,
+                                                       .cookie = socket_cookie(socket)};
 }
 
+/* No more speak than are there. */
 static void connections_set(struct line *line, uint32_t connections)
 {
+    uint32_t most = line->guest_count + line->unlisted;
+    connections = connections < most ? connections : most;
     bool last = !connections && line->connections;
     spin_lock(&line->busy);
     line->connections = connections;
@@ -62,14 +67,15 @@ static void connections_set(struct line *line, uint32_t connections)
 static void guest_leave(struct line *line, int socket, bool failed)
 {
     struct guest *guest = guest_find(line, socket);
+    if (guest && guest->settled == line->settled && !failed) // of this alone ZeroMQ does not say that it failed
+        line_refuse(line, REFUSED_PATTERN);
     bool spoke = guest && !failed && system_now(line->porter->system) - guest->since > GUEST_SURE;
     uint32_t connections = line->connections - (spoke && line->connections);
     if (guest)
         *guest = line->guests[--line->guest_count];
     else if (line->unlisted)
         line->unlisted--;
-    uint32_t most = line->guest_count + line->unlisted;
-    connections_set(line, connections < most ? connections : most);
+    connections_set(line, connections);
 }
 
 /*
@@ -107,6 +113,59 @@ static void guest_speaks(struct line *line)
     connections_set(line, line->connections + 1);
 }
 
+static enum refusal protocol_refusal(uint32_t error)
+{
+    switch (error) {
+    case ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH:
+        return REFUSED_SECURITY;
+    case ZMQ_PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC:
+        return REFUSED_SERVER;
+    case ZMQ_PROTOCOL_ERROR_ZMTP_INVALID_METADATA:
+        return REFUSED_PATTERN;
+    default:
+        return REFUSED_PROTOCOL;
+    }
+}
+
+/* It has failed to speak ZeroMQ: ZeroMQ says why, or that the other side has closed it, which may have read first. */
+static void guest_fails(struct line *line, uint16_t kind, uint32_t value)
+{
+    line->settled++;
+    line->failing = kind != ZMQ_EVENT_HANDSHAKE_FAILED_AUTH; // else it is cut off later
+    if (kind == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
+        line_refuse(line, REFUSED_ALLOWED);
+    else if (kind == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL)
+        line_refuse(line, protocol_refusal(value));
+    else
+        line_refuse(line, REFUSED_CLOSED);
+}
+
+static void event_note(struct line *line, uint16_t kind, uint32_t value)
+{
+    bool failing = line->failing;
+    line->failing = false;
+    switch (kind) {
+    case ZMQ_EVENT_ACCEPTED:
+    case ZMQ_EVENT_CONNECTED:
+        guest_add(line, (int)value);
+        line->lost = 0;
+        break;
+    case ZMQ_EVENT_CONNECT_RETRIED:
+        line->lost = 0;
+        break;
+    case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
+        line->settled++;
+        guest_speaks(line);
+        break;
+    case ZMQ_EVENT_DISCONNECTED:
+        guest_leave(line, (int)value, failing);
+        line->lost = line->bound ? 0 : system_now(line->porter->system);
+        break;
+    default:
+        guest_fails(line, kind, value);
+    }
+}
+
 void line_watch(struct line *line)
 {
     struct {
@@ -115,29 +174,10 @@ void line_watch(struct line *line)
     } event;
     char address[256];
     while (zmq_recv(line->monitor, &event, sizeof(event), ZMQ_DONTWAIT) == sizeof(event)) {
-        int socket;
-        memcpy(&socket, event.value, sizeof(socket));
+        uint32_t value;
+        memcpy(&value, event.value, sizeof(value));
         zmq_recv(line->monitor, address, sizeof(address), ZMQ_DONTWAIT);
-        switch (event.kind) {
-        case ZMQ_EVENT_ACCEPTED:
-        case ZMQ_EVENT_CONNECTED:
-            guest_add(line, socket);
-            line->lost = 0;
-            break;
-        case ZMQ_EVENT_CONNECT_RETRIED:
-            line->lost = 0;
-            break;
-        case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
-            guest_speaks(line);
-            break;
-        case ZMQ_EVENT_DISCONNECTED:
-            guest_leave(line, socket, line->failing);
-            line->lost = line->bound ? 0 : system_now(line->porter->system);
-            break;
-        default:
-            break;
-        }
-        line->failing = event.kind == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL;
+        event_note(line, event.kind, value);
         line_tell(line);
     }
 }

@@ -102,6 +102,7 @@ typedef struct soma_channel_options {
 /** @cond internal: Doxygen can't see into the macro */
 SOMA_MESSAGE(soma_channel_changed, (string, alias), (u32, peers))
 SOMA_MESSAGE(soma_channel_failed, (string, alias), (i32, error))
+SOMA_MESSAGE(soma_channel_refused, (string, alias), (i32, error), (string, why))
 SOMA_MESSAGE(soma_data, (value, value))
 /** @endcond */
 
@@ -111,6 +112,12 @@ SOMA_MESSAGE(soma_data, (value, value))
  *
  * soma_channel_failed comes in the same way when a channel that soma_connect_to() has opened is closed again, as what
  * it looked for did not come in time, or is of no use.
+ *
+ * soma_channel_refused comes in the same way when a connection over ipc or tcp came to nothing, at the side that has
+ * refused it and at that which was refused: `why` in words, and by `error` SOMA_ETYPE (another pattern), SOMA_EINVAL
+ * (keys that do not fit, or none), SOMA_EFORMAT (no ZeroMQ) or SOMA_EGONE (the other side has closed it: it may have
+ * been first to see why, or has ended). As who connects tries again all the time, and strangers may come often, it comes for the first such connection
+ * of a channel, the second, the fourth, the eighth and so on; soma_channel_count() has the number of all.
  *
  * soma_data is a message that is a `value` (soma/value.h) and no more: what proxies send.
  */
@@ -279,6 +286,7 @@ typedef struct soma_channel_counts {
                              each once, and at least so many, as ZeroMQ does not tell of all; or that `conflate` has
                              passed over, which counts within a system, too */
     uint32_t waiting;   /**< messages that wait to be sent */
+    uint64_t refused;   /**< connections that came to nothing: another pattern, other keys, no ZeroMQ */
 } soma_channel_counts;
 
 /** Gets the counts of a channel; the others are zero within a system. 0, SOMA_ENOENT (no such alias), SOMA_EINVAL

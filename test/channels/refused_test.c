@@ -1,0 +1,196 @@
+/*
+ * Connections that come to nothing, as the patterns or keys of the two sides don't fit: both hear of it, and why; and
+ * nobody hears of any where all is well.
+ */
+#include "player.h"
+#include <stdlib.h>
+
+/* ---- two sides ---- */
+
+enum { SERVER, FRIEND, STRANGER, KEYS };
+
+static struct {
+    char public_key[SOMA_BRIDGE_KEY_SIZE];
+    char secret_key[SOMA_BRIDGE_KEY_SIZE];
+} keys[KEYS];
+
+/* Two sides that don't fit, and what each of them hears. */
+struct misfit {
+    soma_pattern bound, connected;
+    int bound_error, connected_error;
+    bool bound_has_keys;
+    int own; /* whose key it is that connects, and -1: none */
+    int server;
+};
+
+static int on_refused(soma_agent *self, struct player *my, const struct soma_channel_refused *m)
+{
+    soma_channel_counts counts;
+    assert_string_equal(m->alias, "it");
+    assert_true(strlen(m->why) > 20);
+    player_log(my, "%d ", m->error);
+    assert_int_equal(soma_channel_count(self, "it", &counts), 0);
+    assert_true(counts.refused > my->notes); // each time there are more
+    my->notes = (uint32_t)counts.refused;
+    return 0;
+}
+
+static const soma_behavior hears = {.name = "hears",
+                                    .state_size = sizeof(struct player),
+                                    .handlers = SOMA_HANDLERS(SOMA_ON(soma_channel_refused, on_refused),
+                                                              SOMA_ON(soma_channel_changed, player_changed))};
+
+static const soma_handler *const notes = PLAYER_NOTES;
+
+static const soma_handler *handlers_for(soma_pattern pattern)
+{
+    switch (pattern) {
+    case SOMA_PUSH:
+    case SOMA_PUB:
+    case SOMA_REQ:
+    case SOMA_ASYNC_REQ:
+        return NULL;
+    default:
+        return notes;
+    }
+}
+
+static int misfit_bind(soma_agent *self, void *state, void *arg)
+{
+    const struct misfit *misfit = arg;
+    char place[SOMA_ADDRESS_TEXT_SIZE];
+    soma_address at = player_at("misfit", misfit->bound);
+    const soma_channel_keys own = {.secret = keys[SERVER].secret_key, .allowed = keys[FRIEND].public_key};
+    (void)state;
+    assert_true(soma_address_print(&at, place, sizeof(place)) > 0);
+    const soma_channel_options options = {
+        .place = place, .handlers = handlers_for(misfit->bound), .keys = misfit->bound_has_keys ? &own : NULL};
+    assert_int_equal(soma_bind(self, misfit->bound, "it", &options, NULL), 0);
+    return 0;
+}
+
+static int misfit_connect(soma_agent *self, void *state, void *arg)
+{
+    const struct misfit *misfit = arg;
+    soma_address at = player_at("misfit", soma_pattern_twin(misfit->connected));
+    const soma_channel_keys own = {.secret = misfit->own < 0 ? NULL : keys[misfit->own].secret_key,
+                                   .server = keys[misfit->server].public_key};
+    const soma_channel_options options = {.handlers = handlers_for(misfit->connected),
+                                          .keys = misfit->own < 0 ? NULL : &own};
+    (void)state;
+    assert_int_equal(soma_connect_with(self, &at, "it", &options), 0);
+    return 0;
+}
+
+/* It has heard why, or that the other side has closed the connection, which was first to see it. True if why. */
+static bool refused_expect(soma_test *test, soma_ref agent, int error)
+{
+    struct player_look *look = soma_test_alloc(test, sizeof(*look));
+    uint32_t looks = 0;
+    bool why = false;
+    do
+        player_do(test, agent, player_look, look);
+    while (!*look->log && player_wait(&looks));
+    assert_true(*look->log);
+    for (char *at = look->log; *at; at++) { // behind each number is a space
+        long heard = strtol(at, &at, 10);
+        if (heard != error && heard != SOMA_EGONE)
+            fail_msg("'%s' is not all %d", look->log, error);
+        why |= heard == error;
+    }
+    return why;
+}
+
+static void misfits(soma_test *test, const struct misfit *misfit)
+{
+    soma_ref bound = player_open(test, &hears), connected = player_open(test, &hears);
+    player_do(test, bound, misfit_bind, misfit);
+    player_do(test, connected, misfit_connect, misfit);
+    bool why = refused_expect(test, connected, misfit->connected_error);
+    why |= refused_expect(test, bound, misfit->bound_error);
+    assert_true(why);
+    player_do(test, bound, player_closes, "it");
+    player_do(test, connected, player_closes, "it");
+}
+
+/* ---- patterns ---- */
+
+static void test_patterns(soma_test *test)
+{
+    static const struct misfit of_patterns[] = {
+        {SOMA_PUSH, SOMA_SUB, SOMA_ETYPE, SOMA_ETYPE, false, -1, 0},
+        {SOMA_PULL, SOMA_REQ, SOMA_ETYPE, SOMA_ETYPE, false, -1, 0},
+        {SOMA_REP, SOMA_PUSH, SOMA_ETYPE, SOMA_ETYPE, false, -1, 0},
+        {SOMA_PUB, SOMA_PULL, SOMA_ETYPE, SOMA_ETYPE, false, -1, 0},
+        {SOMA_PAIR, SOMA_SYNC_SUB, SOMA_ETYPE, SOMA_ETYPE, false, -1, 0},
+    };
+    player_transport = SOMA_IPC; // a place for each
+    for (size_t i = 0; i < sizeof(of_patterns) / sizeof(*of_patterns); i++)
+        misfits(test, &of_patterns[i]);
+    player_transport = SOMA_TCP;
+    misfits(test, &of_patterns[0]);
+    player_transport = SOMA_INPROC;
+}
+
+/* ---- keys ---- */
+
+static void test_keys(soma_test *test)
+{
+    static const struct misfit of_keys[] = {
+        {SOMA_PULL, SOMA_PUSH, SOMA_EINVAL, SOMA_EINVAL, true, -1, 0},           // none
+        {SOMA_PULL, SOMA_PUSH, SOMA_EINVAL, SOMA_EINVAL, false, FRIEND, SERVER}, // none there
+        {SOMA_PULL, SOMA_PUSH, SOMA_EINVAL, SOMA_EINVAL, true, STRANGER, SERVER},
+        {SOMA_PULL, SOMA_PUSH, SOMA_EINVAL, SOMA_EGONE, true, FRIEND, STRANGER},
+        {SOMA_PULL, SOMA_REQ, SOMA_ETYPE, SOMA_EGONE, true, FRIEND, SERVER},
+    };
+    for (int i = 0; i < KEYS; i++)
+        assert_int_equal(soma_bridge_keygen(keys[i].public_key, keys[i].secret_key), 0);
+    player_transport = SOMA_IPC;
+    for (size_t i = 0; i < sizeof(of_keys) / sizeof(*of_keys); i++)
+        misfits(test, &of_keys[i]);
+    player_transport = SOMA_INPROC;
+}
+
+/* ---- all is well ---- */
+
+static int none_refused(soma_agent *self, void *state, void *arg)
+{
+    soma_channel_counts counts;
+    (void)state, (void)arg;
+    assert_int_equal(soma_channel_count(self, "it", &counts), 0);
+    assert_int_equal(counts.refused, 0);
+    return 0;
+}
+
+/* Who comes and goes in good order is not refused, nor is one who waits for his place. */
+static void test_nobody_is_refused(soma_test *test)
+{
+    static const struct misfit fits[] = {{SOMA_PULL, SOMA_PUSH, 0, 0, false, -1, 0},
+                                         {SOMA_PAIR, SOMA_PAIR, 0, 0, false, -1, 0}};
+    player_transport = SOMA_IPC;
+    for (size_t i = 0; i < 2; i++) {
+        soma_ref bound = player_open(test, &hears), first = player_open(test, &hears);
+        soma_ref second = player_open(test, &hears);
+        player_do(test, bound, misfit_bind, &fits[i]);
+        player_do(test, first, misfit_connect, &fits[i]);
+        player_peers(test, bound, "it", 1);
+        player_do(test, second, misfit_connect, &fits[i]);
+        player_do(test, first, player_closes, "it");
+        player_peers(test, second, "it", 1);
+        player_peers(test, bound, "it", 1);
+        for (int k = 0; k < 2; k++)
+            player_do(test, k ? bound : second, none_refused, NULL);
+        player_do(test, second, player_closes, "it");
+        player_peers(test, bound, "it", 0);
+        player_do(test, bound, none_refused, NULL);
+        player_do(test, bound, player_closes, "it");
+    }
+    player_transport = SOMA_INPROC;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {SOMA_REAL(test_patterns), SOMA_REAL(test_keys),
+                                       SOMA_REAL(test_nobody_is_refused)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
