@@ -60,19 +60,73 @@ int timeout_get(soma_agent *self, soma_value map, uint64_t *timeout)
     return 0;
 }
 
-int handler_get(soma_agent *self, soma_value map, bool must, struct by_method *by, const soma_handler **rows)
+/* ---- handlers ---- */
+
+static int method_add(soma_agent *self, soma_value item, struct by_method *by, uint32_t index)
 {
-    int error = text_get(self, map, "handler", must, by->name, sizeof(by->name));
-    *rows = NULL;
-    if (error || !*by->name)
-        return error;
-    if (!method_known(self, by->name))
-        return soma_fail(self, SOMA_ENOENT, "there is no method '%s' to be the handler", by->name);
-    by->rows[0] = (soma_handler)SOMA_BY_METHOD(by->name);
-    by->rows[1] = (soma_handler){0};
-    *rows = by->rows;
+    const char *name;
+    uint32_t length;
+    if (soma_value_get_string(item, &name, &length) || memchr(name, '\0', length))
+        return soma_fail(self, SOMA_ETYPE, "'handler' must be the name of a method, or a list of them");
+    if (index == METHODS_MOST || length > METHOD_MOST)
+        return soma_fail(self, SOMA_ETOOBIG, "'handler' is too long");
+    memcpy(by->names[index], name, length);
+    by->names[index][length] = '\0';
+    if (!method_known(self, by->names[index]))
+        return soma_fail(self, SOMA_ENOENT, "there is no method '%s' to be the handler", by->names[index]);
+    by->rows[index] = (soma_handler)SOMA_BY_METHOD(by->names[index]);
     return 0;
 }
+
+static int handlers_read(soma_agent *self, soma_value item, struct by_method *by)
+{
+    uint32_t count = 0;
+    int error = 0;
+    memset(by->rows, 0, sizeof(by->rows));
+    if (soma_value_get_kind(item) != SOMA_VALUE_ARRAY)
+        return method_add(self, item, by, 0);
+    for (soma_value_cursor each = soma_value_iterate(item); !error && soma_value_next(&each);)
+        error = method_add(self, each.value, by, count++);
+    return error || count ? error : soma_fail(self, SOMA_EINVAL, "'handler' is an empty list");
+}
+
+int handler_get(soma_agent *self, soma_value map, bool must, struct by_method *by, const soma_handler **rows)
+{
+    soma_value item;
+    *rows = NULL;
+    if (soma_value_get_entry(map, "handler", &item) || soma_value_get_kind(item) == SOMA_VALUE_NIL)
+        return must ? soma_fail(self, SOMA_EINVAL, "'handler' is missing") : 0;
+    int error = handlers_read(self, item, by);
+    *rows = error ? NULL : by->rows;
+    return error;
+}
+
+static bool handler_is_map(soma_value map, soma_value *topics)
+{
+    return !soma_value_get_entry(map, "handler", topics) && soma_value_get_kind(*topics) == SOMA_VALUE_MAP;
+}
+
+int topics_subscribe(soma_agent *self, soma_value map, const char *alias)
+{
+    soma_value topics;
+    struct by_method by;
+    char topic[SOMA_TOPIC_MOST + 1];
+    int error = 0;
+    if (!handler_is_map(map, &topics))
+        return 0;
+    for (soma_value_cursor each = soma_value_iterate(topics); !error && soma_value_next(&each);) {
+        if (each.key_size > SOMA_TOPIC_MOST || memchr(each.key, '\0', each.key_size))
+            return soma_fail(self, SOMA_EINVAL, "one of the topics is none");
+        memcpy(topic, each.key, each.key_size);
+        topic[each.key_size] = '\0';
+        error = handlers_read(self, each.value, &by);
+        if (!error && (error = soma_subscribe(self, alias, topic, by.rows)))
+            soma_fail(self, error, "channel '%s': only a sub has a handler for each topic", alias);
+    }
+    return error;
+}
+
+/* ---- more of them ---- */
 
 int alias_get(soma_agent *self, soma_value map, char alias[SOMA_CHANNEL_ALIAS_MOST + 1])
 {
@@ -158,9 +212,10 @@ static int limits_get(soma_agent *self, soma_value map, soma_channel_options *op
 int options_get(soma_agent *self, soma_value map, bool binds, struct given_options *given)
 {
     soma_channel_options *options = &given->options;
+    soma_value topics;
     *options = (soma_channel_options){0};
     int error = binds ? option_get(self, map, "place", given->place, sizeof(given->place), &options->place) : 0;
-    if (!error)
+    if (!error && !handler_is_map(map, &topics))
         error = handler_get(self, map, false, &given->by, &options->handlers);
     if (!error)
         error = option_get(self, map, "serializer", given->serializer, sizeof(given->serializer), &options->serializer);

@@ -29,14 +29,18 @@ int number_get(soma_agent *self, soma_value map, const char *key, uint32_t *numb
 /* Nanoseconds. */
 int timeout_get(soma_agent *self, soma_value map, uint64_t *timeout);
 
-/* A table of handlers with one row: the method of the entry `handler`, if it is there. */
+/* A table of handlers by method, as the entry `handler` has it: a name, or a list of names. */
+#define METHODS_MOST 16u
 struct by_method {
-    char name[METHOD_MOST + 1];
-    soma_handler rows[2];
+    char names[METHODS_MOST][METHOD_MOST + 1];
+    soma_handler rows[METHODS_MOST + 1];
 };
 
 /* `rows` is NULL if it may be missing, and is. */
 int handler_get(soma_agent *self, soma_value map, bool must, struct by_method *by, const soma_handler **rows);
+
+/* If the entry is a map: subscribes a channel to its topics, each with its handler. */
+int topics_subscribe(soma_agent *self, soma_value map, const char *alias);
 
 /* Options, and all that they point to. */
 struct given_options {
@@ -51,7 +55,7 @@ struct given_options {
     char allowed[ALLOWED_MOST + 1];
 };
 
-/* All entries that are options, and the handler; for binding the place, too. */
+/* All entries that are options, and the handler, unless that is a map; for binding the place, too. */
 int options_get(soma_agent *self, soma_value map, bool binds, struct given_options *given);
 
 /* No secret stays behind. */

@@ -3,6 +3,7 @@
 #include "channels/hub.h"
 #include "channels/options.h"
 #include "channels/remote.h"
+#include "runtime/type.h"
 #include <soma/error.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,20 @@ static int rows_measure(const soma_handler *handlers, uint32_t *count, size_t *n
     return *count ? 0 : SOMA_EINVAL;
 }
 
+bool rows_alike(const soma_handler *a, const soma_handler *b)
+{
+    return a->method || b->method ? a->method && b->method : type_same(a->type, b->type);
+}
+
+static bool rows_repeat(const soma_handler *handlers, uint32_t count)
+{
+    for (uint32_t i = 1; i < count; i++)
+        for (uint32_t k = 0; k < i; k++)
+            if (rows_alike(&handlers[i], &handlers[k]))
+                return true;
+    return false;
+}
+
 int rows_copy(const soma_handler *handlers, struct rows **rows)
 {
     uint32_t count;
@@ -35,6 +50,7 @@ int rows_copy(const soma_handler *handlers, struct rows **rows)
     if (!*rows)
         return SOMA_ENOMEM;
     (*rows)->count = count;
+    (*rows)->several = rows_repeat(handlers, count);
     memcpy((*rows)->rows, handlers, (count + 1) * sizeof(*handlers));
     char *at = (char *)&(*rows)->rows[count + 1];
     for (uint32_t i = 0; i < count; i++) {

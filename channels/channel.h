@@ -14,6 +14,7 @@
 /* Handlers, copied; and behind them the names of methods. */
 struct rows {
     uint32_t count;
+    bool several; /* for one message */
     soma_handler rows[];
 };
 
@@ -106,6 +107,9 @@ void channel_part(soma_agent *self, struct channel *channel);
 
 /* Connects one that may have no pattern yet to an address. As soma_connect(), and SOMA_ETYPE if it has another. */
 int channel_settle(soma_agent *self, struct channel *channel, const soma_address *address);
+
+/* Are both for the same messages? */
+bool rows_alike(const soma_handler *a, const soma_handler *b);
 
 /* A copy of handlers. SOMA_EINVAL, SOMA_ETOOBIG, SOMA_ENOMEM. */
 int rows_copy(const soma_handler *handlers, struct rows **rows);

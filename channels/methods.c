@@ -69,6 +69,15 @@ static int fail_of(soma_agent *self, int error, const char *alias)
 
 /* ---- the methods ---- */
 
+/* With all topics that its handlers are for, or not at all. */
+static int topics_or_none(soma_agent *self, soma_value arguments, const char *alias)
+{
+    int error = topics_subscribe(self, arguments, alias);
+    if (error)
+        soma_close_channel(self, alias);
+    return error;
+}
+
 static int bind(soma_agent *self, void *state, soma_value arguments, soma_value_builder *result)
 {
     char pattern[16], alias[SOMA_CHANNEL_ALIAS_MOST + 1];
@@ -91,8 +100,9 @@ static int bind(soma_agent *self, void *state, soma_value arguments, soma_value_
         return error;
     error = soma_bind(self, soma_pattern_find(pattern), alias, &given.options, &address);
     options_forget(&given);
+    error = error ? fail_of(self, error, alias) : topics_or_none(self, arguments, alias);
     if (error)
-        return fail_of(self, error, alias);
+        return error;
     char text[SOMA_ADDRESS_TEXT_SIZE];
     soma_address_print(&address, text, sizeof(text));
     return names_settle(self, timeout, text, result);
@@ -119,8 +129,9 @@ static int connect_to(soma_agent *self, void *state, soma_value arguments, soma_
     options_forget(&given);
     if (error == SOMA_ESTATE && !strstr(to, "://"))
         return soma_fail(self, error, "there is no client of a name service here to find '%s'", to);
+    error = error ? fail_of(self, error, alias) : topics_or_none(self, arguments, alias);
     if (error)
-        return fail_of(self, error, alias);
+        return error;
     struct channel *channel = channel_find(self, alias);
     soma_handle promise = channel->pattern ? 0 : soma_reply_later(self);
     channel->promise = promise > 0 ? promise : 0; // nobody is told if it was only sent

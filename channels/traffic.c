@@ -304,16 +304,26 @@ static inline const soma_handler *row_find(const struct rows *rows, const soma_t
     return row < end ? row : NULL;
 }
 
-/* Has the handler for a message's type, if there is one, handle it. */
-static inline int rows_handle(soma_agent *self, void *state, const struct rows *rows, struct message *message,
-                              bool *used)
+static inline int row_handle(soma_agent *self, void *state, const soma_handler *row, struct message *message)
 {
-    const soma_handler *row = row_find(rows, message->type);
-    if (!row)
-        return 0;
-    *used = true;
     const void *body = message_body(message);
     return row->fn ? row->fn(self, state, body) : method_deliver(self, state, row->method, message->type, body);
+}
+
+/* Has the handlers for a message's type, if there are any, handle it; a question only the first. */
+static inline int rows_handle(soma_agent *self, void *state, const struct port *port, const struct rows *rows,
+                              struct message *message, bool *used)
+{
+    const soma_handler *row = row_find(rows, message->type);
+    if (!rows || !row)
+        return 0;
+    *used = true;
+    int error = row_handle(self, state, row, message);
+    const soma_handler *end = rows->several && message->kind != MESSAGE_REQUEST ? rows->rows + rows->count : row;
+    for (const soma_handler *next = row + 1; next < end && error >= 0 && !port->closed; next++)
+        if (rows_alike(row, next))
+            error = row_handle(self, state, next, message);
+    return error;
 }
 
 /* To the handlers of each subscription that there is now and that fits. One that none wants any more is used, too. */
@@ -330,7 +340,7 @@ static int topics_deliver(soma_agent *self, void *state, struct channel *channel
         if (s->ended || !topic_fits(s->topic, topic))
             continue;
         wanted = true;
-        error = rows_handle(self, state, s->rows, message, used);
+        error = rows_handle(self, state, &channel->port, s->rows, message, used);
     }
     *used |= !wanted;
     return error;
@@ -354,7 +364,7 @@ static __attribute__((noinline)) int deliver_fully(soma_agent *self, void *state
         newest_keep(self, channel, message, !subscribes || topics_want(channel, message)))
         return 0;
     int error = subscribes ? topics_deliver(self, state, channel, message, &used)
-                           : rows_handle(self, state, channel->rows, message, &used);
+                           : rows_handle(self, state, &channel->port, channel->rows, message, &used);
     if (!used)
         message_unhandled(self->worker, soma_self(self), message, SOMA_EUNHANDLED);
     if (subscribes && !channel->port.closed)
@@ -376,7 +386,7 @@ int channel_deliver(soma_agent *self, void *state, struct port *port, struct mes
     struct channel *channel = (struct channel *)port;
     const struct rows *rows = rows_alone(channel, message);
     const soma_handler *first = rows ? rows->rows : NULL;
-    if (!first || first->type != message->type || !first->fn)
+    if (!first || rows->several || first->type != message->type || !first->fn)
         return deliver_fully(self, state, channel, message);
     int error = first->fn(self, state, message_body(message)); // as most are
     if (channel->subscriptions && !port->closed)

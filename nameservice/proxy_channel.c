@@ -42,9 +42,21 @@ static void yes_add(soma_value_builder *builder, const char *key, bool yes)
     soma_value_add_bool(builder, true);
 }
 
+static void handlers_add(soma_value_builder *builder, const soma_handler *handlers)
+{
+    if (!handlers)
+        return;
+    soma_value_add_key(builder, "handler");
+    soma_value_begin_array(builder);
+    for (; handlers->type; handlers++)
+        soma_value_add_string(builder, handlers->method);
+    soma_value_end(builder);
+}
+
 static void options_add(soma_value_builder *builder, const soma_channel_options *options)
 {
     static const char *const framings[] = {NULL, "prefix", "separated"};
+    handlers_add(builder, options->handlers);
     text_add(builder, "serializer", options->serializer);
     text_add(builder, "framing", framings[options->framing]);
     text_add(builder, "identity", options->identity);
@@ -118,11 +130,15 @@ static void address_take(soma_value value, char address[SOMA_ADDRESS_MOST + 1])
         snprintf(address, SOMA_ADDRESS_MOST + 1, "%.*s", (int)size, text);
 }
 
-/* Functions don't travel. */
-static bool options_travel(const soma_channel_options *options)
+/* Functions don't travel, methods do; `handler` is one in their place. */
+static bool options_travel(const soma_channel_options *options, const char *handler)
 {
-    return !options ||
-           (!options->handlers && !options->own_serializer && (unsigned)options->framing <= SOMA_FRAMES_SEPARATED);
+    if (!options)
+        return true;
+    bool travel = !options->own_serializer && (unsigned)options->framing <= SOMA_FRAMES_SEPARATED;
+    for (const soma_handler *row = options->handlers; travel && row && row->type; row++)
+        travel = row->method && !handler;
+    return travel;
 }
 
 int soma_proxy_bind(soma_proxy *proxy, uint64_t timeout, soma_pattern pattern, const char *alias, const char *place,
@@ -139,7 +155,7 @@ int soma_proxy_bind_with(soma_proxy *proxy, uint64_t timeout, soma_pattern patte
     soma_value value;
     if (address)
         *address = '\0';
-    if (!name || !alias || !options_travel(options))
+    if (!name || !alias || !options_travel(options, handler))
         return proxy_misused(proxy, name ? "no alias, or options that don't travel" : "there is no such pattern");
     const struct wiring wiring = {.pattern = name,
                                   .alias = alias,
@@ -162,7 +178,7 @@ int soma_proxy_connect(soma_proxy *proxy, uint64_t timeout, const char *to, cons
 int soma_proxy_connect_with(soma_proxy *proxy, uint64_t timeout, const char *to, const char *alias,
                             const soma_channel_options *options, const char *handler)
 {
-    if (!to || !alias || !options_travel(options) || (options && options->place))
+    if (!to || !alias || !options_travel(options, handler) || (options && options->place))
         return proxy_misused(proxy, "no address or alias, or options that don't travel");
     const struct wiring wiring = {
         .to = to, .alias = alias, .handler = handler, .options = options, .timeout = less(timeout)};

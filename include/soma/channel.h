@@ -116,8 +116,9 @@ SOMA_MESSAGE(soma_data, (value, value))
  * soma_channel_refused comes in the same way when a connection over ipc or tcp came to nothing, at the side that has
  * refused it and at that which was refused: `why` in words, and by `error` SOMA_ETYPE (another pattern), SOMA_EINVAL
  * (keys that do not fit, or none), SOMA_EFORMAT (no ZeroMQ) or SOMA_EGONE (the other side has closed it: it may have
- * been first to see why, or has ended). As who connects tries again all the time, and strangers may come often, it comes for the first such connection
- * of a channel, the second, the fourth, the eighth and so on; soma_channel_count() has the number of all.
+ * been first to see why, or has ended). As who connects tries again all the time, and strangers may come often, it
+ * comes for the first such connection of a channel, the second, the fourth, the eighth and so on;
+ * soma_channel_count() has the number of all.
  *
  * soma_data is a message that is a `value` (soma/value.h) and no more: what proxies send.
  */
@@ -127,6 +128,9 @@ SOMA_MESSAGE(soma_data, (value, value))
  * (soma/method.h), which is looked up each time. It gets a soma_data's value, and any other message as the map of its
  * fields; what it gives is the answer, a soma_result, if the message is a question. `SOMA_HANDLERS(SOMA_ON(job,
  * on_job), SOMA_BY_METHOD("others"))`
+ *
+ * A channel may have several handlers for one message, which are run in their order: rows of the same type, or several
+ * of these. A question has one: the first.
  */
 #define SOMA_BY_METHOD(method_)                                                                                        \
     {                                                                                                                  \
@@ -320,7 +324,8 @@ SOMA_API int soma_close_channels(soma_agent *self);
 /**
  * What an agent extends (`.base = &soma_channel_agent`) that is to be wired from outside, by soma_proxy_bind() and its
  * like or the command `soma call`: it has a method for each of the functions above. Their arguments are maps; `handler`
- * is the name of a method, as for #SOMA_BY_METHOD, and what is in brackets may be left out.
+ * is the name of a method, as for #SOMA_BY_METHOD, or a list of several, run in that order; of a SUB it may also be a
+ * map, by topics, of such names and lists. What is in brackets may be left out.
  *
  * | method | arguments | gives |
  * | --- | --- | --- |

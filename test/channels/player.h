@@ -113,13 +113,22 @@ static inline uint16_t player_free_port(void)
     return ntohs(name.sin_port);
 }
 
-/* One for the whole test. */
+static uint16_t player_own_port;
+static unsigned player_moved;
+
+/* One for the whole test, until it moves. */
 static inline uint16_t player_port(void)
 {
-    static uint16_t port;
-    if (!port)
-        port = player_free_port();
-    return port;
+    if (!player_own_port)
+        player_own_port = player_free_port();
+    return player_own_port;
+}
+
+/* From now on names are of other places: who was bound at them before may not be gone. */
+static inline void player_move(void)
+{
+    player_own_port = 0;
+    player_moved++;
 }
 
 /* Where channels of a name are bound: over tcp a test has one such name. */
@@ -129,7 +138,7 @@ static inline soma_address player_at(const char *name, soma_pattern pattern)
     if (player_transport == SOMA_INPROC)
         snprintf(address.host, sizeof(address.host), "%s", name);
     else if (player_transport == SOMA_IPC)
-        snprintf(address.host, sizeof(address.host), "/tmp/soma-%ld-%s", (long)getpid(), name);
+        snprintf(address.host, sizeof(address.host), "/tmp/soma-%ld-%u-%s", (long)getpid(), player_moved, name);
     else
         snprintf(address.host, sizeof(address.host), "127.0.0.1");
     address.port = player_transport == SOMA_TCP ? player_port() : 0;

@@ -65,6 +65,7 @@ static soma_ref way_open(soma_test *test, const struct way *way, const soma_hand
 {
     struct opening *opening = soma_test_alloc(test, sizeof(*opening));
     soma_ref sends = player_open(test, &player_quiet);
+    player_move();
     *opening = (struct opening){way, handlers};
     for (int i = 0; i < count; i++)
         takes[i] = player_open(test, behavior);
@@ -302,6 +303,66 @@ static void test_limits_fail_questions(soma_test *test)
     }
 }
 
+/* ---- several handlers for one message ---- */
+
+static int on_first(soma_agent *self, struct player *my, const struct note *m)
+{
+    player_log(my, "first%u ", m->number);
+    return m->number == 3 ? soma_close_channel(self, "it") : 0;
+}
+
+static int on_second(soma_agent *self, struct player *my, const struct note *m)
+{
+    (void)self;
+    player_log(my, "second%u ", m->number);
+    return 0;
+}
+
+static int on_first_ask(soma_agent *self, struct player *my, const struct ask *m)
+{
+    (void)m;
+    player_log(my, "first ");
+    return soma_reply(self, answer, .number = 1);
+}
+
+static int on_second_ask(soma_agent *self, struct player *my, const struct ask *m)
+{
+    (void)self, (void)m;
+    player_log(my, "second ");
+    return 0;
+}
+
+static const soma_handler *const two_each = SOMA_HANDLERS(SOMA_ON(note, on_first), SOMA_ON(ask, on_first_ask),
+                                                          SOMA_ON(ask, on_second_ask), SOMA_ON(note, on_second));
+
+static int give_number(soma_agent *self, void *state, void *arg)
+{
+    const struct burden *burden = arg;
+    (void)state;
+    for (uint32_t i = 2; i <= 4; i++)
+        assert_true(give(self, burden->way, i) >= 0 || burden->way->asks);
+    return 0;
+}
+
+/* They run in their order, unless one closes the channel; a question has the first alone. */
+static void test_several_handlers(soma_test *test)
+{
+    struct burden *burden = soma_test_alloc(test, sizeof(*burden));
+    for (int i = 0; i < WAYS; i++) {
+        soma_ref takes;
+        soma_ref sends = way_open(test, &ways[i], two_each, &player_quiet, &takes, 1);
+        burden->way = &ways[i];
+        player_do(test, sends, give_number, burden);
+        player_expect(test, takes,
+                      !ways[i].asks               ? "first2 second2 first3 "
+                      : ways[i].bound == SOMA_REP ? "first "
+                                                  : "first first first ");
+        way_close(test, sends, &takes, 1);
+    }
+}
+
+PLAYER_WIRES(test_several_handlers)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -309,6 +370,7 @@ int main(void)
         SOMA_SIM(test_who_sends_is_held_up, 200, 2000),
         SOMA_SIM(test_the_overloaded_are_passed_over, 200, 2000),
         SOMA_SIM(test_limits_fail_questions, 200, 2000),
+        PLAYER_TABLE(test_several_handlers, 50, 2000),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

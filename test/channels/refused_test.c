@@ -104,6 +104,7 @@ static bool refused_expect(soma_test *test, soma_ref agent, int error)
 static void misfits(soma_test *test, const struct misfit *misfit)
 {
     soma_ref bound = player_open(test, &hears), connected = player_open(test, &hears);
+    player_move();
     player_do(test, bound, misfit_bind, misfit);
     player_do(test, connected, misfit_connect, misfit);
     bool why = refused_expect(test, connected, misfit->connected_error);
@@ -124,11 +125,10 @@ static void test_patterns(soma_test *test)
         {SOMA_PUB, SOMA_PULL, SOMA_ETYPE, SOMA_ETYPE, false, -1, 0},
         {SOMA_PAIR, SOMA_SYNC_SUB, SOMA_ETYPE, SOMA_ETYPE, false, -1, 0},
     };
-    player_transport = SOMA_IPC; // a place for each
-    for (size_t i = 0; i < sizeof(of_patterns) / sizeof(*of_patterns); i++)
-        misfits(test, &of_patterns[i]);
-    player_transport = SOMA_TCP;
-    misfits(test, &of_patterns[0]);
+    for (size_t i = 0; i < 2 * sizeof(of_patterns) / sizeof(*of_patterns); i++) {
+        player_transport = i % 2 ? SOMA_IPC : SOMA_TCP;
+        misfits(test, &of_patterns[i / 2]);
+    }
     player_transport = SOMA_INPROC;
 }
 
@@ -145,9 +145,10 @@ static void test_keys(soma_test *test)
     };
     for (int i = 0; i < KEYS; i++)
         assert_int_equal(soma_bridge_keygen(keys[i].public_key, keys[i].secret_key), 0);
-    player_transport = SOMA_IPC;
-    for (size_t i = 0; i < sizeof(of_keys) / sizeof(*of_keys); i++)
-        misfits(test, &of_keys[i]);
+    for (size_t i = 0; i < 2 * sizeof(of_keys) / sizeof(*of_keys); i++) {
+        player_transport = i % 2 ? SOMA_IPC : SOMA_TCP;
+        misfits(test, &of_keys[i / 2]);
+    }
     player_transport = SOMA_INPROC;
 }
 
@@ -171,6 +172,7 @@ static void test_nobody_is_refused(soma_test *test)
     for (size_t i = 0; i < 2; i++) {
         soma_ref bound = player_open(test, &hears), first = player_open(test, &hears);
         soma_ref second = player_open(test, &hears);
+        player_move();
         player_do(test, bound, misfit_bind, &fits[i]);
         player_do(test, first, misfit_connect, &fits[i]);
         player_peers(test, bound, "it", 1);

@@ -128,6 +128,48 @@ static void test_types(soma_test *test)
     soma_proxy_close(&bob);
 }
 
+/* ---- several handlers ---- */
+
+static void connect_by(soma_proxy *proxy, const char *json_arguments, int expected)
+{
+    soma_value arguments = json(json_arguments);
+    assert_int_equal(soma_proxy_call(proxy, LONG, "soma.connect", arguments, NULL), expected);
+    soma_value_destroy(&arguments);
+}
+
+/* A list of methods, which run in its order, by name and by rows; of a SUB also a map of them by topics. */
+static void test_several_handlers(soma_test *test)
+{
+    const soma_channel_options both = {.handlers = SOMA_HANDLERS(SOMA_BY_METHOD("take"), SOMA_BY_METHOD("cheer"))};
+    soma_system *system = soma_test_system(test);
+    soma_proxy *press = part_open(system, "press"), *bob = part_open(system, "bob"), *eve = part_open(system, "eve"),
+               *sue = part_open(system, "sue");
+    char address[SOMA_ADDRESS_MOST + 1];
+    assert_int_equal(soma_proxy_bind(press, LONG, SOMA_PUB, "feed", "inproc://news", NULL, address), 0);
+    connect_by(bob, "{\"to\":\"inproc://news pub\",\"alias\":\"in\",\"handler\":[\"cheer\",\"take\"]}", 0);
+    assert_int_equal(soma_proxy_connect_with(eve, LONG, address, "in", &both, NULL), 0);
+    connect_by(sue,
+               "{\"to\":\"inproc://news pub\",\"alias\":\"in\",\"handler\":{\"sport/\":\"cheer\","
+               "\"weather\":[\"take\",\"take\"]}}",
+               0);
+    assert_int_equal(soma_proxy_wait_peers(press, LONG, "feed", 3), 0);
+    assert_int_equal(send_json(press, "feed", "sport/chess", "1"), 0);
+    assert_int_equal(send_json(press, "feed", "weather", "2"), 0);
+    check_log(test, bob, "sport/chess 1 weather 2 ");
+    check_log(test, eve, "1 sport/chess 2 weather ");
+    check_log(test, sue, "sport/chess 2 2 ");
+    assert_int_equal(soma_proxy_connect_with(eve, LONG, address, "x", &both, "take"), SOMA_EINVAL); // which?
+    connect_by(eve, "{\"to\":\"inproc://news pub\",\"alias\":\"x\",\"handler\":[]}", SOMA_EINVAL);
+    connect_by(eve, "{\"to\":\"inproc://news pub\",\"alias\":\"x\",\"handler\":[\"take\",7]}", SOMA_ETYPE);
+    connect_by(eve, "{\"to\":\"inproc://news pub\",\"alias\":\"x\",\"handler\":{\"a\":\"burn\"}}", SOMA_ENOENT);
+    connect_by(eve, "{\"to\":\"inproc://x pair\",\"alias\":\"x\",\"handler\":{\"a\":\"take\"}}", SOMA_ESTATE);
+    assert_int_equal(soma_proxy_address(eve, LONG, "x", address), SOMA_ENOENT); // none of these has left anything
+    soma_proxy_close(&press);
+    soma_proxy_close(&bob);
+    soma_proxy_close(&eve);
+    soma_proxy_close(&sue);
+}
+
 /* ---- errors, in words ---- */
 
 static void expect_error(soma_proxy *proxy, int error, int expected, const char *text)
@@ -342,6 +384,8 @@ int main(void)
         SOMA_SIM(test_req_rep, test_load(200), 100000),
         SOMA_SIM(test_types, test_load(200), 100000),
         SOMA_REAL(test_types),
+        SOMA_SIM(test_several_handlers, test_load(50), 100000),
+        SOMA_REAL(test_several_handlers),
         SOMA_SIM(test_options_travel, 1, 100000),
         SOMA_REAL(test_options_hold),
         SOMA_REAL(test_keys),
