@@ -88,28 +88,36 @@ const char *soma_bridge_address(const soma_bridge *bridge, uint32_t index)
     return bridge && index < bridge->address_count ? bridge->addresses[index] : NULL;
 }
 
+/* False if there is nothing to say of it yet. Under the bridge's lock. */
+static bool peer_show(struct peer *peer, soma_bridge_peer *shown)
+{
+    spin_lock(&peer->busy);
+    bool hearsay = peer->hearsay;
+    if (shown && !hearsay) {
+        *shown = (soma_bridge_peer){.node = peer->node,
+                                    .connected = peer->shown.connected,
+                                    .down = !peer->open,
+                                    .frames_sent = peer->shown.sent,
+                                    .frames_waiting = peer->shown.sent - peer->shown.acked,
+                                    .bytes_waiting = peer->shown.bytes + peer->out.bytes,
+                                    .received = peer->shown.received,
+                                    .bytes_before = peer->shown.before,
+                                    .bytes_after = peer->shown.after,
+                                    .agent = peer->shown.agent};
+        memcpy(shown->name, peer->name, sizeof(shown->name));
+    }
+    spin_unlock(&peer->busy);
+    return !hearsay;
+}
+
 int soma_bridge_peers(soma_bridge *bridge, soma_bridge_peer *peers, uint32_t most)
 {
+    uint32_t count = 0;
     if (!bridge || (most && !peers))
         return SOMA_EINVAL;
     pthread_mutex_lock(&bridge->lock);
-    uint32_t count = bridge->peer_count;
-    for (uint32_t i = 0; i < count && i < most; i++) {
-        struct peer *peer = bridge->list[i];
-        spin_lock(&peer->busy);
-        peers[i] = (soma_bridge_peer){.node = peer->node,
-                                      .connected = peer->shown.connected,
-                                      .down = !peer->open,
-                                      .frames_sent = peer->shown.sent,
-                                      .frames_waiting = peer->shown.sent - peer->shown.acked,
-                                      .bytes_waiting = peer->shown.bytes + peer->out.bytes,
-                                      .received = peer->shown.received,
-                                      .bytes_before = peer->shown.before,
-                                      .bytes_after = peer->shown.after,
-                                      .agent = peer->shown.agent};
-        memcpy(peers[i].name, peer->name, sizeof(peers[i].name));
-        spin_unlock(&peer->busy);
-    }
+    for (uint32_t i = 0; i < bridge->peer_count; i++)
+        count += peer_show(bridge->list[i], count < most ? &peers[count] : NULL);
     pthread_mutex_unlock(&bridge->lock);
     return (int)count;
 }

@@ -416,11 +416,11 @@ static bool acknowledgement_due(const struct peer *peer, uint64_t now)
            (session->received != session->told && (now >= peer->owed || u32_load(&peer->bridge->closing)));
 }
 
-/* One that is idle is called once something waits for it. */
+/* One that is idle is called once something waits for it, or it for something. */
 static void peer_demand(struct soma_bridge *bridge, struct peer *peer)
 {
     spin_lock(&peer->busy);
-    bool waits = peer->out.bytes;
+    bool waits = peer->out.bytes || peer->debts.count;
     spin_unlock(&peer->busy);
     if (waits && !peer_call(bridge, peer)) // without memory it is tried again
         peer_wake(peer);

@@ -84,7 +84,7 @@ static void item_taken(struct peer *peer, struct worker *worker, bool first)
 /* Of a node that is no peer: it was never heard of, or is gone for good. */
 static int node_missing(const struct soma_bridge *bridge, uint64_t node)
 {
-    return peers_know(&bridge->peers, node) ? SOMA_ENODEDOWN : SOMA_ENOROUTE;
+    return peers_met(&bridge->peers, node) ? SOMA_ENODEDOWN : SOMA_ENOROUTE;
 }
 
 /* The item goes to where the others wait. An error, and the message has stayed. Lets `busy` go. */
@@ -215,7 +215,7 @@ struct losses peer_finish(struct peer *peer, int reason)
     struct debts debts = peer->debts;
     peer->out = (struct outbound){0};
     peer->debts = (struct debts){0};
-    peer->open = peer->dirty = false;
+    peer->open = peer->dirty = peer->idle = peer->hearsay = false;
     spin_unlock(&peer->busy);
     wants_answered(peer->bridge, peer->node, SOMA_REF_NULL);
     const struct losses lost = letters_die(peer, &out, reason);
@@ -234,7 +234,6 @@ struct losses peer_finish(struct peer *peer, int reason)
     peer->types = NULL;
     peer->type_count = 0;
     peer->owing = 0;
-    peer->idle = false;
     peer->since = UINT64_MAX;
     peer->ended = bridge_now(peer->bridge);
     return lost;

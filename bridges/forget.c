@@ -5,7 +5,8 @@
  *
  * When a session is over nothing of it is left: requests, monitors and links were told, and what was not acknowledged
  * is lost. So there is nothing to keep but that the node was there, which its place in the table says: refs to it fail
- * as before. If it does come back, that is a new session, as it is for one that was not forgotten.
+ * as before; those to one of which others only told, as if nobody had. If it does come back, that is a new session, as
+ * it is for one that was not forgotten.
  *
  * Other threads may have found the peer before it was. So its memory is not freed, but is the next node's: under `busy`
  * they see whose it is.
@@ -30,7 +31,7 @@ struct peer *peer_new(struct soma_bridge *bridge, uint64_t node)
     snprintf(peer->name, sizeof(peer->name), "%016llx", (unsigned long long)node);
     spin_unlock(&peer->busy);
     peer->next = NULL;
-    peer->replaced = peer->idle = false;
+    peer->replaced = false;
     peer->since = UINT64_MAX;
     return peer;
 }
@@ -73,7 +74,7 @@ void peer_retire(struct peer *peer)
     spin_lock(&peer->busy);
     peer_clear(peer);
     peer->node = peer->reads = 0;
-    peer->open = peer->dirty = false;
+    peer->open = peer->dirty = peer->idle = peer->hearsay = false;
     peer->shown = (struct shown){0};
     spin_unlock(&peer->busy);
     peer->agent = SOMA_REF_NULL;
@@ -115,17 +116,33 @@ static void peer_forget(struct soma_bridge *bridge, uint32_t at)
     peer_retire(peer);
 }
 
+/* It has left; or others have told of it, and it was neither heard of nor wanted, and can't be called. */
+static bool is_over(const struct peer *peer)
+{
+    return !peer->connection && (!peer->open || peer->hearsay);
+}
+
+/* False if somebody wants it after all. */
+static bool peer_shut(struct peer *peer)
+{
+    spin_lock(&peer->busy);
+    bool wanted = peer->out.bytes || peer->debts.count;
+    peer->open &= wanted;
+    spin_unlock(&peer->busy);
+    return !wanted;
+}
+
 uint64_t peers_watch(struct soma_bridge *bridge, uint64_t now)
 {
     uint64_t next = UINT64_MAX;
     for (uint32_t i = bridge->peer_count; i--;) { // the last one takes the place of one that goes
-        const struct peer *peer = bridge->list[i];
+        struct peer *peer = bridge->list[i];
         uint64_t over = peer->ended + HOPELESS * bridge->options.down_ms * SOMA_MS;
-        if (peer->open || peer->connection)
+        if (!is_over(peer))
             continue;
         if (now < over)
             next = earlier(next, over);
-        else if (!is_greeted(bridge, peer))
+        else if (!is_greeted(bridge, peer) && peer_shut(peer))
             peer_forget(bridge, i);
     }
     return next;

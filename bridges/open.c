@@ -209,11 +209,23 @@ void peer_open(struct peer *peer)
     spin_unlock(&peer->busy);
 }
 
+/* Nothing is to be said to it yet. */
+static void peer_rest(struct peer *peer)
+{
+    spin_lock(&peer->busy);
+    peer->idle = true;
+    peer->hearsay = !peer->addresses[0];
+    spin_unlock(&peer->busy);
+    peer->since = UINT64_MAX;
+}
+
 void peer_wake(struct peer *peer)
 {
     if (!peer->idle)
         return;
-    peer->idle = false;
+    spin_lock(&peer->busy);
+    peer->idle = peer->hearsay = false;
+    spin_unlock(&peer->busy);
     peer->since = bridge_now(peer->bridge);
 }
 
@@ -236,22 +248,25 @@ int peer_call(struct soma_bridge *bridge, const struct peer *peer)
 
 int node_arrive(struct soma_bridge *bridge, const struct item *item)
 {
-    bool has_address = item->address_count;
-    if (item->node == bridge->system->node || !item->node || (!has_address && !relay_is_there(bridge)))
+    if (item->node == bridge->system->node || !item->node)
         return 0;
     struct peer *peer = bridge_peer(bridge, item->node);
     if (!peer)
         return SOMA_ENOMEM;
-    if (peer->open || peer->replaced)
+    if ((peer->open && !peer->idle) || peer->replaced)
         return 0;
+    bool waits = bridge->options.on_demand || !(item->address_count || relay_is_there(bridge));
     peer_learn(peer, &item->name, item->addresses, item->address_count);
-    peer_open(peer); // refs to it may come from now on, and go on from here
-    peer_announce(bridge, peer);
-    if (!bridge->options.on_demand)
-        return peer_call(bridge, peer);
-    peer->idle = true;
-    peer->since = UINT64_MAX;
-    return 0;
+    if (!peer->open) {
+        peer_open(peer); // refs to it may come from now on, and go on from here
+        peer_announce(bridge, peer);
+        peer->ended = bridge_now(bridge);
+    }
+    peer_rest(peer);
+    if (waits)
+        return 0;
+    peer_wake(peer); // also one that was out of reach, of which a relay tells
+    return peer_call(bridge, peer);
 }
 
 void want_answered(struct soma_bridge *bridge, const char *address, soma_ref agent)

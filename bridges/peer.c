@@ -48,6 +48,12 @@ bool peers_know(const shared_ptr *table, uint64_t node)
     return place_find(table, node);
 }
 
+bool peers_met(const shared_ptr *table, uint64_t node)
+{
+    const struct place *place = place_find(table, node);
+    return place && u32_load(&place->met); // acquire, as it is stored ahead of the peer that is gone
+}
+
 const char *peers_key(const shared_ptr *table, uint64_t node)
 {
     const struct place *place = place_find(table, node);
@@ -70,6 +76,7 @@ static struct peer_table *table_grow(struct peer_table *older)
         struct place *to = place_of(grown, node);
         ptr_store(&to->peer, ptr_load(&from->peer));
         u64_store(&to->node, node);
+        u32_store(&to->met, u32_load(&from->met)); // nobody sees the new table yet
         to->key = from->key;
         grown->count++;
     }
@@ -104,6 +111,8 @@ int peers_forget(const shared_ptr *table, const struct peer *peer)
     struct place *place = place_of(ptr_load(table), peer->node); // it is there
     if (peer->key[0] && !(place->key = strdup(peer->key)))
         return SOMA_ENOMEM;
+    if (!peer->idle)
+        u32_store(&place->met, 1); // release, and ahead of what follows: who misses the peer sees it
     ptr_store(&place->peer, NULL); // release: who had found it before asks the peer, under busy
     return 0;
 }

@@ -93,6 +93,9 @@ struct peer {
     uint64_t reads;   /* what the other side reads beyond the least, see frame.h */
     bool open;        /* items are taken: there is a session, or there may soon be one */
     bool dirty;       /* the thread has been woken for it */
+    bool idle;        /* another told of it, and nothing is done until there is something to say: it listens nowhere, or
+                         on_demand. The thread alone changes it */
+    bool hearsay;     /* the former: only who is linked with it knows that it is there still */
     soma_agent *gate; /* for good; NULL: it never was in the table. An agent that never gets mail: its pressure is that
                          of the way to the peer, see flow.h */
     struct gates gates; /* and those of its agents */
@@ -114,7 +117,6 @@ struct peer {
     bool joined;         /* and the session goes on over it */
     uint64_t beat;       /* so often the other side wants to hear something, nanoseconds */
     bool lost;           /* the connection was, since that was last looked at */
-    bool idle;           /* another told of it, and it is not called until there is something to say: on_demand */
     bool replaced;       /* another is where it was: that it is there it must say itself */
     uint64_t begun;      /* when the session began */
     uint64_t heard;      /* when the other side last spoke */
@@ -125,7 +127,7 @@ struct peer {
     uint64_t owed;       /* when what has come must be acknowledged, if it is not */
     uint64_t owing;      /* the number of the last frame with something that agents here have said */
     uint64_t since;      /* when there was first something to say, or the connection was lost; UINT64_MAX: neither */
-    uint64_t ended;      /* when its session was over, if that is not open */
+    uint64_t ended;      /* when its session was over, if that is not open; or when another told of it, if it is idle */
 };
 
 /*
@@ -135,6 +137,7 @@ struct peer {
 struct place {
     shared_u64 node; /* 0: nobody */
     shared_ptr peer; /* NULL: forgotten */
+    shared_u32 met;  /* it was more than told of */
     char *key;       /* of one that was forgotten, if it had any; the bridge's thread alone */
 };
 
@@ -153,6 +156,9 @@ struct peer *peer_lock(const shared_ptr *table, uint64_t node);
 
 /* Is it a peer, or was it once? Any thread. */
 bool peers_know(const shared_ptr *table, uint64_t node);
+
+/* Was it one of which not only others have told, and that was forgotten? Any thread. */
+bool peers_met(const shared_ptr *table, uint64_t node);
 
 /* The thread alone: enters a peer, who has the key that he had before; forgets one; tells the key of one that was
  * forgotten, or NULL. 0, SOMA_ENOMEM, SOMA_EFULL. */

@@ -127,7 +127,8 @@ SOMA_API int soma_bridge_close(soma_bridge **bridge);
 SOMA_API const char *soma_bridge_address(const soma_bridge *bridge, uint32_t index);
 
 /**
- * Tells of the nodes that the bridge knows. One that has left, or is down, is forgotten after ten times `down_ms`.
+ * Tells of the nodes that the bridge knows, but those of which others only told and that listen nowhere. One that has
+ * left, or is down, is forgotten after ten times `down_ms`.
  * @param bridge the bridge
  * @param peers gets up to `most` of them; may be NULL if that is 0
  * @param most room in peers

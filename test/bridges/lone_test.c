@@ -239,6 +239,12 @@ static void introduce(const struct lone *lone, uint64_t node)
     assert_int_equal(node_arrive(lone->bridge, &item), 0);
 }
 
+static void introduce_nowhere(const struct lone *lone, uint64_t node)
+{
+    const struct item item = {.kind = ITEM_NODE, .node = node, .name = {"far", 3}};
+    assert_int_equal(node_arrive(lone->bridge, &item), 0);
+}
+
 /* In steps that the bridge does not take for a standstill. */
 static void pass_slowly(struct lone *lone, uint64_t nanoseconds)
 {
@@ -440,12 +446,70 @@ static void test_replaced(void **state)
     assert_true(is_replaced("tcp://127.0.0.1:8000", "tcp://127.0.0.1:7000")); // they can't be
 }
 
+/* What is sent to a node that listens nowhere, and of which another has told, waits until it comes. */
+static void test_nowhere(void **state)
+{
+    (void)state;
+    struct lone lone;
+    soma_ref agent;
+    failed = 0;
+    lone_open(&lone, &(soma_bridge_options){.name = "lone"});
+    assert_int_equal(soma_spawn(lone.system, &asker, NULL, &agent), 0);
+    introduce_nowhere(&lone, FAR);
+    pass_slowly(&lone, 50 * SOMA_SECOND);
+    introduce_nowhere(&lone, FAR); // it does not begin anew
+    assert_int_equal(soma_send(lone.system, agent, go, .to = {FAR, 1, 1}), 0);
+    pass_slowly(&lone, 9 * SOMA_SECOND);
+    assert_int_equal(failed, 0);
+    assert_int_equal(debts_of(&lone), 1);
+    join_from(&lone, FAR, CONNECTION + 1);
+    pass_slowly(&lone, SOMA_SECOND);
+    assert_int_equal(failed, 0);
+    assert_int_equal(peer_of(&lone, FAR)->out.bytes, 0); // it has been sent
+    introduce_nowhere(&lone, FAR + 2);
+    assert_int_equal(soma_send(lone.system, agent, go, .to = {FAR + 2, 1, 1}), 0);
+    pass_slowly(&lone, 11 * SOMA_SECOND);
+    assert_int_equal(failed, SOMA_ENODEDOWN); // it has not come
+    lone_close(&lone);
+}
+
+/* One that nobody wants, and that does not come, is forgotten; and may be told of again, or called by a relay. */
+static void test_hearsay(void **state)
+{
+    (void)state;
+    struct lone lone;
+    soma_ref agent;
+    lone_open(&lone, &(soma_bridge_options){.name = "lone"});
+    assert_int_equal(soma_spawn(lone.system, &asker, NULL, &agent), 0);
+    for (int round = 0; round < 2; round++) {
+        introduce_nowhere(&lone, FAR);
+        pass_slowly(&lone, 99 * SOMA_SECOND);
+        assert_non_null(peer_of(&lone, FAR));
+        pass_slowly(&lone, 2 * SOMA_SECOND);
+        assert_null(peer_of(&lone, FAR));
+        failed = 0;
+        assert_int_equal(soma_send(lone.system, agent, go, .to = {FAR, 1, 1}), 0);
+        lone_settle(&lone);
+        assert_int_equal(failed, SOMA_ENOROUTE); // it is not known to be dead
+    }
+    introduce_nowhere(&lone, FAR);
+    join_from(&lone, FAR + 1, CONNECTION);
+    assert_int_equal(peer_of(&lone, FAR + 1)->out.bytes, 0); // it is not told of hearsay
+    peer_of(&lone, FAR + 1)->reads |= READS_RELAYED;
+    assert_int_equal(dials_of(&lone), 0);
+    introduce_nowhere(&lone, FAR);
+    assert_int_equal(dials_of(&lone), 1);
+    assert_false(peer_of(&lone, FAR)->idle);
+    lone_close(&lone);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_items_left_out),   cmocka_unit_test(test_moved),
                                        cmocka_unit_test(test_answer_overtakes), cmocka_unit_test(test_given_up),
                                        cmocka_unit_test(test_on_demand),        cmocka_unit_test(test_strangers),
                                        cmocka_unit_test(test_stranger_returns), cmocka_unit_test(test_old_word),
-                                       cmocka_unit_test(test_old_hello),        cmocka_unit_test(test_replaced)};
+                                       cmocka_unit_test(test_old_hello),        cmocka_unit_test(test_replaced),
+                                       cmocka_unit_test(test_nowhere),          cmocka_unit_test(test_hearsay)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
