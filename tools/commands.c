@@ -28,6 +28,7 @@ int proxy_done(const struct tool *tool, soma_proxy **proxy, int error)
 int command_ping(struct tool *tool)
 {
     soma_proxy *proxy;
+    tool->only_looks = true;
     int status = agent_proxy(tool, &proxy);
     if (status)
         return status;
@@ -49,6 +50,7 @@ int command_ping(struct tool *tool)
 int command_wait(struct tool *tool)
 {
     soma_proxy *proxy;
+    tool->only_looks = true;
     int status = agent_proxy(tool, &proxy);
     return status ? status : proxy_done(tool, &proxy, soma_proxy_wait(proxy, tool->timeout));
 }
@@ -103,6 +105,7 @@ int command_get(struct tool *tool)
 {
     soma_proxy *proxy;
     soma_value value;
+    tool->only_looks = true;
     int status = agent_proxy(tool, &proxy);
     if (status)
         return status;
@@ -227,6 +230,7 @@ int command_info(struct tool *tool)
     soma_value value;
     soma_ref ref = SOMA_REF_NULL;
     char text[64];
+    tool->only_looks = true;
     int status = agent_proxy(tool, &proxy);
     if (status)
         return status;

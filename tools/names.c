@@ -107,6 +107,7 @@ int command_ls(struct tool *tool)
 {
     char after[SOMA_NAME_MOST + 1] = "";
     bool more = true;
+    tool->only_looks = true;
     int error = 0, status = tool_names(tool);
     if (status)
         return status;
@@ -128,6 +129,7 @@ int command_addr(struct tool *tool)
 {
     char address[SOMA_ADDRESS_MOST + 1];
     soma_proxy *proxy;
+    tool->only_looks = true;
     int status = tool_proxy(tool, tool->arguments[0], &proxy);
     if (status)
         return status;

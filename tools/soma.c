@@ -9,9 +9,9 @@
 enum { KEY_SECRET = 256, KEY_ALLOWED, KEY_INSECURE, KEY_SERVER, KEY_ALL, KEY_FOLLOW, KEY_END };
 
 static const struct command commands[] = {
-    {"ping", "[AGENT]", "ask an agent, or the name server, whether it is there", 0, 1, 64, {'a', 's'}, command_ping},
+    {"ping", "[AGENT]", "ask if an agent, or the name server, is there", 0, 1, 64, {'a', 's'}, command_ping},
     {"wait", "AGENT", "wait until an agent is there, and runs", 1, 1, 64, {'a', 's'}, command_wait},
-    {"info", "[AGENT]", "show what an agent, or the name server, has and is", 0, 1, 64, {'a', 's'}, command_info},
+    {"info", "[AGENT]", "show what an agent, or the name server, has", 0, 1, 64, {'a', 's'}, command_info},
     {"call", "AGENT METHOD [JSON...]", "call a method, print what it gives", 2, 64, 2, {'a', 's'}, command_call},
     {"send", "AGENT METHOD [JSON...]", "call a method, don't wait for its end", 2, 64, 2, {'a', 's'}, command_send},
     {"get", "AGENT [ATTRIBUTE]", "print an attribute, or all", 1, 2, 64, {'a', 's'}, command_get},

@@ -308,6 +308,12 @@ if links four | grep -q '"name":"\(ls\|call\)"'; then
     exit 1
 fi
 
+# shellcheck source=/dev/null
+source "$(dirname "$0")/../../tools/soma.bash"
+COMP_WORDS=("$soma" --json ping fo) COMP_CWORD=3 COMPREPLY=()
+_soma
+[ "${COMPREPLY[*]}" = four ]
+
 echo "== a server that follows"
 "$soma" nodes --json | looked 'servers = [node["nameserver"] for node in looks[0] if "nameserver" in node]
 assert sorted((each["following"], each["alone"]) for each in servers) == [("", False), ("'"$SOMA_NAMESERVICE"'", False)], servers'
@@ -391,8 +397,6 @@ grep -q "^  nameserver" "$work/out"
 "$soma" --version | grep -q '^soma [0-9]'
 
 echo "== completion"
-# shellcheck source=/dev/null
-source "$(dirname "$0")/../../tools/soma.bash"
 COMP_WORDS=(soma ki)
 COMP_CWORD=1
 COMPREPLY=()
