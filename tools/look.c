@@ -304,32 +304,29 @@ static int first_find(struct nodes *nodes, uint64_t limit)
     return soma_proxy_open_ref(nodes->tool->system, agent, &node->proxy);
 }
 
-static int nodes_new(struct tool *tool, struct nodes **result)
+static struct nodes *nodes_new(struct tool *tool)
 {
     struct nodes *nodes = calloc(1, sizeof(*nodes));
     if (!nodes || pthread_mutex_init(&nodes->lock, NULL)) {
         free(nodes);
-        return tool_fail(tool, SOMA_ENOMEM, "%s", soma_strerror(SOMA_ENOMEM));
+        return NULL;
     }
     nodes->tool = tool;
     nodes->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    *result = nodes;
-    return STATUS_FINE;
+    return nodes;
 }
 
 int nodes_open(struct tool *tool, bool (*stop)(void), int key, struct nodes **result)
 {
     const char *service = tool->at ? NULL : getenv("SOMA_NAMESERVICE");
-    struct nodes *nodes = *result = NULL;
+    struct nodes *nodes = *result = nodes_new(tool);
+    if (!nodes)
+        return tool_fail(tool, SOMA_ENOMEM, "%s", soma_strerror(SOMA_ENOMEM));
     tool->only_looks = true;
     tool->meets_all = service && strstr(service, "etcd://");
-    int status = nodes_new(tool, &nodes);
-    if (status)
-        return status;
-    *result = nodes;
     nodes->stop = stop;
     nodes->key = key;
-    status = tool->at ? tool_proxy(tool, SOMA_NODE, &nodes->at) : tool_names(tool);
+    int status = tool->at ? tool_proxy(tool, SOMA_NODE, &nodes->at) : tool_names(tool);
     int error = status ? 0 : first_find(nodes, tool->timeout);
     if (error && tool->at)
         status = tool_fail(tool, error, "%s", soma_proxy_error(nodes->at));
