@@ -113,7 +113,10 @@ int tool_open(struct tool *tool, const char *bind)
         error = soma_bridge_open(tool->system, &bridge, &tool->bridge);
     if (error == SOMA_EEXIST)
         return tool_fail(tool, error, "can't listen at %s: it is in use", bind);
-    return error ? tool_fail(tool, error, "can't begin: %s", soma_strerror(error)) : STATUS_FINE;
+    bool logged = error == SOMA_ENOENT || error == SOMA_EFORMAT || error == SOMA_EINVAL; // of files, keys, addresses
+    return error ? tool_fail(tool, error, "can't begin: %s%s", soma_strerror(error),
+                             logged ? "; the log says of what" : "")
+                 : STATUS_FINE;
 }
 
 void tool_close(struct tool *tool)
