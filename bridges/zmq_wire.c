@@ -402,6 +402,20 @@ static bool left_tell(const struct zmq_wire *wire)
     return !wire->late;
 }
 
+/* And the context with its threads: then addresses are free again, and what was said last has left. */
+static void sockets_close(struct zmq_wire *wire, int linger)
+{
+    for (struct dealer *dealer = wire->dealers; dealer; dealer = dealer->next)
+        dealer->gone = true;
+    dealers_sweep(wire);
+    socket_close(wire, wire->router.socket, linger);
+    wire->router.socket = NULL;
+    door_close(&wire->door);
+    if (wire->context)
+        post_end_context(wire->context);
+    wire->context = NULL;
+}
+
 bool zmq_wire_stop(struct zmq_wire *wire)
 {
     bool whole = true;
@@ -413,20 +427,13 @@ bool zmq_wire_stop(struct zmq_wire *wire)
         whole = left_tell(wire);
     }
     wire->started = false;
-    for (struct dealer *dealer = wire->dealers; dealer; dealer = dealer->next)
-        dealer->gone = true;
-    dealers_sweep(wire);
-    socket_close(wire, wire->router.socket, GOODBYE_MS);
-    wire->router.socket = NULL;
+    sockets_close(wire, GOODBYE_MS);
     return whole;
 }
 
 void zmq_wire_free(struct zmq_wire *wire)
 {
-    socket_close(wire, wire->router.socket, 0);
-    door_close(&wire->door);
-    if (wire->context)
-        post_end_context(wire->context);
+    sockets_close(wire, 0); // of one that never was a bridge's
     post_close(&wire->post);
     free(wire->broken);
     free(wire);

@@ -1,5 +1,6 @@
 /* Bridges over ZeroMQ, between systems of one process. */
 #include "test_support.h"
+#include <dirent.h>
 #include <soma/bridge.h>
 #include <soma/error.h>
 #include <soma/monitor.h>
@@ -192,13 +193,50 @@ static void test_node_down(void **state)
     assert_int_equal(soma_system_close(&pair.near), 0);
 }
 
+static uint32_t entries_of(const char *folder)
+{
+    uint32_t count = 0;
+    DIR *dir = opendir(folder);
+    assert_non_null(dir);
+    while (readdir(dir))
+        count++;
+    closedir(dir);
+    return count;
+}
+
+static uint32_t threads_wanted;
+
+static bool threads_ended(void)
+{
+    return entries_of("/proc/self/task") == threads_wanted;
+}
+
+/* Once it is closed, its address is free for the next, and its threads are gone, though the system goes on. */
+static void test_opened_again(void **state)
+{
+    (void)state;
+    char address[64];
+    const char *const anywhere[] = {"tcp://127.0.0.1", NULL}, *const there[] = {address, NULL};
+    const soma_options quiet = {.log_level = SOMA_LOG_OFF};
+    soma_system *system;
+    soma_bridge *bridge;
+    assert_int_equal(soma_system_open(&system, &quiet), 0);
+    threads_wanted = entries_of("/proc/self/task");
+    for (int i = 0; i < 20; i++) {
+        const soma_bridge_options options = {.bind = i ? there : anywhere};
+        assert_int_equal(soma_bridge_open(system, &options, &bridge), 0);
+        snprintf(address, sizeof(address), "%s", soma_bridge_address(bridge, 0));
+        assert_int_equal(soma_bridge_close(&bridge), 0);
+    }
+    wait_for("its threads' end", threads_ended); // the kernel has them for a moment longer
+    assert_int_equal(soma_system_close(&system), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_send),
-        cmocka_unit_test(test_request),
-        cmocka_unit_test(test_monitor),
-        cmocka_unit_test(test_node_down),
+        cmocka_unit_test(test_send),      cmocka_unit_test(test_request),      cmocka_unit_test(test_monitor),
+        cmocka_unit_test(test_node_down), cmocka_unit_test(test_opened_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
