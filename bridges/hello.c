@@ -155,14 +155,6 @@ static void dial_answered(struct soma_bridge *bridge, struct dial *dial, soma_re
 
 /* ---- which connection ---- */
 
-static struct connection *connection_of(const struct soma_bridge *bridge, const struct peer *peer)
-{
-    struct connection *connection = bridge->connections;
-    while (connection && connection->id != peer->connection)
-        connection = connection->next;
-    return connection;
-}
-
 /* Who dialed a connection said hello over it later than over another: it had given that one up. */
 static bool is_later(const struct connection *connection, const struct connection *other)
 {
@@ -185,7 +177,7 @@ static bool connection_wins(const struct soma_bridge *bridge, const struct conne
 static void connection_claim(struct soma_bridge *bridge, struct peer *peer, struct connection *connection,
                              const struct hello *hello)
 {
-    struct connection *old = connection_of(bridge, peer);
+    struct connection *old = connection_find(bridge, peer->connection);
     if (old)
         connection_end(bridge, old, true);
     peer_learn(peer, &hello->name, hello->addresses, hello->address_count);
@@ -281,6 +273,14 @@ int join_arrive(struct soma_bridge *bridge, struct connection *connection, const
 
 /* ---- hello ---- */
 
+/* May the other side make a connection? One that it has may be lost without a sign here: another takes its place. */
+static bool has_room(const struct soma_bridge *bridge, uint64_t node)
+{
+    const struct peer *peer = peers_find(&bridge->peers, node);
+    const struct connection *old = peer ? connection_find(bridge, peer->connection) : NULL;
+    return bridge->accepted < bridge->options.links_most || (old && old->ready && !old->dial);
+}
+
 void hello_arrive(struct soma_bridge *bridge, struct connection *connection, const struct hello *hello)
 {
     if (!hello_speaks(hello)) {
@@ -299,7 +299,7 @@ void hello_arrive(struct soma_bridge *bridge, struct connection *connection, con
         reject(bridge, connection, SOMA_EINVAL, "its key is not allowed");
         return;
     }
-    if (!connection->dial && bridge->accepted >= bridge->options.links_most) {
+    if (!connection->dial && !has_room(bridge, hello->node)) {
         reject(bridge, connection, SOMA_EFULL, "there are too many links");
         return;
     }
@@ -319,7 +319,7 @@ void hello_arrive(struct soma_bridge *bridge, struct connection *connection, con
     if (!connection->dial)
         hello_say(bridge, connection); // also if it loses: so who dialed learns who is here
     connection->heard = hello->count;
-    const struct connection *old = connection_of(bridge, peer);
+    const struct connection *old = connection_find(bridge, peer->connection);
     bool wins = !old || connection_wins(bridge, old, connection, hello->node);
     const struct dial *dial = connection->dial;
     if (dial)

@@ -62,6 +62,11 @@ static void test_links_most(void **state)
     bridge_broken(lone.bridge, 1);
     comes(&lone, 4, FAR + 3);
     assert_int_equal(lone.hung_up, 1);
+    comes(&lone, 5, FAR + 3); // it has lost the one before, which is not known here: that takes no more room
+    assert_true(lone.hung_up == 2 && lone.last_ended == 4);
+    assert_true(peer_seen(lone.bridge, FAR + 3)->joined);
+    comes(&lone, 6, FAR);
+    assert_true(lone.last_ended == 6 && lone.kind == FRAME_REJECT);
     lone_close(&lone);
 }
 
