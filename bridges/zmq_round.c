@@ -37,21 +37,21 @@ static uint64_t number_read(const unsigned char *identity, int size)
     return size == IDENTITY_SIZE && !identity[0] ? ACCEPTED | number : 0;
 }
 
-/* One frame of a socket, if there is any: its bytes; or -1. */
-static int64_t frame_receive(struct zmq_wire *wire, void *socket, uint64_t connection)
+/* One frame of a socket, the router's or (not NULL) a dealer's, if there is any: its bytes; or -1. */
+static int64_t frame_receive(struct zmq_wire *wire, void *socket, const struct dealer *dealer)
 {
     unsigned char identity[256] = {0};
     zmq_msg_t frame;
-    int size = connection ? 0 : zmq_recv(socket, identity, sizeof(identity), ZMQ_DONTWAIT);
+    int size = dealer ? 0 : zmq_recv(socket, identity, sizeof(identity), ZMQ_DONTWAIT);
     if (size < 0)
         return -1;
-    const uint64_t accepted = connection ? 0 : number_read(identity, size);
+    const uint64_t accepted = dealer ? 0 : number_read(identity, size);
     zmq_msg_init(&frame);
     if (zmq_msg_recv(&frame, socket, ZMQ_DONTWAIT) < 0)
         return -1;
     size_t bytes = zmq_msg_more(&frame) ? 0 : zmq_msg_size(&frame); // no node of ours sends parts: they are no frame
-    if (connection)
-        bridge_received(wire->bridge, connection, zmq_msg_data(&frame), bytes);
+    if (dealer)
+        bridge_received(wire->bridge, dealer->id, zmq_msg_data(&frame), bytes);
     else if (accepted)
         frame_accepted(wire, accepted, &frame, bytes);
     else
@@ -63,13 +63,14 @@ static int64_t frame_receive(struct zmq_wire *wire, void *socket, uint64_t conne
     return (int64_t)bytes;
 }
 
-/* How many there were. */
-static int frames_receive(struct zmq_wire *wire, struct end *end, uint64_t connection)
+/* How many there were. One of them may end its connection: what has come by it since is not heard. */
+static int frames_receive(struct zmq_wire *wire, struct end *end, const struct dealer *dealer)
 {
     size_t total = 0;
     int count = 0;
     while (count < RECEIVE_MOST && total < RECEIVE_BYTES) {
-        int64_t bytes = frame_receive(wire, end->socket, connection);
+        bool gone = dealer && dealer->gone;
+        int64_t bytes = gone ? -1 : frame_receive(wire, end->socket, dealer);
         if (bytes < 0) {
             end->look = false;
             return count;
@@ -82,12 +83,12 @@ static int frames_receive(struct zmq_wire *wire, struct end *end, uint64_t conne
 }
 
 /* What has come by a connection: no more than that can be, or who sends on would keep the thread here. */
-static void frames_receive_all(struct zmq_wire *wire, struct end *end, uint64_t connection)
+static void frames_receive_all(struct zmq_wire *wire, struct end *end, const struct dealer *dealer)
 {
     const struct soma_bridge *bridge = wire->bridge;
-    int64_t most = READ_LAST * (connection ? 1 : (int64_t)bridge->accepted + bridge->half_open + 1);
+    int64_t most = READ_LAST * (dealer ? 1 : (int64_t)bridge->accepted + bridge->half_open + 1);
     do
-        most -= frames_receive(wire, end, connection);
+        most -= frames_receive(wire, end, dealer);
     while (end->look && most > 0);
 }
 
@@ -148,8 +149,7 @@ static bool broken_tell(struct zmq_wire *wire)
     while (wire->broken_count) {
         uint64_t id = wire->broken[--wire->broken_count];
         struct dealer *dealer = id & ACCEPTED ? NULL : dealer_find(wire, id);
-        if (!dealer || !dealer->gone)
-            frames_receive_all(wire, dealer ? &dealer->socket : &wire->router, dealer ? id : 0);
+        frames_receive_all(wire, dealer ? &dealer->socket : &wire->router, dealer);
         if (dealer)
             dealer->gone = true;
         bridge_broken(wire->bridge, id);
@@ -161,10 +161,10 @@ static bool broken_tell(struct zmq_wire *wire)
 static bool dealer_look(struct zmq_wire *wire, struct dealer *dealer)
 {
     bool told = dealer->monitor.look, any = false;
-    if ((dealer->socket.look || told) && !dealer->gone)
-        any = frames_receive(wire, &dealer->socket, dealer->id);
-    while (told && dealer->socket.look && !dealer->gone) // the frames of one whose end is told came before that: all
-        any = frames_receive(wire, &dealer->socket, dealer->id);
+    if (dealer->socket.look || told)
+        any = frames_receive(wire, &dealer->socket, dealer);
+    while (told && dealer->socket.look) // the frames of one whose end is told came before that: all
+        any = frames_receive(wire, &dealer->socket, dealer);
     if (told)
         monitor_receive(wire, dealer);
     dealer->monitor.look = false;
@@ -181,7 +181,7 @@ static bool ends_look(struct zmq_wire *wire, bool all)
         door_look(&wire->door); // who comes is known before what he says
     wire->guard.look = false;
     if (wire->router.look)
-        any = frames_receive(wire, &wire->router, 0);
+        any = frames_receive(wire, &wire->router, NULL);
     for (struct dealer *dealer = wire->dealers; dealer; dealer = dealer->next) {
         if (!dealer->socket.look && !dealer->monitor.look)
             continue;

@@ -227,9 +227,75 @@ static void test_borrowed_identity(void **state)
     stranger_close(&stranger);
 }
 
+/* ---- a connection that the node has made, and ended ---- */
+
+static void called_say(void *router, const void *identity, size_t size, msgpack_sbuffer *frame)
+{
+    assert_int_equal(zmq_send(router, identity, size, ZMQ_SNDMORE), size);
+    assert_int_equal(zmq_send(router, frame->data, frame->size, 0), frame->size);
+    msgpack_sbuffer_clear(frame);
+}
+
+/* What comes by it behind that which ended it is not heard, nor taken for a connection that somebody else has made. */
+static void test_ended_when_called(void **state)
+{
+    (void)state;
+    static const char *const loopback[] = {"tcp://127.0.0.1", NULL};
+    char address[64];
+    const char *const connect[] = {address, NULL};
+    const soma_options options = {.log_level = SOMA_LOG_OFF, .workers = 1};
+    const soma_bridge_options bridging = {
+        .bind = loopback, .connect = connect, .heartbeat_ms = 60000, .down_ms = 600000};
+    const struct hello hello = {.version = PROTOCOL_VERSION,
+                                .least = PROTOCOL_VERSION,
+                                .node = NODE,
+                                .name = {"stranger", 8},
+                                .beat_ms = 60000,
+                                .count = 1};
+    const struct join join = {.mine = 5};
+    struct stranger stranger = {.context = zmq_ctx_new(), .visitors = zmq_ctx_new()};
+    unsigned char identity[256], data[4096];
+    size_t room = sizeof(address);
+    soma_bridge_counts counts = {0};
+    soma_bridge_peer peer;
+    void *router = socket_open(stranger.context, ZMQ_ROUTER);
+    msgpack_sbuffer_init(&stranger.frame);
+    assert_int_equal(zmq_bind(router, "tcp://127.0.0.1:*"), 0);
+    assert_int_equal(zmq_getsockopt(router, ZMQ_LAST_ENDPOINT, address, &room), 0);
+    assert_int_equal(soma_system_open(&stranger.system, &options), 0);
+    assert_int_equal(soma_bridge_open(stranger.system, &bridging, &stranger.bridge), 0);
+    soma_bridge *bridge = stranger.bridge;
+    int size = zmq_recv(router, identity, sizeof(identity), 0);
+    assert_true(size > 0 && zmq_recv(router, data, sizeof(data), 0) > 0);
+    pthread_mutex_lock(&bridge->lock); // for which each round waits in its begin
+    do
+        visitor_come(&stranger);
+    while (turn_is_free(&bridge->zmq->post));
+    assert_int_equal(msgpack_sbuffer_write(&stranger.frame, "\xc1", 1), 0);
+    called_say(router, identity, (size_t)size, &stranger.frame);
+    assert_true(hello_write(&stranger.frame, &hello) && frame_seal(&stranger.frame));
+    called_say(router, identity, (size_t)size, &stranger.frame);
+    assert_true(join_write(&stranger.frame, &join) && frame_seal(&stranger.frame));
+    called_say(router, identity, (size_t)size, &stranger.frame);
+    for (int i = 0; i < VISITS; i++)
+        visitor_come(&stranger);
+    pthread_mutex_unlock(&bridge->lock);
+    while (!counts.bad_frames) {
+        assert_int_equal(soma_bridge_count(bridge, &counts), 0);
+        sched_yield();
+    }
+    pthread_mutex_lock(&bridge->zmq->post.turn); // when what came has been read
+    pthread_mutex_unlock(&bridge->zmq->post.turn);
+    assert_int_equal(soma_bridge_peers(bridge, &peer, 1), 0);
+    zmq_close(router);
+    zmq_ctx_term(stranger.context);
+    stranger_close(&stranger);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_much_at_once), cmocka_unit_test(test_goodbye_unread),
-                                       cmocka_unit_test(test_borrowed_identity)};
+                                       cmocka_unit_test(test_borrowed_identity),
+                                       cmocka_unit_test(test_ended_when_called)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
