@@ -15,7 +15,7 @@
     X(EGONE, 3, "the agent is gone, or never was")                                                                     \
     X(EFULL, 4, "the system's slots are all taken")                                                                    \
     X(ECLOSED, 5, "the system is closing")                                                                             \
-    X(EEXIST, 6, "the name is taken")                                                                                  \
+    X(EEXIST, 6, "it is taken already")                                                                                \
     X(ENOENT, 7, "there is no such thing")                                                                             \
     X(ETIMEOUT, 8, "it was not done in time")                                                                          \
     X(EFORMAT, 9, "the bytes are malformed or truncated")                                                              \

@@ -246,7 +246,7 @@ two=$!
 is "" 0 wait two
 is 9 0 call two fill 9
 "$soma" run "$tank" tank --bind="ipc://$work/three" --name=two >"$work/err" 2>&1 && exit 1
-grep -q "'two' is not registered: the name is taken" "$work/err"
+grep -q "'two' is not registered: it is taken already" "$work/err"
 
 echo "== an agent's program is killed and started again"
 kill -9 "$two"
