@@ -136,8 +136,7 @@ static void node_open_hidden(struct node *node, char *address, size_t size, int 
     static const char *const elsewhere[] = {"tcp://127.0.0.1:1", NULL};
     snprintf(address, size, "ipc:///tmp/soma_remote_test.%d.%d", (int)getpid(), number);
     const char *const bind[] = {address, NULL};
-    const soma_bridge_options options = {
-        .bind = bind, .advertise = elsewhere, .down_ms = 3000, .heartbeat_ms = 100, .retry_most_ms = 100};
+    const soma_bridge_options options = {.bind = bind, .advertise = elsewhere, .down_ms = 3000};
     const soma_options quiet = {.log_level = SOMA_LOG_OFF};
     *node = (struct node){0};
     assert_int_equal(soma_system_open(&node->system, &quiet), 0);

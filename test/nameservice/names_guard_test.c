@@ -40,7 +40,6 @@ static void member_open(struct member *member, const char *name, const char *all
                                          .secret_key = member->secret_key,
                                          .allowed = allowed,
                                          .down_ms = 20000,
-                                         .heartbeat_ms = 100,
                                          .retry_most_ms = 100,
                                          .close_ms = 500};
     assert_int_equal(soma_system_open(&member->node.system, &quiet), 0);
