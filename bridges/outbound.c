@@ -48,7 +48,7 @@ static struct chunk *chunk_add(struct outbound *out)
 static struct chunk *chunk_for(struct outbound *out)
 {
     struct chunk *last = out->last;
-    return last && block_size(&last->items) < FRAME_ITEMS ? last : chunk_add(out);
+    return last && !last->full && block_size(&last->items) < FRAME_ITEMS ? last : chunk_add(out);
 }
 
 void chunk_free(struct chunk *chunk)
@@ -554,6 +554,7 @@ int outbound_refuse(struct peer *peer, uint64_t index, const char *layout, size_
 uint32_t outbound_forget(struct peer *peer, soma_body *bodies[SHARES_MOST])
 {
     struct shares *shares = &peer->out.shares;
+    struct chunk *last = NULL;
     uint32_t count = 0;
     for (uint32_t i = 0; shares->count && i < SHARES_MOST; i++) {
         struct share *share = &shares->places[i];
@@ -568,8 +569,12 @@ uint32_t outbound_forget(struct peer *peer, soma_body *bodies[SHARES_MOST])
         write_array(&writer, 2);
         write_number(&writer, ITEM_FORGET);
         write_number(&writer, share->number);
-        if (!item_end(peer, chunk, &writer, before))
-            bodies[count++] = shares_take(shares, share);
+        if (item_end(peer, chunk, &writer, before))
+            break;
+        bodies[count++] = shares_take(shares, share);
+        last = chunk;
     }
+    if (last) // they are forgotten before others take their places
+        last->full = true;
     return count;
 }

@@ -32,6 +32,7 @@ struct chunk {
     uint64_t body;         /* a body's number; 0: items */
     size_t at;             /* where in `items` it or they begin, less what has left */
     bool shared;           /* many items will name it */
+    bool full;             /* nothing more goes behind its items, as a body there would leave ahead of them */
 };
 
 /* A type as it was offered to the other side. */
