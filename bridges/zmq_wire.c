@@ -291,9 +291,12 @@ static int wire_bind(struct zmq_wire *wire, const char *address)
                        address);
         return SOMA_EINVAL;
     }
-    bool taken = !strncmp(bound, "ipc://", 6) && path_is_taken(bound + 6);
-    if (taken || zmq_bind(wire->router.socket, bound)) {
-        int error = taken ? EEXIST : errno;
+    bool is_path = !strncmp(bound, "ipc://", 6);
+    int error = is_path && path_is_taken(bound + 6)    ? EEXIST
+                : is_path && path_is_bound(bound + 6)  ? EADDRINUSE
+                : zmq_bind(wire->router.socket, bound) ? errno
+                                                       : 0;
+    if (error) {
         soma_log_error(bridge->system, "bridge: can't bind '%s': %s", address, zmq_strerror(error));
         return error == EADDRINUSE || error == EEXIST ? SOMA_EEXIST : SOMA_EINVAL;
     }

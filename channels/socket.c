@@ -16,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -178,25 +177,6 @@ static int monitor_open(soma_agent *self, struct line *line)
 
 /* ---- binding, connecting ---- */
 
-/* Does somebody listen there? ZeroMQ would take the place of a socket in a file without a question. */
-static bool file_is_bound(const char *path)
-{
-    struct sockaddr_un name = {.sun_family = AF_UNIX};
-    size_t length = strlen(path);
-    if (length >= sizeof(name.sun_path))
-        return false;
-    memcpy(name.sun_path, path, length);
-    if (*path == '@') // without a file
-        name.sun_path[0] = '\0';
-    int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (probe < 0)
-        return false;
-    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + (*path != '@'));
-    bool bound = !connect(probe, (const struct sockaddr *)&name, size) || errno == EAGAIN;
-    close(probe);
-    return bound;
-}
-
 /* As ZeroMQ wants it. */
 static void endpoint_print(const soma_address *address, char *text, size_t size)
 {
@@ -211,7 +191,7 @@ static int endpoint_bind(const struct line *line, const soma_address *address, c
 {
     if (address->transport == SOMA_IPC && path_is_taken(address->host))
         return EEXIST;
-    if (address->transport == SOMA_IPC && file_is_bound(address->host))
+    if (address->transport == SOMA_IPC && path_is_bound(address->host))
         return EADDRINUSE;
     return zmq_bind(line->socket, text) ? errno : 0;
 }

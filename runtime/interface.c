@@ -1,10 +1,15 @@
 /* See interface.h. */
 #include "runtime/interface.h"
 #include <arpa/inet.h>
+#include <errno.h>
 #include <ifaddrs.h>
 #include <net/if.h>
+#include <stddef.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 bool interface_find(const char *name, int family, char *host, size_t size)
 {
@@ -29,4 +34,22 @@ bool path_is_taken(const char *path)
 {
     struct stat status;
     return !lstat(path, &status) && !S_ISSOCK(status.st_mode);
+}
+
+bool path_is_bound(const char *path)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    size_t length = strlen(path);
+    if (length >= sizeof(name.sun_path))
+        return false;
+    memcpy(name.sun_path, path, length);
+    if (*path == '@') // without a file
+        name.sun_path[0] = '\0';
+    int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (probe < 0)
+        return false;
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + (*path != '@'));
+    bool bound = !connect(probe, (const struct sockaddr *)&name, size) || errno == EAGAIN;
+    close(probe);
+    return bound;
 }

@@ -219,6 +219,34 @@ static void test_a_file_of_another(void **state)
     assert_int_equal(soma_system_close(&system), 0);
 }
 
+static const soma_behavior listener = {.name = "listener"};
+
+/* Where one node listens, by file or by name, another can't, until that one is gone. */
+static void test_bound_by_another(void **state)
+{
+    (void)state;
+    static const char *const forms[] = {"ipc:///tmp/soma-bound-%d", "ipc://@soma-bound-%d"};
+    for (int i = 0; i < 2; i++) {
+        char address[64];
+        struct node first, second;
+        const char *const bind[] = {address, NULL};
+        const soma_options quiet = {.log_level = SOMA_LOG_OFF};
+        snprintf(address, sizeof(address), forms[i], (int)getpid());
+        node_open_at(&first, "first", bind);
+        assert_int_equal(soma_system_open(&second.system, &quiet), 0);
+        assert_int_equal(soma_bridge_open(second.system, &(soma_bridge_options){.bind = bind}, &second.bridge),
+                         SOMA_EEXIST);
+        assert_int_equal(soma_system_close(&second.system), 0);
+        node_open_at(&second, "second", NULL);
+        node_spawn(&first, &listener);
+        node_find(&second, &first, "listener"); // it can still be reached
+        nodes_close(&first, 1);
+        nodes_close(&second, 1);
+        node_open_at(&first, "first", bind);
+        nodes_close(&first, 1);
+    }
+}
+
 /* Two places for one thing: whoever gives both means one, and nobody knows which. */
 static void test_both_places(void **state)
 {
@@ -308,17 +336,12 @@ static void test_outage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_key_refused),
-        cmocka_unit_test(test_plain_calls_keyed),
-        cmocka_unit_test(test_keyed_calls_plain),
-        cmocka_unit_test(test_another_key),
-        cmocka_unit_test(test_key_not_allowed),
-        cmocka_unit_test(test_second_bridge),
-        cmocka_unit_test(test_a_file_of_another),
-        cmocka_unit_test(test_both_places),
-        cmocka_unit_test(test_beats),
-        cmocka_unit_test(test_few_lines),
-        cmocka_unit_test(test_outage),
+        cmocka_unit_test(test_key_refused),       cmocka_unit_test(test_plain_calls_keyed),
+        cmocka_unit_test(test_keyed_calls_plain), cmocka_unit_test(test_another_key),
+        cmocka_unit_test(test_key_not_allowed),   cmocka_unit_test(test_second_bridge),
+        cmocka_unit_test(test_a_file_of_another), cmocka_unit_test(test_bound_by_another),
+        cmocka_unit_test(test_both_places),       cmocka_unit_test(test_beats),
+        cmocka_unit_test(test_few_lines),         cmocka_unit_test(test_outage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
