@@ -34,25 +34,30 @@ static int on_down(soma_agent *self, struct host **my, const struct soma_down *m
     return soma_system_stop(soma_agent_system(self));
 }
 
-static int host_refused(soma_agent *self, struct host *host, int error)
+/* `holder`: who has the name, or the null ref. Main reads that as soon as it has the reply. */
+static int host_refused(soma_agent *self, struct host *host, int error, soma_ref holder)
 {
-    soma_reply_error_to(self, host->promise, error);
+    char ref[REF_TEXT_SIZE];
     host->reason = error;
-    snprintf(host->text, sizeof(host->text), "is not registered: %s", soma_strerror(error));
+    if (soma_ref_is_null(holder))
+        snprintf(host->text, sizeof(host->text), "is not registered: %s", soma_strerror(error));
+    else
+        snprintf(host->text, sizeof(host->text), "is not registered: %s has the name", ref_text(holder, ref));
+    soma_reply_error_to(self, host->promise, error);
     return soma_system_stop(soma_agent_system(self));
 }
 
 static int on_registered(soma_agent *self, struct host **my, const struct soma_name_registered *m)
 {
     if (m->error)
-        return host_refused(self, *my, m->error);
+        return host_refused(self, *my, m->error, m->holder);
     soma_reply_to(self, (*my)->promise, soma_name_done);
     return 0;
 }
 
 static int on_not_registered(soma_agent *self, struct host **my, const int *error)
 {
-    return host_refused(self, *my, *error);
+    return host_refused(self, *my, *error, SOMA_REF_NULL);
 }
 
 static int on_register(soma_agent *self, struct host **my, const struct host_register *m)
@@ -60,7 +65,7 @@ static int on_register(soma_agent *self, struct host **my, const struct host_reg
     (*my)->promise = soma_reply_later(self);
     if (soma_request(self, m->names, SOMA_NEVER, SOMA_THEN(soma_name_registered, on_registered, on_not_registered),
                      soma_name_register, .name = m->name, .agent = (*my)->agent, .timeout = SOMA_NEVER) < 0)
-        return host_refused(self, *my, SOMA_ENOMEM);
+        return host_refused(self, *my, SOMA_ENOMEM, SOMA_REF_NULL);
     return 0;
 }
 
@@ -115,10 +120,10 @@ static int agent_register(struct tool *tool, const struct host *host, const char
                           .names = soma_names_agent(tool->names), .name = name);
     if (!error)
         return STATUS_FINE;
-    status = tool_fail(tool, error, "'%s' is not registered: %s", name,
-                       error == SOMA_ETIMEOUT ? "no name server was reached yet; it will be when one is"
-                                              : soma_strerror(error));
-    return error == SOMA_ETIMEOUT ? STATUS_FINE : status;
+    if (error != SOMA_ETIMEOUT)
+        return tool_fail(tool, error, "'%s' %s", name, host->text);
+    tool_fail(tool, error, "'%s' is not registered: no name server was reached yet; it will be when one is", name);
+    return STATUS_FINE;
 }
 
 static int agent_run(struct tool *tool, const struct host *host, const char *name)

@@ -74,14 +74,12 @@ int command_nameserver(struct tool *tool)
 /* A name with all that is known of it. */
 static json_t *name_json(const struct soma_name *name)
 {
-    char ref[64];
-    snprintf(ref, sizeof(ref), "%016llx/%u/%u", (unsigned long long)name->agent.node, name->agent.slot,
-             name->agent.generation);
+    char ref[REF_TEXT_SIZE];
     json_t *aliases = json_object();
     for (uint32_t i = 0; i < name->aliases.count; i++)
         json_object_set_new(aliases, name->aliases.items[i].alias, json_string(name->aliases.items[i].address));
-    return json_pack("{sssssoso}", "name", name->name, "ref", ref, "attributes", value_json(name->attributes),
-                     "aliases", aliases);
+    return json_pack("{sssssoso}", "name", name->name, "ref", ref_text(name->agent, ref), "attributes",
+                     value_json(name->attributes), "aliases", aliases);
 }
 
 /* One line a name: for people its aliases are as many lines below. */

@@ -130,6 +130,12 @@ const char *agent_text(const char *name)
     return name ? name : "the name server";
 }
 
+const char *ref_text(soma_ref ref, char text[REF_TEXT_SIZE])
+{
+    snprintf(text, REF_TEXT_SIZE, "%016llx/%u/%u", (unsigned long long)ref.node, ref.slot, ref.generation);
+    return text;
+}
+
 int tool_proxy(struct tool *tool, const char *name, soma_proxy **proxy)
 {
     int status = STATUS_FINE;

@@ -79,6 +79,11 @@ int proxy_done(const struct tool *tool, soma_proxy **proxy, int error);
 /* How people call it. */
 const char *agent_text(const char *name);
 
+#define REF_TEXT_SIZE 64
+
+/* A ref as the command shows it. */
+const char *ref_text(soma_ref ref, char text[REF_TEXT_SIZE]);
+
 /* Says what went wrong. What the command ends with. */
 int tool_fail(const struct tool *tool, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
 

@@ -246,7 +246,11 @@ two=$!
 is "" 0 wait two
 is 9 0 call two fill 9
 "$soma" run "$tank" tank --bind="ipc://$work/three" --name=two >"$work/err" 2>&1 && exit 1
-grep -q "'two' is not registered: it is taken already" "$work/err"
+holder=$("$soma" ls two | sed 's/^two  *//')
+grep -qx "soma: 'two' is not registered: $holder has the name" "$work/err"
+"$soma" nameserver --bind="$SOMA_NAMESERVICE" >"$work/err" 2>&1 && exit 1
+grep -q "can't bind '$SOMA_NAMESERVICE': Address already in use" "$work/err"
+grep -qx "soma: can't listen at $SOMA_NAMESERVICE: it is in use" "$work/err"
 
 echo "== an agent's program is killed and started again"
 kill -9 "$two"
