@@ -229,7 +229,7 @@ int command_info(struct tool *tool)
     soma_proxy *proxy;
     soma_value value;
     soma_ref ref = SOMA_REF_NULL;
-    char text[64];
+    char text[REF_TEXT_SIZE];
     tool->only_looks = true;
     int status = agent_proxy(tool, &proxy);
     if (status)
@@ -244,9 +244,8 @@ int command_info(struct tool *tool)
     status = proxy_done(tool, &proxy, error);
     if (status)
         return status;
-    snprintf(text, sizeof(text), "%016llx/%u/%u", (unsigned long long)ref.node, ref.slot, ref.generation);
     if (!info || json_object_set_new(info, "agent", json_string(agent_text(tool->arguments[0]))) ||
-        json_object_set_new(info, "ref", json_string(text)))
+        json_object_set_new(info, "ref", json_string(ref_text(ref, text))))
         return tool_fail(tool, SOMA_ENOMEM, "%s", soma_strerror(SOMA_ENOMEM));
     if (tool->json)
         return tool_print(tool, info);
