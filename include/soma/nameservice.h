@@ -199,7 +199,8 @@ SOMA_API int soma_names_server(soma_names *names, uint64_t timeout, soma_ref *se
 SOMA_API int soma_names_register(soma_names *names, const char *name, soma_ref agent, uint64_t timeout);
 
 /**
- * Registers an agent under a name, or, if it has the name already, changes its attributes.
+ * Registers an agent under a name, or, if it has the name already, changes its attributes. If another client had
+ * registered that agent so, the name is this one's from then on, with what this one says of it, and ends with it.
  * @param names the client; it keeps the registration until it ends
  * @param name the name
  * @param agent a living agent; one of another node is lost when this node can't see that one any more

@@ -443,6 +443,51 @@ static void test_flood(void **state)
     assert_int_equal(soma_names_close(&names), 0);
     nodes_close(nodes, 1);
 }
+/* Two clients put one agent under one name: it is the second's from then on, and ends with what that has put. */
+static void test_two_clients(void **state)
+{
+    struct world world;
+    soma_ref found;
+    (void)state;
+    world_open(&world);
+    soma_ref agent = worker_at(&world, 1);
+    assert_int_equal(soma_names_register(world.names[1], "it", agent, PATIENCE), 0);
+    assert_int_equal(soma_names_register(world.names[0], "it", agent, PATIENCE), 0);
+    find(&world, 0, "it", agent);
+    assert_int_equal(soma_names_unregister(world.names[0], "it", PATIENCE), 0);
+    assert_int_equal(soma_names_lookup(world.names[0], "it", PATIENCE, &found), SOMA_ENOENT);
+    assert_int_equal(soma_names_register(world.names[1], "it", agent, PATIENCE), 0);
+    find(&world, 0, "it", agent);
+    world_close(&world);
+}
+
+/* Nor can a server have more than it may, nor a client put more; what is taken over is not one more. */
+static void test_full(void **state)
+{
+    struct node nodes[1];
+    soma_names *small, *large;
+    soma_ref agent, other;
+    (void)state;
+    node_open(&nodes[0], "hub");
+    assert_int_equal(
+        soma_nameserver_start(nodes[0].system, &(soma_nameserver_options){.names_most = 3, .settle_ms = 1}, NULL), 0);
+    assert_int_equal(soma_names_open(nodes[0].system, nodes[0].bridge, &(soma_names_options){.names_most = 2}, &small),
+                     0);
+    assert_int_equal(soma_names_open(nodes[0].system, nodes[0].bridge, NULL, &large), 0);
+    assert_int_equal(soma_spawn(nodes[0].system, &worker, NULL, &agent), 0);
+    assert_int_equal(soma_spawn(nodes[0].system, &worker, NULL, &other), 0);
+    assert_int_equal(soma_names_register(small, "a", agent, 0), 0); // 0: SOMA_NAMES_TIMEOUT
+    assert_int_equal(soma_names_register(small, "b", agent, PATIENCE), 0);
+    assert_int_equal(soma_names_register(small, "c", agent, PATIENCE), SOMA_EFULL);
+    assert_int_equal(soma_names_register(large, "c", agent, PATIENCE), 0);
+    assert_int_equal(soma_names_register(large, "d", agent, PATIENCE), SOMA_EFULL);
+    assert_int_equal(soma_names_register_as(large, "a", other, SOMA_VALUE_NONE, true, PATIENCE, NULL), 0);
+    assert_int_equal(soma_names_unregister(large, "c", PATIENCE), 0);
+    assert_int_equal(soma_names_register(large, "d", agent, PATIENCE), 0);
+    assert_int_equal(soma_names_close(&small), 0);
+    assert_int_equal(soma_names_close(&large), 0);
+    nodes_close(nodes, 1);
+}
 #else
 static int setup(void **state)
 {
@@ -474,6 +519,8 @@ int main(void)
         cmocka_unit_test(test_bounds),
 #ifndef TEST_ETCD
         cmocka_unit_test(test_flood),
+        cmocka_unit_test(test_full),
+        cmocka_unit_test(test_two_clients),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 #else

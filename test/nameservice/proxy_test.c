@@ -32,9 +32,8 @@ static int set(soma_proxy *proxy, const char *name, const char *json)
 /* All that one can do with an agent that is there. */
 static void check_all(soma_proxy *proxy)
 {
-    soma_value value = SOMA_VALUE_NONE, field;
-    const char *text;
-    uint32_t size;
+    soma_value value = SOMA_VALUE_NONE;
+    char *described;
     assert_int_equal(soma_proxy_ping(proxy, LONG), 0);
     assert_int_equal(soma_proxy_wait(proxy, LONG), 0);
     assert_int_equal(fill_by(proxy, 40), 40);
@@ -55,9 +54,14 @@ static void check_all(soma_proxy *proxy)
     assert_int_equal(soma_proxy_get(proxy, LONG, "colour", &value), SOMA_ENOENT);
     assert_string_equal(soma_proxy_error(proxy), "'tank' has no attribute 'colour'");
     assert_int_equal(soma_proxy_describe(proxy, LONG, &value), 0);
-    assert_int_equal(soma_value_get_entry(value, "behavior", &field), 0);
-    assert_int_equal(soma_value_get_string(field, &text, &size), 0);
-    assert_memory_equal(text, "tank", size);
+    assert_int_equal(soma_value_to_json(value, &described), 0);
+    assert_string_equal(
+        described,
+        "{\"behavior\":\"tank\",\"methods\":[{\"name\":\"fill\",\"about\":\"adds litres, gives how many there "
+        "are\"},{\"name\":\"leave\",\"about\":null},{\"name\":\"hold\",\"about\":null}],\"attributes\":[{\"name\":"
+        "\"litres\",\"type\":\"i64\",\"settable\":true,\"about\":\"how many are in "
+        "it\"},{\"name\":\"place\",\"type\":\"string\",\"settable\":true,\"about\":\"where it stands\"}]}");
+    free(described);
     soma_value_destroy(&value);
 }
 
