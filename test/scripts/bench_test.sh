@@ -4,7 +4,7 @@
 set -euo pipefail
 bench=$1/bench/soma_bench
 out=$(mktemp)
-trap 'rm -f "$out" "$out.channels"' EXIT
+trap 'rm -f "$out" "$out.channels" "$out.names"' EXIT
 for workload in ring pingpong fanin spawn churn timers overload monitor down restart tree simulate; do
     "$bench" "$workload" --ops 10000 --json >>"$out"
 done
@@ -19,6 +19,18 @@ done
 } >>"$out"
 "$bench" channels --ops 1000 --json >"$out.channels"
 [ "$(grep -c '"impl":"soma"' "$out.channels")" -eq 12 ] && [ "$(grep -c '"impl":"zmq"' "$out.channels")" -eq 12 ]
+names=1000
+[[ $1 != *release ]] || names=100000 # as many as are promised; elsewhere it would take a minute
+"$bench" names --ops "$names" --json >"$out.names"
+python3 - "$out.names" <<'PYTHON'
+import json
+import sys
+
+lines = {line["workload"]: line for line in map(json.loads, open(sys.argv[1], encoding="utf-8"))}
+assert sorted(lines) == ["names_back", "names_cached", "names_list", "names_lookup", "names_register", "names_watch"], lines
+assert all(line["ops_per_s"] > 0 for line in lines.values()), lines
+assert lines["names_register"]["name_bytes_server"] > 0 and lines["names_register"]["name_bytes_client"] > 0, lines
+PYTHON
 for workload in remote_throughput remote_throughput_1k remote_fanin remote_latency; do
     "$1/bench/zmq_bench" "$workload" --ops 1000 >>"$out"
     "$1/bench/zmq_bench" "$workload" --ops 1000 --curve >>"$out"
