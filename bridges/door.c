@@ -12,7 +12,9 @@
 #include <unistd.h>
 #include <zmq.h>
 
-#define WAITING_MOST 256u        /* who have not said who they are; the oldest goes */
+#define WAITING_MOST 256u    /* who have not said who they are; the oldest goes */
+#define UNSAID_MOST 65536u   /* bytes of one of them: a hello has hundreds; ZeroMQ would keep a message's beginning */
+#define WEIGH (20 * SOMA_MS) /* how often that is looked at */
 #define FAREWELL (300 * SOMA_MS) /* for what was said last to leave */
 #define ZAP_ADDRESS "inproc://zeromq.zap.01"
 #define ZAP_PARTS 7 /* version, id, domain, address, identity, mechanism, key */
@@ -110,7 +112,15 @@ static void guest_arrive(struct door *door, int socket)
         door->first = guest;
     door->last = guest;
     door->waiting++;
-    door->due = door->due < guest->until ? door->due : guest->until;
+    door->due = earlier(door->due, bridge_now(door->bridge) + WEIGH);
+}
+
+/* When to look at one again; 0: it is to end. */
+static uint64_t guest_due(const struct guest *guest, uint64_t now)
+{
+    if (now >= guest->until || (!guest->id && socket_received(guest->socket) > UNSAID_MOST))
+        return 0;
+    return guest->id ? guest->until : earlier(guest->until, now + WEIGH);
 }
 
 /* The cookies are sure by now: had a socket gone before its cookie was read, that would have been told. */
@@ -126,10 +136,11 @@ uint64_t door_watch(struct door *door)
         return door->due;
     for (struct guest *guest = door->first, *after; guest; guest = after) {
         after = guest->next;
-        if (now >= guest->until)
-            guest_cut(door, guest);
+        uint64_t next = guest_due(guest, now);
+        if (next)
+            due = earlier(due, next);
         else
-            due = due < guest->until ? due : guest->until;
+            guest_cut(door, guest);
     }
     door->due = due;
     return due;
@@ -207,7 +218,7 @@ void door_dismiss(struct door *door, int socket, uint64_t id)
         return;
     guest->leaves = true;
     guest->until = bridge_now(door->bridge) + FAREWELL;
-    door->due = door->due < guest->until ? door->due : guest->until;
+    door->due = earlier(door->due, guest->until);
 }
 
 void door_eject(struct door *door, int socket, uint64_t id)

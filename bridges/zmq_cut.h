@@ -10,6 +10,9 @@
 /* 0: there is none any more. */
 uint64_t socket_cookie(int socket);
 
+/* How many bytes have come by it, read or not; 0 if it is not TCP. */
+uint64_t socket_received(int socket);
+
 /* Ends the connection with that number, if it has that cookie. */
 void socket_cut(int socket, uint64_t cookie);
 

@@ -86,9 +86,36 @@ static void test_turned_away(void **state)
     zmq_close(known);
 }
 
+/* One who sends and sends, and does not say who he is, ends long before his time is over. */
+static void test_too_much(void **state)
+{
+    (void)state;
+    static unsigned char much[1 << 20];
+    void *known = come(), *unknown, *flood;
+    door_admit(&door, hear(), 3);
+    unknown = come();
+    hear();
+    REQUIRE(zmq_send(known, much, sizeof(much), 0) == sizeof(much));
+    flood = come();
+    REQUIRE(zmq_send(flood, much, sizeof(much), 0) == sizeof(much));
+    const uint64_t over = lone.now + HANDSHAKE;
+    for (; !lone.bridge->counts.cut_off && lone.now < over; lone.now += SOMA_MS) {
+        door_look(&door);
+        door_watch(&door);
+        zmq_poll(NULL, 0, 1);
+    }
+    assert_int_equal(lone.bridge->counts.cut_off, 1);
+    assert_true(lone.now < over);
+    lone.bridge->counts.cut_off = 0;
+    zmq_close(flood);
+    zmq_close(known);
+    zmq_close(unknown);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_socket), cmocka_unit_test(test_turned_away)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_socket), cmocka_unit_test(test_turned_away),
+                                       cmocka_unit_test(test_too_much)};
     size_t size = sizeof(address);
     lone_open(&lone, &(soma_bridge_options){.name = "here"});
     context = zmq_ctx_new();
