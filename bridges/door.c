@@ -314,8 +314,8 @@ int door_open(struct door *door, struct soma_bridge *bridge, void *context, void
     const int all = 0, none = 0;
     *door = (struct door){.bridge = bridge, .due = UINT64_MAX};
     int events = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
-    if (!bridge->keys
-             .on) // while it tells of what is no message by CURVE, ZeroMQ forgets what it was about to do (4.3.4)
+    // While it tells of what is no message by CURVE, ZeroMQ forgets what it was about to do (4.3.4).
+    if (!bridge->keys.on)
         events |= ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL;
     if (zmq_socket_monitor(router, "inproc://door", events))
         return SOMA_ENOMEM;
