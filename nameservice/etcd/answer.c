@@ -81,7 +81,7 @@ void asks_settle(soma_agent *self, struct directory *my)
 /* Etcd has answered: the mirror must get so far. */
 static int ask_wait(soma_agent *self, struct directory *my, struct ask *ask, int64_t until, int64_t answered)
 {
-    ask->id = 0;
+    ask->id = ask->other = 0;
     ask->begun = soma_now(self);
     ask->until = until;
     ask->answered = answered;
@@ -286,22 +286,32 @@ static void busy_tell(soma_agent *self, struct directory *my, const struct http_
     my->busy = true;
 }
 
+/* A member was of no use. */
+static int result_fail(soma_agent *self, struct directory *my, struct ask *ask, const struct http_result *result)
+{
+    bool busy = result->status == STATUS_BUSY || result->status > STATUS_MOST;
+    if (ask_half_failed(ask, result->id))
+        return 0;
+    if (busy)
+        busy_tell(self, my, result);
+    if (ask->kind == ASK_PAGE)
+        mirror_page_failed(my, false);
+    return ask_failed(self, my, ask, busy);
+}
+
 int answer_take(soma_agent *self, void *state, void *pointer)
 {
     struct directory *my = state;
     struct http_result *result = pointer;
     struct ask *ask = ask_find(my, result->id);
-    int error = ask ? result_read(self, my, ask, result) : 0;
+    bool won = ask && result->json && result->status == 200;
+    int error = won ? ask_won(self, my, ask, result->id) : 0;
+    if (ask && !error)
+        error = result_read(self, my, ask, result);
     if (ask && !error)
         ask_answered(self, my);
-    if (error == SOMA_EFORMAT && (ask = ask_find(my, result->id))) {
-        bool busy = result->status == STATUS_BUSY || result->status > STATUS_MOST;
-        if (busy)
-            busy_tell(self, my, result);
-        if (ask->kind == ASK_PAGE)
-            mirror_page_failed(my, false);
-        error = ask_failed(self, my, ask, busy);
-    }
+    if (error == SOMA_EFORMAT && (ask = ask_find(my, result->id)))
+        error = result_fail(self, my, ask, result);
     http_result_free(result);
     return error;
 }

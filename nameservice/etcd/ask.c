@@ -5,8 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ALONE_MS 10000u /* for a page of one name, which can't be made smaller if it takes long */
-#define REST_MS 200u    /* about, the first time that all members have failed */
+#define ALONE_MS 10000u    /* for a page of one name, which can't be made smaller if it takes long */
+#define HEAD_START_MS 300u /* of a member before the next one is asked, too */
+#define REST_MS 200u       /* about, the first time that all members have failed */
 
 struct ask *ask_new(struct directory *my, enum ask_kind kind, const char *name)
 {
@@ -37,7 +38,7 @@ void ask_free(struct directory *my, struct ask *ask)
 struct ask *ask_find(const struct directory *my, uint64_t id)
 {
     struct ask *ask = my->asks;
-    while (ask && ask->id != id)
+    while (ask && ask->id != id && ask->other != id)
         ask = ask->next;
     return ask;
 }
@@ -97,20 +98,33 @@ static uint32_t time_of(const struct directory *my, const struct ask *ask)
     }
 }
 
-/* Asks its member. */
-static int ask_post(soma_agent *self, struct directory *my, struct ask *ask)
+static int attempt(const struct directory *my, const struct ask *ask, uint64_t id, uint32_t member)
 {
     char url[ETCD_URL_MOST];
     const char *path;
-    ask->id = ++my->ids;
-    ask->rests = false;
-    ask->begun = soma_now(self);
-    ask->before = my->reached;
     char *text = ask_text(my, ask, &path);
     if (!text)
         return SOMA_ENOMEM;
-    etcd_url(&my->address, ask->member, path, url);
-    return http_post(my->http, ask->id, url, text, time_of(my, ask));
+    etcd_url(&my->address, member, path, url);
+    return http_post(my->http, id, url, text, time_of(my, ask));
+}
+
+static int ask_behind(soma_agent *self, const struct ask *ask)
+{
+    return soma_after(self, HEAD_START_MS * SOMA_MS, etcd_behind, .ask = ask->id) < 0 ? SOMA_ENOMEM : 0;
+}
+
+/* Asks its member. What does no harm if it is done twice may be asked of another one, too, in a moment. */
+static int ask_post(soma_agent *self, struct directory *my, struct ask *ask)
+{
+    bool twice = my->address.member_count > 1 && (ask->kind == ASK_GRANT || ask->kind == ASK_LOOKUP);
+    ask->id = ++my->ids;
+    ask->other = 0;
+    ask->rests = false;
+    ask->begun = soma_now(self);
+    ask->before = my->reached;
+    int error = attempt(my, ask, ask->id, ask->member);
+    return error || !twice ? error : ask_behind(self, ask);
 }
 
 int ask_send(soma_agent *self, struct directory *my, struct ask *ask)
@@ -171,6 +185,47 @@ int ask_failed(soma_agent *self, struct directory *my, struct ask *ask, bool bus
     return ask->failures % count ? ask_post(self, my, ask) : ask_rest(self, my, ask);
 }
 
+/* ---- two members at once ---- */
+
+static uint32_t member_behind(const struct directory *my, const struct ask *ask)
+{
+    return (ask->member + 1) % my->address.member_count;
+}
+
+/* If its member, or this machine, is only slow, others are heard of, and asking more would make it worse. */
+int on_etcd_behind(soma_agent *self, struct directory *my, const struct etcd_behind *m)
+{
+    struct ask *ask = ask_find(my, m->ask);
+    if (!ask || ask->id != m->ask || ask->other || ask->rests || !soma_ref_equal(soma_sender(self), soma_self(self)))
+        return 0;
+    if (soma_now(self) - my->heard_at < HEAD_START_MS * SOMA_MS)
+        return ask_behind(self, ask);
+    ask->other = ++my->ids;
+    return attempt(my, ask, ask->other, member_behind(my, ask));
+}
+
+int ask_won(soma_agent *self, struct directory *my, struct ask *ask, uint64_t id)
+{
+    if (ask->other != id)
+        return 0;
+    http_cancel(my->http, ask->id);
+    uint32_t silent = ask->member;
+    ask->id = id;
+    ask->other = 0;
+    ask->member = member_behind(my, ask);
+    return my->member == silent ? member_next(self, my, NULL) : 0;
+}
+
+bool ask_half_failed(struct ask *ask, uint64_t id)
+{
+    if (!ask->other)
+        return false;
+    if (ask->id == id) // the next member is waited for in its place, and counts as it would
+        ask->id = ask->other;
+    ask->other = 0;
+    return true;
+}
+
 int on_etcd_rested(soma_agent *self, struct directory *my, const struct etcd_rested *m)
 {
     struct ask *ask = ask_find(my, m->ask);
@@ -183,6 +238,7 @@ int on_etcd_rested(soma_agent *self, struct directory *my, const struct etcd_res
 void ask_answered(soma_agent *self, struct directory *my)
 {
     char url[ETCD_URL_MOST];
+    my->heard_at = soma_now(self);
     if (!my->failures)
         return;
     my->failures = 0;

@@ -227,10 +227,11 @@ static const soma_behavior directory_behavior = {
     .init = directory_init,
     .stop = directory_stop,
     .blocking = true, // for its end
-    .handlers = SOMA_HANDLERS(SOMA_ON(ns_lookup, on_lookup), SOMA_ON(ns_put, on_put), SOMA_ON(ns_drop, on_drop),
-                              SOMA_ON(ns_watch, on_watch), SOMA_ON(ns_hello, on_hello),
-                              SOMA_ON(ns_restored, on_restored), SOMA_ON(ns_bye, on_bye), SOMA_ON(soma_down, on_down),
-                              SOMA_ON(etcd_beat, on_beat), SOMA_ON(etcd_rested, on_etcd_rested))};
+    .handlers =
+        SOMA_HANDLERS(SOMA_ON(ns_lookup, on_lookup), SOMA_ON(ns_put, on_put), SOMA_ON(ns_drop, on_drop),
+                      SOMA_ON(ns_watch, on_watch), SOMA_ON(ns_hello, on_hello), SOMA_ON(ns_restored, on_restored),
+                      SOMA_ON(ns_bye, on_bye), SOMA_ON(soma_down, on_down), SOMA_ON(etcd_beat, on_beat),
+                      SOMA_ON(etcd_rested, on_etcd_rested), SOMA_ON(etcd_behind, on_etcd_behind))};
 
 int etcd_check(const char *address)
 {

@@ -1,7 +1,8 @@
 /*
  * The agent that answers for an etcd cluster, see nameservice/etcd.h, in three parts. *Asks* are what it has asked of
  * etcd: each goes to the member that answered last, and to the next one if that fails, until one answers; after each
- * round of all members it rests, longer each time. The *mirror* is all names as etcd has told them, in order, by one
+ * round of all members it rests, longer each time. What may be asked twice goes to the next member, too, if the first
+ * has said nothing for a moment, to whatever. The *mirror* is all names as etcd has told them, in order, by one
  * watch; it is a struct nameserver, whose only session is the client's, so lists, watches and news are a name server's
  * own: this agent's behavior extends that one's. What the client puts, drops and looks up is asked of etcd first, and
  * answered when the mirror has come that far: so whatever the client hears comes in one order.
@@ -23,13 +24,15 @@
 /** @cond internal: to itself */
 SOMA_MESSAGE(etcd_beat)
 SOMA_MESSAGE(etcd_rested, (u64, ask)) /* its id */
+SOMA_MESSAGE(etcd_behind, (u64, ask))
 /** @endcond */
 
 enum ask_kind { ASK_GRANT, ASK_KEEP, ASK_PAGE, ASK_WATCH, ASK_PUT, ASK_DROP, ASK_LOOKUP };
 
 struct ask {
     struct ask *previous, *next;
-    uint64_t id; /* another one for each attempt; 0: it has been answered, and waits for the mirror */
+    uint64_t id;    /* another one for each attempt; 0: it has been answered, and waits for the mirror */
+    uint64_t other; /* the id of the same attempt at the next member; 0: none is under way */
     enum ask_kind kind;
     uint32_t member;       /* that was asked */
     uint32_t failures;     /* of attempts, in a row */
@@ -75,6 +78,7 @@ struct directory {
     uint64_t ids;      /* that were given to attempts */
     uint32_t member;   /* to be asked next */
     uint32_t failures; /* members in a row that did not answer */
+    uint64_t heard_at; /* when one has answered last */
     bool busy;         /* one was, and that was told */
     uint32_t time_ms;  /* for a member to answer when the lease is to be kept: so that others can be asked in time */
     /* ---- the lease ---- */
@@ -120,7 +124,13 @@ bool ask_is_open(const struct directory *my, enum ask_kind kind, const char *nam
 /* A member has answered. */
 void ask_answered(soma_agent *self, struct directory *my);
 
+/* Of two members that were asked the same, the one of that attempt has; or it has failed, and the other is waited for:
+ * true. 0, or the agent must end. */
+int ask_won(soma_agent *self, struct directory *my, struct ask *ask, uint64_t id);
+bool ask_half_failed(struct ask *ask, uint64_t id);
+
 int on_etcd_rested(soma_agent *self, struct directory *my, const struct etcd_rested *m);
+int on_etcd_behind(soma_agent *self, struct directory *my, const struct etcd_behind *m);
 
 /* ---- mirror.c ---- */
 

@@ -80,6 +80,49 @@ static void test_silent(void **state)
     assert_true(is_kept() || is_kept() || is_kept());
 }
 
+/* The first says nothing to one kind of request; when the second is asked the same, is the first still waited for? */
+static bool say_only_second(struct fake *fake, struct store *store, int fd, const char *path, json_t *body)
+{
+    struct world *world = store->context;
+    char byte;
+    (void)body;
+    if (strcmp(path, world->path) != 0 || atomic_load(&world->goes_on))
+        return false;
+    if (fake != &world->fakes[0]) {
+        world->overlaps += world->held && recv(world->held, &byte, 1, MSG_DONTWAIT | MSG_PEEK) != 0;
+        return false;
+    }
+    world->held = fd;
+    pthread_mutex_unlock(&store->lock);
+    fake_hold(fake, fd);
+    pthread_mutex_lock(&store->lock);
+    world->held = 0;
+    return true;
+}
+
+/* One that is dead costs little, as others are asked meanwhile; and from then on the one that has answered is first. */
+static void test_overlap(void **state)
+{
+    static const char *const paths[] = {ETCD_GRANT, ETCD_RANGE};
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct world world;
+        soma_ref server;
+        world_serve(&world, say_only_second, 2);
+        world.path = paths[i];
+        atomic_store(&world.goes_on, i == 1);
+        world_names(&world, NULL);
+        assert_int_equal(soma_names_server(world.names, PATIENCE, &server), 0);
+        find(&world, "a", 5); // all of them are known now
+        atomic_store(&world.goes_on, false);
+        find(&world, "b", 6);
+        assert_int_equal(store_number(&world.store, &world.overlaps), 1);
+        find(&world, "c", 7);
+        assert_int_equal(store_number(&world.store, &world.overlaps), 1); // the second is asked at once
+        world_close(&world);
+    }
+}
+
 /* Names are given back by whoever answers. */
 static void test_close(void **state)
 {
@@ -163,8 +206,9 @@ static void test_no_lease(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rests),       cmocka_unit_test(test_silent),
-                                       cmocka_unit_test(test_close),       cmocka_unit_test(test_follower),
-                                       cmocka_unit_test(test_no_majority), cmocka_unit_test(test_no_lease)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rests),    cmocka_unit_test(test_silent),
+                                       cmocka_unit_test(test_overlap),  cmocka_unit_test(test_close),
+                                       cmocka_unit_test(test_follower), cmocka_unit_test(test_no_majority),
+                                       cmocka_unit_test(test_no_lease)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -39,6 +39,8 @@ struct world {
     const char *path;
     int left;     /* so often */
     int said;     /* it was */
+    int held;     /* a connection that is not answered; 0: none */
+    int overlaps; /* of those and of others */
     json_t *late; /* a transaction that was not done yet */
     atomic_bool goes_on;
 };
