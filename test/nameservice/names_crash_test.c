@@ -333,7 +333,7 @@ static void world_open(struct world *world, uint32_t servers)
         nap();
     soma_ref names = soma_names_agent(world->names);
     assert_int_equal(soma_spawn(world->system, &asker, &names, &ref), 0);
-    await("answers", &counts.found, 200);
+    await("answers", &counts.found, 100);
 }
 
 static void world_close(struct world *world)
@@ -382,7 +382,7 @@ static void test_killed(void **state)
             await("word that nobody can tell", &counts.late, 100);
         world.servers[0] = server_start(0);
         all_back(&world);
-        await("answers of the next server", &counts.found, 200);
+        await("answers of the next server", &counts.found, 100);
     }
     world_close(&world);
 }
@@ -395,13 +395,13 @@ static void test_stopped(void **state)
     assert_int_equal(kill(world.servers[0], SIGSTOP), 0); // for less than it takes to be down
     await_time(DOWN_MS / 3 * SOMA_MS);
     assert_int_equal(kill(world.servers[0], SIGCONT), 0);
-    await("answers after a pause", &counts.found, 200);
+    await("answers after a pause", &counts.found, 100);
     assert_int_equal(kill(world.servers[0], SIGSTOP), 0); // and for more
     await("word that nobody can tell", &counts.late, 100);
     await_time(DOWN_MS * SOMA_MS);
     assert_int_equal(kill(world.servers[0], SIGCONT), 0);
     all_back(&world);
-    await("answers after an outage", &counts.found, 200);
+    await("answers after an outage", &counts.found, 100);
     world_close(&world);
 }
 
@@ -417,7 +417,7 @@ static void test_followed(void **state)
     do // until this node is the follower's client
         assert_int_equal(soma_names_server(world.names, PATIENCE, &server), 0);
     while (soma_ref_equal(server, before));
-    await("answers of the follower", &counts.found, 200);
+    await("answers of the follower", &counts.found, 100);
     before = server;
     world.servers[0] = server_start(0);
     do
@@ -426,7 +426,7 @@ static void test_followed(void **state)
     all_back(&world);
     await_time(2 * SOMA_MS * STALE_MS); // until nothing counts that the follower said
     atomic_store(&ledger->killed_at, 0);
-    await("answers of the first", &counts.found, 200);
+    await("answers of the first", &counts.found, 100);
     world_close(&world);
 }
 

@@ -34,7 +34,8 @@ static const char *const leaves[NODES] = {"north", "south", "west"};
 struct fact {
     char name[16];
     soma_ref agent;  /* registered under it; the null ref: none */
-    uint64_t unsaid; /* since when the server has not that one any more; 0: it has, or never had */
+    bool said;       /* the server has had that one: what it is to hear of only later, it can't know to be gone */
+    uint64_t unsaid; /* since when it has not any more; 0: it has, or never had */
 };
 
 /* A leaf's part of the run. */
@@ -86,9 +87,10 @@ static void removals_note(soma_test *test, void *arg)
             if (soma_ref_is_null(fact->agent))
                 continue;
             bool there = soma_ref_equal(server_has(fact->name), fact->agent);
+            fact->said |= there;
             if (there)
                 fact->unsaid = 0;
-            else if (!fact->unsaid && !agent_alive(test, fact->agent))
+            else if (fact->said && !fact->unsaid && !agent_alive(test, fact->agent))
                 fact->unsaid = soma_test_now(test) + 1;
         }
 }
@@ -347,6 +349,7 @@ static void fact_begin(soma_test *test, uint32_t leaf, uint32_t number)
         soma_kill(system, fact->agent);
     }
     fact->unsaid = 0;
+    fact->said = false;
     snprintf(fact->name, sizeof(fact->name), "%s/%u", leaves[leaf], number);
     const struct singer start = {fact, soma_names_agent(ledger->leaves[leaf].names), soma_test_random(test, 2)};
     assert_int_equal(soma_spawn(system, &singer, &start, &fact->agent), 0);
