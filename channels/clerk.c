@@ -66,8 +66,10 @@ static void clerk_stop(soma_agent *self, void *state, int reason)
     free(my->rows);
 }
 
+/* Never muted: answers go through it, too, and must not wait until whoever gives them has caught up with questions.
+ * These are bounded by the line's window. */
 static const soma_behavior clerk_behavior = {
-    .name = "clerk", .state_size = sizeof(struct clerk), .init = clerk_init, .stop = clerk_stop};
+    .name = "clerk", .state_size = sizeof(struct clerk), .init = clerk_init, .stop = clerk_stop, .unmuted = true};
 
 int clerk_open(soma_system *system, struct line *line, const struct rows *rows, const soma_channel_options *options)
 {

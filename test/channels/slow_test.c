@@ -267,6 +267,53 @@ static void test_too_much(soma_test *test)
     player_transport = SOMA_INPROC;
 }
 
+/* ---- who answers slowly ---- */
+
+#define ASKED 1000u /* more than an agent takes in a turn, and than go into one mailbox in between */
+#define STOPS 500u  /* the question that is not answered before the others' answers have come */
+
+static int on_slow_question(soma_agent *self, struct player *my, const struct chunk *m)
+{
+    int error = soma_reply(self, chunk, .data = m->data);
+    for (my->notes++; my->notes == STOPS && atomic_load(&held);)
+        quiet_wait(1);
+    return error;
+}
+
+static int on_slow_answer(soma_agent *self, void *state, const struct chunk *m)
+{
+    (void)self, (void)state, (void)m;
+    atomic_fetch_add(&got, 1);
+    return 0;
+}
+
+static int ask_many(soma_agent *self, void *state, void *arg)
+{
+    const soma_then *then = SOMA_THEN(chunk, on_slow_answer, player_error);
+    (void)state, (void)arg;
+    for (uint32_t i = 0; i < ASKED; i++)
+        assert_true(soma_request_to(self, "it", SOMA_NEVER, then, chunk, .data = {"?", 1}) > 0);
+    return 0;
+}
+
+/* An answer leaves when it is given, however many questions wait. */
+static void test_slow_answers(soma_test *test)
+{
+    const soma_handler *slow = SOMA_HANDLERS(SOMA_ON(chunk, on_slow_question));
+    uint16_t port = player_free_port();
+    player_transport = SOMA_TCP;
+    atomic_store(&held, true);
+    atomic_store(&got, 0);
+    opened(test, SOMA_REP, true, port, (soma_channel_options){.handlers = slow});
+    soma_ref asks = opened(test, SOMA_ASYNC_REQ, false, port, (soma_channel_options){0});
+    player_peers(test, asks, "it", 1);
+    assert_int_equal(soma_post(soma_test_system(test), asks, ask_many, NULL, NULL), 0);
+    got_wait(STOPS - 1);
+    atomic_store(&held, false);
+    got_wait(ASKED);
+    player_transport = SOMA_INPROC;
+}
+
 /* ---- who is silent ---- */
 
 static int option_get(int file, int level, int option)
@@ -371,7 +418,7 @@ static void test_lost_at_the_end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {SOMA_REAL(test_stopped_and_gone), SOMA_REAL(test_slow_and_alive),
-                                       SOMA_REAL(test_too_much), SOMA_REAL(test_silence),
-                                       cmocka_unit_test(test_lost_at_the_end)};
+                                       SOMA_REAL(test_too_much),         SOMA_REAL(test_slow_answers),
+                                       SOMA_REAL(test_silence),          cmocka_unit_test(test_lost_at_the_end)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
