@@ -122,6 +122,7 @@ struct channel *channel_after(const soma_agent *self, const struct channel *last
 struct defaults {
     char place[SOMA_ADDRESS_TEXT_SIZE]; /* empty: none */
     char serializer[16];
+    uint32_t linger_ms; /* 0: none */
 };
 
 /* Options as they are with all defaults, which are here. */

@@ -45,20 +45,24 @@ static int place_check(const char *place)
     return !place_parse(place, &address) && !address.pattern ? 0 : SOMA_EINVAL;
 }
 
-static int defaults_make(const char *place, const char *serializer, struct defaults *defaults)
+static int defaults_make(const soma_channel_options *options, struct defaults *defaults)
 {
     *defaults = (struct defaults){0};
+    if (!options)
+        return 0;
+    const char *place = options->place, *serializer = options->serializer;
     if ((place && place_check(place)) || (serializer && !serializer_find(serializer)))
         return SOMA_EINVAL;
     snprintf(defaults->place, sizeof(defaults->place), "%s", place ? place : "");
     snprintf(defaults->serializer, sizeof(defaults->serializer), "%s", serializer ? serializer : "");
+    defaults->linger_ms = options->linger_ms;
     return 0;
 }
 
-int soma_channel_defaults(soma_agent *self, const char *place, const char *serializer)
+int soma_channel_defaults(soma_agent *self, const soma_channel_options *options)
 {
     struct defaults made;
-    int error = self ? defaults_make(place, serializer, &made) : SOMA_EINVAL;
+    int error = self ? defaults_make(options, &made) : SOMA_EINVAL;
     if (error)
         return error;
     struct defaults *mine = defaults_of(self);
@@ -72,10 +76,10 @@ int soma_channel_defaults(soma_agent *self, const char *place, const char *seria
     return 0;
 }
 
-int soma_system_channel_defaults(soma_system *system, const char *place, const char *serializer)
+int soma_system_channel_defaults(soma_system *system, const soma_channel_options *options)
 {
     struct defaults made;
-    int error = system ? defaults_make(place, serializer, &made) : SOMA_EINVAL;
+    int error = system ? defaults_make(options, &made) : SOMA_EINVAL;
     return error ? error : hub_set_defaults(system, &made);
 }
 
@@ -88,18 +92,39 @@ static void defaults_add(struct defaults *defaults, const struct defaults *more)
         memcpy(defaults->place, more->place, sizeof(more->place));
     if (!*defaults->serializer)
         memcpy(defaults->serializer, more->serializer, sizeof(more->serializer));
+    if (!defaults->linger_ms)
+        defaults->linger_ms = more->linger_ms;
+}
+
+/* What a variable says; "" if it is not set. */
+static const char *variable(const char *name)
+{
+    const char *text = getenv(name);
+    return text ? text : "";
+}
+
+/* False if it is no number of 32 bits; none is 0. */
+static bool number_read(const char *text, uint32_t *number)
+{
+    char *end;
+    unsigned long long value = strtoull(text, &end, 10);
+    *number = (uint32_t)value;
+    return !*text || (*text >= '0' && *text <= '9' && !*end && value <= UINT32_MAX);
 }
 
 /* Who set a variable and who binds are seldom the same, so the error alone would not be found. */
 static int environment_add(soma_agent *self, struct defaults *defaults)
 {
-    const char *place = getenv("SOMA_CHANNEL_PLACE"), *serializer = getenv("SOMA_CHANNEL_SERIALIZER");
+    const char *place = variable("SOMA_CHANNEL_PLACE"), *serializer = variable("SOMA_CHANNEL_SERIALIZER"),
+               *linger = variable("SOMA_CHANNEL_LINGER_MS");
+    soma_channel_options options = {.place = *place ? place : NULL, .serializer = *serializer ? serializer : NULL};
     struct defaults made;
-    int error = defaults_make(place && *place ? place : NULL, serializer && *serializer ? serializer : NULL, &made);
+    int error = number_read(linger, &options.linger_ms) ? defaults_make(&options, &made) : SOMA_EINVAL;
     if (error)
         soma_log_error(self,
-                       "environment: SOMA_CHANNEL_PLACE=%.100s, SOMA_CHANNEL_SERIALIZER=%.100s: one of them is wrong",
-                       place ? place : "", serializer ? serializer : "");
+                       "environment: SOMA_CHANNEL_PLACE=%.100s, SOMA_CHANNEL_SERIALIZER=%.100s, "
+                       "SOMA_CHANNEL_LINGER_MS=%.100s: one of them is wrong",
+                       place, serializer, linger);
     else
         defaults_add(defaults, &made);
     return error;
@@ -116,11 +141,13 @@ int defaults_fill(soma_agent *self, const soma_channel_options *given, struct fi
     if (error)
         return error;
     defaults_add(texts, &ours);
-    if ((!*texts->place || !*texts->serializer) && (error = environment_add(self, texts)))
+    if ((!*texts->place || !*texts->serializer || !texts->linger_ms) && (error = environment_add(self, texts)))
         return error;
     if (!options->serializer && !options->own_serializer && *texts->serializer)
         options->serializer = texts->serializer;
     if (!options->place && *texts->place)
         options->place = texts->place;
+    if (!options->linger_ms)
+        options->linger_ms = texts->linger_ms;
     return 0;
 }

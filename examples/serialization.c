@@ -46,7 +46,7 @@ static int sender_init(soma_agent *self, void *state, const void *arg)
 {
     struct sender *my = state;
     *my = *(const struct sender *)arg;
-    int error = my->agent ? soma_channel_defaults(self, NULL, my->agent) : 0;
+    int error = my->agent ? soma_channel_defaults(self, &(soma_channel_options){.serializer = my->agent}) : 0;
     return error ? error : soma_connect_with(self, &there, "out", &(soma_channel_options){.serializer = my->channel});
 }
 

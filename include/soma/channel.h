@@ -84,9 +84,9 @@ typedef struct soma_channel_options {
     soma_framing framing;                  /**< of publications */
     uint32_t high_water;   /**< messages that may wait at each connection, in ZeroMQ's own queues, before who sends is
                                 held up; of a PUB: before a subscriber that is slow misses some; 1,000 */
-    uint32_t linger_ms;    /**< how long what was sent may take to leave after the channel has ended, at most; 1,000,
-                                and soma_channel_linger() can say none. What has not left then is lost, and not always
-                                told: docs/channels.md */
+    uint32_t linger_ms;    /**< how long what was sent may take to leave after the channel has ended, at most; 1,000, if
+                                soma_channel_defaults() has not said another time, and soma_channel_linger() can say
+                                none. What has not left then is lost, and not always told: docs/channels.md */
     uint32_t message_most; /**< bytes of a message: a larger one is not sent (SOMA_ETOOBIG), and who sends one is
                                 disconnected; 16 MiB */
     uint32_t heartbeat_ms; /**< of tcp: after how long without a sign the other machine is asked whether it is there,
@@ -141,15 +141,16 @@ SOMA_MESSAGE(soma_data, (value, value))
  * Sets what an agent's channels take if their options leave it out, those that it opens from now on, also when it is
  * told to from outside.
  * @param self the agent
- * @param place where they are bound: "tcp" for example; without a port, as each wants its own. NULL: the system's
- * @param serializer by name; NULL: the system's
+ * @param options of which three count, and what is left out of these is the system's: `place`, without a port, as each
+ *        channel wants its own; `serializer`; `linger_ms`. NULL: all are the system's
  * @return 0; SOMA_EINVAL (NULL `self`, a malformed place, no such serializer), SOMA_ENOMEM
  */
-SOMA_API int soma_channel_defaults(soma_agent *self, const char *place, const char *serializer);
+SOMA_API int soma_channel_defaults(soma_agent *self, const soma_channel_options *options);
 
-/** The same for all agents of a system that have none of their own; NULL: the environment's SOMA_CHANNEL_PLACE and
- *  SOMA_CHANNEL_SERIALIZER, else "inproc" and "msgpack". Any thread. */
-SOMA_API int soma_system_channel_defaults(soma_system *system, const char *place, const char *serializer);
+/** The same for all agents of a system that have none of their own; what is left out is the environment's:
+ *  SOMA_CHANNEL_PLACE, SOMA_CHANNEL_SERIALIZER and SOMA_CHANNEL_LINGER_MS, else "inproc", "msgpack" and 1,000. Any
+ *  thread. */
+SOMA_API int soma_system_channel_defaults(soma_system *system, const soma_channel_options *options);
 
 /**
  * Binds a channel.

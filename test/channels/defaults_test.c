@@ -1,4 +1,5 @@
 /* What channels take if their options leave it out: of their agent, of their system, of the environment. */
+#include "channels/remote.h"
 #include "player.h"
 #include <soma/value.h>
 #include <stdlib.h>
@@ -39,14 +40,15 @@ static int nearer_first(soma_agent *self, void *state, void *arg)
     (void)state, (void)arg;
     assert_int_equal(setenv("SOMA_CHANNEL_PLACE", "ipc", 1), 0);
     assert_int_equal(bound_by(self, "a", NULL), SOMA_IPC);
-    assert_int_equal(soma_system_channel_defaults(system, "tcp", NULL), 0);
+    assert_int_equal(soma_system_channel_defaults(system, &(soma_channel_options){.place = "tcp"}), 0);
     assert_int_equal(bound_by(self, "a", NULL), SOMA_TCP);
-    assert_int_equal(soma_channel_defaults(self, "inproc", "json"), 0);
+    assert_int_equal(soma_channel_defaults(self, &(soma_channel_options){.place = "inproc", .serializer = "json"}), 0);
     assert_int_equal(bound_by(self, "a", NULL), SOMA_INPROC);
-    assert_int_equal(bound_by(self, "a", "ipc"), SOMA_IPC);        // what is said is said
-    assert_int_equal(soma_channel_defaults(self, NULL, "raw"), 0); // as the system again
+    assert_int_equal(bound_by(self, "a", "ipc"), SOMA_IPC); // what is said is said
+    assert_int_equal(soma_channel_defaults(self, &(soma_channel_options){.serializer = "raw"}),
+                     0); // as the system again
     assert_int_equal(bound_by(self, "a", NULL), SOMA_TCP);
-    assert_int_equal(soma_system_channel_defaults(system, NULL, NULL), 0);
+    assert_int_equal(soma_system_channel_defaults(system, NULL), 0);
     assert_int_equal(bound_by(self, "a", NULL), SOMA_IPC);
     assert_int_equal(soma_close_channels(self), 0); // its defaults are none
     assert_int_equal(bound_by(self, "a", NULL), SOMA_IPC);
@@ -61,15 +63,53 @@ static void test_nearer_first(soma_test *test)
     player_do(test, player_open(test, &player_quiet), nearer_first, NULL);
 }
 
+/* The linger of a channel that says none, or that one. */
+static uint32_t lingers(soma_agent *self, uint32_t linger_ms)
+{
+    assert_int_equal(
+        soma_bind(self, SOMA_PUSH, "a", &(soma_channel_options){.place = "ipc", .linger_ms = linger_ms}, NULL), 0);
+    uint32_t linger = u32_load(&channel_find(self, "a")->remote->line->linger);
+    assert_int_equal(soma_close_channel(self, "a"), 0);
+    return linger;
+}
+
+static int linger_nearer_first(soma_agent *self, void *state, void *arg)
+{
+    soma_system *system = soma_agent_system(self);
+    (void)state, (void)arg;
+    assert_int_equal(lingers(self, 0), 1000);
+    assert_int_equal(setenv("SOMA_CHANNEL_LINGER_MS", "7", 1), 0);
+    assert_int_equal(lingers(self, 0), 7);
+    assert_int_equal(soma_system_channel_defaults(system, &(soma_channel_options){.linger_ms = 8}), 0);
+    assert_int_equal(lingers(self, 0), 8);
+    assert_int_equal(soma_channel_defaults(self, &(soma_channel_options){.linger_ms = 9}), 0);
+    assert_int_equal(lingers(self, 0), 9);
+    assert_int_equal(lingers(self, 10), 10);
+    assert_int_equal(soma_channel_defaults(self, NULL), 0);
+    assert_int_equal(lingers(self, 0), 8);
+    assert_int_equal(soma_system_channel_defaults(system, NULL), 0);
+    for (const char *const *wrong = (const char *const[]){"soon", "-1", "1s", "4294967296", NULL}; *wrong; wrong++) {
+        assert_int_equal(setenv("SOMA_CHANNEL_LINGER_MS", *wrong, 1), 0);
+        assert_int_equal(soma_bind(self, SOMA_PUSH, "a", NULL, NULL), SOMA_EINVAL);
+    }
+    unsetenv("SOMA_CHANNEL_LINGER_MS");
+    return 0;
+}
+
+static void test_linger(soma_test *test)
+{
+    player_do(test, player_open(test, &player_quiet), linger_nearer_first, NULL);
+}
+
 static int malformed(soma_agent *self, void *state, void *arg)
 {
     soma_system *system = soma_agent_system(self);
     (void)state, (void)arg;
-    assert_int_equal(soma_channel_defaults(NULL, "tcp", NULL), SOMA_EINVAL);
-    assert_int_equal(soma_channel_defaults(self, "pigeon", NULL), SOMA_EINVAL);
-    assert_int_equal(soma_channel_defaults(self, NULL, "smoke"), SOMA_EINVAL);
-    assert_int_equal(soma_system_channel_defaults(NULL, "tcp", NULL), SOMA_EINVAL);
-    assert_int_equal(soma_system_channel_defaults(system, "tcp://", NULL), SOMA_EINVAL);
+    assert_int_equal(soma_channel_defaults(NULL, &(soma_channel_options){.place = "tcp"}), SOMA_EINVAL);
+    assert_int_equal(soma_channel_defaults(self, &(soma_channel_options){.place = "pigeon"}), SOMA_EINVAL);
+    assert_int_equal(soma_channel_defaults(self, &(soma_channel_options){.serializer = "smoke"}), SOMA_EINVAL);
+    assert_int_equal(soma_system_channel_defaults(NULL, &(soma_channel_options){.place = "tcp"}), SOMA_EINVAL);
+    assert_int_equal(soma_system_channel_defaults(system, &(soma_channel_options){.place = "tcp://"}), SOMA_EINVAL);
     assert_int_equal(bound_by(self, "a", NULL), SOMA_INPROC); // nothing of it has stayed
     setenv("SOMA_CHANNEL_SERIALIZER", "smoke", 1);
     assert_int_equal(soma_bind(self, SOMA_PUSH, "a", NULL, NULL), SOMA_EINVAL);
@@ -85,7 +125,7 @@ static void test_malformed(soma_test *test)
 static int pushes(soma_agent *self, void *state, void *arg)
 {
     (void)state;
-    assert_int_equal(soma_channel_defaults(self, "tcp", "json"), 0);
+    assert_int_equal(soma_channel_defaults(self, &(soma_channel_options){.place = "tcp", .serializer = "json"}), 0);
     return soma_bind(self, SOMA_PUSH, "out", NULL, arg);
 }
 
@@ -120,6 +160,6 @@ static void test_serializer(soma_test *test)
 int main(void)
 {
     const struct CMUnitTest tests[] = {SOMA_REAL(test_transport_alone), SOMA_REAL(test_nearer_first),
-                                       SOMA_REAL(test_malformed), SOMA_REAL(test_serializer)};
+                                       SOMA_REAL(test_linger), SOMA_REAL(test_malformed), SOMA_REAL(test_serializer)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
