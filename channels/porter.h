@@ -29,6 +29,7 @@ struct porter {
     shared_u32 asleep; /* ring, to be heard */
     shared_u32 stopping;
     shared_u32 numbers;   /* of lines so far */
+    shared_u64 vacated;   /* when a bound channel ended last: it may still have its place for a while */
     void *zap;            /* answers whose keys may enter */
     pthread_mutex_t lock; /* guards what follows */
     struct line *served;  /* bound with keys, by next_served */

@@ -3,6 +3,7 @@
 #include "channels/porter.h"
 #include "runtime/request.h"
 #include "runtime/send.h"
+#include "runtime/timer.h"
 #include "runtime/type.h"
 #include <soma/error.h>
 #include <soma/timer.h>
@@ -118,6 +119,8 @@ void remote_channel_close(soma_agent *self, struct channel *channel)
 {
     struct remote *remote = channel->remote;
     struct line *line = remote->line;
+    if (line->bound) // any order will do: who is told that the channel has ended sees it
+        u64_store(&line->porter->vacated, system_now(soma_agent_system(self)));
     if (pattern_asks(channel->pattern))
         unanswered_tell(self, line);
     if (soma_ref_equal(line->reader, line->owner.agent))

@@ -6,6 +6,7 @@
 #include "channels/options.h"
 #include "channels/porter.h"
 #include "runtime/interface.h"
+#include "runtime/timer.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <net/if.h>
@@ -26,7 +27,8 @@
 #define RECONNECT_MS 100
 #define RECONNECT_MOST_MS 5000
 #define BIND_TRIES 50
-#define BIND_PAUSE 2000000L /* ns */
+#define BIND_PAUSE 2000000L             /* ns */
+#define BIND_PATIENCE (5 * SOMA_SECOND) /* after a bound channel has ended */
 
 /* ---- places ---- */
 
@@ -202,7 +204,9 @@ static int socket_bind(soma_agent *self, struct line *line, soma_address *addres
     size_t size = sizeof(text);
     endpoint_print(address, text, size);
     int error = endpoint_bind(line, address, text);
-    for (int i = 0; error == EADDRINUSE && i < BIND_TRIES; i++) { // who has just closed it may still have it
+    uint64_t vacated = u64_load(&line->porter->vacated), now = system_now(line->porter->system);
+    int tries = vacated && now < vacated + BIND_PATIENCE ? BIND_TRIES : 0; // else it is not one of ours that goes
+    for (int i = 0; error == EADDRINUSE && i < tries; i++) {
         const struct timespec moment = {0, BIND_PAUSE};
         nanosleep(&moment, NULL);
         error = endpoint_bind(line, address, text);

@@ -271,16 +271,30 @@ static inline bool player_wait(uint32_t *looks)
     return true;
 }
 
-/* What an agent has written down must be just that. */
-static inline void player_expect(soma_test *test, soma_ref agent, const char *log)
+/* What an agent has written down, once that is, or else only ends in, something. */
+static inline const char *player_log_when(soma_test *test, soma_ref agent, const char *log, bool ends)
 {
     struct player_look *look = soma_test_alloc(test, sizeof(*look));
+    size_t size = strlen(log), length;
     uint32_t looks = 0;
     soma_test_settle(test);
-    do
+    do {
         player_do(test, agent, player_look, look);
-    while (strcmp(look->log, log) != 0 && player_wait(&looks));
-    assert_string_equal(look->log, log);
+        length = strlen(look->log);
+    } while (strcmp(look->log + (ends && length > size ? length - size : 0), log) != 0 && player_wait(&looks));
+    return look->log + (ends && length > size ? length - size : 0);
+}
+
+/* It must be just that. */
+static inline void player_expect(soma_test *test, soma_ref agent, const char *log)
+{
+    assert_string_equal(player_log_when(test, agent, log, false), log);
+}
+
+/* It must end so. */
+static inline void player_expect_end(soma_test *test, soma_ref agent, const char *end)
+{
+    assert_string_equal(player_log_when(test, agent, end, true), end);
 }
 
 static inline soma_stats player_stats(soma_test *test)

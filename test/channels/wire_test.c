@@ -104,6 +104,39 @@ static void test_files(soma_test *test)
     assert_int_equal(errno, ENOENT);
 }
 
+/* Who finds a place in use by somebody who is not about to go hears that at once. */
+static _Thread_local uint32_t pauses;
+
+int __real_nanosleep(const struct timespec *time, struct timespec *rest);
+int __wrap_nanosleep(const struct timespec *time, struct timespec *rest);
+
+int __wrap_nanosleep(const struct timespec *time, struct timespec *rest)
+{
+    pauses++;
+    return __real_nanosleep(time, rest);
+}
+
+static int bind_in_vain(soma_agent *self, void *state, void *arg)
+{
+    uint32_t before = pauses;
+    soma_address address;
+    (void)state;
+    assert_int_equal(soma_bind(self, SOMA_PUSH, "a", &(soma_channel_options){.place = arg}, &address), 0);
+    for (int i = 0; i < 2; i++) {
+        char place[SOMA_ADDRESS_TEXT_SIZE];
+        assert_true(soma_address_print(&address, place, sizeof(place)) > 0);
+        assert_int_equal(soma_bind(self, SOMA_PUSH, "b", &(soma_channel_options){.place = place}, NULL), SOMA_EEXIST);
+    }
+    assert_int_equal(pauses, before);
+    return 0;
+}
+
+static void test_in_use(soma_test *test)
+{
+    player_do(test, player_open(test, &player_quiet), bind_in_vain, "tcp");
+    player_do(test, player_open(test, &player_quiet), bind_in_vain, "ipc");
+}
+
 /* What is no socket is nobody's to remove. */
 static int bind_at_a_file(soma_agent *self, void *state, void *arg)
 {
@@ -512,10 +545,15 @@ static void test_keys(soma_test *test)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SOMA_REAL(test_places),      SOMA_REAL(test_keys),
-        SOMA_REAL(test_files),       SOMA_REAL(test_a_file_of_another),
-        SOMA_REAL(test_serializers), SOMA_REAL(test_mismatch),
-        SOMA_REAL(test_garbage),     SOMA_REAL(test_a_fast_sender),
+        SOMA_REAL(test_places),
+        SOMA_REAL(test_in_use),
+        SOMA_REAL(test_keys),
+        SOMA_REAL(test_files),
+        SOMA_REAL(test_a_file_of_another),
+        SOMA_REAL(test_serializers),
+        SOMA_REAL(test_mismatch),
+        SOMA_REAL(test_garbage),
+        SOMA_REAL(test_a_fast_sender),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
