@@ -371,10 +371,16 @@ static void test_silence(soma_test *test)
 
 /* ---- who is slow at the end ---- */
 
+struct loss {
+    const char *text; /* that the log has of it */
+    atomic_uint count;
+};
+
 static void count_lost(void *context, const soma_log_record *record)
 {
-    if (strstr(record->text, "it may not have left"))
-        atomic_fetch_add((atomic_uint *)context, 1);
+    struct loss *loss = context;
+    if (strstr(record->text, loss->text))
+        atomic_fetch_add(&loss->count, 1);
 }
 
 /* Sends more than the kernels take, and less than ZeroMQ does. */
@@ -392,33 +398,46 @@ static int send_when_there(soma_agent *self, void *state, const struct soma_chan
 static const soma_behavior hurried = {.name = "hurried",
                                       .handlers = SOMA_HANDLERS(SOMA_ON(soma_channel_changed, send_when_there))};
 
-/* What ZeroMQ still has when its time is over is gone; that is in the log. */
-static void test_lost_at_the_end(void **state)
+/* What is still there when its time is over is gone; that is in the log. */
+static void lost_at_the_end(uint32_t high_water, const char *text, int closed)
 {
-    (void)state;
-    atomic_uint lost = 0;
+    struct loss loss = {.text = text};
     soma_system *system;
     soma_ref agent;
     struct relay relay; // for its port alone
     relay_listen(&relay, 0);
-    struct opening opening = {.pattern = SOMA_PUSH, .options = {.linger_ms = 300}};
+    struct opening opening = {.pattern = SOMA_PUSH, .options = {.linger_ms = 300, .high_water = high_water}};
     snprintf(opening.place, sizeof(opening.place), "tcp://127.0.0.1:%u", relay.from);
-    const soma_options options = {.log_sink = count_lost, .log_context = &lost};
+    const soma_options options = {.log_sink = count_lost, .log_context = &loss};
     assert_int_equal(soma_system_open(&system, &options), 0);
     assert_int_equal(soma_spawn(system, &hurried, NULL, &agent), 0);
     assert_int_equal(soma_post(system, agent, open_it, &opening, NULL), 0);
     struct writer reader = writer_come(&relay, 0, false, "PULL");
     assert_int_equal(soma_system_run(system), 0);
-    soma_system_close(&system);
-    assert_int_equal(atomic_load(&lost), 1);
+    assert_int_equal(soma_system_close(&system), closed);
+    assert_int_equal(atomic_load(&loss.count), 1);
     writer_leave(&reader, false);
     close(relay.listener);
 }
 
+/* ZeroMQ does not tell whether it has something left. */
+static void test_lost_at_the_end(void **state)
+{
+    (void)state;
+    lost_at_the_end(1000, "it may not have left", 0);
+}
+
+static void test_left_at_the_end(void **state)
+{
+    (void)state;
+    lost_at_the_end(1, "messages were left when their channel had ended", SOMA_ETIMEOUT);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {SOMA_REAL(test_stopped_and_gone), SOMA_REAL(test_slow_and_alive),
-                                       SOMA_REAL(test_too_much),         SOMA_REAL(test_slow_answers),
-                                       SOMA_REAL(test_silence),          cmocka_unit_test(test_lost_at_the_end)};
+    const struct CMUnitTest tests[] = {
+        SOMA_REAL(test_stopped_and_gone),      SOMA_REAL(test_slow_and_alive), SOMA_REAL(test_too_much),
+        SOMA_REAL(test_slow_answers),          SOMA_REAL(test_silence),        cmocka_unit_test(test_lost_at_the_end),
+        cmocka_unit_test(test_left_at_the_end)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
