@@ -13,6 +13,7 @@
 #define KEY_ZAP 1u
 #define KEY_OF(line) (2 + UINT64_C(2) * (line)->number)
 #define KEY_MONITOR 1u
+#define CLOCK_COARSE (2 * SOMA_MS) /* so much earlier ZeroMQ's timers may be over */
 
 static uint64_t porter_now(const struct porter *porter)
 {
@@ -361,7 +362,7 @@ void porter_free(struct porter *porter)
     bool lingers = porter->lingers > porter_now(porter);
     if (porter->context)
         post_end_context(porter->context); // until what lingers has left, or its time is over: it does not tell which
-    if (lingers && porter_now(porter) >= porter->lingers)
+    if (lingers && porter_now(porter) + CLOCK_COARSE >= porter->lingers)
         soma_log_warning(porter->system, "channels: the time is over for what was sent to leave (linger_ms), and it "
                                          "may not have left");
     post_close(&porter->post);

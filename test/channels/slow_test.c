@@ -270,7 +270,8 @@ static void test_too_much(soma_test *test)
 /* ---- who answers slowly ---- */
 
 #define ASKED 1000u /* more than an agent takes in a turn, and than go into one mailbox in between */
-#define STOPS 500u  /* the question that is not answered before the others' answers have come */
+#define STOPS 500u  /* the question whose handler does not return before the others' answers have come */
+#define TURN 100u   /* questions that an agent handles in a turn */
 
 static int on_slow_question(soma_agent *self, struct player *my, const struct chunk *m)
 {
@@ -296,7 +297,7 @@ static int ask_many(soma_agent *self, void *state, void *arg)
     return 0;
 }
 
-/* An answer leaves when it is given, however many questions wait. */
+/* An answer leaves when the turn is over in which it is given, however many questions wait. */
 static void test_slow_answers(soma_test *test)
 {
     const soma_handler *slow = SOMA_HANDLERS(SOMA_ON(chunk, on_slow_question));
@@ -308,7 +309,7 @@ static void test_slow_answers(soma_test *test)
     soma_ref asks = opened(test, SOMA_ASYNC_REQ, false, port, (soma_channel_options){0});
     player_peers(test, asks, "it", 1);
     assert_int_equal(soma_post(soma_test_system(test), asks, ask_many, NULL, NULL), 0);
-    got_wait(STOPS - 1);
+    got_wait(STOPS - TURN);
     atomic_store(&held, false);
     got_wait(ASKED);
     player_transport = SOMA_INPROC;
