@@ -195,6 +195,7 @@ static void subscriber_is_slow(soma_test *test, soma_framing framing)
 static void test_a_slow_subscriber(soma_test *test)
 {
     player_transport = SOMA_TCP;
+    player_move(); // a plain socket that was bound may not be gone
     subscriber_is_slow(test, SOMA_FRAMES_APART);
     subscriber_is_slow(test, SOMA_FRAMES_PREFIX);
     player_transport = SOMA_INPROC;
@@ -206,6 +207,7 @@ static void test_bytes_like_a_mark(soma_test *test)
 {
     char last[64];
     player_transport = SOMA_TCP;
+    player_move(); // a plain socket that was bound may not be gone
     void *publisher = plain_open(ZMQ_XPUB, 1000);
     plain_bind(publisher);
     soma_ref subscriber =
@@ -233,6 +235,7 @@ static int publish_letters(soma_agent *self, void *state, void *arg)
 static void test_letters_like_a_separator(soma_test *test)
 {
     player_transport = SOMA_TCP;
+    player_move(); // a plain socket that was bound may not be gone
     soma_ref publisher = agent_open(
         test, &(const struct opened){SOMA_PUB, true, {.serializer = "json", .framing = SOMA_FRAMES_SEPARATED}});
     soma_ref subscriber = agent_open(
@@ -270,6 +273,7 @@ static void test_a_slow_asker(soma_test *test)
     enum { MANY = 150 };
     char last[64], text[64];
     player_transport = SOMA_TCP;
+    player_move(); // a plain socket that was bound may not be gone
     soma_ref replier =
         agent_open(test, &(const struct opened){SOMA_ASYNC_REP, true, {.high_water = 10, .handlers = questions}});
     void *slow = plain_open(ZMQ_DEALER, 1), *quick = plain_open(ZMQ_DEALER, 1);
@@ -300,6 +304,7 @@ static void test_a_stuck_asker(soma_test *test)
     soma_channel_counts *counts = soma_test_alloc(test, sizeof(*counts));
     uint32_t asked = MANY, received = 0, looks = 0;
     player_transport = SOMA_TCP;
+    player_move(); // a plain socket that was bound may not be gone
     soma_ref replier =
         agent_open(test, &(const struct opened){SOMA_ASYNC_REP, true, {.high_water = 10, .handlers = questions}});
     void *slow = plain_open(ZMQ_DEALER, 1);
@@ -358,6 +363,7 @@ static void test_questions_and_topics_arrive(soma_test *test)
     static const uint32_t high_water = 20, some = 10, many = 3000;
     char last[64], handle[8];
     player_transport = SOMA_TCP;
+    player_move(); // a plain socket that was bound may not be gone
     void *publisher = plain_open(ZMQ_XPUB, 1);
     plain_bind(publisher);
     soma_ref subscriber =
@@ -393,6 +399,7 @@ static void test_too_many_parts(soma_test *test)
     char half[600];
     soma_channel_counts counts;
     player_transport = SOMA_TCP;
+    player_move(); // a plain socket that was bound may not be gone
     memset(half, 'h', sizeof(half));
     soma_ref takes =
         agent_open(test, &(const struct opened){SOMA_PULL, true, {.message_most = 1000, .handlers = bytes}});
@@ -447,6 +454,7 @@ static void test_the_answer_to_another(soma_test *test)
     static const struct opened asks = {.pattern = SOMA_REQ, .options = {.identity = "me"}};
     char before[8], now[8];
     player_transport = SOMA_TCP;
+    player_move(); // a plain socket that was bound may not be gone
     void *answers = plain_open(ZMQ_ROUTER, 1000);
     zmq_setsockopt(answers, ZMQ_ROUTER_HANDOVER, &(const int){1}, sizeof(int));
     plain_bind(answers);
