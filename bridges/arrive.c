@@ -342,12 +342,11 @@ static bool request_waits(const struct soma_bridge *bridge, const struct item *i
     return waits;
 }
 
-/* It has an answer: what was said of its way, ahead of other words, is of no use any more. */
-static void moves_forget(struct soma_bridge *bridge, const struct item *item)
+void moves_forget(struct soma_bridge *bridge, soma_ref asker, uint64_t handle)
 {
     struct debt debt;
     for (uint32_t i = 0; i < bridge->peer_count && bridge->moves; i++)
-        while (debt_settle(bridge->list[i], DEBT_MOVED, item->to, item->from, item->handle, &debt))
+        while (debt_settle(bridge->list[i], DEBT_MOVED, asker, SOMA_REF_NULL, handle, &debt))
             bridge->moves--;
 }
 
@@ -355,8 +354,10 @@ static void moves_forget(struct soma_bridge *bridge, const struct item *item)
 static int request_follow(struct soma_bridge *bridge, soma_ref asker, soma_ref holder, uint64_t handle)
 {
     for (;;) {
-        if (holder.node == bridge->system->node)
+        if (holder.node == bridge->system->node) {
+            moves_forget(bridge, asker, handle);
             return 0; // it has come back, and an agent's end here needs no word
+        }
         struct peer *peer = peers_find(&bridge->peers, holder.node);
         struct debt debt;
         int error = !peer ? SOMA_ENOROUTE : !peer->open ? SOMA_ENODEDOWN : 0;
@@ -367,7 +368,10 @@ static int request_follow(struct soma_bridge *bridge, soma_ref asker, soma_ref h
         }
         if (!error)
             error = debt_enter(peer, DEBT_REQUEST, asker, holder, handle);
-        return error ? reply_fail(bridge->system, bridge->worker, holder, asker, handle, error) : 0;
+        if (!error)
+            return 0;
+        moves_forget(bridge, asker, handle);
+        return reply_fail(bridge->system, bridge->worker, holder, asker, handle, error);
     }
 }
 
@@ -394,7 +398,7 @@ static int answer_arrive(struct peer *peer, struct item *item, struct reader *re
     struct debt debt;
     if (!debt_settle(peer, DEBT_REQUEST, item->to, item->from, item->handle, &debt))
         debt_settle_elsewhere(bridge, item);
-    moves_forget(bridge, item);
+    moves_forget(bridge, item->to, item->handle);
     if (item->kind == ITEM_REPLY)
         return body_arrive(peer, item, reader);
     return reply_fail(bridge->system, bridge->worker, item->from, item->to, item->handle, (int)item->reason);

@@ -212,6 +212,7 @@ static bool acknowledge(struct peer *peer, uint64_t number)
     struct session *session = &peer->session;
     if (number > session->acked)
         peer->gained = peer->heard;
+    passed_settle(peer, number);
     return session_acknowledge(session, number) || number <= session->sent;
 }
 
@@ -352,12 +353,15 @@ static bool frame_take(struct soma_bridge *bridge, struct peer *peer)
     if (!transit_take(peer, &next))
         return false;
     size_t size = block_size(&next);
-    struct kept_frame frame = {.block = block_of(&next), .size = size, .plain = size, .room = next.alloc};
+    struct kept_frame frame = {
+        .block = block_of(&next), .size = size, .plain = size, .room = next.alloc, .passes = peer->transit.passes};
     frame_compress(bridge, peer, &frame);
     session_keep(&peer->session, &frame);
     if (peer->transit.owes)
         peer->owing = peer->session.sent;
-    peer->transit.owes = peer->transit.owes && (peer->transit.first || peer->transit.held.size);
+    bool stays = peer->transit.first || peer->transit.held.size; // something of what was taken
+    peer->transit.owes = peer->transit.owes && stays;
+    peer->transit.passes = peer->transit.passes && stays;
     return true;
 }
 

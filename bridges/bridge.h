@@ -208,6 +208,9 @@ int peer_call(struct soma_bridge *bridge, const struct peer *peer);
 /* Items that a frame brought, from a peer. 0, or SOMA_EFORMAT: where one ends is not known, and the rest is lost. */
 int items_arrive(struct peer *peer, const unsigned char *items, size_t size);
 
+/* A request is over: what was said of its way, ahead of other words, is of no use any more. */
+void moves_forget(struct soma_bridge *bridge, soma_ref asker, uint64_t handle);
+
 /* Another node, and where it is. 0 or SOMA_ENOMEM. */
 struct item;
 int node_arrive(struct soma_bridge *bridge, const struct item *item);
@@ -249,6 +252,10 @@ void peer_lost(struct soma_bridge *bridge, struct peer *peer);
 
 /* After a new connection: what the other side has not got goes again, then what waits. */
 void peer_resume(struct soma_bridge *bridge, struct peer *peer);
+
+/* The peer has all frames up to a number, which are not forgotten yet: nodes whose agents' requests were passed on in
+ * them hear of it. */
+void passed_settle(struct peer *peer, uint64_t number);
 
 /* The peer's session is over: whoever waits for it is told with the reason, and what was not acknowledged is a dead
  * letter. The second has the log count that. */

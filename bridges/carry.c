@@ -24,21 +24,6 @@ static void message_departed(struct worker *worker, struct message *message)
     message_dispose(worker, message);
 }
 
-/* A request from another node went on to `to`: there it is waited for from now on. True if the thread must be woken. */
-static bool request_moved(struct soma_bridge *bridge, soma_ref asker, soma_ref to, uint64_t handle)
-{
-    struct peer *peer = peer_lock(&bridge->peers, asker.node);
-    bool wake = false;
-    if (!peer)
-        return false;
-    if (peer->open && !outbound_moved(peer, asker, to, handle)) {
-        wake = !peer->dirty;
-        peer->dirty = true;
-    }
-    spin_unlock(&peer->busy);
-    return wake;
-}
-
 /* What could not be sent. Takes it. */
 static int message_refused(struct soma_bridge *bridge, struct worker *worker, soma_ref to, struct message *message,
                            int error)
@@ -111,9 +96,6 @@ int bridge_carry(void *context, soma_ref to, struct message *message)
     int error = peer ? item_take(peer, worker, to, message) : node_missing(bridge, to.node);
     if (error)
         return message_refused(bridge, worker, to, message, error);
-    if (message->kind == MESSAGE_REQUEST && message->sender.node != bridge->system->node &&
-        request_moved(bridge, message->sender, to, message->body[0]))
-        bridge->wire.wake(bridge->wire.context);
     message_departed(worker, message);
     return 0;
 }
@@ -143,6 +125,52 @@ int bridge_send(void *context, soma_ref from, soma_ref to, const soma_type *type
     return error;
 }
 
+/* ---- requests that are passed on ---- */
+
+static const char *kept_items(struct peer *peer, const struct kept_frame *kept)
+{
+    const char *items = kept->block->items;
+    return kept->size == kept->plain ? items : compress_undo(&peer->bridge->compressor, items, kept->size, kept->plain);
+}
+
+/* Another node's agent's request has come to whom it was passed on to: there it is waited for from now on. SOMA_ENOMEM:
+ * nobody hears of it. It leaves in this round of the bridge. */
+static int request_moved(const struct soma_bridge *bridge, const struct item *item)
+{
+    struct peer *peer = peers_find(&bridge->peers, item->from.node);
+    if (!peer)
+        return 0;
+    spin_lock(&peer->busy);
+    int error = peer->open ? outbound_moved(peer, item->from, item->to, item->handle) : 0;
+    spin_unlock(&peer->busy);
+    return error;
+}
+
+static void items_passed(struct peer *peer, const char *items, size_t size)
+{
+    const struct soma_bridge *bridge = peer->bridge;
+    struct reader reader = {(const unsigned char *)items, (const unsigned char *)items + size};
+    struct item item;
+    struct debt debt;
+    while (reader_left(&reader) && !item_read(&reader, peer->node, bridge->system->node, &item)) {
+        if (item.kind != ITEM_REQUEST || item.from.node == bridge->system->node || request_moved(bridge, &item))
+            continue;
+        spin_lock(&peer->busy);
+        debts_take(&peer->debts, DEBT_PASSED, item.from, item.to, item.handle, &debt);
+        spin_unlock(&peer->busy);
+    }
+}
+
+void passed_settle(struct peer *peer, uint64_t number)
+{
+    const struct session *session = &peer->session;
+    for (uint64_t next = session->acked + 1; next <= number && number <= session->sent; next++) {
+        const struct kept_frame *kept = session_kept(session, next);
+        if (kept->passes)
+            items_passed(peer, kept_items(peer, kept), kept->plain);
+    }
+}
+
 /* ---- the end of a session ---- */
 
 static void debt_end(struct peer *peer, const struct debt *debt, int reason)
@@ -150,7 +178,12 @@ static void debt_end(struct peer *peer, const struct debt *debt, int reason)
     struct soma_bridge *bridge = peer->bridge;
     switch (debt->kind) {
     case DEBT_REQUEST:
+        moves_forget(bridge, debt->here, debt->handle);
         reply_fail(bridge->system, bridge->worker, debt->there, debt->here, debt->handle, reason);
+        break;
+    case DEBT_PASSED: // it may have come: then who has asked takes what comes first, this or the answer
+        if (debt->here.node != peer->node)
+            reply_fail(bridge->system, bridge->worker, debt->there, debt->here, debt->handle, reason);
         break;
     case DEBT_WATCH:
         message_push(bridge->system, bridge->worker, debt->here,
@@ -195,10 +228,7 @@ static struct losses letters_die(struct peer *peer, const struct outbound *out, 
     struct losses lost = {0};
     for (uint64_t number = session->acked + 1; number <= session->sent; number++) {
         const struct kept_frame *kept = session_kept(session, number);
-        const char *items = kept->block->items;
-        if (kept->size < kept->plain)
-            items = compress_undo(&peer->bridge->compressor, items, kept->size, kept->plain);
-        items_die(peer, items, kept->plain, out, reason, &lost);
+        items_die(peer, kept_items(peer, kept), kept->plain, out, reason, &lost);
     }
     items_die(peer, peer->transit.held.data, peer->transit.held.size, out, reason, &lost);
     for (const struct chunk *chunk = out->first; chunk; chunk = chunk->next)

@@ -1,6 +1,6 @@
 /*
- * What stands open between agents here and a peer: answers, words of an end, links. When the peer goes down, each ends
- * here as if the other side had said so. One hash table a peer.
+ * What stands open between agents here and a peer: answers, words of an end, links; and requests of others that are to
+ * get there. When the peer goes down, each ends here as if the other side had said so. One hash table a peer.
  */
 #ifndef BRIDGES_DEBT_H
 #define BRIDGES_DEBT_H
@@ -12,6 +12,7 @@ enum debt_kind {
     DEBT_REQUEST, /* an agent here has asked, and has no answer */
     DEBT_WATCH,   /* an agent here watches one there */
     DEBT_WATCHED, /* one there watches an agent here */
+    DEBT_PASSED,  /* a request of another node's agent was passed on to one there, and may not have come yet */
     DEBT_MOVED,   /* a request of an agent here comes to the peer, as others will say, and has gone on to `there` */
     DEBT_LINK     /* an agent here and one there are linked, or about to be; its handle does not count */
 };

@@ -260,6 +260,7 @@ int join_arrive(struct soma_bridge *bridge, struct connection *connection, const
         return SOMA_ECLOSED; // there is no room for another node
     if (begins)
         peer_succeed(bridge, peer);
+    passed_settle(peer, join->received);
     session_acknowledge(session, join->received);
     peer_join(bridge, peer, connection);
     peer->gained = begins ? peer->heard : 0;

@@ -342,11 +342,21 @@ static void bye_say(struct soma_bridge *bridge, bool relayed)
     relayed_flush(bridge);
 }
 
+/* Of what ends with others' sessions no node hears any more: they have heard goodbye. */
+static void peer_shut(struct peer *peer)
+{
+    spin_lock(&peer->busy);
+    peer->open = false;
+    spin_unlock(&peer->busy);
+}
+
 struct losses bridge_goodbye(struct soma_bridge *bridge)
 {
     struct losses all = {0};
     bye_say(bridge, true);
     bye_say(bridge, false);
+    for (uint32_t i = 0; i < bridge->peer_count; i++)
+        peer_shut(bridge->list[i]);
     for (uint32_t i = 0; i < bridge->peer_count; i++) {
         const struct losses left = peer_finish(bridge->list[i], SOMA_ENODEDOWN);
         all.messages += left.messages;

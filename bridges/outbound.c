@@ -271,11 +271,16 @@ static int body_depart(struct departure *d, enum item_kind kind, bool handle)
 
 static int request_depart(struct departure *d)
 {
-    const struct debt debt = {
-        .kind = DEBT_REQUEST, .here = d->message->sender, .there = d->to, .handle = d->message->body[0]};
+    bool passed = d->message->sender.node != d->here;
+    const struct debt debt = {.kind = passed ? DEBT_PASSED : DEBT_REQUEST,
+                              .here = d->message->sender,
+                              .there = d->to,
+                              .handle = d->message->body[0]};
     int error = body_depart(d, ITEM_REQUEST, true);
-    // One that is passed on is its asker's node's debt, which hears of it: see request_moved().
-    return error || debt.here.node != d->here ? error : debts_add(&d->peer->debts, &debt);
+    if (!error)
+        error = debts_add(&d->peer->debts, &debt);
+    d->peer->out.passes |= passed && !error;
+    return error;
 }
 
 static int watch_depart(struct departure *d)

@@ -69,6 +69,7 @@ struct outbound {
     size_t recent;   /* bytes of those that were taken last, about: the next has as much room from the first */
     bool streams;    /* it has had, since that was last looked at */
     bool owes;       /* agents here have said something that is in there */
+    bool passes;     /* a request of another node's agent is in there: see DEBT_PASSED */
     /* Blocks for that. */
     struct frame_block *spare[SPENT_MOST];
     uint32_t spare_count;
@@ -186,7 +187,8 @@ void chunk_free(struct chunk *chunk);
 /* Says which shared bodies need not be kept any more, and gives their references. How many. */
 uint32_t outbound_forget(struct peer *peer, soma_body *bodies[SHARES_MOST]);
 
-/* A request of the peer's agent, with its handle, was passed on from here to another agent. 0 or SOMA_ENOMEM. */
+/* A request of the peer's agent, with its handle, was passed on from here, and another agent has it. 0 or SOMA_ENOMEM.
+ */
 int outbound_moved(struct peer *peer, soma_ref asker, soma_ref to, uint64_t handle);
 
 /* A refusal, or word of a node: from the bridge's thread. */

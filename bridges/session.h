@@ -18,6 +18,7 @@ struct kept_frame {
     size_t size;
     size_t plain; /* bytes that they are; more than `size`: they are compressed */
     size_t room;  /* bytes that were allocated */
+    bool passes;  /* there may be requests of other nodes' agents among them */
 };
 
 #define SPENT_MOST 16u

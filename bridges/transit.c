@@ -132,6 +132,8 @@ static struct chunk *chunk_pop(struct peer *peer)
             peer->out.bytes -= block_size(&chunk->items);
         peer->transit.owes |= peer->out.owes;
         peer->out.owes &= chunk->next != NULL;
+        peer->transit.passes |= peer->out.passes;
+        peer->out.passes &= chunk->next != NULL;
     } else {
         chunk = NULL;
         peer->dirty = false;

@@ -21,6 +21,7 @@ struct transit {
     bool parted;            /* a part has left of a body, and not all: no other body may begin */
     bool again;             /* some of what is held may leave */
     bool owes;              /* as in outbound: of what was taken from there */
+    bool passes;            /* likewise */
     msgpack_sbuffer held;   /* items that wait for a body, or for others of their sender that do; in their order */
     struct waiter *waiters; /* of those: each sender, and each body that is named */
     uint32_t waiter_count;
