@@ -14,11 +14,11 @@
 
 /* ---- who gets it ---- */
 
-/* Does a peer's agent live, and is not overloaded? */
-static inline bool peer_ready(soma_system *system, const struct peer *peer)
+/* Does the agent of the peer whose turn it is live, and is not overloaded, or the only one? */
+static inline bool peer_ready(soma_system *system, const struct channel *channel)
 {
-    const soma_agent *target = target_find(system, peer->place.agent);
-    return target && !u32_load(&target->pressure);
+    const soma_agent *target = target_find(system, channel->peers[channel->peer_next].place.agent);
+    return target && (channel->peer_count == 1 || !u32_load(&target->pressure));
 }
 
 /* The same from whose turn it is on, if that one can't. */
@@ -50,9 +50,8 @@ static __attribute__((noinline)) uint32_t peer_search(soma_system *system, struc
 static inline uint32_t peer_choose(const soma_agent *self, struct channel *channel)
 {
     soma_system *system = soma_agent_system(self);
-    uint32_t next = channel->peer_next;
-    bool ready = channel->peer_count && peer_ready(system, &channel->peers[next]);
-    return ready ? next : peer_search(system, channel);
+    bool ready = channel->peer_count && peer_ready(system, channel);
+    return ready ? channel->peer_next : peer_search(system, channel);
 }
 
 static void peer_used(struct channel *channel, uint32_t index)
