@@ -93,8 +93,8 @@ static bool conflate(struct line *line, zmq_msg_t *parts, uint32_t count)
     return (pattern_subscribes(line->pattern) && parts_are_answer(parts, count)) || newest_replace(line, parts, count);
 }
 
-/* Takes the parts. */
-static void message_arrive(struct line *line, zmq_msg_t *parts, uint32_t count)
+/* Takes the parts, which have so many bytes. */
+static void message_arrive(struct line *line, zmq_msg_t *parts, uint32_t count, uint64_t size)
 {
     struct porter *porter = line->porter;
     bool asks = pattern_answers(line->pattern) || line->pattern == SOMA_SYNC_PUB, conflates = line->conflates;
@@ -111,9 +111,7 @@ static void message_arrive(struct line *line, zmq_msg_t *parts, uint32_t count)
     }
     struct arrival *arrival = arrival_of(message);
     arrival->count = count;
-    arrival->weight = conflates ? 0 : LINE_PART_COST; // of those there is one
-    for (uint32_t i = 0; i < count && !conflates; i++)
-        arrival->weight += zmq_msg_size(&parts[i]);
+    arrival->weight = conflates ? 0 : LINE_PART_COST + size; // of those there is one
     line->taken += arrival->weight;
     parts_move(arrival->parts, parts, count);
     if (conflates)
@@ -176,7 +174,7 @@ bool line_receive(struct line *line)
         }
         bool topic = is_topic(line, &parts[0]);
         if (!topic && !large && line->pattern != SOMA_PUB) {
-            message_arrive(line, parts, count);
+            message_arrive(line, parts, count, size);
             continue;
         }
         if (topic)

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LAST_MOST 2u /* frames of an answer behind those that it begins with */
+
 /* One that waits for its answer, with the frames that this begins with. It counts as mail of the clerk's until then: so
  * they are bounded. */
 struct question {
@@ -81,8 +83,10 @@ int clerk_open(soma_system *system, struct line *line, const struct rows *rows, 
 
 /* What a question is made of: frames that the answer begins with, and the message. */
 struct parts {
-    zmq_msg_t head[LINE_PARTS];
+    zmq_msg_t *head; /* in the arrival, or made of it */
     uint32_t count;
+    zmq_msg_t made[3];
+    uint32_t made_count;
     const char *data;
     size_t size;
 };
@@ -95,11 +99,8 @@ static bool envelope_take(struct arrival *arrival, struct parts *parts)
         at++;
     if (at + 2 != arrival->count)
         return false;
+    parts->head = arrival->parts;
     parts->count = at + 1;
-    for (uint32_t i = 0; i <= at; i++) {
-        zmq_msg_init(&parts->head[i]);
-        zmq_msg_move(&parts->head[i], &arrival->parts[i]);
-    }
     parts->data = zmq_msg_data(&arrival->parts[at + 1]);
     parts->size = zmq_msg_size(&arrival->parts[at + 1]);
     return true;
@@ -114,21 +115,20 @@ static bool asking_take(struct arrival *arrival, struct parts *parts)
     if (arrival->count != 1 || !topic || topic > SOMA_TOPIC_MOST || size < ASK_HEAD + topic || *data != ASK_MARK ||
         data[ASK_HEAD] != ANSWER_MARK)
         return false;
-    parts->count = 3;
+    parts->head = parts->made;
+    parts->count = parts->made_count = 3;
     for (uint32_t i = 0; i < 3; i++)
-        zmq_msg_init(&parts->head[i]);
+        zmq_msg_init(&parts->made[i]);
     parts->data = (const char *)data + ASK_HEAD + topic;
     parts->size = size - ASK_HEAD - topic;
-    if (part_make(&parts->head[0], data + ASK_HEAD, topic) && part_make(&parts->head[1], data + 1, sizeof(soma_handle)))
-        return true;
-    parts_close(parts->head, 3);
-    return false;
+    return part_make(&parts->made[0], data + ASK_HEAD, topic) &&
+           part_make(&parts->made[1], data + 1, sizeof(soma_handle));
 }
 
 /* Keeps what an answer begins with, and the line. NULL when memory is out. */
 static struct question *question_new(struct clerk *my, struct arrival *arrival, struct parts *parts)
 {
-    size_t size = sizeof(struct question) + sizeof(*arrival) + parts->count * sizeof(zmq_msg_t);
+    size_t size = sizeof(struct question) + sizeof(*arrival) + (parts->count + LAST_MOST) * sizeof(zmq_msg_t);
     struct question *question = malloc(size);
     if (!question)
         return NULL;
@@ -148,19 +148,20 @@ static struct question *question_new(struct clerk *my, struct arrival *arrival, 
     return question;
 }
 
-/* Sends the answer, whose last frames are the caller's, and which ends the question. */
-static void question_answer(soma_agent *self, struct clerk *my, struct question *question, zmq_msg_t *last,
-                            uint32_t count)
+/* Where an answer's last frames are made, behind those that it begins with. */
+static zmq_msg_t *question_last(const struct question *question)
 {
-    zmq_msg_t parts[LINE_PARTS + 2];
-    uint32_t head = question->arrival->count;
-    for (uint32_t i = 0; i < head + count; i++) {
-        zmq_msg_init(&parts[i]);
-        zmq_msg_move(&parts[i], i < head ? &question->arrival->parts[i] : &last[i - head]);
-    }
-    if (line_put(question->arrival->line, self->worker, parts, head + count))
-        u64_add(&question->arrival->line->counts.missed, 1);
-    parts_close(last, count);
+    return &question->arrival->parts[question->arrival->count];
+}
+
+/* Sends the answer, whose last frames, so many, have been made: the question ends. */
+static void question_answer(soma_agent *self, struct clerk *my, struct question *question, uint32_t count)
+{
+    struct arrival *arrival = question->arrival;
+    count += arrival->count;
+    arrival->count = 0; // they are the line's
+    if (line_put(arrival->line, self->worker, arrival->parts, count))
+        u64_add(&arrival->line->counts.missed, 1);
     question_end(my, question);
 }
 
@@ -168,14 +169,14 @@ static void question_answer(soma_agent *self, struct clerk *my, struct question 
 static void question_fail(soma_agent *self, struct clerk *my, struct question *question, int error, const char *text)
 {
     const struct soma_failure failure = {.error = error, .text = text};
-    zmq_msg_t parts[2];
+    zmq_msg_t *last = question_last(question);
     void *data = NULL;
     size_t size = 0;
-    if (soma_type_pack(&soma_failure_type, &failure, &data, &size) || !part_make(&parts[1], data, size)) {
+    if (soma_type_pack(&soma_failure_type, &failure, &data, &size) || !part_make(&last[1], data, size)) {
         question_end(my, question); // who asks will see that its time is over
     } else {
-        zmq_msg_init(&parts[0]);
-        question_answer(self, my, question, parts, 2);
+        zmq_msg_init(&last[0]);
+        question_answer(self, my, question, 2);
     }
     free(data);
 }
@@ -189,13 +190,12 @@ static int on_answer(soma_agent *self, void *state, const void *answer)
 {
     struct clerk *my = state;
     struct question *question = question_asked(self);
-    zmq_msg_t part;
     int error = speech_write(&my->speech, question->arrival->line, self->worker, NULL, 0, self->worker->current->type,
-                             answer, &part);
+                             answer, question_last(question));
     if (error)
         question_fail(self, my, question, error, "the answer can't be serialized, or is too large");
     else
-        question_answer(self, my, question, &part, 1);
+        question_answer(self, my, question, 1);
     return 0;
 }
 
@@ -226,7 +226,7 @@ static void question_ask(soma_agent *self, struct clerk *my, struct question *qu
 int question_run(soma_agent *self, void *state, void *arg)
 {
     struct arrival *arrival = arg;
-    struct parts parts = {.count = 0};
+    struct parts parts = {.made_count = 0};
     bool publisher = pattern_publishes(arrival->line->pattern);
     bool whole = (publisher ? asking_take : envelope_take)(arrival, &parts);
     struct question *question = whole ? question_new(state, arrival, &parts) : NULL;
@@ -234,7 +234,7 @@ int question_run(soma_agent *self, void *state, void *arg)
         question_ask(self, state, question, &parts);
     else
         line_malformed(arrival->line, whole ? SOMA_ENOMEM : SOMA_EFORMAT);
-    parts_close(parts.head, parts.count);
+    parts_close(parts.made, parts.made_count);
     arrival_end(arrival);
     return 0;
 }

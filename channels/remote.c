@@ -206,26 +206,26 @@ int remote_topic(soma_agent *self, const struct channel *channel, const char *to
 
 /* ---- requests ---- */
 
-/* The question's name, an empty frame, the message: who answers gives back all that stands before the message. */
-static int request_put(soma_agent *self, struct remote *remote, soma_handle handle, zmq_msg_t *body)
+/* The question's name, an empty frame, the message: who answers gives back all that stands before the message. Takes
+ * that, the third. */
+static int request_put(soma_agent *self, struct remote *remote, soma_handle handle, zmq_msg_t parts[3])
 {
-    zmq_msg_t parts[3];
     const soma_handle name = handle ^ remote->salt;
-    if (!part_make(&parts[0], &name, sizeof(name)))
+    if (!part_make(&parts[0], &name, sizeof(name))) {
+        zmq_msg_close(&parts[2]);
         return SOMA_ENOMEM;
+    }
     zmq_msg_init(&parts[1]);
-    zmq_msg_init(&parts[2]);
-    zmq_msg_move(&parts[2], body);
     return line_put(remote->line, self->worker, parts, 3);
 }
 
 /* The same for a SYNC_SUB, whose frame has room for the name. */
-static int asking_put(soma_agent *self, struct remote *remote, soma_handle handle, zmq_msg_t *part)
+static int asking_put(soma_agent *self, struct remote *remote, soma_handle handle, zmq_msg_t parts[3])
 {
     uint32_t most = remote->line->high_water;
     const soma_handle name = handle ^ remote->salt;
-    memcpy((char *)zmq_msg_data(part) + 1, &name, sizeof(name));
-    int error = line_put(remote->line, self->worker, part, 1);
+    memcpy((char *)zmq_msg_data(&parts[2]) + 1, &name, sizeof(name));
+    int error = line_put(remote->line, self->worker, &parts[2], 1);
     if (!error)
         remote->asked[(remote->asked_first + remote->asked_count++) % most] = handle;
     return error;
@@ -260,16 +260,17 @@ soma_handle remote_request(soma_agent *self, struct channel *channel, uint64_t t
                            const soma_type *type, const void *body)
 {
     struct remote *remote = channel->remote;
-    zmq_msg_t part;
+    zmq_msg_t parts[3];
     if (!remote->peers || (remote->asked && remote->asked_count == remote->line->high_water))
         return SOMA_EAGAIN;
-    int error = request_write(self, channel, type, body, &part);
+    int error = request_write(self, channel, type, body, &parts[2]);
     if (error)
         return error;
     soma_handle handle = request_open(self, line_mark(remote->line), timeout, then);
     if (handle > 0)
-        error = (remote->asked ? asking_put : request_put)(self, remote, handle, &part);
-    zmq_msg_close(&part);
+        error = (remote->asked ? asking_put : request_put)(self, remote, handle, parts);
+    else
+        zmq_msg_close(&parts[2]);
     if (error && handle > 0)
         soma_request_cancel(self, handle);
     return error ? error : handle;
