@@ -7,6 +7,11 @@
  *
  * An `unmuted` agent runs on, and is in no such wait; it bounds by itself what it sends.
  *
+ * An agent may send to several of those while it handles a message, and waits for one, or the proof would not hold. It
+ * is drawn by lot, each send to one of them with the same chance: if it were always the last, one that is slower would
+ * not be waited for as long as that one is overloaded, too, each time. So of b sends a run, a of them to the slow one,
+ * a run ends in waiting for that with the chance a / b, after b / a runs on average: it gets no more meanwhile than b.
+ *
  * A receiver may also lose its core before it has noticed, so a sender whose message took fresh memory marks it, too:
  * before the push, so that the receiver, which must run for that message, finds the mark when it catches up.
  *

@@ -82,6 +82,8 @@ struct worker {
     uint64_t random;        /* soma_random's state; 0 before the first */
     int exit_reason;
     uint32_t pressed;   /* the slot of an agent under pressure that the running one has sent to */
+    uint32_t presses;   /* how often it has sent to such a one, if it is `pressing` */
+    uint32_t lot;       /* drawn last: which of them it is */
     uint32_t others_in; /* turns until it must look at whom others have made runnable */
     uint32_t chunk_in;  /* such looks until the next at the overflow */
     bool ring_first;    /* at the next one, as the last one found somebody */
@@ -134,13 +136,20 @@ static inline void worker_guest(struct worker *guest, soma_system *system)
     guest->outbox = (struct outbox){NULL, NULL, NULL, 0};
     guest->spawned = NULL;
     guest->random = 0;
+    guest->lot = 0;
 }
 
-/* The running agent has sent to one under pressure: it is muted for that at the end of its turn. */
+/*
+ * The running agent has sent to one under pressure: it is muted for that at the end of its turn, or for another to
+ * which this has happened since it began to handle its message, each time with the same chance. Why: see pressure.h.
+ */
 static inline void worker_press(struct worker *worker, uint32_t slot)
 {
+    worker->presses = worker->pressing ? worker->presses + 1 : 1;
     worker->pressing = true;
-    worker->pressed = slot;
+    worker->lot = worker->lot * 1664525u + 1013904223u; // the same in each run that is driven the same way
+    if ((uint64_t)worker->lot * worker->presses <= UINT32_MAX)
+        worker->pressed = slot;
 }
 
 /* NULL for a guest, which is how the functions below call a thread outside. */

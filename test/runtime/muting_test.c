@@ -10,6 +10,7 @@ SOMA_MESSAGE(go, (ref, to))
 SOMA_MESSAGE(heavy, (bytes, data))
 SOMA_MESSAGE(go_heavy, (ref, to))
 SOMA_MESSAGE(go_body, (ref, to))
+SOMA_MESSAGE(go_both, (ref, first), (ref, second))
 
 /* ---- a system in one thread: the test says who runs ---- */
 
@@ -41,12 +42,24 @@ static void run_once(void)
         waiting[i] = waiting[count + i];
 }
 
+static int open_batch(uint32_t batch)
+{
+    const struct driver driver = {.now = virtual_now, .date = virtual_now, .random = virtual_now, .runnable = runnable};
+    waiting_count = 0;
+    return system_open_driven(&sys, &(soma_options){.batch = batch, .log_level = SOMA_LOG_OFF}, &driver);
+}
+
 static int setup(void **state)
 {
     (void)state;
-    const struct driver driver = {.now = virtual_now, .date = virtual_now, .random = virtual_now, .runnable = runnable};
-    waiting_count = 0;
-    return system_open_driven(&sys, &(soma_options){.log_level = SOMA_LOG_OFF}, &driver);
+    return open_batch(100);
+}
+
+/* Who has handled one message, and has another, is overloaded. */
+static int setup_batch_of_one(void **state)
+{
+    (void)state;
+    return open_batch(1);
 }
 
 static int teardown(void **state)
@@ -87,6 +100,13 @@ static int on_go(soma_agent *self, void *state, const struct go *m)
     return soma_send(self, m->to, token, .n = 0);
 }
 
+static int on_go_both(soma_agent *self, void *state, const struct go_both *m)
+{
+    (void)state;
+    int error = soma_send(self, m->first, token, .n = 0);
+    return error ? error : soma_send(self, m->second, token, .n = 0);
+}
+
 static uint8_t megabytes[2u << 20];
 static soma_body *shared;
 
@@ -119,6 +139,7 @@ static const soma_behavior carrier = {
 static const soma_behavior taker = {.name = "taker", .handlers = SOMA_HANDLERS(SOMA_ON(heavy, on_heavy))};
 static const soma_behavior restless = {.name = "restless",
                                        .handlers = SOMA_HANDLERS(SOMA_ON(token, on_token_again), SOMA_ON(go, on_go))};
+static const soma_behavior giver = {.name = "giver", .handlers = SOMA_HANDLERS(SOMA_ON(go_both, on_go_both))};
 static const soma_behavior quiet = {.name = "quiet",
                                     .handlers = SOMA_HANDLERS(SOMA_ON(token, on_token_end), SOMA_ON(go, on_go))};
 
@@ -209,6 +230,47 @@ static void test_large_messages(void **state)
     }
 }
 
+static void turn_of(soma_ref ref, uint32_t batch)
+{
+    agent_turn(&sys->workers[0], &sys->slots.base[ref.slot], batch);
+    waiting_count = 0; // the test knows who runs
+}
+
+static uint32_t backlog(soma_ref ref)
+{
+    uint32_t messages;
+    assert_int_equal(soma_backlog(sys, ref, &messages), 0);
+    return messages;
+}
+
+/* Who sends to two that are overloaded waits for the slow one, too, though the other one is the last it has sent to. */
+static void test_two_receivers(void **state)
+{
+    (void)state;
+    soma_ref slow, fast, sender;
+    assert_int_equal(soma_spawn(sys, &quiet, NULL, &slow), 0);
+    assert_int_equal(soma_spawn(sys, &quiet, NULL, &fast), 0);
+    assert_int_equal(soma_spawn(sys, &giver, NULL, &sender), 0);
+    for (uint32_t i = 0; i < 10000; i++) {
+        for (uint32_t j = 0; j < 2; j++)
+            assert_int_equal(soma_send(sys, fast, token, .n = j), 0);
+        turn_of(fast, 1);
+        assert_true(pressure(fast));
+        if (!(pressure(sender) & PRESSURE_MUTED)) {
+            assert_int_equal(soma_send(sys, sender, go_both, .first = slow, .second = fast), 0);
+            turn_of(sender, 100);
+        }
+        turn_of(fast, 100);
+        assert_false(pressure(fast));
+        if (i % 4 == 3 && backlog(slow))
+            turn_of(slow, 1);
+        assert_in_range(backlog(slow), 0, 50);
+    }
+    if (backlog(slow))
+        turn_of(slow, 100);
+    assert_int_equal(muted(), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -216,6 +278,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_restless_sender_is_muted, setup, teardown),
         cmocka_unit_test_setup_teardown(test_router_is_muted, setup, teardown),
         cmocka_unit_test_setup_teardown(test_large_messages, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_two_receivers, setup_batch_of_one, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
