@@ -49,11 +49,9 @@ static struct gate **gate_place(const struct gates *gates, soma_ref to)
     return link;
 }
 
-/* The gate that holds up who sends to an agent; NULL for none. Under busy. */
-static soma_agent *gate_shut_for(const struct peer *peer, soma_ref to)
+/* The gate of an agent there, which is shut; NULL for none. Under busy. */
+static soma_agent *gate_of(const struct peer *peer, soma_ref to)
 {
-    if (u32_load(&peer->gate->pressure))
-        return peer->gate;
     struct gate **link = u32_load(&peer->gates.count) ? gate_place(&peer->gates, to) : NULL;
     return link && *link ? (*link)->agent : NULL;
 }
@@ -66,7 +64,9 @@ soma_agent *bridge_gate(void *context, soma_ref to)
     peer = peer_lock(&((struct soma_bridge *)context)->peers, to.node);
     if (!peer)
         return NULL;
-    soma_agent *gate = gate_shut_for(peer, to);
+    soma_agent *gate = gate_of(peer, to);
+    if (!gate)
+        gate = peer->gate;
     spin_unlock(&peer->busy);
     return gate;
 }
@@ -75,9 +75,13 @@ void gate_press(struct peer *peer, struct worker *worker, soma_ref to, bool pres
 {
     if (peer->out.bytes > OUT_HIGH)
         u32_store(&peer->gate->pressure, PRESSURE_OVERLOADED); // release: senders look after their push
-    const soma_agent *gate = worker && presses ? gate_shut_for(peer, to) : NULL;
+    if (!worker || !presses)
+        return;
+    const soma_agent *gate = gate_of(peer, to);
     if (gate)
         worker_press(worker, slot_of(peer->bridge, gate));
+    if (u32_load(&peer->gate->pressure))
+        worker_press(worker, slot_of(peer->bridge, peer->gate));
 }
 
 void gate_look(struct peer *peer)

@@ -3,6 +3,9 @@
  * the agent that they send to is under pressure, as its node says. Either is a *gate*: an agent without mail, that is
  * overloaded in the place of what it stands for, so that runtime/pressure.h does the rest.
  *
+ * Who sends while both are shut has sent to two that are overloaded, and waits for one of them, by lot as ever: else
+ * the mailbox there could grow while only the way is waited for, or what waits for the way while only the agent is.
+ *
  * The way's gate (struct peer) is never muted, and opens once enough has left or the session has ended, whatever agents
  * do; so no cycle goes through it.
  *
@@ -18,7 +21,8 @@
  * next, as before.
  *
  * An agent is often overloaded for a moment only. So its senders are not told before `mail_most` bytes have come for it
- * from other nodes since its pressure began; what waits for it is at most that, and what is on its way in the links.
+ * from other nodes since its pressure began; what waits for it is that, what is on its way in the links, and what each
+ * sender sends in the runs of its handler until it waits for the gate.
  */
 #ifndef BRIDGES_FLOW_H
 #define BRIDGES_FLOW_H
@@ -61,10 +65,11 @@ soma_agent *gate_spawn(struct soma_bridge *bridge);
 
 /* ---- at the sender ---- */
 
-/* struct route's gate: the agent whose pressure holds up threads outside that send there. */
+/* struct route's gate: the agent whose pressure holds up threads outside that send there; the way's comes last. */
 soma_agent *bridge_gate(void *context, soma_ref to);
 
-/* Under busy, after an item was appended: its sender is muted if a gate is shut, and it is of a kind that `presses`. */
+/* Under busy, after an item was appended: its sender is muted for a gate that is shut, if it is of a kind that
+ * `presses`. */
 void gate_press(struct peer *peer, struct worker *worker, soma_ref to, bool presses);
 
 /* Opens the way's gate, if enough has left. */

@@ -47,15 +47,26 @@ static soma_agent *gate_of(soma_system *system, soma_ref to)
     return route && route->gate ? route->gate(route->context, to) : NULL;
 }
 
+/* Whose pressure holds up who sends there; NULL for nobody's. */
+static const soma_agent *in_the_way(soma_system *system, soma_ref to)
+{
+    return to.node == system->node ? target_find(system, to) : gate_of(system, to);
+}
+
 int outside_enter(soma_system *system, soma_ref to, bool waits)
 {
-    const soma_agent *target = to.node == system->node ? target_find(system, to) : gate_of(system, to);
-    // No handler waits, not even one of another system: that of two, each could wait for the other.
-    if (!target || !u32_load(&target->pressure) || worker_here() || system_on_worker(system))
-        return 0;
-    if (!waits)
-        return SOMA_EAGAIN;
-    outside_wait(system, target);
+    const soma_agent *target;
+    // Again, as there may be two gates in the way: of an agent elsewhere, and of the link.
+    while ((target = in_the_way(system, to)) && u32_load(&target->pressure)) {
+        // No handler waits, not even one of another system: that of two, each could wait for the other.
+        if (worker_here() || system_on_worker(system))
+            break;
+        if (!waits)
+            return SOMA_EAGAIN;
+        outside_wait(system, target);
+        if (u32_load(&system->closing))
+            break;
+    }
     return 0;
 }
 

@@ -299,6 +299,47 @@ static void test_bounded_end(soma_test *test)
     assert_int_equal(muted_at(test, "north") + muted_at(test, "west"), 0);
 }
 
+/* ---- a sender that fills its link each time that it runs ---- */
+
+#define BURSTS 40u
+#define BURSTS_MOST 25u /* each of which is one more with a chance of a half at most */
+#define BURST 13u
+#define BURST_SIZE 100000u
+
+static int on_step_burst(soma_agent *self, struct sender *my, const struct step *m)
+{
+    static const char bytes[BURST_SIZE];
+    (void)m;
+    for (uint32_t i = 0; i < BURST; i++)
+        soma_send(self, my->to, load, .sender = my->index, .number = my->sent++, .data = {bytes, sizeof(bytes)});
+    return my->sent < BURSTS * BURST ? soma_send(self, soma_self(self), step) : 0;
+}
+
+static const soma_behavior bursting = {.name = "bursting",
+                                       .state_size = sizeof(struct sender),
+                                       .init = sender_init,
+                                       .handlers = SOMA_HANDLERS(SOMA_ON(step, on_step_burst))};
+
+/* It waits for the agent that it sends to, and not for the link alone. */
+static void test_bursts(soma_test *test)
+{
+    _Static_assert((size_t)BURST * BURST_SIZE > OUT_HIGH, "a burst fills the link");
+    uint32_t waiting;
+    nodes_open(test, 0, 65536);
+    soma_ref slow = spawn_at(test, "south", &store, NULL);
+    assert_int_equal(soma_backlog(soma_test_node(test, "south"), slow, &waiting), 0); // from here on it is counted
+    soma_test_pause(test, slow);
+    spawn_at(test, "north", &bursting, &(struct sender){slow, 0, 0});
+    soma_test_settle(test);
+    assert_int_equal(soma_backlog(soma_test_node(test, "south"), slow, &waiting), 0);
+    assert_in_range(waiting, 1, BURSTS_MOST * BURST);
+    assert_int_equal(muted_at(test, "north"), 1);
+    soma_test_resume(test, slow);
+    soma_test_settle(test);
+    assert_int_equal(((const struct store *)soma_test_state(test, slow))->loads, BURSTS * BURST);
+    rest_check(test);
+}
+
 /* ---- limits ---- */
 
 #define LIMIT 3u
@@ -426,6 +467,7 @@ int main(void)
         SOMA_SIM(test_flood_with_restarts, test_load(500), 20000, .pauses = 2),
         SOMA_SIM(test_bounded, test_load(10), 100000),
         SOMA_SIM(test_bounded_end, test_load(10), 100000),
+        SOMA_SIM(test_bursts, test_load(10), 100000),
         SOMA_SIM(test_limits, test_load(200), 10000),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
