@@ -5,6 +5,7 @@
  */
 #include "runtime/agent.h"
 #include "runtime/driver.h"
+#include "runtime/pressure.h"
 #include "runtime/send.h"
 #include "test_support.h"
 #include <soma/soma.h>
@@ -281,12 +282,58 @@ static void test_route(void **state)
     assert_int_equal(soma_system_close(&sim.system), 0);
 }
 
+/* ---- gates: of an agent elsewhere, and of the way there ---- */
+
+static soma_agent *gates[2];
+static uint32_t opened;
+
+static soma_agent *gate(void *context, soma_ref to)
+{
+    (void)context, (void)to;
+    return u32_load(&gates[0]->pressure) ? gates[0] : gates[1];
+}
+
+/* The one that is waited for opens. */
+static void open_next(void *context, bool (*done)(const void *arg), const void *arg)
+{
+    (void)context;
+    assert_ptr_equal(arg, gates[opened]);
+    assert_false(done(arg));
+    u32_store(&gates[opened++]->pressure, 0);
+}
+
+static void test_gates(void **state)
+{
+    (void)state;
+    static struct simulation sim;
+    struct carried carried = {0};
+    const struct route route = {.carry = carry, .gate = gate, .context = &carried};
+    const soma_ref far = {99, 7, 3};
+    simulation_open(&sim, 1);
+    sim.system->driver.wait = open_next;
+    system_route_set(sim.system, &route);
+    for (uint32_t i = 0; i < 2; i++) {
+        soma_ref ref;
+        assert_int_equal(soma_spawn(sim.system, &waker, &(struct simulation *){&sim}, &ref), 0);
+        gates[i] = &sim.system->slots.base[ref.slot];
+        u32_store(&gates[i]->pressure, PRESSURE_OVERLOADED);
+    }
+    opened = 0;
+    assert_int_equal(soma_try_send(sim.system, far, wake, .value = 1), SOMA_EAGAIN);
+    assert_int_equal(soma_send(sim.system, far, wake, .value = 2), 0);
+    assert_int_equal(opened, 2); // it has waited for both
+    assert_int_equal(carried.value, 2);
+    system_route_set(sim.system, NULL);
+    assert_int_equal(soma_system_close(&sim.system), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_replay),
         cmocka_unit_test(test_timers),
         cmocka_unit_test(test_route),
+        cmocka_unit_test(test_gates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
