@@ -2,6 +2,7 @@
  * Nodes of which an agent here tells, as other nodes do of those that they know. The agent asks the bridge agent, the
  * bridge's thread takes it, and the bridge agent answers: then refs to that node lead there.
  */
+#include "bridges/address.h"
 #include "bridges/agent.h"
 #include "bridges/item.h"
 #include "runtime/spin.h"
@@ -35,20 +36,29 @@ static bool is_open(const struct soma_bridge *bridge, uint64_t node)
     return open;
 }
 
-static int check(const struct soma_bridge_introduce *m)
+/* The first address is called; the others need only be some. */
+static int address_refused(struct soma_bridge *bridge, const char *address, bool is_first)
 {
-    if (!m->node || m->addresses.count > ADDRESSES_MAX)
+    struct address parts;
+    if (!address || !address[0] || strlen(address) > ADDRESS_MAX)
         return SOMA_EINVAL;
-    for (uint32_t i = 0; i < m->addresses.count; i++)
-        if (!m->addresses.items[i] || !m->addresses.items[i][0] || strlen(m->addresses.items[i]) > ADDRESS_MAX)
-            return SOMA_EINVAL;
-    return 0;
+    if (!bridge->zmq || (!is_first && address_read(address, &parts))) // a simulation has addresses of its own
+        return 0;
+    return address_check(bridge, address, &parts);
+}
+
+static int check(struct soma_bridge *bridge, const struct soma_bridge_introduce *m)
+{
+    int error = m->node && m->addresses.count <= ADDRESSES_MAX ? 0 : SOMA_EINVAL;
+    for (uint32_t i = 0; !error && i < m->addresses.count; i++)
+        error = address_refused(bridge, m->addresses.items[i], !i);
+    return error;
 }
 
 int on_introduce(soma_agent *self, struct bridge_agent *my, const struct soma_bridge_introduce *m)
 {
     struct soma_bridge *bridge = my->bridge;
-    int error = soma_sender(self).node == soma_self(self).node ? check(m) : SOMA_EINVAL;
+    int error = soma_sender(self).node == soma_self(self).node ? check(bridge, m) : SOMA_EINVAL;
     if (!error && is_open(bridge, m->node)) {
         soma_reply(self, soma_bridge_introduced);
         return 0;

@@ -51,6 +51,26 @@ static void test_introduce(void **state)
     nodes_close(nodes, 2);
 }
 
+/* Where this node may not call, or nobody could, a ref would lead nowhere. Of more addresses the first is called. */
+static void test_not_callable(void **state)
+{
+    struct node nodes[2];
+    (void)state;
+    node_open(&nodes[0], "here");
+    node_open(&nodes[1], "there");
+    node_spawn(&nodes[1], &teller);
+    soma_ref agent = nodes[1].agent;
+    const char *const foo[] = {"foo"}, *const far[] = {"tcp://8.8.8.8:1"};
+    const char *const both[] = {soma_bridge_address(nodes[1].bridge, 0), far[0]}, *const half[] = {both[0], foo[0]};
+    assert_int_equal(introduce(&nodes[0], agent.node, foo, 1), SOMA_EINVAL);
+    assert_int_equal(introduce(&nodes[0], agent.node, far, 1), SOMA_EINVAL);
+    assert_int_equal(introduce(&nodes[0], agent.node, half, 2), SOMA_EINVAL);
+    assert_int_equal(call(&nodes[0], agent, 1), SOMA_ENOROUTE);
+    assert_int_equal(introduce(&nodes[0], agent.node, both, 2), 0);
+    assert_int_equal(call(&nodes[0], agent, 2), 0);
+    nodes_close(nodes, 2);
+}
+
 /* A node that listens nowhere can't be called, but may come: what is sent to it waits, and holds up nobody else. */
 static void test_nowhere(void **state)
 {
@@ -81,12 +101,13 @@ static void test_nonsense(void **state)
     longer[sizeof(longer) - 1] = 0;
     const char *const none[] = {NULL}, *const empty[] = {""}, *const long_one[] = {longer};
     const char *const many[] = {"a", "a", "a", "a", "a", "a", "a", "a", "a"};
+    const char *const own[] = {soma_bridge_address(nodes[0].bridge, 0)};
     assert_int_equal(introduce(&nodes[0], 0, NULL, 0), SOMA_EINVAL);
     assert_int_equal(introduce(&nodes[0], 7, none, 1), SOMA_EINVAL);
     assert_int_equal(introduce(&nodes[0], 7, empty, 1), SOMA_EINVAL);
     assert_int_equal(introduce(&nodes[0], 7, long_one, 1), SOMA_EINVAL);
     assert_int_equal(introduce(&nodes[0], 7, many, 9), SOMA_EINVAL);
-    assert_int_equal(introduce(&nodes[0], soma_bridge_agent(nodes[0].bridge).node, many, 1), 0); // its own: nothing new
+    assert_int_equal(introduce(&nodes[0], soma_bridge_agent(nodes[0].bridge).node, own, 1), 0); // its own: nothing new
     // Other nodes may tell of nodes by themselves, but not by this.
     soma_ref far = node_find(&nodes[1], &nodes[0], SOMA_NODE);
     struct soma_bridge_introduced done;
@@ -98,7 +119,7 @@ static void test_nonsense(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_introduce), cmocka_unit_test(test_nowhere),
-                                       cmocka_unit_test(test_nonsense)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_introduce), cmocka_unit_test(test_not_callable),
+                                       cmocka_unit_test(test_nowhere), cmocka_unit_test(test_nonsense)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 #include "test/bridges/lone_node.h"
 #include <pthread.h>
 #include <sched.h>
+#include <soma/request.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -186,6 +187,23 @@ static void test_key_not_allowed(void **state)
     louds_close(&caller, &node);
 }
 
+/* ---- addresses ---- */
+
+static void test_introduced_in_vain(void **state)
+{
+    (void)state;
+    static const char *const far[] = {"tcp://8.8.8.8:1"};
+    struct loud loud;
+    struct soma_bridge_introduced done;
+    loud_begin(&loud, false);
+    loud_open(&loud, NULL);
+    assert_int_equal(soma_call(loud.node.system, soma_bridge_agent(loud.node.bridge), PATIENCE, &done,
+                               soma_bridge_introduced, soma_bridge_introduce, .node = 7, .addresses = {far, 1}),
+                     SOMA_EINVAL);
+    wait_line(&loud.heard, "'tcp://8.8.8.8:1' is on another machine: that wants keys, or the option `insecure`");
+    assert_int_equal(soma_system_close(&loud.node.system), 0);
+}
+
 /* ---- opening ---- */
 
 static void test_second_bridge(void **state)
@@ -336,12 +354,19 @@ static void test_outage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_key_refused),       cmocka_unit_test(test_plain_calls_keyed),
-        cmocka_unit_test(test_keyed_calls_plain), cmocka_unit_test(test_another_key),
-        cmocka_unit_test(test_key_not_allowed),   cmocka_unit_test(test_second_bridge),
-        cmocka_unit_test(test_a_file_of_another), cmocka_unit_test(test_bound_by_another),
-        cmocka_unit_test(test_both_places),       cmocka_unit_test(test_beats),
-        cmocka_unit_test(test_few_lines),         cmocka_unit_test(test_outage),
+        cmocka_unit_test(test_key_refused),
+        cmocka_unit_test(test_plain_calls_keyed),
+        cmocka_unit_test(test_keyed_calls_plain),
+        cmocka_unit_test(test_another_key),
+        cmocka_unit_test(test_key_not_allowed),
+        cmocka_unit_test(test_second_bridge),
+        cmocka_unit_test(test_a_file_of_another),
+        cmocka_unit_test(test_bound_by_another),
+        cmocka_unit_test(test_both_places),
+        cmocka_unit_test(test_beats),
+        cmocka_unit_test(test_introduced_in_vain),
+        cmocka_unit_test(test_few_lines),
+        cmocka_unit_test(test_outage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
