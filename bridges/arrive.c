@@ -404,10 +404,21 @@ static int answer_arrive(struct peer *peer, struct item *item, struct reader *re
     return reply_fail(bridge->system, bridge->worker, item->from, item->to, item->handle, (int)item->reason);
 }
 
+/* Is it to end the bridge's own agent, now or with its sender? That lives as long as the bridge: who links with it
+ * hears of the node's end. */
+static bool is_end_of_bridge(const struct soma_bridge *bridge, const struct item *item)
+{
+    bool ends = item->kind == ITEM_KILL || item->kind == ITEM_SHUTDOWN || item->kind == ITEM_LINK ||
+                item->kind == ITEM_UNLINK || item->kind == ITEM_EXIT;
+    return ends && soma_ref_equal(item->to, bridge->agent);
+}
+
 /* The reader is behind what was read of the item. */
 static int item_arrive(struct peer *peer, struct item *item, struct reader *reader)
 {
     soma_system *system = peer->bridge->system;
+    if (is_end_of_bridge(peer->bridge, item))
+        return 0;
     switch (item->kind) {
     case ITEM_TYPE:
         return type_arrive(peer, item);

@@ -251,12 +251,42 @@ static void test_node_down(void **state)
     nodes_close(nodes, 2);
 }
 
+/* The agent of a bridge lives as long as that, whatever other nodes order, and who links with it ends with the node. */
+static void test_bridge_agent(void **state)
+{
+    (void)state;
+    struct node nodes[3];
+    struct pong answer;
+    pair_open(nodes);
+    node_open(&nodes[2], "third");
+    node_spawn(&nodes[2], &mortal);
+    node_find(&nodes[2], &nodes[1], "mortal");
+    soma_ref lasting = soma_bridge_agent(nodes[1].bridge);
+    assert_int_equal(soma_kill(nodes[0].system, lasting), 0);
+    assert_int_equal(soma_shutdown(nodes[0].system, lasting), 0);
+    assert_int_equal(soma_send(nodes[0].system, nodes[0].agent, link_to, .agent = lasting), 0);
+    assert_int_equal(soma_send(nodes[0].system, nodes[0].agent, unlink_from, .agent = lasting), 0);
+    assert_int_equal(soma_send(nodes[2].system, nodes[2].agent, link_to, .agent = lasting, .trap = true), 0);
+    assert_int_equal(soma_send(nodes[0].system, nodes[0].agent, link_to, .agent = lasting), 0);
+    assert_int_equal(soma_send(nodes[0].system, nodes[0].agent, fail_now, .reason = -1000), 0);
+    wait_word("the end that is not shared", &stops, 1);
+    assert_int_equal(soma_call(nodes[2].system, nodes[2].agent, PATIENCE, &answer, pong, ping), 0);
+    for (int i = 0; i < 3; i += 2)
+        node_find(&nodes[i], &nodes[1], "mortal"); // its agent is asked
+    assert_int_equal(soma_bridge_close(&nodes[1].bridge), 0);
+    wait_word("word of the node's end", &exits, 1);
+    assert_int_equal(atomic_load(&exit_reason), SOMA_ENODEDOWN);
+    nodes_close(nodes, 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_monitor_gone),  cmocka_unit_test(test_monitor_reasons), cmocka_unit_test(test_link),
-        cmocka_unit_test(test_link_trapped),  cmocka_unit_test(test_link_ended),      cmocka_unit_test(test_link_gone),
+        cmocka_unit_test(test_monitor_gone),  cmocka_unit_test(test_monitor_reasons),
+        cmocka_unit_test(test_link),          cmocka_unit_test(test_link_trapped),
+        cmocka_unit_test(test_link_ended),    cmocka_unit_test(test_link_gone),
         cmocka_unit_test(test_link_crossing), cmocka_unit_test(test_node_down),
+        cmocka_unit_test(test_bridge_agent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
