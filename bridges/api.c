@@ -139,8 +139,13 @@ int soma_bridge_keys_reload(soma_bridge *bridge, const char *allowed)
     struct key_list list;
     if (!bridge)
         return SOMA_EINVAL;
-    if (!bridge->keys.on || (!allowed && !bridge->keys.file))
+    const char *wrong = !bridge->keys.on                 ? "no keys can be allowed, as the node has none of its own"
+                        : !allowed && !bridge->keys.file ? "there is no file of allowed keys to read again"
+                                                         : NULL;
+    if (wrong) {
+        soma_log_error(bridge->system, "bridge: %s", wrong);
         return SOMA_ESTATE;
+    }
     int error = keys_load(bridge->system, allowed, bridge->keys.file, &list);
     if (error)
         return error;

@@ -73,6 +73,21 @@ int bridge_bound(struct soma_bridge *bridge, const char *address)
     return 0;
 }
 
+/* The name that it has in logs; NULL: its number is. */
+static int bridge_call(struct soma_bridge *bridge, const char *name)
+{
+    size_t size = name ? strlen(name) : 0;
+    if (size > NODE_NAME_MAX) {
+        soma_log_error(bridge->system, "bridge: the name has %zu bytes, and may have %u", size, NODE_NAME_MAX);
+        return SOMA_ETOOBIG;
+    }
+    if (name)
+        snprintf(bridge->name, sizeof(bridge->name), "%s", name);
+    else
+        snprintf(bridge->name, sizeof(bridge->name), "%016llx", (unsigned long long)bridge->system->node);
+    return 0;
+}
+
 int bridge_new(soma_system *system, const soma_bridge_options *options, struct soma_bridge **result)
 {
     struct soma_bridge *bridge = calloc(1, sizeof(*bridge));
@@ -95,12 +110,8 @@ int bridge_new(soma_system *system, const soma_bridge_options *options, struct s
         error = soma_type_register(system, &soma_failure_type);      // it comes in place of what agents ask for
     bridge->options.secret_key = bridge->options.secret_file = NULL; // the caller's
     bridge->options.allowed = bridge->options.allowed_file = NULL;
-    if (options->name && strlen(options->name) > NODE_NAME_MAX)
-        error = SOMA_ETOOBIG;
-    else if (options->name)
-        snprintf(bridge->name, sizeof(bridge->name), "%s", options->name);
-    else
-        snprintf(bridge->name, sizeof(bridge->name), "%016llx", (unsigned long long)system->node);
+    if (!error)
+        error = bridge_call(bridge, options->name);
     for (uint32_t i = 0; !error && options->advertise && options->advertise[i]; i++)
         error = bridge_advertise(bridge, options->advertise[i]);
     for (uint32_t i = 0; !error && options->connect && options->connect[i]; i++)
@@ -241,7 +252,8 @@ int peer_call(struct soma_bridge *bridge, const struct peer *peer)
 {
     const char *address = peer->addresses[0];
     int error = relay_want(bridge, peer->node, address);
-    if (error || !address || is_own(bridge, address)) // who is called there is this node; it has come in place of it
+    if (error || !address ||
+        is_own(bridge, address)) // who is called there is this node; it has come in place of it
         return error;
     return dial_add(bridge, address, peer->node);
 }

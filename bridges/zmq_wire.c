@@ -341,6 +341,20 @@ static int wire_sockets(struct zmq_wire *wire)
     return watched ? 0 : SOMA_ENOMEM;
 }
 
+/* What the thread waits by, and the sockets; errno says more of an error. 0 or SOMA_ENOMEM. */
+static int wire_begin(struct zmq_wire *wire)
+{
+    int error = post_open(&wire->post);
+    if (error)
+        return error;
+    wire->context = zmq_ctx_new();
+    if (!wire->context)
+        return SOMA_ENOMEM;
+    // Three a connection that this side makes.
+    zmq_ctx_set(wire->context, ZMQ_MAX_SOCKETS, zmq_ctx_get(wire->context, ZMQ_SOCKET_LIMIT));
+    return wire_sockets(wire);
+}
+
 int zmq_wire_open(struct soma_bridge *bridge, struct zmq_wire **result)
 {
     struct zmq_wire *wire = calloc(1, sizeof(*wire));
@@ -349,12 +363,9 @@ int zmq_wire_open(struct soma_bridge *bridge, struct zmq_wire **result)
     wire->bridge = bridge;
     wire->deadline = UINT64_MAX;
     memory_prepare();
-    int error = post_open(&wire->post);
-    wire->context = zmq_ctx_new();
-    if (wire->context) // three a connection that this side makes
-        zmq_ctx_set(wire->context, ZMQ_MAX_SOCKETS, zmq_ctx_get(wire->context, ZMQ_SOCKET_LIMIT));
-    if (!error)
-        error = wire->context ? wire_sockets(wire) : SOMA_ENOMEM;
+    int error = wire_begin(wire);
+    if (error)
+        soma_log_error(bridge->system, "bridge: no sockets: %s", zmq_strerror(errno));
     for (const struct dial *dial = bridge->dials; !error && dial; dial = dial->next) {
         struct address parts;
         error = address_check(bridge, dial->address, &parts);

@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <soma/request.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* ---- logs ---- */
@@ -265,6 +266,58 @@ static void test_bound_by_another(void **state)
     }
 }
 
+static void test_nothing_to_reload(void **state)
+{
+    (void)state;
+    struct loud keyed, plain;
+    loud_begin(&keyed, true);
+    loud_begin(&plain, false);
+    loud_open(&keyed, keyed.public_key);
+    loud_open(&plain, NULL);
+    assert_int_equal(soma_bridge_keys_reload(keyed.node.bridge, NULL), SOMA_ESTATE);
+    assert_int_equal(soma_bridge_keys_reload(plain.node.bridge, ""), SOMA_ESTATE);
+    wait_line(&keyed.heard, "bridge: there is no file of allowed keys to read again");
+    wait_line(&plain.heard, "bridge: no keys can be allowed, as the node has none of its own");
+    louds_close(&keyed, &plain);
+}
+
+static void test_long_name(void **state)
+{
+    (void)state;
+    struct loud loud;
+    char name[65];
+    memset(name, 'n', sizeof(name) - 1);
+    name[sizeof(name) - 1] = '\0';
+    loud_begin(&loud, false);
+    loud_open(&loud, NULL);
+    assert_int_equal(soma_bridge_close(&loud.node.bridge), 0);
+    assert_int_equal(soma_bridge_open(loud.node.system, &(soma_bridge_options){.name = name}, &loud.node.bridge),
+                     SOMA_ETOOBIG);
+    wait_line(&loud.heard, "bridge: the name has 64 bytes, and may have 63");
+    name[63] = '\0';
+    assert_int_equal(soma_bridge_open(loud.node.system, &(soma_bridge_options){.name = name}, &loud.node.bridge), 0);
+    assert_int_equal(soma_system_close(&loud.node.system), 0);
+}
+
+static void test_no_more_files(void **state)
+{
+    (void)state;
+    struct loud loud;
+    struct rlimit before;
+    loud_begin(&loud, false);
+    loud_open(&loud, NULL);
+    assert_int_equal(soma_bridge_close(&loud.node.bridge), 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    const struct rlimit none = {.rlim_cur = 0, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    int error = soma_bridge_open(loud.node.system, &(soma_bridge_options){0}, &loud.node.bridge);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(error, SOMA_ENOMEM);
+    wait_line(&loud.heard, "bridge: no sockets: Too many open files");
+    assert_int_equal(soma_bridge_open(loud.node.system, &(soma_bridge_options){0}, &loud.node.bridge), 0);
+    assert_int_equal(soma_system_close(&loud.node.system), 0);
+}
+
 /* Two places for one thing: whoever gives both means one, and nobody knows which. */
 static void test_both_places(void **state)
 {
@@ -365,6 +418,9 @@ int main(void)
         cmocka_unit_test(test_both_places),
         cmocka_unit_test(test_beats),
         cmocka_unit_test(test_introduced_in_vain),
+        cmocka_unit_test(test_nothing_to_reload),
+        cmocka_unit_test(test_long_name),
+        cmocka_unit_test(test_no_more_files),
         cmocka_unit_test(test_few_lines),
         cmocka_unit_test(test_outage),
     };
