@@ -5,6 +5,7 @@
 #include "bridges/agent.h"
 #include "bridges/address.h"
 #include <soma/error.h>
+#include <soma/log.h>
 #include <soma/request.h>
 #include <stdlib.h>
 #include <string.h>
@@ -166,6 +167,11 @@ static int locate(soma_agent *self, struct bridge_agent *my, const struct soma_b
         return SOMA_EINVAL;
     if (!m->address || !m->name || !m->timeout)
         return SOMA_EINVAL;
+    if (bridge_listens(my->bridge, m->address)) {
+        if (trust_may_log(my->bridge))
+            soma_log_error(my->bridge->system, "bridge: '%s' is an address of this node itself", m->address);
+        return SOMA_EINVAL;
+    }
     if (my->bridge->zmq && // a simulation has addresses of its own
         (address_check(my->bridge, m->address, &parts) || !trust_address(my->bridge, &parts)))
         return SOMA_EINVAL;

@@ -124,6 +124,9 @@ void bridge_free(struct soma_bridge *bridge);
 /* An address where others reach this node, as the wire has bound it; copied. 0, SOMA_ETOOBIG, SOMA_ENOMEM. */
 int bridge_bound(struct soma_bridge *bridge, const char *address);
 
+/* Is it one of those? Any thread. */
+bool bridge_listens(const struct soma_bridge *bridge, const char *address);
+
 /* ---- from the wire, in the bridge's thread ---- */
 
 void bridge_connected(struct soma_bridge *bridge, uint64_t connection);

@@ -240,7 +240,7 @@ void peer_wake(struct peer *peer)
     peer->since = bridge_now(peer->bridge);
 }
 
-static bool is_own(const struct soma_bridge *bridge, const char *address)
+bool bridge_listens(const struct soma_bridge *bridge, const char *address)
 {
     for (uint32_t i = 0; i < bridge->address_count; i++)
         if (!strcmp(bridge->addresses[i], address))
@@ -253,7 +253,7 @@ int peer_call(struct soma_bridge *bridge, const struct peer *peer)
     const char *address = peer->addresses[0];
     int error = relay_want(bridge, peer->node, address);
     if (error || !address ||
-        is_own(bridge, address)) // who is called there is this node; it has come in place of it
+        bridge_listens(bridge, address)) // who is called there is this node; it has come in place of it
         return error;
     return dial_add(bridge, address, peer->node);
 }

@@ -205,6 +205,20 @@ static void test_introduced_in_vain(void **state)
     assert_int_equal(soma_system_close(&loud.node.system), 0);
 }
 
+/* One of its own: at once, as nobody else answers there. */
+static void test_own_address(void **state)
+{
+    (void)state;
+    for (int keyed = 0; keyed < 2; keyed++) {
+        struct loud loud;
+        loud_begin(&loud, keyed);
+        loud_open(&loud, NULL);
+        assert_int_equal(find(&loud, soma_bridge_address(loud.node.bridge, 0), PATIENCE), SOMA_EINVAL);
+        wait_line(&loud.heard, "' is an address of this node itself");
+        assert_int_equal(soma_system_close(&loud.node.system), 0);
+    }
+}
+
 /* ---- opening ---- */
 
 static void test_second_bridge(void **state)
@@ -418,6 +432,7 @@ int main(void)
         cmocka_unit_test(test_both_places),
         cmocka_unit_test(test_beats),
         cmocka_unit_test(test_introduced_in_vain),
+        cmocka_unit_test(test_own_address),
         cmocka_unit_test(test_nothing_to_reload),
         cmocka_unit_test(test_long_name),
         cmocka_unit_test(test_no_more_files),
