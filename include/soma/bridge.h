@@ -41,11 +41,12 @@ typedef struct soma_bridge soma_bridge;
 typedef struct soma_bridge_options {
     const char *name;             /**< the node's name, for logs; up to 63 bytes; else its number */
     const char *const *bind;      /**< where to listen, ended by NULL: `tcp://IP:PORT`, `tcp://IP` (any free port),
-                                       `ipc://PATH`; NULL: nowhere */
+                                       `ipc://PATH`; NULL: nowhere. IPv4 only, and no host names */
     const char *const *advertise; /**< where others should connect, in place of the bound addresses (the public key is
                                        added); ended by NULL. Without, one that is bound to all interfaces tells the
                                        first IPv4 address of this machine that is not loopback */
-    const char *const *connect;   /**< nodes to connect to from the start, and always again; ended by NULL */
+    const char *const *connect;   /**< nodes to connect to from the start, and always again; ended by NULL. Host
+                                       names are looked up by libzmq, at each attempt */
     bool insecure;                /**< addresses other than loopback and ipc are allowed without keys */
     const char *secret_key;       /**< the node's secret key, see soma_bridge_keygen() */
     const char *secret_file;      /**< or a file with it, which nobody else may read or write; not both */
@@ -107,8 +108,8 @@ typedef struct soma_bridge_counts {
  *         one without a key for a node with keys, a secret file that others may read, keys that are given both as text
  *         and by a file, or a heartbeat as long as `down_ms`; the log says which); SOMA_EFORMAT (a key is none);
  * SOMA_ENOENT (a file can't be read); SOMA_EEXIST (the system has a bridge, or the address is in use; the log says
- * which); SOMA_ESTATE (no CURVE in libzmq, or a thread of the system); SOMA_ENOMEM, SOMA_ETHREAD, SOMA_ETOOBIG. Any
- * thread outside the system.
+ * which); SOMA_ESTATE (no CURVE in libzmq, or a thread of the system); SOMA_ENOMEM (also without file descriptors; the
+ * log says so), SOMA_ETHREAD, SOMA_ETOOBIG (the name; the log says so). Any thread outside the system.
  */
 SOMA_API int soma_bridge_open(soma_system *system, const soma_bridge_options *options, soma_bridge **bridge);
 
@@ -163,11 +164,13 @@ SOMA_API int soma_bridge_keys_reload(soma_bridge *bridge, const char *allowed);
  * @param bridge the bridge
  * @param address the node's
  * @param name the agent's
- * @param timeout nanoseconds
+ * @param timeout nanoseconds, not 0
  * @param agent gets its ref; the null ref on error
  * @return 0; SOMA_ENOENT (the node has no agent of this name); SOMA_ETIMEOUT (the node can't be reached, or lets nobody
  *         in with this one's key; then the log says so); SOMA_EINVAL (also, at once: a node that may not be connected
- *         to, see soma_bridge_options; the log says why), SOMA_ENOMEM; SOMA_ESTATE from one of the system's threads
+ *         to, see soma_bridge_options, or an address that soma_bridge_address() tells of this one; the log says why);
+ *         SOMA_ETOOBIG (`message_most` is too small for the question); SOMA_EGONE, SOMA_ECLOSED (the bridge is being
+ *         closed, or somebody here has killed its agent); SOMA_ENOMEM; SOMA_ESTATE from one of the system's threads
  */
 SOMA_API int soma_bridge_find(soma_bridge *bridge, const char *address, const char *name, uint64_t timeout,
                               soma_ref *agent);
@@ -183,7 +186,8 @@ SOMA_MESSAGE(soma_bridge_introduced)
 /**
  * The bridge's own agent, for handlers, which must not wait: a request to it of type `soma_bridge_locate` (`address`,
  * `name`, `timeout`) is soma_bridge_find(), and answered with a `soma_bridge_located` (`agent`) or its error. As the
- * time counts there, give the request itself SOMA_NEVER. Agents of its node only. It lives until the bridge is closed.
+ * time counts there, give the request itself SOMA_NEVER. Agents of its node only. It lives until the bridge is closed:
+ * orders of other nodes to end it are ignored, and its own node must give none.
  *
  * A request of type `soma_bridge_introduce` (`node`, its identity, and up to 8 of its `addresses`, the best one first)
  * tells it of a node, as other nodes do with those that they know: from its answer on, a `soma_bridge_introduced`, refs
