@@ -55,9 +55,11 @@ static const soma_agent *in_the_way(soma_system *system, soma_ref to)
 
 int outside_enter(soma_system *system, soma_ref to, bool waits)
 {
-    const soma_agent *target;
-    // Again, as there may be two gates in the way: of an agent elsewhere, and of the link.
-    while ((target = in_the_way(system, to)) && u32_load(&target->pressure)) {
+    // There may be two gates in the way: of an agent elsewhere, and of the link. Not more often: others may be faster.
+    for (int i = 0; i < 2; i++) {
+        const soma_agent *target = in_the_way(system, to);
+        if (!target || !u32_load(&target->pressure))
+            break;
         // No handler waits, not even one of another system: that of two, each could wait for the other.
         if (worker_here() || system_on_worker(system))
             break;
