@@ -8,12 +8,14 @@
 #include "player.h"
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 
 #define RELAY_PAIRS 8
 
 struct relay {
     int listener;
     int bell[2]; /* rung when something has changed */
+    sem_t heard; /* that it was rung */
     uint16_t from, to;
     pthread_t thread;
     atomic_long budget; /* bytes until all connections are cut; below 0: they are not */
@@ -82,8 +84,12 @@ static inline void *relay_main(void *argument)
         for (int i = 0; i < 2 * count; i++)
             ready[2 + i] = (struct pollfd){silent ? -1 : relay->pairs[i / 2][i % 2], POLLIN, 0};
         assert_true(poll(ready, (nfds_t)(2 + 2 * count), -1) > 0);
-        if (ready[0].revents && read(relay->bell[0], &byte, 1) == 1 && !atomic_load(&relay->silent) && silent)
-            relay_close_pairs(relay); // a line that was dead does not come to life again
+        if (ready[0].revents && read(relay->bell[0], &byte, 1) == 1) {
+            if (!atomic_load(&relay->silent) && silent)
+                relay_close_pairs(relay); // a line that was dead does not come to life again
+            sem_post(&relay->heard);
+            continue; // from now on nothing passes, if it is silent
+        }
         for (int i = 0; i < 2 * count && relay->count; i++)
             if (ready[2 + i].revents &&
                 !relay_pass(relay, relay->pairs[i / 2][i % 2], relay->pairs[i / 2][1 - i % 2])) {
@@ -118,6 +124,7 @@ static inline void relay_open(struct relay *relay, uint16_t to)
 {
     relay_listen(relay, to);
     assert_int_equal(pipe(relay->bell), 0);
+    assert_int_equal(sem_init(&relay->heard, 0, 0), 0);
     assert_int_equal(pthread_create(&relay->thread, NULL, relay_main, relay), 0);
 }
 
@@ -132,11 +139,13 @@ static inline void relay_cut(struct relay *relay, long bytes)
     atomic_store(&relay->budget, bytes);
 }
 
-/* Nothing passes any more; at the end of that, what was connected is cut. */
+/* When it returns, nothing passes any more; at the end of that, what was connected is cut. */
 static inline void relay_silence(struct relay *relay, bool silent)
 {
     atomic_store(&relay->silent, silent);
     relay_ring(relay);
+    while (sem_wait(&relay->heard))
+        ;
 }
 
 static inline void relay_close(struct relay *relay)
@@ -147,6 +156,7 @@ static inline void relay_close(struct relay *relay)
     close(relay->listener);
     close(relay->bell[0]);
     close(relay->bell[1]);
+    sem_destroy(&relay->heard);
 }
 
 #endif
