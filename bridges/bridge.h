@@ -8,6 +8,7 @@
 
 #include "bridges/peer.h"
 #include "bridges/relay.h"
+#include "bridges/unsaid.h"
 #include "bridges/wire.h"
 #include "runtime/arena.h"
 #include "runtime/driver.h"
@@ -68,6 +69,7 @@ struct soma_bridge {
     uint64_t log_begun;        /* lines about strangers are few in a while, and this is its begin */
     uint64_t log_lines;        /* in it, also those that were left out */
     bool reloaded;             /* the allowed keys have changed */
+    struct unsaid unsaid;      /* likewise */
     shared_u32 closing;
     struct zmq_wire *zmq;      /* its thread and sockets; NULL in a simulation */
     struct soma_bridge *older; /* the one before, closed: senders may still be in it */

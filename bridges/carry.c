@@ -28,7 +28,10 @@ static void message_departed(struct worker *worker, struct message *message)
 static int message_refused(struct soma_bridge *bridge, struct worker *worker, soma_ref to, struct message *message,
                            int error)
 {
-    if (message->kind != MESSAGE_REPLY || error == SOMA_ENODEDOWN || error == SOMA_ENOROUTE) {
+    bool gone = error == SOMA_ENODEDOWN || error == SOMA_ENOROUTE;
+    if (gone && (message->kind == MESSAGE_REPLY || message->kind == MESSAGE_ERROR))
+        unsaid_note(bridge, to, message->sender, message->body[0]);
+    if (message->kind != MESSAGE_REPLY || gone) {
         message_dead(bridge->system, worker, to, message, error);
         return error;
     }
@@ -135,20 +138,25 @@ static const char *kept_items(struct peer *peer, const struct kept_frame *kept)
 
 /* Another node's agent's request has come to whom it was passed on to: there it is waited for from now on. SOMA_ENOMEM:
  * nobody hears of it. It leaves in this round of the bridge. */
-static int request_moved(const struct soma_bridge *bridge, const struct item *item)
+static int request_moved(struct soma_bridge *bridge, const struct item *item)
 {
     struct peer *peer = peers_find(&bridge->peers, item->from.node);
-    if (!peer)
-        return 0;
-    spin_lock(&peer->busy);
-    int error = peer->open ? outbound_moved(peer, item->from, item->to, item->handle) : 0;
-    spin_unlock(&peer->busy);
+    bool open = false;
+    int error = 0;
+    if (peer) {
+        spin_lock(&peer->busy);
+        open = peer->open;
+        error = open ? outbound_moved(peer, item->from, item->to, item->handle) : 0;
+        spin_unlock(&peer->busy);
+    }
+    if (!open)
+        unsaid_note(bridge, item->from, item->to, item->handle);
     return error;
 }
 
 static void items_passed(struct peer *peer, const char *items, size_t size)
 {
-    const struct soma_bridge *bridge = peer->bridge;
+    struct soma_bridge *bridge = peer->bridge;
     struct reader reader = {(const unsigned char *)items, (const unsigned char *)items + size};
     struct item item;
     struct debt debt;
@@ -211,6 +219,8 @@ static void items_die(struct peer *peer, const char *items, size_t size, const s
     struct reader reader = {(const unsigned char *)items, (const unsigned char *)items + size};
     struct item item;
     while (reader_left(&reader) && !item_read(&reader, peer->node, system->node, &item)) {
+        if (item.kind == ITEM_REPLY || item.kind == ITEM_ERROR || item.kind == ITEM_MOVED)
+            unsaid_note(peer->bridge, item.to, item.from, item.handle);
         if (item.kind == ITEM_SEND || item.kind == ITEM_REQUEST) {
             letter_dead(system, NULL, item.from, item.to, outbound_type(out, item.type), reason);
             lost->messages++;

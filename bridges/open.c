@@ -400,6 +400,7 @@ void bridge_free(struct soma_bridge *bridge)
         free(connection);
     }
     wants_free(bridge);
+    free(bridge->unsaid.words);
     introductions_free(bridge);
     for (uint32_t i = 0; i < bridge->address_count; i++)
         free(bridge->addresses[i]);

@@ -262,11 +262,12 @@ static void test_faithful(soma_test *test)
 
 /* ---- outages of any length, and restarts ---- */
 
-/* Of those that pass it on, and of the ways between them. */
-static void outage(soma_test *test)
+/* Of nodes from one on, and of the ways between them. */
+static void outage(soma_test *test, uint32_t first)
 {
-    uint32_t a = SOUTH + (uint32_t)soma_test_random(test, 3), b = SOUTH + (a - SOUTH + 1) % 3;
-    switch (soma_test_random(test, 6)) {
+    const uint32_t count = NODES - first, a = first + (uint32_t)soma_test_random(test, count),
+                   b = first + (a - first + 1 + (uint32_t)soma_test_random(test, count - 1)) % count;
+    switch (soma_test_random(test, 8)) {
     case 0:
         soma_test_net_cut(test, names[a], names[b]);
         break;
@@ -280,29 +281,49 @@ static void outage(soma_test *test)
         soma_test_node_restart(test, names[a]);
         player_at(test, a);
         break;
+    case 4:
+        soma_test_node_stop(test, names[a]);
+        break;
+    case 5:
+        soma_test_node_continue(test, names[a]);
+        break;
     default:
         soma_test_net_heal(test, names[a], names[b]);
         break;
     }
 }
 
-static void test_outages(soma_test *test)
+static void outages(soma_test *test, uint32_t first)
 {
     nodes_open(test);
     if (soma_test_random(test, 2))
         soma_test_net_delay(test, "north", "south", 0, 100 * SOMA_MS);
     for (uint32_t i = 0; i < 12; i++) {
-        outage(test);
+        outage(test, first);
         for (uint64_t asks = soma_test_random(test, 6); asks; asks--)
             ask_any(test, 0);
         soma_test_advance(test, soma_test_random(test, 2) ? soma_test_random(test, 14 * SOMA_SECOND)
                                                           : soma_test_random(test, 100 * SOMA_MS));
     }
-    for (uint32_t i = 0; i < NODES; i++)
+    for (uint32_t i = 0; i < NODES; i++) {
+        soma_test_node_continue(test, names[i]);
         for (uint32_t j = 0; j < i; j++)
             soma_test_net_heal(test, names[i], names[j]);
+    }
     soma_test_advance(test, 90 * SOMA_SECOND);
     all_check(test);
+}
+
+/* Of those that pass it on. */
+static void test_outages(soma_test *test)
+{
+    outages(test, SOUTH);
+}
+
+/* And of who asks: others may take it for down, and not it them. */
+static void test_outages_all(soma_test *test)
+{
+    outages(test, NORTH);
 }
 
 int main(void)
@@ -315,6 +336,8 @@ int main(void)
         SOMA_SIM(test_faithful, test_load(200), 20000, .cuts = 2, .frames = 2, .pauses = 2),
         SOMA_SIM(test_outages, test_load(400), 20000),
         SOMA_SIM(test_outages, test_load(200), 20000, .frames = 3, .pauses = 2),
+        SOMA_SIM(test_outages_all, test_load(400), 20000),
+        SOMA_SIM(test_outages_all, test_load(200), 20000, .frames = 3, .pauses = 2),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
