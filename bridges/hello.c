@@ -215,8 +215,8 @@ static void peer_introduce(struct soma_bridge *bridge, struct peer *peer)
 {
     peer_announce(bridge, peer);
     for (uint32_t i = 0; i < bridge->peer_count; i++)
-        if (bridge->list[i]->open && !bridge->list[i]->hearsay)
-            introduce(peer, bridge->list[i]);
+        if (bridge->list[i]->open && !bridge->list[i]->hearsay && bridge->list[i] != peer)
+            transit_introduce(peer, bridge->list[i]);
 }
 
 /* The session goes on over a connection, or begins there. */

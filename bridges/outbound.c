@@ -522,23 +522,28 @@ int outbound_relay(struct peer *peer, uint64_t to, uint64_t from, uint64_t chann
     return item_end(peer, chunk, &writer, before);
 }
 
+void introduction_write(struct writer *writer, const struct peer *other)
+{
+    uint32_t count = 0;
+    while (count < ADDRESSES_MAX && other->addresses[count])
+        count++;
+    write_array(writer, 4);
+    write_number(writer, ITEM_NODE);
+    write_number(writer, other->node);
+    write_text(writer, other->name, strlen(other->name));
+    write_array(writer, count);
+    for (uint32_t i = 0; i < count; i++)
+        write_text(writer, other->addresses[i], strlen(other->addresses[i]));
+}
+
 int outbound_introduce(struct peer *peer, const struct peer *other)
 {
     struct chunk *chunk = chunk_for(&peer->out);
     if (!chunk)
         return SOMA_ENOMEM;
     size_t before = chunk->items.size;
-    uint32_t count = 0;
     struct writer writer = {&chunk->items, false};
-    while (count < ADDRESSES_MAX && other->addresses[count])
-        count++;
-    write_array(&writer, 4);
-    write_number(&writer, ITEM_NODE);
-    write_number(&writer, other->node);
-    write_text(&writer, other->name, strlen(other->name));
-    write_array(&writer, count);
-    for (uint32_t i = 0; i < count; i++)
-        write_text(&writer, other->addresses[i], strlen(other->addresses[i]));
+    introduction_write(&writer, other);
     return item_end(peer, chunk, &writer, before);
 }
 

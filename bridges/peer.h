@@ -213,4 +213,8 @@ int outbound_relay(struct peer *peer, uint64_t to, uint64_t from, uint64_t chann
 /* Word of another node, and where it is. 0 or SOMA_ENOMEM. */
 int outbound_introduce(struct peer *peer, const struct peer *other);
 
+/* That word itself. */
+struct writer;
+void introduction_write(struct writer *writer, const struct peer *other);
+
 #endif

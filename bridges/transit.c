@@ -215,6 +215,20 @@ static void chunk_take(struct peer *peer, struct chunk *chunk, msgpack_sbuffer *
     chunk_free(chunk);
 }
 
+void transit_introduce(struct peer *peer, const struct peer *other)
+{
+    struct transit *transit = &peer->transit;
+    size_t before = transit->held.size;
+    struct writer writer = {&transit->held, false};
+    introduction_write(&writer, other);
+    if (writer.failed)
+        transit->held.size = before; // it is not told
+    transit->again |= transit->held.size;
+    spin_lock(&peer->busy);
+    peer->out.bytes += transit->held.size - before;
+    spin_unlock(&peer->busy);
+}
+
 bool transit_take(struct peer *peer, msgpack_sbuffer *items)
 {
     struct transit *transit = &peer->transit;

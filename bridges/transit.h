@@ -41,4 +41,8 @@ bool transit_take(struct peer *peer, msgpack_sbuffer *items);
 
 void transit_reset(struct transit *transit);
 
+/* Tells the peer, whose session begins, of another one: ahead of all that waits, which may have refs that lead there.
+ */
+void transit_introduce(struct peer *peer, const struct peer *other);
+
 #endif

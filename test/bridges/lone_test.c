@@ -473,6 +473,45 @@ static void test_nowhere(void **state)
     lone_close(&lone);
 }
 
+/* The kind of the first item that has left for a node; the frames that were kept are gone. */
+static enum item_kind first_item(struct lone *lone, uint64_t node)
+{
+    struct item item = {.kind = 0};
+    for (struct lone_frame *frame; (frame = lone_take(lone)); free(frame)) {
+        struct reader at = {frame->bytes, frame->bytes + frame->size};
+        enum frame_kind kind;
+        uint32_t count;
+        uint64_t number, acked;
+        assert_true(frame_unseal(&at) && !frame_open(&at, &kind, &count));
+        if (kind != FRAME_DATA || item.kind)
+            continue;
+        assert_int_equal(data_read(&at, count, &number, &acked), 0);
+        assert_int_equal(item_read(&at, node, lone->system->node, &item), 0);
+    }
+    return item.kind;
+}
+
+/* Word of other nodes goes ahead of all that has waited for a node: it may have refs that lead there. */
+static void test_word_ahead(void **state)
+{
+    (void)state;
+    struct lone lone;
+    soma_ref agent;
+    lone_open(&lone, &(soma_bridge_options){.name = "lone"});
+    assert_int_equal(soma_spawn(lone.system, &asker, NULL, &agent), 0);
+    introduce(&lone, FAR + 1);
+    introduce(&lone, FAR);
+    assert_int_equal(soma_send(lone.system, agent, go, .to = {FAR, 1, 1}), 0);
+    lone_settle(&lone);
+    lone.keeps = true;
+    join_from(&lone, FAR, CONNECTION);
+    bridge_turn(lone.bridge);
+    assert_int_equal(first_item(&lone, FAR), ITEM_NODE);
+    assert_int_equal(debts_of(&lone), 1); // the question has left, too
+    assert_int_equal(peer_of(&lone, FAR)->out.bytes, 0);
+    lone_close(&lone);
+}
+
 /* One that nobody wants, and that does not come, is forgotten; and may be told of again, or called by a relay. */
 static void test_hearsay(void **state)
 {
@@ -510,6 +549,7 @@ int main(void)
                                        cmocka_unit_test(test_on_demand),        cmocka_unit_test(test_strangers),
                                        cmocka_unit_test(test_stranger_returns), cmocka_unit_test(test_old_word),
                                        cmocka_unit_test(test_old_hello),        cmocka_unit_test(test_replaced),
-                                       cmocka_unit_test(test_nowhere),          cmocka_unit_test(test_hearsay)};
+                                       cmocka_unit_test(test_nowhere),          cmocka_unit_test(test_hearsay),
+                                       cmocka_unit_test(test_word_ahead)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
