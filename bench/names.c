@@ -191,13 +191,13 @@ static void note_event(void *context, const struct soma_name_event *event)
 {
     struct bench *bench = context;
     if (event->event == SOMA_NAME_CURRENT)
-        atomic_fetch_add_explicit(&bench->finished, 1, memory_order_relaxed); // only counted
+        atomic_fetch_add_explicit(&bench->finished, 1, memory_order_release); // who sees it may read all of it
 }
 
 /* Waits until a watcher has been told so often that it has seen all. */
 static void await_current(struct bench *bench, uint64_t times)
 {
-    while (atomic_load_explicit(&bench->finished, memory_order_relaxed) < times)
+    while (atomic_load_explicit(&bench->finished, memory_order_acquire) < times)
         usleep(200);
 }
 
