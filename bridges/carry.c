@@ -30,7 +30,7 @@ static int message_refused(struct soma_bridge *bridge, struct worker *worker, so
 {
     bool gone = error == SOMA_ENODEDOWN || error == SOMA_ENOROUTE;
     if (gone && (message->kind == MESSAGE_REPLY || message->kind == MESSAGE_ERROR))
-        unsaid_note(bridge, to, message->sender, message->body[0]);
+        unsaid_note(bridge, &(struct unsaid_word){to, message->sender, message->body[0], false});
     if (message->kind != MESSAGE_REPLY || gone) {
         message_dead(bridge->system, worker, to, message, error);
         return error;
@@ -150,7 +150,7 @@ static int request_moved(struct soma_bridge *bridge, const struct item *item)
         spin_unlock(&peer->busy);
     }
     if (!open)
-        unsaid_note(bridge, item->from, item->to, item->handle);
+        unsaid_note(bridge, &(struct unsaid_word){item->from, item->to, item->handle, true});
     return error;
 }
 
@@ -220,7 +220,7 @@ static void items_die(struct peer *peer, const char *items, size_t size, const s
     struct item item;
     while (reader_left(&reader) && !item_read(&reader, peer->node, system->node, &item)) {
         if (item.kind == ITEM_REPLY || item.kind == ITEM_ERROR || item.kind == ITEM_MOVED)
-            unsaid_note(peer->bridge, item.to, item.from, item.handle);
+            unsaid_note(peer->bridge, &(struct unsaid_word){item.to, item.from, item.handle, item.kind == ITEM_MOVED});
         if (item.kind == ITEM_SEND || item.kind == ITEM_REQUEST) {
             letter_dead(system, NULL, item.from, item.to, outbound_type(out, item.type), reason);
             lost->messages++;

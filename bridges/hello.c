@@ -267,7 +267,7 @@ int join_arrive(struct soma_bridge *bridge, struct connection *connection, const
     if (begins) {
         soma_log_info(bridge->system, "bridge: node %s is there", peer->name);
         peer_introduce(bridge, peer);
-        unsaid_say(bridge, peer->node);
+        unsaid_say(peer);
     }
     peer_resume(bridge, peer);
     return 0;

@@ -2,6 +2,7 @@
 #include "bridges/unsaid.h"
 #include "bridges/bridge.h"
 #include "runtime/request.h"
+#include "runtime/spin.h"
 #include <soma/error.h>
 #include <stdlib.h>
 
@@ -21,12 +22,12 @@ static bool unsaid_room(struct unsaid *unsaid)
     return true;
 }
 
-void unsaid_note(struct soma_bridge *bridge, soma_ref asker, soma_ref from, uint64_t handle)
+void unsaid_note(struct soma_bridge *bridge, const struct unsaid_word *word)
 {
     struct unsaid *unsaid = &bridge->unsaid;
     pthread_mutex_lock(&bridge->lock);
     if (unsaid_room(unsaid))
-        unsaid->words[unsaid->count++ % unsaid->capacity] = (struct unsaid_word){asker, from, handle};
+        unsaid->words[unsaid->count++ % unsaid->capacity] = *word;
     pthread_mutex_unlock(&bridge->lock);
 }
 
@@ -50,9 +51,22 @@ static bool unsaid_take(struct soma_bridge *bridge, uint64_t node, uint64_t *at,
     return found;
 }
 
-void unsaid_say(struct soma_bridge *bridge, uint64_t node)
+/* Without memory it stays unsaid. */
+static void word_say(struct peer *peer, const struct unsaid_word *word)
+{
+    struct soma_bridge *bridge = peer->bridge;
+    if (!word->moved) {
+        reply_fail(bridge->system, bridge->worker, word->from, word->asker, word->handle, SOMA_ENODEDOWN);
+        return;
+    }
+    spin_lock(&peer->busy);
+    outbound_moved(peer, word->asker, word->from, word->handle);
+    spin_unlock(&peer->busy);
+}
+
+void unsaid_say(struct peer *peer)
 {
     struct unsaid_word word;
-    for (uint64_t at = 0; unsaid_take(bridge, node, &at, &word);)
-        reply_fail(bridge->system, bridge->worker, word.from, word.asker, word.handle, SOMA_ENODEDOWN);
+    for (uint64_t at = 0; unsaid_take(peer->bridge, peer->node, &at, &word);)
+        word_say(peer, &word);
 }

@@ -2,8 +2,8 @@
  * Answers that got lost as the node of who asked was down, or its session ended, and words that a request had gone on.
  * If that was the node's own session, it has ended what it waited for. But a request that others have passed on may
  * have come by another way, and who asked hears of it afterwards that he is to wait for this node: then nobody would
- * ever end it. So when the node is there again, it is told first that all of these have failed; of what has ended it
- * takes no notice.
+ * ever end it. So when the node is there again, it is told that those have failed of which the answer got lost, and
+ * where the others have gone; of what has ended it takes no notice.
  *
  * Most such nodes never come again. So there are only the latest: of more than UNSAID_WORDS the oldest are forgotten.
  */
@@ -11,8 +11,10 @@
 #define BRIDGES_UNSAID_H
 
 #include <soma/ref.h>
+#include <stdbool.h>
 
 struct soma_bridge;
+struct peer;
 
 #define UNSAID_WORDS 16384u /* a power of two */
 
@@ -20,6 +22,7 @@ struct unsaid_word {
     soma_ref asker;
     soma_ref from; /* who was to answer, or has the request now */
     uint64_t handle;
+    bool moved; /* it has gone on to `from`; else the answer was lost */
 };
 
 /* A ring; under the bridge's lock. */
@@ -30,9 +33,9 @@ struct unsaid {
 };
 
 /* Any thread. Without memory it is forgotten. */
-void unsaid_note(struct soma_bridge *bridge, soma_ref asker, soma_ref from, uint64_t handle);
+void unsaid_note(struct soma_bridge *bridge, const struct unsaid_word *word);
 
-/* A session with the node has begun. */
-void unsaid_say(struct soma_bridge *bridge, uint64_t node);
+/* A session with the peer has begun. */
+void unsaid_say(struct peer *peer);
 
 #endif
