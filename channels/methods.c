@@ -262,9 +262,9 @@ static int close_some(soma_agent *self, void *state, soma_value arguments, soma_
     uint64_t timeout;
     char alias[SOMA_CHANNEL_ALIAS_MOST + 1] = "";
     (void)state;
-    int error = timeout_get(self, SOMA_VALUE_NONE, &timeout);
+    timeout_get(self, SOMA_VALUE_NONE, &timeout); // unless the map has one
     if (soma_value_get_kind(arguments) == SOMA_VALUE_MAP) {
-        error = closing_get(self, arguments, alias, sizeof(alias), &timeout);
+        int error = closing_get(self, arguments, alias, sizeof(alias), &timeout);
         if (error)
             return error;
     } else if (soma_value_get_kind(arguments) != SOMA_VALUE_NIL) {
@@ -272,7 +272,7 @@ static int close_some(soma_agent *self, void *state, soma_value arguments, soma_
             return soma_fail(self, SOMA_EINVAL, "soma.close wants an alias");
         memcpy(alias, text, length);
     }
-    error = *alias ? fail_of(self, soma_close_channel(self, alias), alias) : soma_close_channels(self);
+    int error = *alias ? fail_of(self, soma_close_channel(self, alias), alias) : soma_close_channels(self);
     return error ? error : names_settle(self, timeout, NULL, result);
 }
 
