@@ -482,7 +482,8 @@ static enum item_kind first_item(struct lone *lone, uint64_t node)
         enum frame_kind kind;
         uint32_t count;
         uint64_t number, acked;
-        assert_true(frame_unseal(&at) && !frame_open(&at, &kind, &count));
+        assert_true(frame_unseal(&at));
+        assert_int_equal(frame_open(&at, &kind, &count), 0);
         if (kind != FRAME_DATA || item.kind)
             continue;
         assert_int_equal(data_read(&at, count, &number, &acked), 0);
