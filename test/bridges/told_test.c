@@ -1,0 +1,192 @@
+/* Nodes of which others tell: when they are called, what waits for them, and when they are forgotten. */
+#include "bridges/item.h"
+#include "lone_asker.h"
+
+static uint32_t dials_of(const struct lone *lone)
+{
+    uint32_t count = 0;
+    for (const struct dial *dial = lone->bridge->dials; dial; dial = dial->next)
+        count++;
+    return count;
+}
+
+static void introduce(const struct lone *lone, uint64_t node)
+{
+    static const char address[] = "sim://far";
+    const struct item item = {.kind = ITEM_NODE,
+                              .node = node,
+                              .name = {"far", 3},
+                              .addresses = {{address, sizeof(address) - 1}},
+                              .address_count = 1};
+    assert_int_equal(node_arrive(lone->bridge, &item), 0);
+}
+
+static void introduce_nowhere(const struct lone *lone, uint64_t node)
+{
+    const struct item item = {.kind = ITEM_NODE, .node = node, .name = {"far", 3}};
+    assert_int_equal(node_arrive(lone->bridge, &item), 0);
+}
+
+/* In steps that the bridge does not take for a standstill. */
+static void pass_slowly(struct lone *lone, uint64_t nanoseconds)
+{
+    for (uint64_t passed = 0; passed < nanoseconds; passed += SOMA_SECOND / 4)
+        lone_pass(lone, SOMA_SECOND / 4);
+}
+
+/* A node that is never there is not called for ever; until somebody tells of it again. */
+static void test_given_up(void **state)
+{
+    (void)state;
+    static const char *const connect[] = {"sim://home", NULL};
+    struct lone lone;
+    lone_open(&lone, &(soma_bridge_options){.name = "lone", .connect = connect});
+    for (int round = 0; round < 2; round++) {
+        introduce(&lone, FAR);
+        assert_int_equal(dials_of(&lone), 3); // directly, and through a relay
+        uint64_t before = lone.dials;
+        for (int i = 0; i < 300; i++) // down after 10 s, given up after 100 s more
+            lone_pass(&lone, SOMA_SECOND / 2 - 1);
+        assert_int_equal(dials_of(&lone), 1);
+        assert_true(lone.dials > before + 10);
+    }
+    assert_string_equal(lone.bridge->dials->address, "sim://home"); // the user has asked for that
+    lone_close(&lone);
+}
+
+/* One that is only to be called on demand is not, and is not taken for down meanwhile, until something is sent there.
+ */
+static void test_on_demand(void **state)
+{
+    (void)state;
+    struct lone lone;
+    soma_ref agent;
+    failed = 0;
+    lone_open(&lone, &(soma_bridge_options){.name = "lone", .on_demand = true});
+    assert_int_equal(soma_spawn(lone.system, &asker, NULL, &agent), 0);
+    lone_settle(&lone);
+    introduce(&lone, FAR);
+    join_from(&lone, FAR + 1, CONNECTION); // of which it is not told before it is called
+    pass_slowly(&lone, 100 * SOMA_SECOND);
+    assert_int_equal(lone.dials, 0);
+    assert_true(peer_of(&lone, FAR)->open);
+    assert_int_equal(peer_of(&lone, FAR)->out.bytes, 0);
+    assert_int_equal(soma_send(lone.system, agent, go, .to = {FAR, 1, 1}), 0);
+    lone_pass(&lone, 0);
+    assert_int_equal(lone.dials, 1);
+    assert_int_equal(dials_of(&lone), 2); // and soon through a relay
+    pass_slowly(&lone, 9 * SOMA_SECOND);
+    assert_int_equal(failed, 0);
+    pass_slowly(&lone, 2 * SOMA_SECOND); // now it is
+    assert_int_equal(failed, SOMA_ENODEDOWN);
+    introduce(&lone, FAR);
+    join_from(&lone, FAR, CONNECTION + 2); // it has come by itself
+    assert_true(peer_of(&lone, FAR)->joined);
+    assert_false(peer_of(&lone, FAR)->idle);
+    lone_close(&lone);
+}
+
+/* What is sent to a node that listens nowhere, and of which another has told, waits until it comes. */
+static void test_nowhere(void **state)
+{
+    (void)state;
+    struct lone lone;
+    soma_ref agent;
+    failed = 0;
+    lone_open(&lone, &(soma_bridge_options){.name = "lone"});
+    assert_int_equal(soma_spawn(lone.system, &asker, NULL, &agent), 0);
+    introduce_nowhere(&lone, FAR);
+    pass_slowly(&lone, 50 * SOMA_SECOND);
+    introduce_nowhere(&lone, FAR); // it does not begin anew
+    assert_int_equal(soma_send(lone.system, agent, go, .to = {FAR, 1, 1}), 0);
+    pass_slowly(&lone, 9 * SOMA_SECOND);
+    assert_int_equal(failed, 0);
+    assert_int_equal(debts_of(&lone), 1);
+    join_from(&lone, FAR, CONNECTION + 1);
+    pass_slowly(&lone, SOMA_SECOND);
+    assert_int_equal(failed, 0);
+    assert_int_equal(peer_of(&lone, FAR)->out.bytes, 0); // it has been sent
+    introduce_nowhere(&lone, FAR + 2);
+    assert_int_equal(soma_send(lone.system, agent, go, .to = {FAR + 2, 1, 1}), 0);
+    pass_slowly(&lone, 11 * SOMA_SECOND);
+    assert_int_equal(failed, SOMA_ENODEDOWN); // it has not come
+    lone_close(&lone);
+}
+
+/* The kind of the first item that has left for a node; the frames that were kept are gone. */
+static enum item_kind first_item(struct lone *lone, uint64_t node)
+{
+    struct item item = {.kind = 0};
+    for (struct lone_frame *frame; (frame = lone_take(lone)); free(frame)) {
+        struct reader at = {frame->bytes, frame->bytes + frame->size};
+        enum frame_kind kind;
+        uint32_t count;
+        uint64_t number, acked;
+        assert_true(frame_unseal(&at));
+        assert_int_equal(frame_open(&at, &kind, &count), 0);
+        if (kind != FRAME_DATA || item.kind)
+            continue;
+        assert_int_equal(data_read(&at, count, &number, &acked), 0);
+        assert_int_equal(item_read(&at, node, lone->system->node, &item), 0);
+    }
+    return item.kind;
+}
+
+/* Word of other nodes goes ahead of all that has waited for a node: it may have refs that lead there. */
+static void test_word_ahead(void **state)
+{
+    (void)state;
+    struct lone lone;
+    soma_ref agent;
+    lone_open(&lone, &(soma_bridge_options){.name = "lone"});
+    assert_int_equal(soma_spawn(lone.system, &asker, NULL, &agent), 0);
+    introduce(&lone, FAR + 1);
+    introduce(&lone, FAR);
+    assert_int_equal(soma_send(lone.system, agent, go, .to = {FAR, 1, 1}), 0);
+    lone_settle(&lone);
+    lone.keeps = true;
+    join_from(&lone, FAR, CONNECTION);
+    bridge_turn(lone.bridge);
+    assert_int_equal(first_item(&lone, FAR), ITEM_NODE);
+    assert_int_equal(debts_of(&lone), 1); // the question has left, too
+    assert_int_equal(peer_of(&lone, FAR)->out.bytes, 0);
+    lone_close(&lone);
+}
+
+/* One that nobody wants, and that does not come, is forgotten; and may be told of again, or called by a relay. */
+static void test_hearsay(void **state)
+{
+    (void)state;
+    struct lone lone;
+    soma_ref agent;
+    lone_open(&lone, &(soma_bridge_options){.name = "lone"});
+    assert_int_equal(soma_spawn(lone.system, &asker, NULL, &agent), 0);
+    for (int round = 0; round < 2; round++) {
+        introduce_nowhere(&lone, FAR);
+        pass_slowly(&lone, 99 * SOMA_SECOND);
+        assert_non_null(peer_of(&lone, FAR));
+        pass_slowly(&lone, 2 * SOMA_SECOND);
+        assert_null(peer_of(&lone, FAR));
+        failed = 0;
+        assert_int_equal(soma_send(lone.system, agent, go, .to = {FAR, 1, 1}), 0);
+        lone_settle(&lone);
+        assert_int_equal(failed, SOMA_ENOROUTE); // it is not known to be dead
+    }
+    introduce_nowhere(&lone, FAR);
+    join_from(&lone, FAR + 1, CONNECTION);
+    assert_int_equal(peer_of(&lone, FAR + 1)->out.bytes, 0); // it is not told of hearsay
+    peer_of(&lone, FAR + 1)->reads |= READS_RELAYED;
+    assert_int_equal(dials_of(&lone), 0);
+    introduce_nowhere(&lone, FAR);
+    assert_int_equal(dials_of(&lone), 1);
+    assert_false(peer_of(&lone, FAR)->idle);
+    lone_close(&lone);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_given_up), cmocka_unit_test(test_on_demand),
+                                       cmocka_unit_test(test_nowhere), cmocka_unit_test(test_hearsay),
+                                       cmocka_unit_test(test_word_ahead)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
