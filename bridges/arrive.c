@@ -330,13 +330,13 @@ static void debt_settle_elsewhere(const struct soma_bridge *bridge, const struct
             return;
 }
 
-static bool request_waits(const struct soma_bridge *bridge, const struct item *item)
+static bool request_waits(const struct soma_bridge *bridge, soma_ref asker, uint64_t handle)
 {
     bool waits = false;
     for (uint32_t i = 0; i < bridge->peer_count && !waits; i++) {
         struct peer *peer = bridge->list[i];
         spin_lock(&peer->busy);
-        waits = debts_have(&peer->debts, DEBT_REQUEST, item->to, item->from, item->handle);
+        waits = debts_have(&peer->debts, DEBT_REQUEST, asker, SOMA_REF_NULL, handle);
         spin_unlock(&peer->busy);
     }
     return waits;
@@ -345,34 +345,26 @@ static bool request_waits(const struct soma_bridge *bridge, const struct item *i
 void moves_forget(struct soma_bridge *bridge, soma_ref asker, uint64_t handle)
 {
     struct debt debt;
-    for (uint32_t i = 0; i < bridge->peer_count && bridge->moves; i++)
-        while (debt_settle(bridge->list[i], DEBT_MOVED, asker, SOMA_REF_NULL, handle, &debt))
-            bridge->moves--;
+    while (debts_take(&bridge->moves, DEBT_MOVED, asker, SOMA_REF_NULL, handle, &debt))
+        ;
 }
 
 /* A request has come to `holder`, and gone on from there as far as is known: its last node owes the answer. */
 static int request_follow(struct soma_bridge *bridge, soma_ref asker, soma_ref holder, uint64_t handle)
 {
-    for (;;) {
-        if (holder.node == bridge->system->node) {
-            moves_forget(bridge, asker, handle);
-            return 0; // it has come back, and an agent's end here needs no word
-        }
-        struct peer *peer = peers_find(&bridge->peers, holder.node);
-        struct debt debt;
-        int error = !peer ? SOMA_ENOROUTE : !peer->open ? SOMA_ENODEDOWN : 0;
-        if (!error && bridge->moves && debt_settle(peer, DEBT_MOVED, asker, holder, handle, &debt)) {
-            bridge->moves--;
-            holder = debt.there;
-            continue;
-        }
-        if (!error)
-            error = debt_enter(peer, DEBT_REQUEST, asker, holder, handle);
-        if (!error)
-            return 0;
+    struct debt debt;
+    bool home;
+    while (!(home = holder.node == bridge->system->node) &&
+           debts_take(&bridge->moves, DEBT_MOVED, asker, holder, handle, &debt))
+        holder = debt.there;
+    struct peer *peer = home ? NULL : peers_find(&bridge->peers, holder.node);
+    int error = home          ? 0 // an agent's end here needs no word
+                : !peer       ? SOMA_ENOROUTE
+                : !peer->open ? SOMA_ENODEDOWN
+                              : debt_enter(peer, DEBT_REQUEST, asker, holder, handle);
+    if (error || (home && !request_waits(bridge, asker, handle))) // else it may have left again, and gone on from there
         moves_forget(bridge, asker, handle);
-        return reply_fail(bridge->system, bridge->worker, holder, asker, handle, error);
-    }
+    return error ? reply_fail(bridge->system, bridge->worker, holder, asker, handle, error) : 0;
 }
 
 /*
@@ -385,11 +377,11 @@ static int moved_arrive(struct peer *peer, const struct item *item)
     struct debt debt;
     if (debt_settle(peer, DEBT_REQUEST, item->to, item->from, item->handle, &debt))
         return request_follow(bridge, item->to, item->from, item->handle);
-    if (!request_waits(bridge, item))
+    if (!request_waits(bridge, item->to, item->handle))
         return 0; // it has been answered
-    int error = debt_enter(peer, DEBT_MOVED, item->to, item->from, item->handle);
-    bridge->moves += !error;
-    return error;
+    debt = (struct debt){
+        .kind = DEBT_MOVED, .here = item->to, .there = item->from, .handle = item->handle, .by = peer->node};
+    return debts_add(&bridge->moves, &debt);
 }
 
 static int answer_arrive(struct peer *peer, struct item *item, struct reader *reader)

@@ -87,7 +87,7 @@ struct soma_bridge {
     struct gate *gates; /* that are not in use, see flow.h */
     struct burdens burdens;
     struct relay relay;
-    uint64_t moves;        /* debts of the kind DEBT_MOVED, of all peers */
+    struct debts moves;    /* DEBT_MOVED, of all requests */
     uint64_t mail_most;    /* MAIL_MOST, but in tests */
     msgpack_sbuffer frame; /* being written */
     struct compressor compressor;

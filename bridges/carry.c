@@ -200,8 +200,7 @@ static void debt_end(struct peer *peer, const struct debt *debt, int reason)
     case DEBT_WATCHED:
         unmonitor_arrive(bridge->system, bridge->worker, debt->here, debt->there, debt->handle);
         break;
-    case DEBT_MOVED:
-        bridge->moves--;
+    case DEBT_MOVED: // no peer's
         break;
     case DEBT_LINK:
         exit_arrive(bridge->system, bridge->worker, debt->here, debt->there, 0, reason, NULL);

@@ -32,6 +32,13 @@ static struct debt **bucket(const struct debts *debts, uint64_t hash)
     return &debts->buckets[hash & (debts->bucket_count - 1)];
 }
 
+static bool is_of(const struct debt *debt, soma_ref there)
+{
+    if (debt->kind == DEBT_MOVED)
+        return !there.node || debt->by == there.node;
+    return !is_by_there(debt->kind) || soma_ref_equal(debt->there, there);
+}
+
 static struct debt **debt_find(const struct debts *debts, enum debt_kind kind, soma_ref here, soma_ref there,
                                uint64_t handle)
 {
@@ -41,7 +48,7 @@ static struct debt **debt_find(const struct debts *debts, enum debt_kind kind, s
     for (; *link; link = &(*link)->next) {
         const struct debt *debt = *link;
         if (debt->kind == kind && soma_ref_equal(debt->here, here) && (is_link(kind) || debt->handle == handle) &&
-            (!is_by_there(kind) || soma_ref_equal(debt->there, there)))
+            is_of(debt, there))
             return link;
     }
     return NULL;

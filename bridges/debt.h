@@ -1,6 +1,7 @@
 /*
  * What stands open between agents here and a peer: answers, words of an end, links; and requests of others that are to
- * get there. When the peer goes down, each ends here as if the other side had said so. One hash table a peer.
+ * get there. When the peer goes down, each ends here as if the other side had said so. One hash table a peer, and one
+ * for what peers have said of requests, which holds whatever becomes of them.
  */
 #ifndef BRIDGES_DEBT_H
 #define BRIDGES_DEBT_H
@@ -13,7 +14,7 @@ enum debt_kind {
     DEBT_WATCH,   /* an agent here watches one there */
     DEBT_WATCHED, /* one there watches an agent here */
     DEBT_PASSED,  /* a request of another node's agent was passed on to one there, and may not have come yet */
-    DEBT_MOVED,   /* a request of an agent here comes to the peer, as others will say, and has gone on to `there` */
+    DEBT_MOVED,   /* a request of an agent here comes to a node, as others will say, and has gone on to `there` */
     DEBT_LINK     /* an agent here and one there are linked, or about to be; its handle does not count */
 };
 
@@ -22,8 +23,11 @@ struct debt {
     enum debt_kind kind;
     soma_ref here;
     soma_ref there;
-    uint64_t handle;       /* of who asked or watches */
-    struct message *watch; /* DEBT_WATCH: becomes the word of the end */
+    uint64_t handle; /* of who asked or watches */
+    union {
+        struct message *watch; /* DEBT_WATCH: becomes the word of the end */
+        uint64_t by;           /* DEBT_MOVED: the node that it comes to, and that says so */
+    };
 };
 
 struct debts {
@@ -38,7 +42,8 @@ int debts_add(struct debts *debts, const struct debt *debt);
 /* Is there one? As debts_take(). */
 bool debts_have(const struct debts *debts, enum debt_kind kind, soma_ref here, soma_ref there, uint64_t handle);
 
-/* Takes the oldest out, into *found. False if there is none. `there` counts for links and what is watched. */
+/* Takes the oldest out, into *found. False if there is none. `there` counts for links and what is watched; and its node
+ * for what has moved by it, unless that is 0. */
 bool debts_take(struct debts *debts, enum debt_kind kind, soma_ref here, soma_ref there, uint64_t handle,
                 struct debt *found);
 

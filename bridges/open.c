@@ -401,6 +401,7 @@ void bridge_free(struct soma_bridge *bridge)
     }
     wants_free(bridge);
     free(bridge->unsaid.words);
+    debts_free(&bridge->moves);
     introductions_free(bridge);
     for (uint32_t i = 0; i < bridge->address_count; i++)
         free(bridge->addresses[i]);

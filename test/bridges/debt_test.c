@@ -20,7 +20,10 @@ static soma_ref there(uint32_t slot)
 static struct debt debt_of(enum debt_kind kind, uint32_t at)
 {
     bool hub = kind == DEBT_LINK || kind == DEBT_WATCHED; // one agent here, and many there
-    return (struct debt){.kind = kind, .here = here(hub ? 7 : at), .there = there(hub ? at : 7), .handle = 1};
+    struct debt debt = {.kind = kind, .here = here(hub ? 7 : at), .there = there(hub ? at : 7), .handle = 1};
+    if (kind == DEBT_MOVED)
+        debt.by = debt.there.node;
+    return debt;
 }
 
 static uint32_t longest_chain(const struct debts *debts)

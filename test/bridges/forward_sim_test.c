@@ -158,7 +158,7 @@ static void all_check(soma_test *test)
         const struct soma_bridge *bridge = soma_test_bridge(test, names[i]);
         if (!bridge)
             continue;
-        assert_int_equal(bridge->moves, 0);
+        assert_int_equal(bridge->moves.count, 0);
         for (uint32_t j = 0; j < bridge->peer_count; j++)
             if (bridge->list[j]->debts.count)
                 soma_test_fail(test, "%u debts are left at %s", bridge->list[j]->debts.count, names[i]);

@@ -76,34 +76,48 @@ static void moved_from(struct lone *lone, uint64_t node, soma_ref asker_ref, uin
     msgpack_sbuffer_destroy(&items);
 }
 
+/* An agent asks one of FAR; so many nodes are joined. */
+static soma_ref asked(struct lone *lone, uint64_t nodes)
+{
+    soma_ref agent;
+    failed = 0;
+    lone_open(lone, &(soma_bridge_options){.name = "lone"});
+    assert_int_equal(soma_spawn(lone->system, &asker, NULL, &agent), 0);
+    lone_settle(lone);
+    for (uint64_t i = 0; i < nodes; i++)
+        join_from(lone, FAR + i, CONNECTION + i);
+    assert_int_equal(soma_send(lone->system, agent, go, .to = {FAR, 1, 1}), 0);
+    lone_settle(lone);
+    bridge_turn(lone->bridge);
+    assert_int_equal(debts_of(lone), 1);
+    return agent;
+}
+
+/* The end of one node alone ends it. */
+static void ends_with(struct lone *lone, uint64_t nodes, uint64_t last)
+{
+    for (uint64_t node = FAR; node < FAR + nodes; node++)
+        if (node != last)
+            bye_from(lone, node);
+    lone_settle(lone);
+    assert_int_equal(failed, 0);
+    bye_from(lone, last);
+    lone_settle(lone);
+    assert_int_equal(failed, SOMA_ENODEDOWN);
+}
+
 /* Asked of FAR, it goes from each node to the next, and once back to where it was; the words of that come in an order
  * that is given by digits. Whose end ends it is the last one. */
 static void moved_in_order(const char *order)
 {
     static const uint64_t way[] = {FAR, FAR + 1, FAR + 2, FAR + 1, FAR + 3};
     struct lone lone;
-    soma_ref agent;
-    failed = 0;
-    lone_open(&lone, &(soma_bridge_options){.name = "lone"});
-    assert_int_equal(soma_spawn(lone.system, &asker, NULL, &agent), 0);
-    lone_settle(&lone);
-    for (uint64_t i = 0; i < 4; i++)
-        join_from(&lone, FAR + i, CONNECTION + i);
-    assert_int_equal(soma_send(lone.system, agent, go, .to = {FAR, 1, 1}), 0);
-    lone_settle(&lone);
-    bridge_turn(lone.bridge);
-    assert_int_equal(debts_of(&lone), 1);
+    soma_ref agent = asked(&lone, 4);
     for (const char *word = order; *word; word++)
         moved_from(&lone, way[*word - '0'], agent, way[*word - '0' + 1]);
     assert_int_equal(debts_of(&lone), 1);
-    assert_int_equal(lone.bridge->moves, 0);
-    for (uint64_t i = 0; i < 3; i++)
-        bye_from(&lone, FAR + i);
-    lone_settle(&lone);
-    assert_int_equal(failed, 0);
-    bye_from(&lone, FAR + 3);
-    lone_settle(&lone);
-    assert_int_equal(failed, SOMA_ENODEDOWN);
+    assert_int_equal(lone.bridge->moves.count, 0);
+    ends_with(&lone, 4, FAR + 3);
     lone_close(&lone);
 }
 
@@ -116,25 +130,84 @@ static void test_moved(void **state)
         moved_in_order(orders[i]);
 }
 
+/* Word of a node that the request has gone on from there holds, though its session ends before it is known that the
+ * request has come there. */
+static void test_moved_by_one_that_ends(void **state)
+{
+    (void)state;
+    for (int back = 0; back < 2; back++) {
+        struct lone lone;
+        soma_ref agent = asked(&lone, 3);
+        moved_from(&lone, FAR + 1, agent, FAR + 2);
+        bye_from(&lone, FAR + 1);
+        if (back)
+            join_from(&lone, FAR + 1, CONNECTION + 1);
+        moved_from(&lone, FAR, agent, FAR + 1);
+        assert_int_equal(lone.bridge->moves.count, 0);
+        ends_with(&lone, back ? 3 : 1, FAR + 2);
+        lone_close(&lone);
+    }
+}
+
+static int on_forward(soma_agent *self, void *my, const struct note *m)
+{
+    (void)my, (void)m;
+    soma_forward(self, (soma_ref){FAR + 1, 1, 1});
+    return 0;
+}
+
+static const soma_behavior forwarder = {.name = "forwarder", .handlers = SOMA_HANDLERS(SOMA_ON(note, on_forward))};
+
+/* FAR passes it on to an agent here, which passes it on to FAR + 1. */
+static void request_returns(struct lone *lone, soma_ref asker_ref)
+{
+    soma_ref agent;
+    msgpack_sbuffer items;
+    struct writer writer = {&items, false};
+    assert_int_equal(soma_spawn(lone->system, &forwarder, NULL, &agent), 0);
+    msgpack_sbuffer_init(&items);
+    write_array(&writer, 4);
+    write_number(&writer, ITEM_TYPE);
+    write_number(&writer, 0);
+    write_text(&writer, "note", 4);
+    write_text(&writer, "u64 number", 10);
+    item_begin(&writer, ITEM_REQUEST, 3, FAR, agent.node, agent, asker_ref);
+    write_number(&writer, 1);
+    write_number(&writer, 0);
+    write_raw(&writer, "\x91\x01", 2);
+    items_from(lone, FAR, CONNECTION, &items);
+    msgpack_sbuffer_destroy(&items);
+    lone_settle(lone);
+    bridge_turn(lone->bridge);
+}
+
+/* It comes back, and goes on from here: of its second way word may come first. */
+static void test_moved_home(void **state)
+{
+    (void)state;
+    struct lone lone;
+    soma_ref agent = asked(&lone, 4);
+    request_returns(&lone, agent);
+    assert_int_equal(debts_of(&lone), 2);
+    moved_from(&lone, FAR + 2, agent, FAR + 3);
+    moved_from(&lone, FAR, agent, agent.node);
+    assert_int_equal(debts_of(&lone), 1);
+    moved_from(&lone, FAR + 1, agent, FAR + 2);
+    assert_int_equal(lone.bridge->moves.count, 0);
+    ends_with(&lone, 4, FAR + 3);
+    lone_close(&lone);
+}
+
 /* An answer that overtakes all word of its way leaves nothing behind. */
 static void test_answer_overtakes(void **state)
 {
     (void)state;
     struct lone lone;
-    soma_ref agent;
     msgpack_sbuffer items;
     struct writer writer = {&items, false};
-    failed = 0;
-    lone_open(&lone, &(soma_bridge_options){.name = "lone"});
-    assert_int_equal(soma_spawn(lone.system, &asker, NULL, &agent), 0);
-    lone_settle(&lone);
-    for (uint64_t i = 0; i < 3; i++)
-        join_from(&lone, FAR + i, CONNECTION + i);
-    assert_int_equal(soma_send(lone.system, agent, go, .to = {FAR, 1, 1}), 0);
-    lone_settle(&lone);
-    bridge_turn(lone.bridge);
+    soma_ref agent = asked(&lone, 3);
     moved_from(&lone, FAR + 1, agent, FAR + 2);
-    assert_int_equal(lone.bridge->moves, 1);
+    assert_int_equal(lone.bridge->moves.count, 1);
     msgpack_sbuffer_init(&items);
     item_begin(&writer, ITEM_ERROR, 2, FAR + 2, agent.node, agent, (soma_ref){FAR + 2, 1, 1});
     write_number(&writer, 1);
@@ -144,7 +217,7 @@ static void test_answer_overtakes(void **state)
     lone_settle(&lone);
     assert_int_equal(failed, -1000);
     moved_from(&lone, FAR, agent, FAR + 1);
-    assert_int_equal(lone.bridge->moves, 0);
+    assert_int_equal(lone.bridge->moves.count, 0);
     assert_int_equal(debts_of(&lone), 0);
     lone_close(&lone);
 }
@@ -293,9 +366,15 @@ static void test_replaced(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_items_left_out),   cmocka_unit_test(test_moved),
-                                       cmocka_unit_test(test_answer_overtakes), cmocka_unit_test(test_strangers),
-                                       cmocka_unit_test(test_stranger_returns), cmocka_unit_test(test_old_word),
-                                       cmocka_unit_test(test_old_hello),        cmocka_unit_test(test_replaced)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_items_left_out),
+                                       cmocka_unit_test(test_moved),
+                                       cmocka_unit_test(test_moved_by_one_that_ends),
+                                       cmocka_unit_test(test_moved_home),
+                                       cmocka_unit_test(test_answer_overtakes),
+                                       cmocka_unit_test(test_strangers),
+                                       cmocka_unit_test(test_stranger_returns),
+                                       cmocka_unit_test(test_old_word),
+                                       cmocka_unit_test(test_old_hello),
+                                       cmocka_unit_test(test_replaced)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
