@@ -25,13 +25,14 @@ static void introduction_free(void *pointer)
     free(introduction);
 }
 
+/* Is there nothing new to be said of a node? */
 static bool is_open(const struct soma_bridge *bridge, uint64_t node)
 {
     struct peer *peer = peers_find(&bridge->peers, node);
     if (!peer)
         return false;
     spin_lock(&peer->busy);
-    bool open = peer->open;
+    bool open = peer->open && !peer->hearsay;
     spin_unlock(&peer->busy);
     return open;
 }

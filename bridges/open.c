@@ -228,6 +228,7 @@ static void peer_rest(struct peer *peer)
     peer->hearsay = !peer->addresses[0];
     spin_unlock(&peer->busy);
     peer->since = UINT64_MAX;
+    peer->ended = bridge_now(peer->bridge);
 }
 
 void peer_wake(struct peer *peer)
@@ -262,17 +263,20 @@ int node_arrive(struct soma_bridge *bridge, const struct item *item)
 {
     if (item->node == bridge->system->node || !item->node)
         return 0;
+    const bool known = peers_find(&bridge->peers, item->node);
     struct peer *peer = bridge_peer(bridge, item->node);
     if (!peer)
         return SOMA_ENOMEM;
-    if ((peer->open && !peer->idle) || peer->replaced)
+    if ((peer->open && !peer->idle) || peer->replaced) {
+        if (!known) // it has said hello, and no more yet
+            peer_announce(bridge, peer);
         return 0;
+    }
     bool waits = bridge->options.on_demand || !(item->address_count || relay_is_there(bridge));
     peer_learn(peer, &item->name, item->addresses, item->address_count);
     if (!peer->open) {
         peer_open(peer); // refs to it may come from now on, and go on from here
         peer_announce(bridge, peer);
-        peer->ended = bridge_now(bridge);
     }
     peer_rest(peer);
     if (waits)

@@ -129,7 +129,7 @@ struct peer {
     uint64_t owed;       /* when what has come must be acknowledged, if it is not */
     uint64_t owing;      /* the number of the last frame with something that agents here have said */
     uint64_t since;      /* when there was first something to say, or the connection was lost; UINT64_MAX: neither */
-    uint64_t ended;      /* when its session was over, if that is not open; or when another told of it, if it is idle */
+    uint64_t ended;      /* when its session was over, or, if it is idle, when another told of it last */
 };
 
 /*

@@ -90,6 +90,21 @@ static void test_nowhere(void **state)
     nodes_close(nodes, 2);
 }
 
+/* Where such a one listens may be known later, by somebody else. */
+static void test_nowhere_first(void **state)
+{
+    struct node nodes[2];
+    (void)state;
+    node_open(&nodes[0], "here");
+    node_open(&nodes[1], "there");
+    node_spawn(&nodes[1], &teller);
+    const char *const addresses[] = {soma_bridge_address(nodes[1].bridge, 0)};
+    assert_int_equal(introduce(&nodes[0], nodes[1].agent.node, NULL, 0), 0);
+    assert_int_equal(introduce(&nodes[0], nodes[1].agent.node, addresses, 1), 0);
+    assert_int_equal(call(&nodes[0], nodes[1].agent, 1), 0);
+    nodes_close(nodes, 2);
+}
+
 static void test_nonsense(void **state)
 {
     struct node nodes[2];
@@ -120,6 +135,7 @@ static void test_nonsense(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_introduce), cmocka_unit_test(test_not_callable),
-                                       cmocka_unit_test(test_nowhere), cmocka_unit_test(test_nonsense)};
+                                       cmocka_unit_test(test_nowhere), cmocka_unit_test(test_nowhere_first),
+                                       cmocka_unit_test(test_nonsense)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

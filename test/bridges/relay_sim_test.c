@@ -63,6 +63,16 @@ static void test_heavy(soma_test *test)
     assert_int_equal(*(const uint64_t *)soma_test_state(test, there), LOADS);
 }
 
+/* The relay's links may hold as much as they like. */
+static void test_any_window(soma_test *test)
+{
+    nodes_open(test, true);
+    test->nodes[1].carrier.bridge->options.window = UINT64_MAX;
+    const struct stream *stream = stream_open(test, "north", "west", 0);
+    soma_test_advance(test, 60 * SOMA_SECOND);
+    stream_arrived(stream);
+}
+
 /* A node relays only if it is told to. */
 static void test_not_asked(soma_test *test)
 {
@@ -117,6 +127,7 @@ int main(void)
         SOMA_SIM(test_relayed, test_load(1000), 20000, .cuts = 2),
         SOMA_SIM(test_relayed, test_load(1000), 20000, .frames = 2), // three in a row may be an outage of down_ms
         SOMA_SIM(test_heavy, test_load(50), 20000),
+        SOMA_SIM(test_any_window, test_load(50), 20000),
         SOMA_SIM(test_not_asked, test_load(100), 20000),
         SOMA_SIM(test_ends, test_load(1000), 20000),
         SOMA_SIM(test_relay_returns, test_load(500), 20000),

@@ -183,10 +183,47 @@ static void test_hearsay(void **state)
     lone_close(&lone);
 }
 
+/* It is kept from when it was told of last: refs that lead there may have come with that word. */
+static void test_told_again(void **state)
+{
+    (void)state;
+    struct lone lone;
+    lone_open(&lone, &(soma_bridge_options){.name = "lone"});
+    introduce_nowhere(&lone, FAR);
+    pass_slowly(&lone, 99 * SOMA_SECOND);
+    introduce_nowhere(&lone, FAR);
+    pass_slowly(&lone, 99 * SOMA_SECOND);
+    assert_non_null(peer_of(&lone, FAR));
+    pass_slowly(&lone, 2 * SOMA_SECOND);
+    assert_null(peer_of(&lone, FAR));
+    lone_close(&lone);
+}
+
+/* Others hear of a node as soon as this one is told of it, also in the middle of its handshake: refs may go on. */
+static void test_told_of_stranger(void **state)
+{
+    (void)state;
+    struct lone lone;
+    const struct hello hello = lone_hello(FAR);
+    lone_open(&lone, &(soma_bridge_options){.name = "lone"});
+    join_from(&lone, FAR + 1, CONNECTION + 1);
+    bridge_turn(lone.bridge);
+    lone_receive_hello(&lone, CONNECTION, &hello);
+    lone.keeps = true;
+    introduce(&lone, FAR);
+    bridge_turn(lone.bridge);
+    assert_int_equal(first_item(&lone, FAR + 1), ITEM_NODE);
+    introduce(&lone, FAR); // once
+    bridge_turn(lone.bridge);
+    assert_int_equal(first_item(&lone, FAR + 1), 0);
+    lone_close(&lone);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_given_up), cmocka_unit_test(test_on_demand),
-                                       cmocka_unit_test(test_nowhere), cmocka_unit_test(test_hearsay),
-                                       cmocka_unit_test(test_word_ahead)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_given_up),        cmocka_unit_test(test_on_demand),
+                                       cmocka_unit_test(test_nowhere),         cmocka_unit_test(test_hearsay),
+                                       cmocka_unit_test(test_word_ahead),      cmocka_unit_test(test_told_again),
+                                       cmocka_unit_test(test_told_of_stranger)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
