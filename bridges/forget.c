@@ -122,8 +122,8 @@ static bool is_over(const struct peer *peer)
     return !peer->connection && (!peer->open || peer->hearsay);
 }
 
-/* False if somebody wants it after all. */
-static bool peer_shut(struct peer *peer)
+/* Nothing is taken for it any more. False if somebody wants it after all. */
+static bool peer_drop(struct peer *peer)
 {
     spin_lock(&peer->busy);
     bool wanted = peer->out.bytes || peer->debts.count;
@@ -142,7 +142,7 @@ uint64_t peers_watch(struct soma_bridge *bridge, uint64_t now)
             continue;
         if (now < over)
             next = earlier(next, over);
-        else if (!is_greeted(bridge, peer) && peer_shut(peer))
+        else if (!is_greeted(bridge, peer) && peer_drop(peer))
             peer_forget(bridge, i);
     }
     return next;

@@ -172,7 +172,7 @@ static void frame_arrive(struct peer *relay, const struct item *item)
 static bool has_room(struct peer *peer)
 {
     spin_lock(&peer->busy);
-    bool room = peer->out.bytes < peer->bridge->options.window + OUT_HIGH;
+    bool room = peer->out.bytes < OUT_HIGH || peer->out.bytes - OUT_HIGH < peer->bridge->options.window;
     spin_unlock(&peer->busy);
     return room;
 }

@@ -3,8 +3,8 @@
  * with a monitor that tells how it fares. A DEALER never connects again by itself: the bridge does, so that a
  * connection is one stream that ends once. All sockets are the thread's.
  *
- * A ROUTER's peers are told apart by the five bytes that it, or the door, gives them, of which the last ones count; so
- * their connection's number is those with the highest bit set, and those of DEALERs are counted without it.
+ * A ROUTER's peers are told apart by the five bytes that it gives them, a zero and four that count; so their
+ * connection's number is those with the highest bit set, and those of DEALERs are counted without it.
  */
 #include "bridges/zmq_wire.h"
 #include "bridges/address.h"
