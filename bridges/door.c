@@ -75,6 +75,14 @@ static void guest_remove(struct door *door, struct guest *guest)
     free(guest);
 }
 
+/* Has one who has not said who it is made ZeroMQ's handshake, as far as can be known? */
+static bool guest_shook(struct door *door)
+{
+    const bool shook = door->shaken > 0;
+    door->shaken -= shook;
+    return shook;
+}
+
 /* It has ended, from whichever side. */
 static void guest_gone(struct door *door, struct guest *guest, const char *why)
 {
@@ -87,10 +95,21 @@ static void guest_gone(struct door *door, struct guest *guest, const char *why)
     guest_remove(door, guest);
 }
 
+/* It has ended it, and ZeroMQ did not say why. A node that has been called meanwhile goes again without a word. */
+static void guest_left(struct door *door, struct guest *guest)
+{
+    if (!guest->id && guest_shook(door) && !guest->leaves)
+        guest_remove(door, guest);
+    else
+        guest_gone(door, guest, UNSAID);
+}
+
 static void guest_cut(struct door *door, struct guest *guest)
 {
     trust_count(door->bridge, &door->bridge->counts.cut_off);
     socket_cut(guest->socket, guest->cookie);
+    if (!guest->id)
+        guest_shook(door);
     guest_gone(door, guest, UNSAID);
 }
 
@@ -165,6 +184,9 @@ static void events_receive(struct door *door)
             trust_count(door->bridge, &door->bridge->counts.accepted);
             guest_arrive(door, value);
             break;
+        case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
+            door->shaken++;
+            break;
         case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
             door->why = SAID;
             break;
@@ -174,8 +196,10 @@ static void events_receive(struct door *door)
             break;
         case ZMQ_EVENT_DISCONNECTED:
             guest = guest_find(door, value, 0);
-            if (guest)
-                guest_gone(door, guest, door->why ? door->why : UNSAID);
+            if (guest && door->why)
+                guest_gone(door, guest, door->why);
+            else if (guest)
+                guest_left(door, guest);
             door->why = NULL;
             break;
         default:
@@ -203,6 +227,7 @@ void door_admit(struct door *door, int socket, uint64_t id)
     guest->id = id;
     guest->until = UINT64_MAX;
     door->waiting--;
+    door->shaken--;
 }
 
 static struct guest *guest_of(struct door *door, int socket, uint64_t id)
@@ -313,7 +338,8 @@ int door_open(struct door *door, struct soma_bridge *bridge, void *context, void
 {
     const int all = 0, none = 0;
     *door = (struct door){.bridge = bridge, .due = UINT64_MAX};
-    int events = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
+    int events =
+        ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
     // While it tells of what is no message by CURVE, ZeroMQ forgets what it was about to do (4.3.4).
     if (!bridge->keys.on)
         events |= ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL;

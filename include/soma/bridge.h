@@ -91,7 +91,8 @@ typedef struct soma_bridge_peer {
 /** What came to a bridge from outside, since it was opened; see soma_bridge_count(). */
 typedef struct soma_bridge_counts {
     uint64_t accepted;   /**< connections */
-    uint64_t failed;     /**< of them ended before they had said who they are: silent, garbage, a key not allowed */
+    uint64_t failed;     /**< of them ended before they had said who they are: silent, garbage, a key not allowed; but
+                              not those that a node makes while it is called, and ends itself */
     uint64_t refused;    /**< keys that were not allowed */
     uint64_t bad_frames; /**< frames, and parts of them, that made no sense */
     uint64_t bad_hellos; /**< nodes that were not let in: another version, a wrong key, too many */

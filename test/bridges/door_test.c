@@ -4,6 +4,9 @@
 #include "test_support.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <zmq.h>
 
 static struct lone lone;
@@ -112,10 +115,59 @@ static void test_too_much(void **state)
     zmq_close(unknown);
 }
 
+static void *connected(void)
+{
+    void *client = zmq_socket(context, ZMQ_DEALER), *monitor = zmq_socket(context, ZMQ_PAIR);
+    unsigned char event[6];
+    REQUIRE(client && monitor && !zmq_socket_monitor(client, "inproc://client", ZMQ_EVENT_HANDSHAKE_SUCCEEDED));
+    REQUIRE(!zmq_connect(monitor, "inproc://client") && !zmq_connect(client, address));
+    REQUIRE(zmq_recv(monitor, event, sizeof(event), 0) == sizeof(event));
+    zmq_socket_monitor(client, NULL, 0);
+    zmq_close(monitor);
+    return client;
+}
+
+static void touch(void)
+{
+    const struct sockaddr_in there = {.sin_family = AF_INET,
+                                      .sin_port = htons((uint16_t)atoi(strrchr(address, ':') + 1)),
+                                      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int stranger = socket(AF_INET, SOCK_STREAM, 0);
+    REQUIRE(stranger >= 0 && !connect(stranger, (const struct sockaddr *)&there, sizeof(there)));
+    close(stranger);
+}
+
+/* Until so many have come in all, and all have gone. */
+static void all_gone(uint64_t count)
+{
+    while (lone.bridge->counts.accepted < count || door.first) {
+        door_look(&door);
+        zmq_poll(NULL, 0, 1);
+    }
+    assert_int_equal(lone.bridge->counts.accepted, count);
+}
+
+/* Who connects as a node does, and leaves without a word, has been called meanwhile: that is no failure. */
+static void test_left(void **state)
+{
+    (void)state;
+    for (uint64_t i = 0; i < 3; i++) {
+        void *known = come(), *other = connected();
+        door_admit(&door, hear(), 1 + i);
+        zmq_close(known);
+        zmq_close(other);
+        all_gone(3 * i + 2);
+        assert_int_equal(lone.bridge->counts.failed, i);
+        touch();
+        all_gone(3 * i + 3);
+        assert_int_equal(lone.bridge->counts.failed, i + 1);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_socket), cmocka_unit_test(test_turned_away),
-                                       cmocka_unit_test(test_too_much)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_left), cmocka_unit_test(test_same_socket),
+                                       cmocka_unit_test(test_turned_away), cmocka_unit_test(test_too_much)};
     size_t size = sizeof(address);
     lone_open(&lone, &(soma_bridge_options){.name = "here"});
     context = zmq_ctx_new();
