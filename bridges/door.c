@@ -2,6 +2,7 @@
 #include "bridges/door.h"
 #include "bridges/zmq_cut.h"
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <soma/error.h>
 #include <soma/log.h>
@@ -32,7 +33,7 @@ struct guest {
 };
 
 #define UNSAID "ended before it said who it is"
-#define SAID "" /* the log has it already */
+#define QUIET "" /* the log has it already, or need not have it */
 
 /* ---- sockets below ---- */
 
@@ -188,7 +189,11 @@ static void events_receive(struct door *door)
             door->shaken++;
             break;
         case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
-            door->why = SAID;
+            door->why = QUIET;
+            break;
+        case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL: // as of a node that has made another connection sooner
+            if (value == EPIPE || value == ECONNRESET)
+                door->why = QUIET;
             break;
         case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
             if (value == ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH)
@@ -338,8 +343,8 @@ int door_open(struct door *door, struct soma_bridge *bridge, void *context, void
 {
     const int all = 0, none = 0;
     *door = (struct door){.bridge = bridge, .due = UINT64_MAX};
-    int events =
-        ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
+    int events = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED |
+                 ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL;
     // While it tells of what is no message by CURVE, ZeroMQ forgets what it was about to do (4.3.4).
     if (!bridge->keys.on)
         events |= ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL;
