@@ -484,7 +484,8 @@ static int items_read(struct peer *peer, const unsigned char *items, size_t size
         if (!error)
             error = item_arrive(peer, &item, &reader);
         if (error == SOMA_ENOMEM) { // what it was is lost, and said so; the session must not be
-            soma_log_error(peer->bridge->system, "bridge: out of memory for what node %s sent", peer->name);
+            if (trust_may_log(peer->bridge))
+                soma_log_error(peer->bridge->system, "bridge: out of memory for what node %s sent", peer->name);
             error = 0;
         }
         if (error == SOMA_EFORMAT) {

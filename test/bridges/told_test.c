@@ -1,6 +1,7 @@
 /* Nodes of which others tell: when they are called, what waits for them, and when they are forgotten. */
 #include "bridges/item.h"
 #include "lone_asker.h"
+#include <stdatomic.h>
 
 static uint32_t dials_of(const struct lone *lone)
 {
@@ -219,11 +220,42 @@ static void test_told_of_stranger(void **state)
     lone_close(&lone);
 }
 
+static void line_count(void *lines, const soma_log_record *record)
+{
+    atomic_fetch_add((atomic_uint *)lines, 1 + (unsigned)record->dropped);
+}
+
+/* There are more than there is room for: the log says so, but not of each. */
+static void test_too_many(void **state)
+{
+    (void)state;
+    struct lone lone;
+    msgpack_sbuffer items;
+    struct writer writer = {&items, false};
+    atomic_uint lines = 0;
+    lone_open(&lone, &(soma_bridge_options){.name = "lone"});
+    join_from(&lone, FAR, CONNECTION);
+    lone.heard = line_count;
+    lone.hearer = &lines;
+    msgpack_sbuffer_init(&items);
+    for (uint64_t i = 1; i <= 4200; i++) { // each has an agent, of which there may be 4,096
+        write_array(&writer, 4);
+        write_number(&writer, ITEM_NODE);
+        write_number(&writer, FAR + i);
+        write_text(&writer, "far", 3);
+        write_array(&writer, 0);
+    }
+    items_from(&lone, FAR, CONNECTION, &items);
+    msgpack_sbuffer_destroy(&items);
+    lone_close(&lone);
+    assert_in_range(atomic_load(&lines), 1, 20);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_given_up),        cmocka_unit_test(test_on_demand),
-                                       cmocka_unit_test(test_nowhere),         cmocka_unit_test(test_hearsay),
-                                       cmocka_unit_test(test_word_ahead),      cmocka_unit_test(test_told_again),
-                                       cmocka_unit_test(test_told_of_stranger)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_given_up),         cmocka_unit_test(test_on_demand),
+                                       cmocka_unit_test(test_nowhere),          cmocka_unit_test(test_hearsay),
+                                       cmocka_unit_test(test_word_ahead),       cmocka_unit_test(test_told_again),
+                                       cmocka_unit_test(test_told_of_stranger), cmocka_unit_test(test_too_many)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
