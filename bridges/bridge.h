@@ -19,6 +19,7 @@
 #define HOPELESS UINT64_C(10)       /* a node that was down for so many times `down_ms` will not come back */
 #define HANDSHAKE (5 * SOMA_SECOND) /* the longest that a handshake may take */
 #define LATE (500 * SOMA_MS)        /* so late a beat may be before its link is doubted */
+#define PEERS_MOST 65536u           /* at a time */
 
 /* A node that this one connects to, and connects to again. */
 struct dial {
@@ -89,6 +90,7 @@ struct soma_bridge {
     struct relay relay;
     struct debts moves;    /* DEBT_MOVED, of all requests */
     uint64_t mail_most;    /* MAIL_MOST, but in tests */
+    uint32_t peers_most;   /* likewise PEERS_MOST */
     msgpack_sbuffer frame; /* being written */
     struct compressor compressor;
     struct arena arena; /* for the message that is being read */
@@ -191,6 +193,10 @@ void peer_free(struct peer *peer);
 /* It is nobody's any more: freed, or kept for the next node, if other threads may still have it. */
 void peer_retire(struct peer *peer);
 void spares_free(struct soma_bridge *bridge);
+
+/* There are as many: of those that nobody here has wanted yet, the one that was told of longest ago is forgotten. False
+ * if there is none. */
+bool peers_make_room(struct soma_bridge *bridge);
 
 /* Forgets those that are gone for good, as far as can be known. When to look again. */
 uint64_t peers_watch(struct soma_bridge *bridge, uint64_t now);

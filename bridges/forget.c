@@ -104,16 +104,18 @@ static bool is_greeted(const struct soma_bridge *bridge, const struct peer *peer
     return connection;
 }
 
-static void peer_forget(struct soma_bridge *bridge, uint32_t at)
+/* False without memory: it stays for now. */
+static bool peer_forget(struct soma_bridge *bridge, uint32_t at)
 {
     struct peer *peer = bridge->list[at];
-    if (peers_forget(&bridge->peers, peer)) // without memory it stays for now
-        return;
+    if (peers_forget(&bridge->peers, peer))
+        return false;
     dials_forget(bridge, peer->node);
     pthread_mutex_lock(&bridge->lock);
     bridge->list[at] = bridge->list[--bridge->peer_count];
     pthread_mutex_unlock(&bridge->lock);
     peer_retire(peer);
+    return true;
 }
 
 /* It has left; or others have told of it, and it was neither heard of nor wanted, and can't be called. */
@@ -130,6 +132,16 @@ static bool peer_drop(struct peer *peer)
     peer->open &= wanted;
     spin_unlock(&peer->busy);
     return !wanted;
+}
+
+bool peers_make_room(struct soma_bridge *bridge)
+{
+    uint32_t first = bridge->peer_count;
+    for (uint32_t i = 0; i < bridge->peer_count; i++)
+        if (bridge->list[i]->idle &&
+            (first == bridge->peer_count || bridge->list[i]->ended < bridge->list[first]->ended))
+            first = i;
+    return first < bridge->peer_count && peer_drop(bridge->list[first]) && peer_forget(bridge, first);
 }
 
 uint64_t peers_watch(struct soma_bridge *bridge, uint64_t now)

@@ -97,6 +97,7 @@ int bridge_new(soma_system *system, const soma_bridge_options *options, struct s
     bridge->options = *options;
     bridge->hellos = bridge_now(bridge); // more than one before it on this node has said, which others may still know
     bridge->mail_most = MAIL_MOST;
+    bridge->peers_most = PEERS_MOST;
     options_fill(&bridge->options);
     msgpack_sbuffer_init(&bridge->frame);
     pthread_mutex_init(&bridge->lock, NULL);
@@ -172,8 +173,6 @@ int bridge_start(struct soma_bridge *bridge, int (*stop)(void *), void (*release
 
 /* ---- peers ---- */
 
-#define PEERS_MOST 65536u /* at a time */
-
 static int list_add(struct soma_bridge *bridge, struct peer *peer)
 {
     uint32_t count = bridge->peer_count;
@@ -191,7 +190,7 @@ int peer_publish(struct soma_bridge *bridge, struct peer *peer)
 {
     if (peers_find(&bridge->peers, peer->node) == peer)
         return 0;
-    if (bridge->peer_count >= PEERS_MOST)
+    if (bridge->peer_count >= bridge->peers_most && !peers_make_room(bridge))
         return SOMA_EFULL;
     if (!peer->gate && !(peer->gate = gate_spawn(bridge)))
         return SOMA_ENOMEM;

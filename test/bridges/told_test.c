@@ -220,6 +220,28 @@ static void test_told_of_stranger(void **state)
     lone_close(&lone);
 }
 
+/* Nobody says that a node has left which was only told of. So one that was told of long ago makes room for another. */
+static void test_room(void **state)
+{
+    (void)state;
+    struct lone lone;
+    lone_open(&lone, &(soma_bridge_options){.name = "lone", .on_demand = true});
+    lone.bridge->peers_most = 4;
+    join_from(&lone, FAR, CONNECTION);
+    for (uint64_t i = 1; i <= 3; i++) {
+        introduce(&lone, FAR + i);
+        lone_pass(&lone, 1);
+    }
+    introduce(&lone, FAR + 1); // once more
+    introduce(&lone, FAR + 4);
+    assert_null(peer_of(&lone, FAR + 2));
+    join_from(&lone, FAR + 5, CONNECTION + 5);
+    assert_null(peer_of(&lone, FAR + 3));
+    for (uint64_t i = 0; i <= 5; i++)
+        assert_true(i == 2 || i == 3 || peer_of(&lone, FAR + i)->open);
+    lone_close(&lone);
+}
+
 static void line_count(void *lines, const soma_log_record *record)
 {
     atomic_fetch_add((atomic_uint *)lines, 1 + (unsigned)record->dropped);
@@ -253,9 +275,9 @@ static void test_too_many(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_given_up),         cmocka_unit_test(test_on_demand),
-                                       cmocka_unit_test(test_nowhere),          cmocka_unit_test(test_hearsay),
-                                       cmocka_unit_test(test_word_ahead),       cmocka_unit_test(test_told_again),
-                                       cmocka_unit_test(test_told_of_stranger), cmocka_unit_test(test_too_many)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_given_up),         cmocka_unit_test(test_on_demand),  cmocka_unit_test(test_nowhere),
+        cmocka_unit_test(test_hearsay),          cmocka_unit_test(test_word_ahead), cmocka_unit_test(test_told_again),
+        cmocka_unit_test(test_told_of_stranger), cmocka_unit_test(test_too_many),   cmocka_unit_test(test_room)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
