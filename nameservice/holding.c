@@ -116,10 +116,10 @@ static void ops_done(soma_agent *self, struct client *my, struct holding *holdin
     }
 }
 
-/* Another agent has the name. */
+/* Another agent has the name, or the same by another client. */
 static void lost_tell(soma_agent *self, const struct holding *holding, soma_ref holder)
 {
-    soma_log_warning(self, "the name '%s' is another agent's now", holding->entry.name);
+    soma_log_warning(self, "the name '%s' is held by somebody else now", holding->entry.name);
     const struct soma_name_lost lost = {holding->entry.name, holding->entry.agent, holder};
     soma_agent_send(self, holding->registrant, &soma_name_lost_type, &lost);
 }
@@ -157,7 +157,7 @@ static void holding_end(soma_agent *self, struct client *my, struct holding *hol
     holding_changed(self, my, holding);
 }
 
-/* The server has taken it, or another agent has the name. */
+/* The server has taken it, or somebody else has the name. */
 static void holding_put(soma_agent *self, struct client *my, struct holding *holding,
                         const struct soma_name_registered *m)
 {

@@ -98,9 +98,8 @@ static int on_down(soma_agent *self, struct nameserver *my, const struct soma_do
 static int put_check(const struct nameserver *my, const struct session *session, const struct record *record,
                      const struct ns_put *m)
 {
-    if (record->owner && !m->takeover && !soma_ref_equal(record->entry.agent, m->name.agent) &&
-        record->owner != session)
-        return SOMA_EEXIST;
+    if (record->owner && record->owner != session && !m->takeover)
+        return SOMA_EEXIST; // also if it is for the same agent: there would be two who can end it
     if (record->owner != session && session->account->record_count >= my->options.node_most)
         return SOMA_EFULL;
     return !record->owner && my->names.count >= my->options.names_most ? SOMA_EFULL : 0;
@@ -115,7 +114,7 @@ static int put(soma_agent *self, struct nameserver *my, struct session *session,
         error = soma_name_copy(&entry, &m->name);
     if (error)
         return error;
-    if (record->owner && record->owner != session && !soma_ref_equal(record->entry.agent, entry.agent))
+    if (record->owner && record->owner != session)
         soma_send(self, record->owner->node.ref, ns_lost, .name = entry.name, .agent = record->entry.agent,
                   .holder = entry.agent);
     bool is_new = !record->owner || !soma_name_equal(&record->entry, &entry);

@@ -12,11 +12,12 @@
  *     soma_names_wait(names, "alice", 10 * SOMA_SECOND, &alice);                    // or soma_names_lookup()
  *     soma_send(system, alice, greet, .name = "Bob");
  *
- * **What holds.** A name is that of one agent at a time: who registers it while another one has it gets SOMA_EEXIST and
- * is told who, unless it asks for a takeover. A registration ends with its agent, and with its agent's node as soon as
- * that is down for the server. It comes back by itself when the link does, or another name server answers in place of
- * the one before: the client keeps it and registers it anew. If somebody else has the name by then, the name is lost,
- * and whoever registered it gets a `soma_name_lost`.
+ * **What holds.** A name is that of one agent at a time, and registered by one client: who registers it for another
+ * agent, or by another client, gets SOMA_EEXIST and is told who has it, unless it asks for a takeover. A registration
+ * ends with its agent, and with its agent's node as soon as that is down for the server. It comes back by itself when
+ * the link does, or another name server answers in place of the one before: the client keeps it and registers it anew.
+ * If somebody else has the name by then, or takes it over, the name is lost, and whoever registered it gets a
+ * `soma_name_lost`.
  *
  * **Lookups** are answered from the client's cache if they can be: what the server removes or changes is told to all
  * clients that have it. A cached answer is used only if the client has heard from the server within `stale_ms`, so
@@ -195,23 +196,22 @@ SOMA_API soma_ref soma_names_agent(const soma_names *names);
  */
 SOMA_API int soma_names_server(soma_names *names, uint64_t timeout, soma_ref *server);
 
-/** Registers an agent under a name: soma_names_register_as() without attributes. SOMA_EEXIST: another one has it. */
+/** Registers an agent under a name: soma_names_register_as() without attributes. SOMA_EEXIST: it is taken. */
 SOMA_API int soma_names_register(soma_names *names, const char *name, soma_ref agent, uint64_t timeout);
 
 /**
- * Registers an agent under a name, or, if it has the name already, changes its attributes. If another client had
- * registered that agent so, the name is this one's from then on, with what this one says of it, and ends with it.
+ * Registers an agent under a name, or, if it has the name already by this client, changes its attributes.
  * @param names the client; it keeps the registration until it ends
  * @param name the name
  * @param agent a living agent; one of another node is lost when this node can't see that one any more
  * @param attributes a map, or #SOMA_VALUE_NONE; copied
- * @param takeover also if another agent has the name, which loses it
+ * @param takeover also if another agent has the name, or another client has registered this one, which lose it
  * @param timeout nanoseconds
  * @param holder gets who has the name now, also with SOMA_EEXIST; else the null ref; may be NULL
- * @return 0, SOMA_EEXIST (another agent has it), SOMA_EGONE (the agent has ended), SOMA_ETIMEOUT (nobody has taken it
- * in time: it is given up, and not registered later, unless the agent had the name before), or another error. For one
- * that is to be registered whenever a server comes, wait for #SOMA_NEVER, or send the client a `soma_name_register`
- * with that
+ * @return 0, SOMA_EEXIST (another agent has it, or this one by another client), SOMA_EGONE (the agent has ended),
+ * SOMA_ETIMEOUT (nobody has taken it in time: it is given up, and not registered later, unless the agent had the name
+ * before), or another error. For one that is to be registered whenever a server comes, wait for #SOMA_NEVER, or send
+ * the client a `soma_name_register` with that
  */
 SOMA_API int soma_names_register_as(soma_names *names, const char *name, soma_ref agent, soma_value attributes,
                                     bool takeover, uint64_t timeout, soma_ref *holder);

@@ -50,10 +50,8 @@ static void put_settle(soma_agent *self, struct directory *my, const struct ask 
     const struct record *record = record_find(&my->names, ask->name.name);
     if (!record || !record->owner)
         directory_lose(self, my, NAMES_REMOVED); // the client is told by that
-    else if (soma_ref_equal(record->entry.agent, ask->name.agent))
-        put_reply(self, ask, 0, ask->name.agent);
     else
-        put_reply(self, ask, SOMA_EEXIST, record->entry.agent);
+        put_reply(self, ask, record->owner == client_session(my) ? 0 : SOMA_EEXIST, record->entry.agent);
 }
 
 static bool ask_settle(soma_agent *self, struct directory *my, struct ask *ask)
@@ -128,11 +126,11 @@ static int kept(soma_agent *self, struct directory *my, struct ask *ask, const j
     return 0;
 }
 
-/* Somebody has the name. May the client have it? 0: yes, if it stays so; SOMA_EEXIST. */
-static int put_may(const struct directory *my, const struct ask *ask, const struct etcd_kv *kv)
+/* Somebody has the name. May the client have it, if it stays so? It may if it has put it, by whatever lease. */
+static bool put_may(const struct directory *my, const struct ask *ask, const struct etcd_kv *kv)
 {
-    bool same = !kv->there || soma_ref_equal(kv->entry.name.agent, ask->name.agent); // what is no name is nobody's
-    return same || ask->takeover || kv->lease == my->lease ? 0 : SOMA_EEXIST;
+    bool taken = kv->there && !soma_ref_equal(kv->entry.client, my->client); // what is no name is nobody's
+    return !taken || ask->takeover;
 }
 
 static int put_done(soma_agent *self, struct directory *my, struct ask *ask, const json_t *answer)
@@ -151,7 +149,7 @@ static int put_done(soma_agent *self, struct directory *my, struct ask *ask, con
     if (error)
         return error;
     int64_t since = count ? kvs->revision : 0;
-    if (count && put_may(my, ask, kvs)) {
+    if (count && !put_may(my, ask, kvs)) {
         put_reply(self, ask, SOMA_EEXIST, kvs->entry.name.agent);
         ask_free(my, ask);
     } else if (since == ask->revision) {

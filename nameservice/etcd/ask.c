@@ -55,7 +55,7 @@ bool ask_is_open(const struct directory *my, enum ask_kind kind, const char *nam
 static char *ask_text(const struct directory *my, const struct ask *ask, const char **path)
 {
     const struct etcd_entry entry = {
-        .name = ask->name, .home = my->client.node, .addresses = {my->own_addresses, my->own_address_count}};
+        .name = ask->name, .client = my->client, .addresses = {my->own_addresses, my->own_address_count}};
     const char *prefix = my->address.prefix;
     switch (ask->kind) {
     case ASK_GRANT:

@@ -14,7 +14,7 @@ static void own_lost(soma_agent *self, struct directory *my, const struct record
 {
     if (!kv->there && !ask_is_open(my, ASK_DROP, kv->name))
         directory_lose(self, my, NAMES_REMOVED); // by the end of the lease; or by hand
-    else if (kv->there && !soma_ref_equal(kv->entry.name.agent, record->entry.agent))
+    else if (kv->there)
         soma_send(self, my->client, ns_lost, .name = kv->name, .agent = record->entry.agent,
                   .holder = kv->entry.name.agent);
 }
@@ -152,9 +152,10 @@ static void batch_introduce(soma_agent *self, struct directory *my, struct batch
     batch->is_introduced_begun = true;
     for (uint32_t i = 0; my->bridge && i < batch->count; i++) {
         const struct etcd_entry *entry = &batch->kvs[i].entry;
-        if (!batch->kvs[i].there || entry->home == last || entry->home == soma_self(self).node)
+        uint64_t home = entry->client.node;
+        if (!batch->kvs[i].there || home == last || home == soma_self(self).node)
             continue;
-        last = entry->home;
+        last = home;
         if (soma_request(self, soma_bridge_agent(my->bridge), SOMA_NEVER,
                          SOMA_THEN(soma_bridge_introduced, on_introduced, on_not_introduced, .tag = (uintptr_t)batch),
                          soma_bridge_introduce, .node = last,

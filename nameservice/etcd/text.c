@@ -218,7 +218,7 @@ static int name_read(const json_t *kv, const char *prefix, char name[SOMA_NAME_M
 
 static bool entry_is_good(const struct etcd_entry *entry, const char *name)
 {
-    if (!entry->name.name || strcmp(entry->name.name, name) != 0 || !entry->name.agent.node || !entry->home)
+    if (!entry->name.name || strcmp(entry->name.name, name) != 0 || !entry->name.agent.node || !entry->client.node)
         return false;
     for (uint32_t i = 0; i < entry->addresses.count; i++)
         if (!entry->addresses.items[i])

@@ -23,8 +23,8 @@
 #define ETCD_WATCH "/v3/watch"
 
 /** @cond internal */
-/* `home` is the node that has registered it, `addresses` are where that listens. */
-SOMA_MESSAGE(etcd_entry, (message, soma_name, name), (u64, home), (array, string, addresses))
+/* `client` has registered it; `addresses` are where its node listens. */
+SOMA_MESSAGE(etcd_entry, (message, soma_name, name), (ref, client), (array, string, addresses))
 /** @endcond */
 
 /* What an address of the form etcd://HOST:PORT[,HOST:PORT…][/PREFIX] says. */

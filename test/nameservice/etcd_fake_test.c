@@ -92,6 +92,20 @@ static void test_watch(void **state)
 
 /* ---- a lease that ends ---- */
 
+/* Waits until a name hangs on a lease. */
+static void lease_wait(struct store *store, const char *name, int64_t lease)
+{
+    char key[STORE_KEY_MOST];
+    bool good = false;
+    for (int i = 0; i < 20000 && !good; i++, fake_nap()) {
+        pthread_mutex_lock(&store->lock);
+        const struct change *at = store_get(store, store_key(name, key), INT64_MAX);
+        good = at && at->lease == lease;
+        pthread_mutex_unlock(&store->lock);
+    }
+    assert_true(good);
+}
+
 static void test_lease(void **state)
 {
     struct world world;
@@ -104,12 +118,12 @@ static void test_lease(void **state)
     assert_int_equal(soma_names_register(world.names, "two", agent, PATIENCE), 0);
     pthread_mutex_lock(&world.store.lock);
     world.store.ends = true;
-    store_change(&world.store, "one", false);
-    store_change(&world.store, "two", false);
+    store_change(&world.store, "one", false); // but not the other, of which it would be told in a moment
     pthread_mutex_unlock(&world.store.lock);
     store_wait(&world.store, &world.store.grants, 2);
-    there_wait(&world.store, "one", true); // both are put anew, on another lease
-    there_wait(&world.store, "two", true);
+    lease_wait(&world.store, "one", 102); // both are put anew, on another lease
+    lease_wait(&world.store, "two", 102);
+    assert_int_equal(soma_names_unregister(world.names, "two", PATIENCE), 0);
     world_close(&world);
 }
 

@@ -93,7 +93,7 @@ static inline void store_change(struct store *store, const char *name, bool ther
 {
     char key[STORE_KEY_MOST];
     const soma_ref agent = {STORE_OTHER, 1, (uint32_t)store->revision + 1};
-    const struct etcd_entry entry = {.name = {.name = name, .agent = agent}, .home = STORE_OTHER};
+    const struct etcd_entry entry = {.name = {.name = name, .agent = agent}, .client = {STORE_OTHER, 2, 1}};
     char *text = text_put("/p", &entry, STORE_OTHER, 0);
     json_t *json = json_loads(text, 0, NULL);
     json_t *put = json_object_get(json_array_get(json_object_get(json, "success"), 0), "request_put");

@@ -119,7 +119,7 @@ static void test_numbers(void **state)
 static const char *const places[] = {"tcp://127.0.0.1:7000", "ipc:///tmp/x"};
 static const struct soma_alias aliases[] = {{"main", "tcp://127.0.0.1:1"}};
 static const struct etcd_entry example = {
-    .name = {.name = "it", .agent = {7, 8, 9}, .aliases = {aliases, 1}}, .home = 7, .addresses = {places, 2}};
+    .name = {.name = "it", .agent = {7, 8, 9}, .aliases = {aliases, 1}}, .client = {7, 1, 1}, .addresses = {places, 2}};
 
 /* The key and value that are put, as etcd gives them back. */
 static json_t *kv_of(const char *prefix, const struct etcd_entry *entry, const char *revision)
@@ -170,7 +170,7 @@ static void test_junk(void **state)
         wrong[i] = example;
     wrong[0].name.name = "a b";
     wrong[1].name.agent = SOMA_REF_NULL;
-    wrong[2].home = 0;
+    wrong[2].client = SOMA_REF_NULL;
     static const struct soma_alias slash[] = {{"a/b", "x"}};
     wrong[3].name.aliases.items = slash;
     static const char *const nothing[] = {NULL, NULL};

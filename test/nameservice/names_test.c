@@ -22,6 +22,7 @@ static const soma_behavior worker = {.name = "worker", .handlers = SOMA_HANDLERS
 struct world {
     struct node nodes[2];
     soma_names *names[2];
+    const char *address;
 };
 
 #ifdef TEST_ETCD
@@ -46,17 +47,23 @@ static const char *server_start(struct world *world)
 }
 #endif
 
+static soma_names *names_at(struct world *world, int node)
+{
+    const char *const addresses[] = {world->address, NULL};
+    const soma_names_options options = {.addresses = addresses};
+    soma_names *names;
+    assert_int_equal(soma_names_open(world->nodes[node].system, world->nodes[node].bridge, &options, &names), 0);
+    assert_int_equal(soma_names_server(names, PATIENCE, NULL), 0);
+    return names;
+}
+
 static void world_open(struct world *world)
 {
     node_open(&world->nodes[0], "hub");
     node_open(&world->nodes[1], "leaf");
-    const char *const addresses[] = {server_start(world), NULL};
-    const soma_names_options options = {.addresses = addresses};
-    for (int i = 0; i < 2; i++) {
-        assert_int_equal(soma_names_open(world->nodes[i].system, world->nodes[i].bridge, &options, &world->names[i]),
-                         0);
-        assert_int_equal(soma_names_server(world->names[i], PATIENCE, NULL), 0);
-    }
+    world->address = server_start(world);
+    for (int i = 0; i < 2; i++)
+        world->names[i] = names_at(world, i);
 }
 
 static void world_close(struct world *world)
@@ -134,6 +141,15 @@ static void test_register(void **state)
     world_close(&world);
 }
 
+/* Its server has that name, now, and for that agent. */
+static void expect(soma_names *names, const char *name, soma_ref agent)
+{
+    struct soma_name entry;
+    assert_int_equal(soma_names_info(names, name, PATIENCE, &entry), 0);
+    assert_true(soma_ref_equal(entry.agent, agent));
+    soma_name_destroy(&entry);
+}
+
 static void test_takeover(void **state)
 {
     struct world world;
@@ -145,18 +161,44 @@ static void test_takeover(void **state)
     find(&world, 0, "king", old);
     assert_int_equal(soma_names_register_as(world.names[0], "king", new, SOMA_VALUE_NONE, true, PATIENCE, &holder), 0);
     assert_true(soma_ref_equal(holder, new));
-    struct soma_name entry;
-    assert_int_equal(soma_names_info(world.names[1], "king", PATIENCE, &entry), 0);
-    assert_true(soma_ref_equal(entry.agent, new));
-    soma_name_destroy(&entry);
+    expect(world.names[1], "king", new);
     assert_int_equal(soma_names_unregister(world.names[1], "king", PATIENCE), SOMA_ENOENT); // it was told
     // Within one node, too.
     assert_int_equal(soma_names_register_as(world.names[0], "king", third, SOMA_VALUE_NONE, true, PATIENCE, &holder),
                      0);
     assert_int_equal(soma_kill(world.nodes[0].system, new), 0); // does not matter any more
-    assert_int_equal(soma_names_info(world.names[1], "king", PATIENCE, &entry), 0);
-    assert_true(soma_ref_equal(entry.agent, third));
-    soma_name_destroy(&entry);
+    expect(world.names[1], "king", third);
+    world_close(&world);
+}
+
+/* Clients of two nodes, and of one, register one agent under one name: it is the first's, and none of the others' doing
+ * ends that, until one asks for a takeover; then it is that one's. */
+static void test_two_clients(void **state)
+{
+    struct world world;
+    soma_ref holder;
+    (void)state;
+    world_open(&world);
+    soma_ref agent = worker_at(&world, 1);
+    soma_names *first = world.names[1], *others[] = {world.names[0], names_at(&world, 1)};
+    assert_int_equal(soma_names_register(first, "it", agent, PATIENCE), 0);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(soma_names_register_as(others[i], "it", agent, SOMA_VALUE_NONE, false, PATIENCE, &holder),
+                         SOMA_EEXIST);
+        assert_true(soma_ref_equal(holder, agent));
+        assert_int_equal(soma_names_unregister(others[i], "it", PATIENCE), SOMA_ENOENT);
+    }
+    assert_int_equal(soma_names_close(&others[1]), 0);
+    expect(others[0], "it", agent);
+    assert_int_equal(soma_names_register(first, "it", agent, PATIENCE), 0); // it has it
+    assert_int_equal(soma_names_register_as(others[0], "it", agent, SOMA_VALUE_NONE, true, PATIENCE, &holder), 0);
+    assert_true(soma_ref_equal(holder, agent));
+    expect(first, "it", agent);
+    assert_int_equal(soma_names_unregister(first, "it", PATIENCE), SOMA_ENOENT); // it was told
+    assert_int_equal(soma_names_close(&world.names[1]), 0);
+    expect(others[0], "it", agent);
+    assert_int_equal(soma_names_unregister(others[0], "it", PATIENCE), 0);
+    find_none(&world, 0, "it");
     world_close(&world);
 }
 
@@ -443,24 +485,6 @@ static void test_flood(void **state)
     assert_int_equal(soma_names_close(&names), 0);
     nodes_close(nodes, 1);
 }
-/* Two clients put one agent under one name: it is the second's from then on, and ends with what that has put. */
-static void test_two_clients(void **state)
-{
-    struct world world;
-    soma_ref found;
-    (void)state;
-    world_open(&world);
-    soma_ref agent = worker_at(&world, 1);
-    assert_int_equal(soma_names_register(world.names[1], "it", agent, PATIENCE), 0);
-    assert_int_equal(soma_names_register(world.names[0], "it", agent, PATIENCE), 0);
-    find(&world, 0, "it", agent);
-    assert_int_equal(soma_names_unregister(world.names[0], "it", PATIENCE), 0);
-    assert_int_equal(soma_names_lookup(world.names[0], "it", PATIENCE, &found), SOMA_ENOENT);
-    assert_int_equal(soma_names_register(world.names[1], "it", agent, PATIENCE), 0);
-    find(&world, 0, "it", agent);
-    world_close(&world);
-}
-
 /* Nor can a server have more than it may, nor a client put more; what is taken over is not one more. */
 static void test_full(void **state)
 {
@@ -507,20 +531,14 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_register),
-        cmocka_unit_test(test_takeover),
-        cmocka_unit_test(test_ends_with_agent),
-        cmocka_unit_test(test_ends_with_node),
-        cmocka_unit_test(test_close),
-        cmocka_unit_test(test_wait),
-        cmocka_unit_test(test_list),
-        cmocka_unit_test(test_attributes),
-        cmocka_unit_test(test_aliases),
+        cmocka_unit_test(test_register),       cmocka_unit_test(test_takeover),
+        cmocka_unit_test(test_two_clients),    cmocka_unit_test(test_ends_with_agent),
+        cmocka_unit_test(test_ends_with_node), cmocka_unit_test(test_close),
+        cmocka_unit_test(test_wait),           cmocka_unit_test(test_list),
+        cmocka_unit_test(test_attributes),     cmocka_unit_test(test_aliases),
         cmocka_unit_test(test_bounds),
 #ifndef TEST_ETCD
-        cmocka_unit_test(test_flood),
-        cmocka_unit_test(test_full),
-        cmocka_unit_test(test_two_clients),
+        cmocka_unit_test(test_flood),          cmocka_unit_test(test_full),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 #else
