@@ -289,9 +289,10 @@ bool holder_down(soma_agent *self, struct client *my, const struct soma_down *m)
     struct holder *holder = (struct holder *)refs_find(&my->holders, m->agent);
     if (!holder || holder->monitor != m->monitor)
         return false;
+    bool far = m->reason == SOMA_ENODEDOWN || m->reason == SOMA_ENOROUTE; // its node is, or is not known
     for (struct holding *holding = holder->holdings, *next; holding; holding = next) {
         next = holding->next;
-        ops_done(self, my, holding, UINT64_MAX, SOMA_EGONE, SOMA_REF_NULL);
+        ops_done(self, my, holding, UINT64_MAX, far ? m->reason : SOMA_EGONE, SOMA_REF_NULL);
         holding_end(self, my, holding);
     }
     refs_remove(&my->holders, &holder->node);

@@ -209,9 +209,10 @@ SOMA_API int soma_names_register(soma_names *names, const char *name, soma_ref a
  * @param timeout nanoseconds
  * @param holder gets who has the name now, also with SOMA_EEXIST; else the null ref; may be NULL
  * @return 0, SOMA_EEXIST (another agent has it, or this one by another client), SOMA_EGONE (the agent has ended),
- * SOMA_ETIMEOUT (nobody has taken it in time: it is given up, and not registered later, unless the agent had the name
- * before), or another error. For one that is to be registered whenever a server comes, wait for #SOMA_NEVER, or send
- * the client a `soma_name_register` with that
+ * SOMA_ENODEDOWN or SOMA_ENOROUTE (its node is down, or this one has never heard of it), SOMA_ETIMEOUT (nobody has
+ * taken it in time: it is given up, and not registered later, unless the agent had the name before), or another error.
+ * For one that is to be registered whenever a server comes, wait for #SOMA_NEVER, or send the client a
+ * `soma_name_register` with that
  */
 SOMA_API int soma_names_register_as(soma_names *names, const char *name, soma_ref agent, soma_value attributes,
                                     bool takeover, uint64_t timeout, soma_ref *holder);

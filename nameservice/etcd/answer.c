@@ -172,6 +172,32 @@ static int drop_done(soma_agent *self, struct directory *my, struct ask *ask, co
     return error ? error : ask_wait(self, my, ask, 0, revision); // done before, or another's: the mirror will know
 }
 
+/* The agent's node is called, if need be: the mirror has had that told long ago, and the bridge may have given it up.
+ */
+static int on_home_introduced(soma_agent *self, struct directory *my, const struct soma_bridge_introduced *m)
+{
+    struct ask *ask = ask_find(my, soma_tag(self));
+    (void)m;
+    return ask ? ask_wait(self, my, ask, ask->until, ask->answered) : 0;
+}
+
+static int on_home_not_introduced(soma_agent *self, struct directory *my, const int *error)
+{
+    const struct ask *ask = ask_find(my, soma_tag(self));
+    if (ask)
+        home_refused(self, my, ask->home, ask->name.name, *error);
+    return on_home_introduced(self, my, NULL);
+}
+
+static bool lookup_introduce(soma_agent *self, struct directory *my, struct ask *ask, const struct etcd_entry *entry)
+{
+    ask->id = ++my->ids; // no member has anything to say any more
+    ask->other = 0;
+    ask->home = entry->client.node;
+    return home_introduce(
+        self, my, entry, SOMA_THEN(soma_bridge_introduced, on_home_introduced, on_home_not_introduced, .tag = ask->id));
+}
+
 static int lookup_done(soma_agent *self, struct directory *my, struct ask *ask, const json_t *answer)
 {
     struct etcd_kv *kvs = NULL;
@@ -183,9 +209,11 @@ static int lookup_done(soma_agent *self, struct directory *my, struct ask *ask, 
     if (error)
         return error;
     ask->absent = !count || !kvs->there;
-    int64_t until = ask->absent ? revision : kvs->revision;
+    ask->until = ask->absent ? revision : kvs->revision;
+    ask->answered = revision;
+    bool introduces = !ask->absent && lookup_introduce(self, my, ask, &kvs->entry);
     kvs_free(kvs, count);
-    return ask_wait(self, my, ask, until, revision);
+    return introduces ? 0 : ask_wait(self, my, ask, ask->until, revision);
 }
 
 /* What is answered by the majority is not older than what a member told before, unless etcd was restored. */

@@ -18,6 +18,40 @@ void directory_lose(soma_agent *self, struct directory *my, const char *why)
     soma_agent_exit(self, 0);
 }
 
+/* ---- where agents live ---- */
+
+bool home_introduce(soma_agent *self, const struct directory *my, const struct etcd_entry *entry, const soma_then *then)
+{
+    uint64_t home = entry->client.node;
+    return my->bridge && home != my->self.node &&
+           soma_request(self, soma_bridge_agent(my->bridge), SOMA_NEVER, then, soma_bridge_introduce, .node = home,
+                        .addresses = {entry->addresses.items, entry->addresses.count}) > 0;
+}
+
+/* Its names are there all the same. Says so once, of its first one. */
+void home_refused(soma_agent *self, struct directory *my, uint64_t home, const char *name, int error)
+{
+    const soma_ref key = {.node = home};
+    if (error != SOMA_EINVAL || refs_find(&my->refused, key))
+        return;
+    struct refs_node *node = calloc(1, sizeof(*node));
+    if (!node || refs_add(&my->refused, node, key)) {
+        free(node);
+        return; // there will be another time
+    }
+    soma_log_warning(self, "the node of '%s' can't be called from here: none of its agents can be reached", name);
+}
+
+static void refused_free(struct directory *my)
+{
+    for (uint32_t i = 0; i < my->refused.bucket_count; i++)
+        for (struct refs_node *node = my->refused.buckets[i], *next; node; node = next) {
+            next = node->next;
+            free(node);
+        }
+    refs_free(&my->refused);
+}
+
 static bool is_client(const soma_agent *self, const struct directory *my)
 {
     return soma_ref_equal(soma_sender(self), my->client);
@@ -211,6 +245,7 @@ static void directory_stop(soma_agent *self, void *state, int reason)
     while (my->asks)
         ask_free(my, my->asks);
     mirror_free(my);
+    refused_free(my);
     while (my->cluster.records) {
         struct record *record = my->cluster.records;
         record_own(&my->names, record, NULL);

@@ -46,6 +46,7 @@ struct ask {
     int64_t until;    /* the revision that the mirror must have reached; not for drops */
     int64_t answered; /* the revision at which etcd has answered */
     int64_t before;   /* that of the mirror when it was asked */
+    uint64_t home;    /* of a lookup: the node of which the bridge is being told */
 };
 
 /* What etcd has told: some changes, or a page of a list. */
@@ -53,11 +54,10 @@ struct batch {
     struct batch *next;
     struct etcd_kv *kvs;
     uint32_t count;
-    int64_t snapshot;         /* of a page: the revision that is listed; else 0 */
-    bool first;               /* of the pages */
-    int64_t revision;         /* that the mirror has reached with it; 0: there is more of it */
-    uint32_t introductions;   /* the bridge is being told of so many nodes */
-    bool is_introduced_begun; /* it was asked to */
+    int64_t snapshot;    /* of a page: the revision that is listed; else 0 */
+    bool first;          /* of the pages */
+    int64_t revision;    /* that the mirror has reached with it; 0: there is more of it */
+    uint32_t introduced; /* the bridge was told of the nodes of so many */
 };
 
 struct directory {
@@ -72,6 +72,7 @@ struct directory {
     soma_ref client;
     const char *own_addresses[ETCD_ADDRESSES_MOST]; /* where this node listens */
     uint32_t own_address_count;
+    struct refs refused; /* nodes that the bridge does not call: that was said */
     /* ---- asks ---- */
     struct http *http;
     struct ask *asks;
@@ -90,6 +91,7 @@ struct directory {
     bool lost;         /* it is the end */
     /* ---- the mirror ---- */
     struct batch *first, *last;     /* to be worked in */
+    bool introducing;               /* the bridge is being told of a node of the first */
     struct ask *watch;              /* NULL: a list is being read */
     char *from;                     /* where its next page begins; NULL: at the first name */
     int64_t snapshot;               /* the revision that is listed; 0: not known yet */
@@ -155,6 +157,14 @@ void mirror_free(struct directory *my);
 
 /* Nobody may rely on what this agent says any more: it ends. */
 void directory_lose(soma_agent *self, struct directory *my, const char *why);
+
+/* Refs to agents of nodes that this one has never heard of, or has given up, would lead nowhere: the bridge is told of
+ * the node that has put an entry. True: its answer comes; else nothing has to be waited for. */
+bool home_introduce(soma_agent *self, const struct directory *my, const struct etcd_entry *entry,
+                    const soma_then *then);
+
+/* It has not taken it. */
+void home_refused(soma_agent *self, struct directory *my, uint64_t home, const char *name, int error);
 
 /* ---- answer.c ---- */
 

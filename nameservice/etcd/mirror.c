@@ -135,33 +135,31 @@ static int batches_work(soma_agent *self, struct directory *my);
 static int on_introduced(soma_agent *self, struct directory *my, const struct soma_bridge_introduced *m)
 {
     (void)m;
-    ((struct batch *)(uintptr_t)soma_tag(self))->introductions--;
+    my->introducing = false;
+    my->first->introduced++;
     return batches_work(self, my);
 }
 
 static int on_not_introduced(soma_agent *self, struct directory *my, const int *error)
 {
-    (void)error; // its names are there all the same
+    const struct etcd_kv *kv = &my->first->kvs[my->first->introduced];
+    home_refused(self, my, kv->entry.client.node, kv->name, *error);
     return on_introduced(self, my, NULL);
 }
 
-/* Refs to agents of nodes that this one has never heard of would lead nowhere. */
-static void batch_introduce(soma_agent *self, struct directory *my, struct batch *batch)
+/* The first one's; true when that is done. */
+static bool batch_introduce(soma_agent *self, struct directory *my)
 {
-    uint64_t last = soma_self(self).node;
-    batch->is_introduced_begun = true;
-    for (uint32_t i = 0; my->bridge && i < batch->count; i++) {
-        const struct etcd_entry *entry = &batch->kvs[i].entry;
-        uint64_t home = entry->client.node;
-        if (!batch->kvs[i].there || home == last || home == soma_self(self).node)
-            continue;
-        last = home;
-        if (soma_request(self, soma_bridge_agent(my->bridge), SOMA_NEVER,
-                         SOMA_THEN(soma_bridge_introduced, on_introduced, on_not_introduced, .tag = (uintptr_t)batch),
-                         soma_bridge_introduce, .node = last,
-                         .addresses = {entry->addresses.items, entry->addresses.count}) > 0)
-            batch->introductions++;
+    struct batch *batch = my->first;
+    while (!my->introducing && batch->introduced < batch->count) {
+        const struct etcd_kv *kv = &batch->kvs[batch->introduced];
+        bool again = batch->introduced && kv[-1].entry.client.node == kv->entry.client.node;
+        my->introducing =
+            kv->there && !again &&
+            home_introduce(self, my, &kv->entry, SOMA_THEN(soma_bridge_introduced, on_introduced, on_not_introduced));
+        batch->introduced += !my->introducing;
     }
+    return !my->introducing;
 }
 
 static int batches_work(soma_agent *self, struct directory *my)
@@ -169,9 +167,7 @@ static int batches_work(soma_agent *self, struct directory *my)
     int error = 0;
     bool worked = false;
     for (struct batch *batch; !error && (batch = my->first);) {
-        if (!batch->is_introduced_begun)
-            batch_introduce(self, my, batch);
-        if (batch->introductions)
+        if (!batch_introduce(self, my))
             break;
         error = batch->snapshot ? page_apply(self, my, batch) : events_apply(self, my, batch);
         if (batch->revision)

@@ -183,6 +183,7 @@ static void test_two_clients(void **state)
     soma_names *first = world.names[1], *others[] = {world.names[0], names_at(&world, 1)};
     assert_int_equal(soma_names_register(first, "it", agent, PATIENCE), 0);
     for (int i = 0; i < 2; i++) {
+        expect(others[i], "it", agent); // so its node is known there
         assert_int_equal(soma_names_register_as(others[i], "it", agent, SOMA_VALUE_NONE, false, PATIENCE, &holder),
                          SOMA_EEXIST);
         assert_true(soma_ref_equal(holder, agent));
@@ -199,6 +200,22 @@ static void test_two_clients(void **state)
     expect(others[0], "it", agent);
     assert_int_equal(soma_names_unregister(others[0], "it", PATIENCE), 0);
     find_none(&world, 0, "it");
+    world_close(&world);
+}
+
+/* An agent of a node that this one has never heard of can't be watched: who registers it is told so. */
+static void test_unknown_node(void **state)
+{
+    struct world world;
+    struct node apart;
+    soma_ref agent;
+    (void)state;
+    world_open(&world);
+    node_open(&apart, "apart");
+    assert_int_equal(soma_spawn(apart.system, &worker, NULL, &agent), 0);
+    assert_int_equal(soma_names_register(world.names[0], "apart", agent, PATIENCE), SOMA_ENOROUTE);
+    find_none(&world, 1, "apart");
+    nodes_close(&apart, 1);
     world_close(&world);
 }
 
@@ -531,14 +548,21 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_register),       cmocka_unit_test(test_takeover),
-        cmocka_unit_test(test_two_clients),    cmocka_unit_test(test_ends_with_agent),
-        cmocka_unit_test(test_ends_with_node), cmocka_unit_test(test_close),
-        cmocka_unit_test(test_wait),           cmocka_unit_test(test_list),
-        cmocka_unit_test(test_attributes),     cmocka_unit_test(test_aliases),
+        cmocka_unit_test(test_register),
+        cmocka_unit_test(test_takeover),
+        cmocka_unit_test(test_two_clients),
+        cmocka_unit_test(test_unknown_node),
+        cmocka_unit_test(test_ends_with_agent),
+        cmocka_unit_test(test_ends_with_node),
+        cmocka_unit_test(test_close),
+        cmocka_unit_test(test_wait),
+        cmocka_unit_test(test_list),
+        cmocka_unit_test(test_attributes),
+        cmocka_unit_test(test_aliases),
         cmocka_unit_test(test_bounds),
 #ifndef TEST_ETCD
-        cmocka_unit_test(test_flood),          cmocka_unit_test(test_full),
+        cmocka_unit_test(test_flood),
+        cmocka_unit_test(test_full),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 #else
