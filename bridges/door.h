@@ -22,7 +22,7 @@ struct door {
     struct guest *last;
     uint32_t waiting; /* of them have not said who they are */
     int64_t shaken;   /* handshakes of ZeroMQ's, less those of who has said who it is, or has gone since: it tells how
-                         many   there were, but not whose; and that of one who has spoken may be told after that */
+                         many there were, but not whose; and that of one who has spoken may be told after that */
     uint64_t due;     /* when the next one's time is over */
     const char *why;  /* the connection that ends next does, as ZeroMQ tells that ahead; NULL: it has not */
 };
