@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <zmq.h>
@@ -172,10 +173,32 @@ static void test_left(void **state)
     }
 }
 
+/* Strangers who have taken all descriptors are cut off all the same, or nobody else would ever come in again. */
+static void test_no_descriptors(void **state)
+{
+    (void)state;
+    void *own = come();
+    int socket = hear(), next = fcntl(socket, F_DUPFD_CLOEXEC, 0);
+    struct rlimit limit, none;
+    close(next);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = (struct rlimit){(rlim_t)next, limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    assert_int_equal(fcntl(socket, F_DUPFD_CLOEXEC, 0), -1);
+    door_turn_away(&door, socket);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    char end;
+    ssize_t size = recv(socket, &end, 1, MSG_PEEK | MSG_DONTWAIT);
+    assert_false(size < 0 && errno == EAGAIN); // it is over, or ZeroMQ has seen that and closed it
+    lone.bridge->counts.cut_off = 0;
+    gone(own, socket);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_left), cmocka_unit_test(test_same_socket),
-                                       cmocka_unit_test(test_turned_away), cmocka_unit_test(test_too_much)};
+                                       cmocka_unit_test(test_turned_away), cmocka_unit_test(test_no_descriptors),
+                                       cmocka_unit_test(test_too_much)};
     size_t size = sizeof(address);
     lone_open(&lone, &(soma_bridge_options){.name = "here"});
     context = zmq_ctx_new();
