@@ -184,7 +184,7 @@ static int rest_read(struct reader *reader, struct item *item)
         return body_read(reader, item);
     case ITEM_ERROR:
         error = read_signed(reader, &item->reason);
-        return error || item->reason > INT32_MAX || item->reason < INT32_MIN ? SOMA_EFORMAT : 0;
+        return error || !item->reason || item->reason > INT32_MAX || item->reason < INT32_MIN ? SOMA_EFORMAT : 0;
     case ITEM_UNLINK:
         return read_number(reader, INT64_MAX, &item->other);
     case ITEM_DOWN:

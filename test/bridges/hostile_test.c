@@ -1,0 +1,130 @@
+/* What others do who mean it ill: strangers who take the places of all who come, and a node that was let in and then
+ * says what no node of ours does. The others are served throughout. */
+#include "bridges/item.h"
+#include "lone_node.h"
+#include "test_support.h"
+#include <soma/monitor.h>
+#include <soma/request.h>
+
+SOMA_MESSAGE(note, (u64, number))
+SOMA_MESSAGE(go, (ref, to))
+
+#define BAD 100u         /* the hostile node */
+#define GOOD 101u        /* another one */
+#define CONNECTION 1000u /* and their connections */
+
+static uint64_t notes;
+static int failed, told;
+
+static int on_note(soma_agent *self, void *my, const struct note *m)
+{
+    (void)self, (void)my;
+    notes += m->number;
+    return 0;
+}
+
+static int on_answer(soma_agent *self, void *my, const struct note *m)
+{
+    (void)self, (void)my;
+    notes += m->number;
+    return 0;
+}
+
+static int on_error(soma_agent *self, void *my, const int *error)
+{
+    (void)self, (void)my;
+    failed = *error;
+    return 0;
+}
+
+/* Links with who is named, and asks him. */
+static int on_go(soma_agent *self, void *my, const struct go *m)
+{
+    (void)my;
+    soma_link(self, m->to);
+    return soma_request(self, m->to, SOMA_NEVER, SOMA_THEN(note, on_answer, on_error), note, .number = 1) < 0;
+}
+
+static int on_exited(soma_agent *self, void *my, const struct soma_exited *m)
+{
+    (void)self, (void)my;
+    told = m->reason;
+    return 0;
+}
+
+static int init(soma_agent *self, void *my, const void *arg)
+{
+    (void)my, (void)arg;
+    return soma_trap_exits(self, true);
+}
+
+static const soma_behavior agent = {
+    .name = "agent",
+    .init = init,
+    .handlers = SOMA_HANDLERS(SOMA_ON(note, on_note), SOMA_ON(go, on_go), SOMA_ON(soma_exited, on_exited))};
+
+static soma_ref opened(struct lone *lone)
+{
+    soma_ref ref;
+    notes = 0;
+    failed = told = 0;
+    lone_open(lone, &(soma_bridge_options){.name = "lone"});
+    assert_int_equal(soma_spawn(lone->system, &agent, NULL, &ref), 0);
+    lone_settle(lone);
+    return ref;
+}
+
+static struct peer *peer_of(const struct lone *lone, uint64_t node)
+{
+    return peers_find(&lone->bridge->peers, node);
+}
+
+/* A node has called, and is joined. */
+static void comes(struct lone *lone, uint64_t node, uint64_t connection)
+{
+    const struct hello hello = lone_hello(node);
+    lone_receive_hello(lone, connection, &hello);
+    lone_receive_join(lone, connection, &(struct join){.mine = 5});
+}
+
+/* Says what was written. */
+static void says(struct lone *lone, uint64_t node, struct writer *writer)
+{
+    const struct session *session = &peer_of(lone, node)->session;
+    assert_false(writer->failed);
+    lone_receive_data(lone, CONNECTION + node, session->received + 1, session->sent, writer->buffer->data,
+                      writer->buffer->size);
+    msgpack_sbuffer_clear(writer->buffer);
+}
+
+/* ---- words of those who were let in ---- */
+
+/* An answer that is no error, and has nothing in it, is none. */
+static void test_error_of_nothing(void **state)
+{
+    (void)state;
+    struct lone lone;
+    soma_ref ref = opened(&lone);
+    msgpack_sbuffer items;
+    struct writer writer = {&items, false};
+    msgpack_sbuffer_init(&items);
+    comes(&lone, BAD, CONNECTION + BAD);
+    assert_int_equal(soma_send(lone.system, ref, go, .to = {BAD, 1, 1}), 0);
+    lone_pass(&lone, 0);
+    for (int64_t error = 0; error > -2; error--) {
+        item_begin(&writer, ITEM_ERROR, 2, BAD, ref.node, ref, (soma_ref){BAD, 1, 1});
+        write_number(&writer, UINT64_C(2)); // the second thing that the agent waits for
+        write_signed(&writer, error * 1000);
+        says(&lone, BAD, &writer);
+        assert_int_equal(failed, error * 1000);
+    }
+    assert_int_equal(lone.bridge->counts.bad_frames, 1);
+    msgpack_sbuffer_destroy(&items);
+    lone_close(&lone);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_error_of_nothing)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
