@@ -130,12 +130,14 @@ static int relay_read(struct reader *reader, struct item *item)
     return error;
 }
 
-/* What is for others is not taken along. */
+/* What is for others is not taken along, nor whom another node's agent watches or is linked with, or that it has ended:
+ * only its own node knows. */
 static bool is_meant(const struct item *item, uint64_t here, uint64_t there)
 {
     if (item->kind == ITEM_PRESSURE)
         return soma_ref_is_null(item->to) && item->from.node == there;
-    return !item_is_word(item->kind) || item->to.node == here;
+    bool own = item->kind >= ITEM_WATCH && item->kind <= ITEM_EXIT;
+    return !item_is_word(item->kind) || (item->to.node == here && (!own || item->from.node == there));
 }
 
 static int part_read(struct reader *reader, struct item *item)

@@ -123,8 +123,52 @@ static void test_error_of_nothing(void **state)
     lone_close(&lone);
 }
 
+/* What a node says of the agents of another one is not believed: that they have ended, watch, or are linked. */
+static void test_others_agents(void **state)
+{
+    (void)state;
+    static const enum item_kind kinds[] = {ITEM_WATCH, ITEM_UNWATCH, ITEM_DOWN, ITEM_LINK, ITEM_UNLINK, ITEM_EXIT};
+    struct lone lone;
+    soma_ref ref = opened(&lone);
+    msgpack_sbuffer items;
+    struct writer writer = {&items, false};
+    msgpack_sbuffer_init(&items);
+    comes(&lone, BAD, CONNECTION + BAD);
+    comes(&lone, GOOD, CONNECTION + GOOD);
+    assert_int_equal(soma_send(lone.system, ref, go, .to = {GOOD, 1, 1}), 0);
+    lone_pass(&lone, 0);
+    uint32_t debts = peer_of(&lone, GOOD)->debts.count;
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
+        for (uint64_t node = BAD; node <= GOOD; node++) { // as the other one's, and as this one's own
+            bool ends = kinds[i] == ITEM_DOWN || kinds[i] == ITEM_EXIT;
+            item_begin(&writer, kinds[i],
+                       ends                      ? 3
+                       : kinds[i] == ITEM_UNLINK ? 2
+                                                 : 1,
+                       BAD, ref.node, ref, (soma_ref){node == BAD ? ref.node : node, 1, 1});
+            write_number(&writer, 1);
+            if (ends || kinds[i] == ITEM_UNLINK)
+                write_number(&writer, 1);
+            if (ends)
+                write_nil(&writer);
+            says(&lone, BAD, &writer);
+            assert_int_equal(lone.bridge->counts.bad_frames, 2 * i + node - BAD + 1);
+        }
+    assert_int_equal(told, 0);
+    assert_int_equal(peer_of(&lone, BAD)->debts.count, 0);
+    assert_int_equal(peer_of(&lone, GOOD)->debts.count, debts);
+    item_begin(&writer, ITEM_EXIT, 3, GOOD, ref.node, ref, (soma_ref){GOOD, 1, 1});
+    write_number(&writer, 1);
+    write_signed(&writer, -1000);
+    write_nil(&writer);
+    says(&lone, GOOD, &writer);
+    assert_int_equal(told, -1000);
+    msgpack_sbuffer_destroy(&items);
+    lone_close(&lone);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_error_of_nothing)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_error_of_nothing), cmocka_unit_test(test_others_agents)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
