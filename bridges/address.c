@@ -1,6 +1,7 @@
 /* Taking addresses apart, and what may be done with them; see address.h. */
 #include "bridges/address.h"
 #include "runtime/interface.h"
+#include "runtime/type.h"
 #include <arpa/inet.h>
 #include <soma/error.h>
 #include <soma/log.h>
@@ -24,6 +25,8 @@ static const char *port_find(const char *place)
 
 static bool place_is_valid(const char *place)
 {
+    if (!type_utf8_valid(place, strlen(place)))
+        return false;
     const char *colon = strncmp(place, "tcp://", 6) ? NULL : port_find(place);
     return strncmp(place, "ipc://", 6) ? colon && colon > place + 6 && is_port(colon + 1) : place[6] != '\0';
 }

@@ -1,6 +1,7 @@
 /* Reading and writing frames; see frame.h. */
 #include "bridges/frame.h"
 #include "bridges/checksum.h"
+#include "runtime/type.h"
 #include <soma/error.h>
 #include <string.h>
 
@@ -24,7 +25,7 @@ int read_span(struct reader *reader, uint32_t most, struct span *span)
     if (error)
         return error;
     span->text = data;
-    return span->size > most || memchr(data, 0, span->size) ? SOMA_EFORMAT : 0;
+    return span->size > most || memchr(data, 0, span->size) || !type_utf8_valid(data, span->size) ? SOMA_EFORMAT : 0;
 }
 
 bool frame_seal(msgpack_sbuffer *frame)

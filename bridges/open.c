@@ -7,6 +7,7 @@
 #include "runtime/send.h"
 #include "runtime/spin.h"
 #include "runtime/thread.h"
+#include "runtime/type.h"
 #include <soma/error.h>
 #include <soma/log.h>
 #include <stdio.h>
@@ -80,6 +81,10 @@ static int bridge_call(struct soma_bridge *bridge, const char *name)
     if (size > NODE_NAME_MAX) {
         soma_log_error(bridge->system, "bridge: the name has %zu bytes, and may have %u", size, NODE_NAME_MAX);
         return SOMA_ETOOBIG;
+    }
+    if (name && !type_utf8_valid(name, size)) {
+        soma_log_error(bridge->system, "bridge: the name is no UTF-8");
+        return SOMA_EINVAL;
     }
     if (name)
         snprintf(bridge->name, sizeof(bridge->name), "%s", name);

@@ -97,6 +97,39 @@ static void says(struct lone *lone, uint64_t node, struct writer *writer)
     msgpack_sbuffer_clear(writer->buffer);
 }
 
+/* ---- what is no name ---- */
+
+static void test_names(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"\xff", "a\xc3", "\xed\xa0\x80"};
+    struct lone lone;
+    msgpack_sbuffer items;
+    struct writer writer = {&items, false};
+    opened(&lone);
+    msgpack_sbuffer_init(&items);
+    comes(&lone, GOOD, CONNECTION + GOOD);
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        struct hello hello = lone_hello(BAD);
+        hello.name = (struct span){names[i], (uint32_t)strlen(names[i])};
+        lone_receive_hello(&lone, CONNECTION + BAD, &hello);
+        assert_int_equal(lone.last_ended, CONNECTION + BAD);
+        assert_null(peer_seen(lone.bridge, BAD));
+        write_array(&writer, 4);
+        write_number(&writer, ITEM_NODE);
+        write_number(&writer, BAD);
+        write_text(&writer, names[i], strlen(names[i]));
+        write_array(&writer, 0);
+        says(&lone, GOOD, &writer);
+        assert_null(peer_seen(lone.bridge, BAD));
+        assert_int_equal(lone.bridge->counts.bad_frames, 2 * (i + 1));
+    }
+    msgpack_sbuffer_destroy(&items);
+    struct soma_bridge *bridge;
+    assert_int_equal(bridge_new(lone.system, &(soma_bridge_options){.name = names[0]}, &bridge), SOMA_EINVAL);
+    lone_close(&lone);
+}
+
 /* ---- words of those who were let in ---- */
 
 /* An answer that is no error, and has nothing in it, is none. */
@@ -169,6 +202,7 @@ static void test_others_agents(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_error_of_nothing), cmocka_unit_test(test_others_agents)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_names), cmocka_unit_test(test_error_of_nothing),
+                                       cmocka_unit_test(test_others_agents)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
