@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define ACKNOWLEDGE (5 * SOMA_MS) /* after this at the latest */
-#define HALF_OPEN_MAX 256u        /* connections of others that are not agreed on yet */
+#define HALF_OPEN_MAX 256u        /* connections of others that are not agreed on yet; the oldest goes */
 
 /* ---- frames ---- */
 
@@ -301,13 +301,24 @@ static int frame_arrive(struct soma_bridge *bridge, struct connection *connectio
     return kind == FRAME_BYE ? bye_arrive(bridge, peer) : SOMA_EFORMAT;
 }
 
+/* Strangers may have made as many as there can be: who comes now means it, and needs its place for a moment only. */
+static void half_open_make_room(struct soma_bridge *bridge)
+{
+    struct connection *oldest = NULL;
+    for (struct connection *connection = bridge->connections; connection; connection = connection->next)
+        if (!connection->dial && !connection->ready) // the latest are the first
+            oldest = connection;
+    connection_end(bridge, oldest, true);
+}
+
 void bridge_received(struct soma_bridge *bridge, uint64_t id, const void *frame, size_t size)
 {
     struct connection *connection = connection_find(bridge, id);
     struct reader reader = {frame, (const unsigned char *)frame + size};
     if (!connection) {
-        if (bridge->half_open < HALF_OPEN_MAX)
-            connection = connection_new(bridge, id, NULL);
+        if (bridge->half_open >= HALF_OPEN_MAX)
+            half_open_make_room(bridge);
+        connection = connection_new(bridge, id, NULL);
         if (!connection) {
             hang_up_on(bridge, id);
             return;

@@ -5,7 +5,7 @@
  */
 #include "bridges/bridge.h"
 
-#define STRANGERS_MOST 1024u
+#define STRANGERS_MOST 1024u /* the oldest goes */
 
 static struct peer *stranger_find(const struct soma_bridge *bridge, uint64_t node)
 {
@@ -21,11 +21,29 @@ struct peer *peer_seen(const struct soma_bridge *bridge, uint64_t node)
     return peer ? peer : stranger_find(bridge, node);
 }
 
+static void stranger_forget(struct soma_bridge *bridge, struct peer *peer)
+{
+    if (peer->connection)
+        connection_end(bridge, connection_find(bridge, peer->connection), true);
+    stranger_remove(bridge, peer);
+    peer_retire(peer);
+}
+
+static struct peer *stranger_oldest(const struct soma_bridge *bridge)
+{
+    struct peer *peer = bridge->strangers;
+    while (peer->next)
+        peer = peer->next;
+    return peer;
+}
+
 struct peer *peer_meet(struct soma_bridge *bridge, uint64_t node)
 {
     struct peer *peer = peer_seen(bridge, node);
-    if (peer || bridge->stranger_count >= STRANGERS_MOST || !(peer = peer_new(bridge, node)))
+    if (peer || !(peer = peer_new(bridge, node)))
         return peer;
+    if (bridge->stranger_count >= STRANGERS_MOST)
+        stranger_forget(bridge, stranger_oldest(bridge));
     peer->next = bridge->strangers;
     bridge->strangers = peer;
     bridge->stranger_count++;
@@ -54,10 +72,7 @@ uint64_t strangers_watch(struct soma_bridge *bridge, uint64_t now)
             next = earlier(next, over);
             continue;
         }
-        if (peer->connection)
-            connection_end(bridge, connection_find(bridge, peer->connection), true);
-        stranger_remove(bridge, peer);
-        peer_retire(peer);
+        stranger_forget(bridge, peer);
     }
     return next;
 }

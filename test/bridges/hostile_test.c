@@ -97,6 +97,50 @@ static void says(struct lone *lone, uint64_t node, struct writer *writer)
     msgpack_sbuffer_clear(writer->buffer);
 }
 
+/* An agent of the node sends a note, and it arrives. */
+static void served(struct lone *lone, uint64_t node, soma_ref to)
+{
+    msgpack_sbuffer items;
+    struct writer writer = {&items, false};
+    uint64_t before = notes;
+    msgpack_sbuffer_init(&items);
+    write_array(&writer, 4);
+    write_number(&writer, ITEM_TYPE);
+    write_number(&writer, 0);
+    write_text(&writer, "note", 4);
+    write_text(&writer, "u64 number", 10);
+    item_begin(&writer, ITEM_SEND, 2, node, to.node, to, SOMA_REF_NULL);
+    write_number(&writer, 0);
+    write_raw(&writer, "\x91\x01", 2);
+    says(lone, node, &writer);
+    msgpack_sbuffer_destroy(&items);
+    assert_int_equal(notes, before + 1);
+}
+
+/* ---- strangers ---- */
+
+/* As many as there is room for, and more, who go no further than to a hello: one who comes now gets in at once. */
+static void test_crowd_of_hellos(void **state)
+{
+    (void)state;
+    struct lone lone;
+    soma_ref ref = opened(&lone);
+    for (uint64_t i = 1; i <= 3000; i++) {
+        const struct hello hello = lone_hello(BAD + i);
+        lone_receive_hello(&lone, 10 * CONNECTION + i, &hello);
+        if (i % 2)
+            bridge_broken(lone.bridge, 10 * CONNECTION + i);
+        if (i % 1000 == 0) { // at each bound that there is
+            comes(&lone, BAD + 10000 + i, CONNECTION + BAD + 10000 + i);
+            assert_non_null(peer_of(&lone, BAD + 10000 + i));
+            served(&lone, BAD + 10000 + i, ref);
+        }
+    }
+    assert_in_range(lone.bridge->half_open, 1, 256);
+    assert_in_range(lone.bridge->stranger_count, 1, 1024);
+    lone_close(&lone);
+}
+
 /* ---- what is no name ---- */
 
 static void test_names(void **state)
@@ -202,7 +246,7 @@ static void test_others_agents(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_names), cmocka_unit_test(test_error_of_nothing),
-                                       cmocka_unit_test(test_others_agents)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_crowd_of_hellos), cmocka_unit_test(test_names),
+                                       cmocka_unit_test(test_error_of_nothing), cmocka_unit_test(test_others_agents)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
