@@ -103,8 +103,16 @@ struct connection *connection_new(struct soma_bridge *bridge, uint64_t id, struc
     connection->begun = bridge_now(bridge);
     connection->next = bridge->connections;
     bridge->connections = connection;
+    connection->calls = dial && dial->fleeting && !dial->relayed;
     bridge->half_open += !dial;
+    bridge->calling += connection->calls;
     return connection;
+}
+
+void connection_called(struct soma_bridge *bridge, struct connection *connection)
+{
+    bridge->calling -= connection->calls;
+    connection->calls = false;
 }
 
 void connection_end(struct soma_bridge *bridge, struct connection *connection, bool hang_up)
@@ -116,6 +124,7 @@ void connection_end(struct soma_bridge *bridge, struct connection *connection, b
         dial_later(bridge, connection->dial);
     if (!connection->dial)
         --*(connection->ready ? &bridge->accepted : &bridge->half_open);
+    connection_called(bridge, connection);
     if (peer && peer->connection == connection->id) {
         if (peer->joined)
             peer->since = bridge_now(bridge);

@@ -47,6 +47,7 @@ struct connection {
     uint64_t heard;     /* and of that which came; 0: none yet */
     char key[KEY_SIZE]; /* that the other side has proven to have; empty for none */
     bool ready;         /* both sides agree on the session */
+    bool calls;         /* it is among those that are counted in `calling` */
 };
 
 struct soma_bridge {
@@ -81,6 +82,7 @@ struct soma_bridge {
     struct peer *spare; /* nobody's, see forget.c */
     uint32_t half_open; /* connections that others have made, and are not ready */
     uint32_t accepted;  /* and those that are */
+    uint32_t calling;   /* that this side makes to where others say that somebody is, and that are not ready */
     const struct want *wants_seen;
     struct dial *dials;
     uint64_t due;       /* when its next turn is, at the latest */
@@ -278,6 +280,9 @@ struct connection *connection_find(const struct soma_bridge *bridge, uint64_t id
 
 /* A new one, by a dial or of the other side. NULL when memory is out. */
 struct connection *connection_new(struct soma_bridge *bridge, uint64_t id, struct dial *dial);
+
+/* One by a dial is ready, or over: another may be made. */
+void connection_called(struct soma_bridge *bridge, struct connection *connection);
 
 /* A connection comes to nothing, and is forgotten; the wire is told unless it knows. */
 void connection_end(struct soma_bridge *bridge, struct connection *connection, bool hang_up);

@@ -11,6 +11,7 @@
 #define RETRY_LEAST (50 * SOMA_MS)
 #define RETRY_HOPED (500 * SOMA_MS)  /* the longest wait while somebody waits for who is to answer */
 #define COMPLAINT (60 * SOMA_SECOND) /* between two lines about the same */
+#define CALLS_MOST 128u              /* to where others say that somebody is, at a time: each takes descriptors */
 #define RETRY_SLOW (2 * SOMA_SECOND) /* and if there is a connection, but no word */
 
 /* ---- which there are ---- */
@@ -136,6 +137,13 @@ void dial_later(struct soma_bridge *bridge, struct dial *dial)
     dial->due = now + jitter(bridge, dial->wait);
 }
 
+/* Others may tell of many nodes that are not there: of the places half are for those that were not called yet. */
+static bool dial_must_wait(const struct soma_bridge *bridge, const struct dial *dial)
+{
+    bool first = !dial->wait && !dial->connection;
+    return dial->fleeting && !dial->relayed && bridge->calling >= (first ? CALLS_MOST : CALLS_MOST / 2);
+}
+
 /* Connects where it is time to. When to look again. */
 static uint64_t dial_watch(struct soma_bridge *bridge, struct dial *dial, uint64_t now)
 {
@@ -157,6 +165,8 @@ static uint64_t dial_watch(struct soma_bridge *bridge, struct dial *dial, uint64
         due = other->begun + GRACE;
     if (due > now)
         return due;
+    if (dial_must_wait(bridge, dial))
+        return now + RETRY_LEAST;
     uint64_t id;
     int error = dial->relayed ? relay_dial(bridge, dial->node, &id)
                               : bridge->wire.dial(bridge->wire.context, dial->address, &id);

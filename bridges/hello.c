@@ -225,6 +225,7 @@ static void peer_join(struct soma_bridge *bridge, struct peer *peer, struct conn
     connection->ready = peer->joined = true;
     bridge->half_open -= !connection->dial;
     bridge->accepted += !connection->dial;
+    connection_called(bridge, connection);
     peer->heard = peer->spoken = bridge_now(bridge);
     peer->since = UINT64_MAX;
     wants_answered(bridge, peer->node, peer->agent);

@@ -263,11 +263,26 @@ int peer_call(struct soma_bridge *bridge, const struct peer *peer)
     return dial_add(bridge, address, peer->node);
 }
 
+#define TOLD_LEAST                                                                                                     \
+    1024u /* nodes that are known, or `links_most`, if more: then word of others counts only if one makes room */
+
+static bool told_have_room(struct soma_bridge *bridge)
+{
+    bool full = bridge->peer_count >= TOLD_LEAST && bridge->peer_count >= bridge->options.links_most;
+    return !full || peers_make_room(bridge);
+}
+
 int node_arrive(struct soma_bridge *bridge, const struct item *item)
 {
     if (item->node == bridge->system->node || !item->node)
         return 0;
     const bool known = peers_find(&bridge->peers, item->node);
+    if (!known && !told_have_room(bridge)) { // it may still come by itself
+        if (trust_may_log(bridge))
+            soma_log_warning(bridge->system, "bridge: others tell of more than %u nodes: the rest is not noted",
+                             bridge->peer_count);
+        return SOMA_EFULL;
+    }
     struct peer *peer = bridge_peer(bridge, item->node);
     if (!peer)
         return SOMA_ENOMEM;

@@ -193,7 +193,8 @@ SOMA_MESSAGE(soma_bridge_introduced)
  * A request of type `soma_bridge_introduce` (`node`, its identity, and up to 8 of its `addresses`, the best one first)
  * tells it of a node, as other nodes do with those that they know: from its answer on, a `soma_bridge_introduced`, refs
  * to agents of that node can be used. For directories that keep refs elsewhere. SOMA_EINVAL if the first address is one
- * that this node may not call (see soma_bridge_options; the log says why), or another is malformed.
+ * that this node may not call (see soma_bridge_options; the log says why), or another is malformed; SOMA_EFULL if so
+ * many nodes are known that this one must call by itself.
  * The null ref for NULL. Any thread.
  */
 SOMA_API soma_ref soma_bridge_agent(const soma_bridge *bridge);

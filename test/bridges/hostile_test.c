@@ -244,9 +244,54 @@ static void test_others_agents(void **state)
     lone_close(&lone);
 }
 
+/* ---- nodes that are not there ---- */
+
+/* Word of ever new nodes, each of which is somewhere else, and answers nothing. */
+static void tells(struct lone *lone, uint64_t first, uint64_t count)
+{
+    msgpack_sbuffer items;
+    struct writer writer = {&items, false};
+    char address[64];
+    msgpack_sbuffer_init(&items);
+    for (uint64_t i = first; i < first + count; i++) {
+        int size = snprintf(address, sizeof(address), "sim://%llu", (unsigned long long)i);
+        write_array(&writer, 4);
+        write_number(&writer, ITEM_NODE);
+        write_number(&writer, 1000000 + i);
+        write_text(&writer, "none", 4);
+        write_array(&writer, 1);
+        write_text(&writer, address, (size_t)size);
+    }
+    says(lone, BAD, &writer);
+    msgpack_sbuffer_destroy(&items);
+}
+
+/* Only so many are called at a time, as each takes descriptors, and only so many are known: but any that comes. */
+static void test_told_many(void **state)
+{
+    (void)state;
+    struct lone lone;
+    soma_ref ref = opened(&lone);
+    comes(&lone, BAD, CONNECTION + BAD);
+    comes(&lone, GOOD, CONNECTION + GOOD);
+    for (uint64_t i = 0; i < 8; i++) {
+        tells(&lone, i * 300, 300);
+        lone_pass(&lone, SOMA_SECOND / 2 - 1);
+        assert_in_range(lone.dials - lone.hung_up, 64, 128);
+        assert_in_range(lone.bridge->peer_count, 300, 1024);
+        served(&lone, GOOD, ref);
+        served(&lone, BAD, ref);
+    }
+    comes(&lone, GOOD + 1, CONNECTION + GOOD + 1);
+    served(&lone, GOOD + 1, ref);
+    assert_true(lone.dials > 200); // one gives way to another
+    lone_close(&lone);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_crowd_of_hellos), cmocka_unit_test(test_names),
-                                       cmocka_unit_test(test_error_of_nothing), cmocka_unit_test(test_others_agents)};
+                                       cmocka_unit_test(test_error_of_nothing), cmocka_unit_test(test_others_agents),
+                                       cmocka_unit_test(test_told_many)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
