@@ -263,8 +263,8 @@ int peer_call(struct soma_bridge *bridge, const struct peer *peer)
     return dial_add(bridge, address, peer->node);
 }
 
-#define TOLD_LEAST                                                                                                     \
-    1024u /* nodes that are known, or `links_most`, if more: then word of others counts only if one makes room */
+/* With so many nodes known, or `links_most`, if that is more, word of others counts only if one makes room. */
+#define TOLD_LEAST 1024u
 
 static bool told_have_room(struct soma_bridge *bridge)
 {

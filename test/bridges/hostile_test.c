@@ -9,9 +9,9 @@
 SOMA_MESSAGE(note, (u64, number))
 SOMA_MESSAGE(go, (ref, to))
 
-#define BAD 100u         /* the hostile node */
-#define GOOD 101u        /* another one */
-#define CONNECTION 1000u /* and their connections */
+#define BAD 100u                  /* the hostile node */
+#define GOOD 101u                 /* another one */
+#define CONNECTION UINT64_C(1000) /* and their connections */
 
 static uint64_t notes;
 static int failed, told;
