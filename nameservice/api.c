@@ -186,14 +186,32 @@ soma_ref soma_names_agent(const soma_names *names)
     return names ? names->agent : SOMA_REF_NULL;
 }
 
+static int server_find(soma_names *names, uint64_t timeout, struct names_found_server *found)
+{
+    *found = (struct names_found_server){.server = SOMA_REF_NULL};
+    return names ? soma_call(names->system, names->agent, SOMA_NEVER, found, names_found_server, names_find_server,
+                             .timeout = timeout)
+                 : SOMA_EINVAL;
+}
+
 int soma_names_server(soma_names *names, uint64_t timeout, soma_ref *server)
 {
-    struct names_found_server found = {.server = SOMA_REF_NULL};
-    int error = names ? soma_call(names->system, names->agent, SOMA_NEVER, &found, names_found_server,
-                                  names_find_server, .timeout = timeout)
-                      : SOMA_EINVAL;
+    struct names_found_server found;
+    int error = server_find(names, timeout, &found);
     if (server)
         *server = found.server;
+    names_found_server_destroy(&found);
+    return error;
+}
+
+int soma_names_server_address(soma_names *names, uint64_t timeout, char address[SOMA_ADDRESS_MOST + 1])
+{
+    struct names_found_server found;
+    if (!address)
+        return SOMA_EINVAL;
+    int error = server_find(names, timeout, &found);
+    snprintf(address, SOMA_ADDRESS_MOST + 1, "%s", found.address ? found.address : "");
+    names_found_server_destroy(&found);
     return error;
 }
 

@@ -25,9 +25,9 @@
 #define UNDER_WAY_MOST 256u /* requests to the server */
 
 /** @cond internal */
-/* -> names_found_server, soma_name_done; from soma_names_server() and soma_names_close(). */
+/* -> names_found_server, soma_name_done; from soma_names_server() and its like, and soma_names_close(). */
 SOMA_MESSAGE(names_find_server, (u64, timeout))
-SOMA_MESSAGE(names_found_server, (ref, server))
+SOMA_MESSAGE(names_found_server, (ref, server), (string, address))
 SOMA_MESSAGE(names_close)
 /* -> soma_channel_found; from names_address(). */
 SOMA_MESSAGE(names_alias_find, (string, name), (string, alias), (bool, fresh), (u64, timeout))

@@ -85,11 +85,18 @@ int on_names_retry(soma_agent *self, struct client *my, const struct names_retry
 
 /* ---- greeting ---- */
 
+/* The server that it has, for who wants to know; where others find it, if they can. */
+static struct names_found_server server_found(const struct client *my)
+{
+    const char *own = strcmp(my->address, "local") != 0 ? NULL : soma_bridge_address(my->bridge, 0);
+    return (struct names_found_server){.server = my->server, .address = own ? own : my->address};
+}
+
 static int on_welcome(soma_agent *self, struct client *my, const struct ns_welcome *m)
 {
-    struct names_found_server found = {.server = my->server};
     if (soma_tag(self) != my->session)
         return 0;
+    const struct names_found_server found = server_found(my);
     soma_log_info(self, "a name server is at %s", my->address);
     my->up = true;
     my->patient = false;
@@ -384,8 +391,9 @@ int on_find_server(soma_agent *self, struct client *my, const struct names_find_
 {
     if (is_stranger(self))
         return 0;
+    const struct names_found_server found = server_found(my); // up or not, it has looked at some address
     if (my->up)
-        soma_reply(self, names_found_server, .server = my->server);
+        soma_reply_send(self, 0, &names_found_server_type, &found);
     else
         op_new(self, my, &my->server_ops, NULL, m->timeout, server_late);
     return 0;

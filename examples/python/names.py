@@ -22,9 +22,9 @@ def shout(text):
 peer = Peer("python")
 names = Names(peer, sys.argv[1])
 me = peer.spawn(methods(peer, {"shout": shout}, attributes=shown, settable=("marks",)))
-error = names.register(sys.argv[2], me, timeout=60)
+error, holder = names.register(sys.argv[2], me, timeout=60)
 if error:
-    sys.exit(f"{sys.argv[2]} can't be registered: {error}")
+    sys.exit(f"{sys.argv[2]} can't be registered: {error}, {holder} has it")
 found = names.wait(sys.argv[3], timeout=60)
 if isinstance(found, int):
     sys.exit(f"{sys.argv[3]} was not found: {found}")

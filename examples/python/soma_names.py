@@ -78,13 +78,15 @@ class Names:
         return ETIMEOUT
 
     def register(self, name, agent, timeout=20, attributes=None, takeover=False):
-        """0, or an error number: -6 if another one has the name."""
-        entry = PUT(name=NAME(name=name, agent=agent, attributes=attributes), takeover=takeover)
-        answer = self.insist(entry, time.monotonic() + timeout)
-        error = answer if isinstance(answer, int) else answer[1]["error"]
-        if not error:
-            self.put[name] = entry
-        return error
+        """0, or an error number, and who has the name now: EEXIST, and another agent, or the same by another client; None
+        if nobody could say."""
+        entry = NAME(name=name, agent=agent, attributes=attributes)
+        answer = self.insist(PUT(name=entry, takeover=takeover), time.monotonic() + timeout)
+        if isinstance(answer, int):
+            return answer, None
+        if not answer[1]["error"]:
+            self.put[name] = PUT(name=entry, takeover=False)  # once is enough
+        return answer[1]["error"], tuple(answer[1]["holder"])
 
     def wait(self, name, timeout=20):
         """The agent of that name, or an error number: ENOENT if it did not come in time."""

@@ -196,6 +196,17 @@ SOMA_API soma_ref soma_names_agent(const soma_names *names);
  */
 SOMA_API int soma_names_server(soma_names *names, uint64_t timeout, soma_ref *server);
 
+/**
+ * Tells where the name server is that the client uses, once it has one: for others that are to use it, too. An address
+ * as in the options; of a server in this system the first of the bridge, or `local` if that listens nowhere. With
+ * several addresses it is another one after the server was lost.
+ * @param names the client
+ * @param timeout nanoseconds
+ * @param address gets the text; "" on error
+ * @return 0, SOMA_ETIMEOUT
+ */
+SOMA_API int soma_names_server_address(soma_names *names, uint64_t timeout, char address[SOMA_ADDRESS_MOST + 1]);
+
 /** Registers an agent under a name: soma_names_register_as() without attributes. SOMA_EEXIST: it is taken. */
 SOMA_API int soma_names_register(soma_names *names, const char *name, soma_ref agent, uint64_t timeout);
 

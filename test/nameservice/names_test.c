@@ -203,6 +203,40 @@ static void test_two_clients(void **state)
     world_close(&world);
 }
 
+/* Whoever is told the server's address by one node can use it at another; also if it is in that one's own system. */
+static void test_server_address(void **state)
+{
+    struct world world;
+    char address[SOMA_ADDRESS_MOST + 1];
+    (void)state;
+    world_open(&world);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(soma_names_server_address(world.names[i], PATIENCE, address), 0);
+        assert_string_equal(address, world.address);
+    }
+    assert_int_equal(soma_names_server_address(NULL, PATIENCE, address), SOMA_EINVAL);
+    assert_string_equal(address, "");
+    assert_int_equal(soma_names_server_address(world.names[0], PATIENCE, NULL), SOMA_EINVAL);
+#ifndef TEST_ETCD
+    static const char *const local[] = {"local", NULL};
+    soma_names *names;
+    for (int with_bridge = 0; with_bridge < 2; with_bridge++) {
+        assert_int_equal(soma_names_open(world.nodes[0].system, with_bridge ? world.nodes[0].bridge : NULL,
+                                         &(soma_names_options){.addresses = local}, &names),
+                         0);
+        assert_int_equal(soma_names_server_address(names, PATIENCE, address), 0);
+        assert_string_equal(address, with_bridge ? world.address : "local");
+        assert_int_equal(soma_names_close(&names), 0);
+    }
+    assert_int_equal(soma_names_open(world.nodes[1].system, NULL, &(soma_names_options){.addresses = local}, &names),
+                     0);
+    assert_int_equal(soma_names_server_address(names, 20 * SOMA_MS, address), SOMA_ETIMEOUT); // none is there
+    assert_string_equal(address, "");
+    assert_int_equal(soma_names_close(&names), 0);
+#endif
+    world_close(&world);
+}
+
 /* An agent of a node that this one has never heard of can't be watched: who registers it is told so. */
 static void test_unknown_node(void **state)
 {
@@ -548,21 +582,15 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_register),
-        cmocka_unit_test(test_takeover),
-        cmocka_unit_test(test_two_clients),
-        cmocka_unit_test(test_unknown_node),
-        cmocka_unit_test(test_ends_with_agent),
-        cmocka_unit_test(test_ends_with_node),
-        cmocka_unit_test(test_close),
-        cmocka_unit_test(test_wait),
-        cmocka_unit_test(test_list),
-        cmocka_unit_test(test_attributes),
-        cmocka_unit_test(test_aliases),
+        cmocka_unit_test(test_register),       cmocka_unit_test(test_takeover),
+        cmocka_unit_test(test_two_clients),    cmocka_unit_test(test_server_address),
+        cmocka_unit_test(test_unknown_node),   cmocka_unit_test(test_ends_with_agent),
+        cmocka_unit_test(test_ends_with_node), cmocka_unit_test(test_close),
+        cmocka_unit_test(test_wait),           cmocka_unit_test(test_list),
+        cmocka_unit_test(test_attributes),     cmocka_unit_test(test_aliases),
         cmocka_unit_test(test_bounds),
 #ifndef TEST_ETCD
-        cmocka_unit_test(test_flood),
-        cmocka_unit_test(test_full),
+        cmocka_unit_test(test_flood),          cmocka_unit_test(test_full),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 #else

@@ -5,7 +5,7 @@ import sys
 
 from soma_methods import Proxy, SomaError
 from soma_names import Names
-from soma_peer import ENOENT, ESTATE, ETIMEOUT, ETOOBIG, ETYPE, Peer
+from soma_peer import EEXIST, ENOENT, ESTATE, ETIMEOUT, ETOOBIG, ETYPE, Peer
 
 
 def fails(number, text, function, *arguments, **options):
@@ -39,5 +39,11 @@ assert other.call("shout", "there", timeout=60) == "THERE!"
 assert other.get("marks", timeout=60) == 1
 fails(ETYPE, "soma.set wants a map of attributes", other.call, "soma.set", 5, timeout=60)
 fails(ETYPE, "soma.get wants the name of an attribute", other.call, "soma.get", 5, timeout=60)
+
+# A name that is taken, also for the agent that has it: by this client it is another's.
+assert names.register(sys.argv[2], me, timeout=60) == (EEXIST, tank.agent)
+assert names.register(sys.argv[2], tank.agent, timeout=60) == (EEXIST, tank.agent)
+assert names.register("mine", me, timeout=60) == (0, me)
+assert names.register("mine", me, timeout=60) == (0, me)
 names.close()
 peer.close()
