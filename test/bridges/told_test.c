@@ -255,7 +255,7 @@ static void test_too_many(void **state)
     msgpack_sbuffer items;
     struct writer writer = {&items, false};
     atomic_uint lines = 0;
-    lone_open(&lone, &(soma_bridge_options){.name = "lone"});
+    lone_open(&lone, &(soma_bridge_options){.name = "lone", .links_most = 5000});
     join_from(&lone, FAR, CONNECTION);
     lone.heard = line_count;
     lone.hearer = &lines;
