@@ -427,22 +427,27 @@ static bool op_ask(soma_agent *self, struct client *my, struct op *op, const str
 }
 
 /* `find`: it is for the address of an alias. */
-static void lookup(soma_agent *self, struct client *my, const struct soma_name_lookup *m,
-                   const struct soma_channel_find *find)
+static int lookup(soma_agent *self, struct client *my, const struct soma_name_lookup *m,
+                  const struct soma_channel_find *find)
 {
-    struct known *known = known_get(self, my, m->name);
+    int error = check_name(m->name);
+    if (is_stranger(self))
+        return 0;
+    if (!error && find)
+        error = check_alias(find->alias);
+    struct known *known = error ? NULL : known_get(self, my, m->name);
     if (!known) {
-        soma_reply_error(self, SOMA_ENOMEM);
-        return;
+        soma_reply_error(self, error ? error : SOMA_ENOMEM); // or it was sent, and nobody wants an answer
+        return 0;
     }
     bool good = !m->fresh && is_good(self, my, known);
     if (good && known->there && !m->runs && !find && soma_ref_is_null(m->unless)) {
         soma_reply_send(self, 0, &soma_name_type, &known->entry);
-        return;
+        return 0;
     }
     if (good && !known->there && !m->waits && my->settled) {
         soma_reply_error(self, SOMA_ENOENT);
-        return;
+        return 0;
     }
     struct op *op = op_new(self, my, &known->ops, known, m->timeout, lookup_late);
     if (op && op_ask(self, my, op, m, find)) {
@@ -454,47 +459,21 @@ static void lookup(soma_agent *self, struct client *my, const struct soma_name_l
     }
     known_release(my, known);
     tasks_pump(self, my);
+    return 0;
 }
 
 int on_name_lookup(soma_agent *self, struct client *my, const struct soma_name_lookup *m)
 {
-    int error = check_name(m->name);
-    if (is_stranger(self))
-        return 0;
-    if (error)
-        soma_reply_error(self, error);
-    else
-        lookup(self, my, m, NULL);
-    return 0;
+    return lookup(self, my, m, NULL);
 }
 
 int on_channel_find(soma_agent *self, struct client *my, const struct soma_channel_find *m)
 {
-    int error = check_name(m->name);
-    if (is_stranger(self))
-        return 0;
-    if (!error)
-        error = check_alias(m->alias);
-    if (error)
-        soma_reply_error(self, error);
-    else
-        lookup(self, my, &(struct soma_name_lookup){.name = m->name, .waits = true, .timeout = m->timeout}, m);
-    return 0;
+    return lookup(self, my, &(struct soma_name_lookup){.name = m->name, .waits = true, .timeout = m->timeout}, m);
 }
 
 int on_alias_find(soma_agent *self, struct client *my, const struct names_alias_find *m)
 {
-    const struct soma_channel_find find = {.alias = m->alias};
-    int error = check_name(m->name);
-    if (is_stranger(self))
-        return 0;
-    if (!error)
-        error = check_alias(m->alias);
-    if (error)
-        soma_reply_error(self, error);
-    else
-        lookup(self, my,
-               &(struct soma_name_lookup){.name = m->name, .waits = false, .fresh = m->fresh, .timeout = m->timeout},
-               &find);
-    return 0;
+    return lookup(self, my, &(struct soma_name_lookup){.name = m->name, .fresh = m->fresh, .timeout = m->timeout},
+                  &(struct soma_channel_find){.alias = m->alias});
 }
