@@ -24,8 +24,8 @@
 #define OXEN 10u /* names of agents that live on: they must never be said not to be there */
 #define GONE_MOST 100000u
 #define STALE_MS 200u
-#define DOWN_MS 800u
-#define ASK_MS 400u                 /* for a lookup of the load */
+#define DOWN_MS 500u
+#define ASK_MS 250u                 /* for a lookup of the load */
 #define PATIENCE (60 * SOMA_SECOND) /* for what surely comes */
 
 /* Shared by all processes. The farm writes who is gone, the asker reads. */
