@@ -53,7 +53,7 @@ static void alias_late(soma_agent *self, struct client *my, struct op *op)
 int on_alias(soma_agent *self, struct client *my, const struct soma_name_alias *m)
 {
     struct holding *holding = m->name ? holding_find(my, m->name) : NULL;
-    int error = check_alias(m->alias);
+    int error = m->name ? check_alias(m->alias) : SOMA_EINVAL;
     if (is_stranger(self))
         return 0;
     if (!error && m->address)
@@ -61,7 +61,7 @@ int on_alias(soma_agent *self, struct client *my, const struct soma_name_alias *
     if (!error && (!holding || holding->ends))
         error = SOMA_ENOENT;
     if (!error)
-        error = holding_alias(holding, m->alias, m->address);
+        error = link_refuses(my) ? SOMA_ESTATE : holding_alias(holding, m->alias, m->address);
     if (error) {
         soma_reply_error(self, error);
         return 0;

@@ -252,6 +252,10 @@ void link_open(soma_agent *self, struct client *my);
 /* The session is over: it looks for another. */
 void link_lost(soma_agent *self, struct client *my);
 
+/* What is put has no way to a server that takes it: the one that is used follows another, which this client knows
+ * nothing of. From one that stands behind another address it goes back to that, so what is put waits. */
+bool link_refuses(const struct client *my);
+
 /* A request has ended by an error. True if it is of this session, which goes on; if the server is gone, it is lost. */
 bool task_failed(soma_agent *self, struct client *my, struct task *task, int error);
 
@@ -267,6 +271,8 @@ int on_lost(soma_agent *self, struct client *my, const struct ns_lost *m);
 void holding_ask(soma_agent *self, struct client *my, struct holding *holding);
 void holdings_up(soma_agent *self, struct client *my);
 void holdings_lost(soma_agent *self, struct client *my);
+/* See link_refuses(). */
+void holdings_refused(soma_agent *self, struct client *my);
 struct holding *holding_find(const struct client *my, const char *name);
 /* It is to be put as it is now. */
 void holding_changed(soma_agent *self, struct client *my, struct holding *holding);

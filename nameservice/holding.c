@@ -273,6 +273,20 @@ void holdings_lost(soma_agent *self, struct client *my)
     }
 }
 
+/* What a server had before stays, for one that takes it again. */
+void holdings_refused(soma_agent *self, struct client *my)
+{
+    for (struct index_node *node = index_from(&my->holdings, "", false), *next; node; node = next) {
+        struct holding *holding = CONTAINER(node, holding, node);
+        next = index_from(&my->holdings, node->key, true);
+        if (holding->ends)
+            continue;
+        ops_done(self, my, holding, UINT64_MAX, SOMA_ESTATE, SOMA_REF_NULL);
+        if (!holding->confirmed)
+            holding_end(self, my, holding);
+    }
+}
+
 int on_lost(soma_agent *self, struct client *my, const struct ns_lost *m)
 {
     struct holding *holding = m->name ? holding_find(my, m->name) : NULL;
@@ -390,7 +404,7 @@ int on_register(soma_agent *self, struct client *my, const struct soma_name_regi
         return 0;
     }
     if (!error)
-        error = registration_take(self, my, &entry, &holding);
+        error = link_refuses(my) ? SOMA_ESTATE : registration_take(self, my, &entry, &holding);
     if (error) {
         soma_reply_error(self, error);
         return 0;

@@ -97,7 +97,7 @@ static int on_welcome(soma_agent *self, struct client *my, const struct ns_welco
     if (soma_tag(self) != my->session)
         return 0;
     const struct names_found_server found = server_found(my);
-    soma_log_info(self, "a name server is at %s", my->address);
+    soma_log_info(self, "a name server is at %s%s", my->address, m->follows ? ", and follows another" : "");
     my->up = true;
     my->patient = false;
     my->vain = 0;
@@ -110,6 +110,8 @@ static int on_welcome(soma_agent *self, struct client *my, const struct ns_welco
         op_answer(self, my, my->server_ops, &names_found_server_type, &found);
     if (!my->follows)
         holdings_up(self, my);
+    else if (link_refuses(my))
+        holdings_refused(self, my);
     knowns_up(my);
     listings_up(my);
     watchings_up(self, my);
@@ -289,6 +291,11 @@ void link_lost(soma_agent *self, struct client *my)
     link_leave(self, my);
     my->patient = true;
     link_rest(self, my);
+}
+
+bool link_refuses(const struct client *my)
+{
+    return my->up && my->follows && my->address == my->addresses;
 }
 
 bool task_failed(soma_agent *self, struct client *my, struct task *task, int error)

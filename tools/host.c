@@ -39,7 +39,11 @@ static int host_refused(soma_agent *self, struct host *host, int error, soma_ref
 {
     char ref[REF_TEXT_SIZE];
     host->reason = error;
-    if (soma_ref_is_null(holder))
+    if (error == SOMA_ESTATE)
+        snprintf(host->text, sizeof(host->text),
+                 "is not registered: the name server follows another one, which alone takes names; its address is to be"
+                 " the first of --nameserver");
+    else if (soma_ref_is_null(holder))
         snprintf(host->text, sizeof(host->text), "is not registered: %s", soma_strerror(error));
     else
         snprintf(host->text, sizeof(host->text), "is not registered: %s has the name", ref_text(holder, ref));
@@ -95,14 +99,14 @@ static int behavior_load(const struct tool *tool, const soma_behavior **behavior
 static int agent_introduce(struct tool *tool, const struct host *host, soma_value attributes, const char *name)
 {
     soma_proxy *proxy;
-    int error = soma_proxy_open_ref(tool->system, host->agent, &proxy);
+    int error = soma_proxy_open_ref(tool->system, host->agent, &proxy), status = STATUS_FINE;
     if (error)
         return tool_fail(tool, error, "%s", soma_strerror(error));
     if (tool->count > 2 && (error = soma_proxy_set(proxy, tool->timeout, NULL, attributes)))
-        tool_fail(tool, error, "%s", soma_proxy_error(proxy));
+        status = tool_fail(tool, error, "%s", soma_proxy_error(proxy));
     soma_proxy_close(&proxy);
-    if (error)
-        return STATUS_FAILED;
+    if (status)
+        return status;
     error = soma_name_set(tool->system, host->agent, name);
     return error ? tool_fail(tool, error, "'%s': %s", name, soma_strerror(error)) : STATUS_FINE;
 }

@@ -47,7 +47,8 @@
  * Errors, in both forms: SOMA_ENOENT (the server says that there is no such name, or alias), SOMA_ETIMEOUT (no server
  * could be reached in time), SOMA_EINVAL (a name, alias, address or attributes that may not be), SOMA_ETOOBIG (one that
  * is too long, or too many aliases), SOMA_EFULL (this node, or the server, has as many names as it may), SOMA_EAGAIN
- * (this node registers faster than the server lets it), SOMA_ENOMEM.
+ * (this node registers faster than the server lets it), SOMA_ESTATE (what is put: the server of the client's first
+ * address follows another one, which alone takes names), SOMA_ENOMEM.
  *
  * Names are of 1 to #SOMA_NAME_MOST printable ASCII characters without the space; aliases of 1 to #SOMA_ALIAS_MOST of
  * them without `/`, so that `name/alias` means one thing; addresses of 1 to #SOMA_ADDRESS_MOST, with the space.

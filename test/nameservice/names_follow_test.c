@@ -110,7 +110,11 @@ static void test_follow(soma_test *test)
     assert_string_equal(address, "tcp://10.0.0.1:1");
     assert_int_equal(soma_names_lookup(world.reader, "n4", SOMA_SECOND, &found), SOMA_ENOENT);
     // Nothing can be put at the follower, nor dropped; not by whoever forges it, either.
-    assert_int_equal(soma_names_register(world.reader, "mine", other, SOMA_SECOND), SOMA_ETIMEOUT);
+    uint64_t begun = soma_test_now(test);
+    assert_int_equal(soma_names_register(world.reader, "mine", other, SOMA_SECOND), SOMA_ESTATE);
+    assert_int_equal(soma_names_alias(world.reader, "mine", "main", "tcp://10.0.0.1:1", SOMA_SECOND), SOMA_ENOENT);
+    assert_int_equal(soma_names_unregister(world.reader, "mine", SOMA_SECOND), SOMA_ENOENT);
+    assert_true(soma_test_now(test) - begun < SOMA_SECOND);
     soma_probe *probe = soma_probe_open(test, soma_test_node(test, "reader"), NULL);
     const struct soma_name forged = {.name = "n3", .agent = other};
     soma_probe_request(probe, world.second, SOMA_SECOND, soma_name_registered, ns_put, .name = forged,
@@ -122,6 +126,41 @@ static void test_follow(soma_test *test)
     assert_int_equal(soma_kill(soma_test_node(test, "leaf"), agent), 0);
     soma_test_advance(test, SOMA_SECOND);
     assert_int_equal(state_of(&world, world.second)->names.count, 0);
+    world_close(&world);
+}
+
+/* What waits for a server is refused when the one that it is for turns out to follow another. */
+static void test_follower_met_late(soma_test *test)
+{
+    struct world world;
+    static const char *const addresses[] = {"sim://late", "sim://second", NULL};
+    const soma_names_options options = {.addresses = addresses};
+    static const char *const first[] = {"sim://first", NULL};
+    soma_ref found, server;
+    soma_names *names;
+    world_open(&world, test);
+    soma_system *node = soma_test_node(test, "writer"), *late = soma_test_node(test, "late");
+    const soma_nameserver_options follow = {.follow = first, .bridge = soma_test_bridge(test, "late")};
+    assert_int_equal(soma_nameserver_start(late, NULL, &server), 0);
+    assert_int_equal(soma_names_open(node, soma_test_bridge(test, "writer"), &options, &names), 0);
+    soma_ref agent = singer_new(&world, "writer"), other = singer_new(&world, "writer");
+    assert_int_equal(soma_names_register(names, "it", agent, 10 * SOMA_SECOND), 0);
+    // The server of that address is lost: what is registered waits for it at the one behind.
+    assert_int_equal(soma_kill(late, server), 0);
+    soma_probe *probe = soma_probe_open(test, node, NULL);
+    soma_probe_request(probe, soma_names_agent(names), SOMA_NEVER, soma_name_registered, soma_name_register,
+                       .name = "other", .agent = other, .timeout = SOMA_NEVER);
+    soma_expect_none(probe, 10 * SOMA_SECOND);
+    assert_int_equal(soma_names_server(names, SOMA_SECOND, &found), 0);
+    assert_true(soma_ref_equal(found, world.second));
+    // It is back, but follows.
+    assert_int_equal(soma_nameserver_start(late, &follow, &server), 0);
+    assert_int_equal(soma_expect(probe, soma_probe_error, 20 * SOMA_SECOND)->error, SOMA_ESTATE);
+    assert_int_equal(soma_names_alias(names, "it", "main", "tcp://10.0.0.1:1", SOMA_SECOND), SOMA_ESTATE);
+    assert_int_equal(soma_names_register(names, "other", other, SOMA_SECOND), SOMA_ESTATE);
+    assert_int_equal(soma_names_unregister(names, "other", SOMA_SECOND), SOMA_ENOENT);
+    assert_int_equal(soma_names_unregister(names, "it", SOMA_SECOND), 0);
+    assert_int_equal(soma_names_close(&names), 0);
     world_close(&world);
 }
 
@@ -399,10 +438,15 @@ static void test_lost(soma_test *test)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SOMA_SIM(test_follow, test_load(50), 20000),    SOMA_SIM(test_takeover, test_load(50), 20000),
-        SOMA_SIM(test_back, test_load(200), 20000),     SOMA_SIM(test_both_away, test_load(50), 20000),
-        SOMA_SIM(test_turmoil, test_load(200), 100000), SOMA_SIM(test_addresses, 1, 20000),
-        SOMA_SIM(test_follow_nonsense, 1, 20000),       SOMA_SIM(test_dead_first, test_load(50), 20000),
+        SOMA_SIM(test_follow, test_load(50), 20000),
+        SOMA_SIM(test_takeover, test_load(50), 20000),
+        SOMA_SIM(test_follower_met_late, test_load(50), 20000),
+        SOMA_SIM(test_back, test_load(200), 20000),
+        SOMA_SIM(test_both_away, test_load(50), 20000),
+        SOMA_SIM(test_turmoil, test_load(200), 100000),
+        SOMA_SIM(test_addresses, 1, 20000),
+        SOMA_SIM(test_follow_nonsense, 1, 20000),
+        SOMA_SIM(test_dead_first, test_load(50), 20000),
         SOMA_SIM(test_lost, test_load(50), 20000),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -441,6 +441,7 @@ static void bounds_of_aliases(struct world *world, const char *name)
         assert_int_equal(soma_names_address(far, name, bad[i], PATIENCE, found), SOMA_EINVAL);
     }
     assert_int_equal(soma_names_alias(names, name, "a", "new\nline", PATIENCE), SOMA_EINVAL);
+    assert_int_equal(soma_names_alias(names, NULL, "a", "x://y", PATIENCE), SOMA_EINVAL);
     assert_int_equal(soma_names_alias(names, name, "a", "", PATIENCE), SOMA_EINVAL);
     assert_int_equal(soma_names_alias(names, name, "a", address, PATIENCE), SOMA_ETOOBIG);
     assert_int_equal(soma_names_alias(names, name, alias, "x://y", PATIENCE), SOMA_ETOOBIG);
