@@ -20,7 +20,10 @@ static bool is_member(const char *text, size_t size)
     size_t digits = 0;
     while (digits < size && text[size - 1 - digits] >= '0' && text[size - 1 - digits] <= '9')
         digits++;
-    return digits && digits <= 5 && size > digits + 1 && text[size - 1 - digits] == ':' && strspn(text, host) >= size;
+    if (!digits || digits > 5 || size <= digits + 1 || text[size - 1 - digits] != ':' || strspn(text, host) < size)
+        return false;
+    unsigned long port = strtoul(text + size - digits, NULL, 10);
+    return port && port <= UINT16_MAX;
 }
 
 int etcd_address_read(const char *text, struct etcd_address *address)

@@ -68,6 +68,8 @@ static void test_addresses(void **state)
                                       "etcd://a:1,,b",
                                       "etcd://a:x",
                                       "etcd://a:123456",
+                                      "etcd://a:99999",
+                                      "etcd://a:0",
                                       "etcd://a b:1",
                                       "etcd://u@a:1",
                                       "etcd://a?b:1",
