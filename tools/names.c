@@ -57,9 +57,13 @@ int command_nameserver(struct tool *tool)
     int error = soma_nameserver_start(tool->system, &options, &server);
     if (!error)
         error = soma_spawn(tool->system, &watch_behavior, &server, NULL);
+    const char *address = soma_bridge_address(tool->bridge, 0);
+    if (error == SOMA_EINVAL && tool->follow)
+        return tool_misused(tool, "--follow '%s' is %s", tool->follow,
+                            strcmp(tool->follow, address) ? "no address of a name server"
+                                                          : "where this one listens itself: it can't follow itself");
     if (error)
         return tool_fail(tool, error, "can't start: %s", soma_strerror(error));
-    const char *address = soma_bridge_address(tool->bridge, 0);
     if (tool->json)
         tool_print(tool, json_pack("{ss}", "address", address));
     else

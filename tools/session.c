@@ -21,6 +21,15 @@ static int status_of(int error)
     }
 }
 
+/* In one piece, as the log's thread writes such lines, too; and ends it. */
+static void json_say(json_t *json)
+{
+    char *text = json_dumps(json, JSON_COMPACT);
+    fprintf(stderr, "%s\n", text ? text : "{}");
+    free(text);
+    json_decref(json);
+}
+
 static void error_say(const struct tool *tool, int error, const char *format, va_list arguments)
 {
     char text[1024];
@@ -31,11 +40,7 @@ static void error_say(const struct tool *tool, int error, const char *format, va
         fprintf(stderr, "soma: %s\n", text);
         return;
     }
-    json_t *json = json_pack("{s{siss}}", "error", "code", error, "text", text);
-    if (json)
-        json_dumpf(json, stderr, JSON_COMPACT);
-    fputc('\n', stderr);
-    json_decref(json);
+    json_say(json_pack("{s{siss}}", "error", "code", error, "text", text));
 }
 
 int tool_fail(const struct tool *tool, int error, const char *format, ...)
@@ -90,10 +95,20 @@ static soma_log_level level_of(const struct tool *tool)
     return getenv("SOMA_LOG_LEVEL") ? SOMA_LOG_DEFAULT : SOMA_LOG_ERROR;
 }
 
+/* The log's sink where all on standard error is to be JSON. */
+static void log_say(void *context, const soma_log_record *record)
+{
+    (void)context;
+    json_say(json_pack("{s{sfsssssssI}}", "log", "time", (double)record->time / (double)SOMA_SECOND, "level",
+                       soma_log_level_name(record->level), "from", record->origin, "text", record->text, "dropped",
+                       (json_int_t)record->dropped));
+}
+
 int tool_open(struct tool *tool, const char *bind)
 {
     const char *const addresses[] = {bind, NULL};
-    const soma_options options = {.workers = bind ? 0 : 1, .log_level = level_of(tool)};
+    const soma_options options = {
+        .workers = bind ? 0 : 1, .log_level = level_of(tool), .log_sink = tool->json ? log_say : NULL};
     char keys[1024];
     char name[64]; // of a node, which has shorter ones than agents have
     snprintf(name, sizeof(name), "%s", tool->name ? tool->name : tool->command->name);

@@ -251,6 +251,12 @@ grep -qx "soma: 'two' is not registered: $holder has the name" "$work/err"
 "$soma" nameserver --bind="$SOMA_NAMESERVICE" >"$work/err" 2>&1 && exit 1
 grep -q "can't bind '$SOMA_NAMESERVICE': Address already in use" "$work/err"
 grep -qx "soma: can't listen at $SOMA_NAMESERVICE: it is in use" "$work/err"
+is - 1 --json nameserver --bind="$SOMA_NAMESERVICE" # the log is JSON, too
+python3 -c 'import json, sys
+lines = [json.loads(line) for line in sys.stdin]
+log, errors = [line["log"] for line in lines if "log" in line], [line["error"] for line in lines if "error" in line]
+assert log[0]["level"] == "error" and "already in use" in log[0]["text"], lines
+assert len(errors) == 1 and "it is in use" in errors[0]["text"], lines' <"$work/err"
 
 echo "== an agent's program is killed and started again"
 kill -9 "$two"
@@ -277,6 +283,8 @@ pids+=("$!")
 is "" 0 wait one --nameserver="$follower"
 is - 0 ls one --nameserver="$SOMA_NAMESERVICE, $follower"
 is 8 0 get one litres --nameserver="$follower,$SOMA_NAMESERVICE"
+is "soma: 'more' is not registered: the name server follows another one, which alone takes names; its address is to be \
+the first of --nameserver" 1 run "$tank" tank --name=more --bind="ipc://$work/more" --nameserver="$follower"
 is "" 0 shutdown one
 for event in added current stale removed; do
     until grep -q "\"event\":\"$event\"" "$work/events"; do sleep 0.1; done
@@ -347,6 +355,7 @@ echo "== wrong usage"
 is - 3 run "$tank" pond
 is - 3 run "$work/nothing.so" tank
 is - 1 run "$tank" tank '{"litres":1}'
+is - 3 run "$tank" tank '{"nope":1}'
 is - 2
 is - 2 frobnicate
 is - 2 call tank
@@ -359,6 +368,10 @@ is "soma: --at (SOMA_AT) 'tcp://10.9.9.9:1' $beyond" 2 ping tank --at=tcp://10.9
 is "soma: --nameserver (SOMA_NAMESERVICE) 'tcp://10.9.9.9:1' $beyond" 2 ls --nameserver=tcp://127.0.0.1:1,tcp://10.9.9.9:1
 is "soma: --bind 'tcp://0.0.0.0' $beyond" 2 nameserver --bind=tcp://0.0.0.0
 is "soma: --follow 'tcp://127.example.org:1' $beyond" 2 nameserver --bind=tcp://127.0.0.1 --follow=tcp://127.example.org:1
+is "soma: --follow 'ipc://$work/self' is where this one listens itself: it can't follow itself" 2 \
+    nameserver --bind="ipc://$work/self" --follow="ipc://$work/self"
+is "soma: --follow 'tcp://127.0.0.1:99999' is no address of a name server" 2 \
+    nameserver --bind="ipc://$work/self" --follow=tcp://127.0.0.1:99999
 is - 2 ping tank --at="tcp://127.0.0.1:1 ${public}"
 is - 2 ping tank --at=tcp://127.0.0.1:1 --secret-file="$work/my.key"
 is - 2 top --count=-1
@@ -374,6 +387,7 @@ is "soma: 'x/y' is no alias: 1 to 63 printable ASCII characters without the spac
 is - 2 nameserver --bind=nonsense
 is - 2 ls -s nonsense
 is - 2 ls -s etcd://nonsense
+is - 2 ls -s etcd://127.0.0.1:99999
 is - 2 --server ping a
 is - 2 --every 2 ping a
 is - 2 nameserver -n foo
