@@ -111,7 +111,7 @@ int address_check(struct soma_bridge *bridge, const char *text, struct address *
         wrong = "is of a node with keys, and this one has none";
     else if (!bridge->keys.on && !address_is_local(address->place) && !bridge->options.insecure)
         wrong = "is on another machine: that wants keys, or the option `insecure`";
-    if (wrong && trust_may_log(bridge))
+    if (wrong && own_may_log(bridge))
         soma_log_error(bridge->system, "bridge: '%s' %s", text, wrong);
     return wrong ? SOMA_EINVAL : 0;
 }

@@ -168,7 +168,7 @@ static int locate(soma_agent *self, struct bridge_agent *my, const struct soma_b
     if (!m->address || !m->name || !m->timeout)
         return SOMA_EINVAL;
     if (bridge_listens(my->bridge, m->address)) {
-        if (trust_may_log(my->bridge))
+        if (own_may_log(my->bridge))
             soma_log_error(my->bridge->system, "bridge: '%s' is an address of this node itself", m->address);
         return SOMA_EINVAL;
     }

@@ -50,6 +50,12 @@ struct connection {
     bool calls;         /* it is among those that are counted in `calling` */
 };
 
+/* Lines are few in a while. */
+struct log_share {
+    uint64_t begun; /* the while */
+    uint64_t lines; /* in it, also those that were left out */
+};
+
 struct soma_bridge {
     soma_system *system;
     soma_bridge_options options; /* all with values */
@@ -67,11 +73,11 @@ struct soma_bridge {
     struct want *wants;                 /* addresses that somebody asked for */
     struct introduction *introductions; /* nodes that somebody here told of; under the lock */
     struct keys keys;
-    soma_bridge_counts counts; /* under the lock, as the next three */
-    uint64_t log_begun;        /* lines about strangers are few in a while, and this is its begin */
-    uint64_t log_lines;        /* in it, also those that were left out */
-    bool reloaded;             /* the allowed keys have changed */
-    struct unsaid unsaid;      /* likewise */
+    soma_bridge_counts counts;      /* under the lock, as the next three */
+    struct log_share strangers_log; /* lines about strangers, */
+    struct log_share own_log;       /* and about what this node itself was to do: they take nothing from each other */
+    bool reloaded;                  /* the allowed keys have changed */
+    struct unsaid unsaid;           /* likewise */
     shared_u32 closing;
     struct zmq_wire *zmq;      /* its thread and sockets; NULL in a simulation */
     struct soma_bridge *older; /* the one before, closed: senders may still be in it */
@@ -298,6 +304,9 @@ int join_arrive(struct soma_bridge *bridge, struct connection *connection, const
 
 /* May a line about a stranger be logged now? Few are, whatever strangers do. Any thread. */
 bool trust_may_log(struct soma_bridge *bridge);
+
+/* Or about an address that this node was to call, or listen at? Strangers can't use these up. Any thread. */
+bool own_may_log(struct soma_bridge *bridge);
 
 /* Counts up one of bridge->counts. */
 void trust_count(struct soma_bridge *bridge, uint64_t *counter);

@@ -69,7 +69,7 @@ static void connections_end(struct soma_bridge *bridge, const struct dial *dial)
 bool dial_may_log(struct soma_bridge *bridge, struct dial *dial)
 {
     uint64_t now = bridge_now(bridge);
-    bool may = (!dial->told || now >= dial->told + COMPLAINT) && trust_may_log(bridge);
+    bool may = (!dial->told || now >= dial->told + COMPLAINT) && own_may_log(bridge);
     if (may)
         dial->told = now;
     return may;

@@ -10,22 +10,31 @@
 
 /* ---- strangers ---- */
 
-bool trust_may_log(struct soma_bridge *bridge)
+static bool may_log(struct soma_bridge *bridge, struct log_share *share, const char *what)
 {
     uint64_t now = bridge_now(bridge);
     pthread_mutex_lock(&bridge->lock);
     uint64_t left_out = 0;
-    if (now >= bridge->log_begun + LOG_SPAN) {
-        left_out = bridge->log_lines > LOG_LINES ? bridge->log_lines - LOG_LINES : 0;
-        bridge->log_lines = 0;
-        bridge->log_begun = now;
+    if (now >= share->begun + LOG_SPAN) {
+        left_out = share->lines > LOG_LINES ? share->lines - LOG_LINES : 0;
+        *share = (struct log_share){.begun = now};
     }
-    bool may = bridge->log_lines++ < LOG_LINES;
+    bool may = share->lines++ < LOG_LINES;
     pthread_mutex_unlock(&bridge->lock);
     if (left_out)
-        soma_log_warning(bridge->system, "bridge: %llu more lines about strangers were left out",
-                         (unsigned long long)left_out);
+        soma_log_warning(bridge->system, "bridge: %llu more lines about %s were left out", (unsigned long long)left_out,
+                         what);
     return may;
+}
+
+bool trust_may_log(struct soma_bridge *bridge)
+{
+    return may_log(bridge, &bridge->strangers_log, "strangers");
+}
+
+bool own_may_log(struct soma_bridge *bridge)
+{
+    return may_log(bridge, &bridge->own_log, "addresses");
 }
 
 void trust_count(struct soma_bridge *bridge, uint64_t *counter)
@@ -48,7 +57,7 @@ bool trust_key(struct soma_bridge *bridge, const char *key)
 bool trust_address(struct soma_bridge *bridge, const struct address *address)
 {
     bool trusted = !address->key[0] || trust_key(bridge, address->key);
-    if (!trusted && trust_may_log(bridge))
+    if (!trusted && own_may_log(bridge))
         soma_log_warning(bridge->system, "bridge: the key of '%s %s' is not among those that are allowed here",
                          address->place, address->key);
     return trusted;

@@ -8,8 +8,10 @@
  *    by a limit;
  *  - SOMA_ENOROUTE: no bridge leads to its node; SOMA_ENODEDOWN: its node is down, or went down before it acknowledged
  *    the message, which may have arrived or not;
+ *  - on its way to another node: SOMA_ETOOBIG, it is larger than a message may be there; SOMA_EFORMAT, a string of it
+ *    is no UTF-8;
  *  - at a node where it arrived by a bridge: SOMA_ETYPE, the type is not known here, or has another layout;
- * SOMA_EFORMAT, its bytes are malformed; SOMA_ETOOBIG, SOMA_ENOMEM. The letter's `type` is "unknown" then.
+ *    SOMA_EFORMAT, its bytes are malformed; SOMA_ETOOBIG, SOMA_ENOMEM. The letter's `type` is "unknown" then.
  */
 #ifndef SOMA_DEAD_LETTER_H
 #define SOMA_DEAD_LETTER_H
@@ -22,7 +24,8 @@ SOMA_MESSAGE(soma_dead_letter, (ref, to), (ref, sender), (string, type), (i32, r
 
 /**
  * Makes an agent the system's watcher of dead letters, in place of the one before. Letters to the watcher itself, and
- * those of a system that closes, are only counted (soma_stats).
+ * those of a system that closes, are only counted (soma_stats). Whoever sends to a node that is down, or to nobody, is
+ * not held up for it: give the watcher a limit (soma_behavior), or its mailbox grows with their speed.
  * @param system the system
  * @param watcher an agent of this system; the null ref: nobody watches from now on
  * @return 0, SOMA_EINVAL (NULL), SOMA_EGONE (no such agent here). Any thread may call it.

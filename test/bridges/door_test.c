@@ -169,7 +169,7 @@ static void test_left(void **state)
         touch(i == 2);
         all_gone(3 * i + 3);
         assert_int_equal(lone.bridge->counts.failed, i + 1);
-        assert_int_equal(lone.bridge->log_lines, i == 2);
+        assert_int_equal(lone.bridge->strangers_log.lines, i == 2);
     }
 }
 
