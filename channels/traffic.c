@@ -49,7 +49,7 @@ static __attribute__((noinline)) uint32_t peer_search(soma_system *system, struc
  */
 static inline uint32_t peer_choose(const soma_agent *self, struct channel *channel)
 {
-    soma_system *system = soma_agent_system(self);
+    soma_system *system = self->worker->system;
     bool ready = channel->peer_count && peer_ready(system, channel);
     return ready ? channel->peer_next : peer_search(system, channel);
 }

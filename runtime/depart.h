@@ -18,7 +18,8 @@ static inline int message_depart(struct worker *worker, const soma_agent *self, 
 {
     ptr_store(&message->next, NULL);
     message_address(message, to.generation);
-    message->sender = agent_ref(self);
+    message->sender =
+        (soma_ref){worker->node, (uint32_t)(self - worker->slots), life_generation(u64_load(&self->life))};
     worker->budget--;
     counter_add(&worker->counters.sent, 1);
     if (__builtin_expect(worker->pool.grown, 0)) {

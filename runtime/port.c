@@ -89,22 +89,23 @@ int port_deliver(struct worker *worker, soma_agent *agent, struct message *messa
 
 /* ---- sending ---- */
 
-/* A block with its label; `size` bytes are left behind it. NULL when memory is out. */
+/* A block with its label, and where the `size` bytes are that are left behind it. NULL when memory is out. */
 static inline struct message *block_new(struct worker *worker, enum message_kind kind, soma_handle port,
-                                        const char *text, const soma_type *type, size_t size)
+                                        const char *text, const soma_type *type, size_t size, void **body)
 {
     size_t length = *text ? strlen(text) + 1 : 0, words = (length + 7) / sizeof(uint64_t);
-    size_t ahead = LABEL_OFFSET(kind) * sizeof(uint64_t) + sizeof(struct port_label) + words * sizeof(uint64_t);
-    struct message *message = message_take(worker, kind, ahead + size);
+    size_t ahead = LABEL_OFFSET(kind) + sizeof(struct port_label) / sizeof(uint64_t) + words;
+    struct message *message = message_take(worker, kind, ahead * sizeof(uint64_t) + size);
     if (!message)
         return NULL;
     message->head |= (uint64_t)MARK_LABEL << 16;
     message->type = type;
-    struct port_label *label = message_label(message);
+    struct port_label *label = (struct port_label *)(message->body + LABEL_OFFSET(kind));
     label->port = port;
     label->words = words;
     if (length)
         memcpy(label->text, text, length);
+    *body = message->body + ahead;
     return message;
 }
 
@@ -112,13 +113,14 @@ static inline int block_build(struct worker *worker, enum message_kind kind, som
                               const soma_type *type, const void *body, struct message **message)
 {
     size_t size;
+    void *copy;
     int error = type_flat_size(type, body, &size);
     if (error)
         return error;
-    *message = block_new(worker, kind, port, text, type, size);
+    *message = block_new(worker, kind, port, text, type, size, &copy);
     if (!*message)
         return SOMA_ENOMEM;
-    type_flatten(type, (void *)(uintptr_t)message_body(*message), body);
+    type_flatten(type, copy, body);
     return 0;
 }
 
@@ -149,12 +151,13 @@ int port_hand(soma_agent *self, void *state, struct port *port, struct message *
 int port_show(soma_agent *self, void *state, struct port *port, const char *label, const soma_type *type,
               const void *message)
 {
+    void *body;
     struct message *block =
-        block_new(worker_or_outside(self->worker), MESSAGE_PLAIN, port->handle, label, type, type->size);
+        block_new(worker_or_outside(self->worker), MESSAGE_PLAIN, port->handle, label, type, type->size, &body);
     if (!block)
         return 0;
     block->sender = SOMA_REF_NULL;
-    memcpy((void *)(uintptr_t)message_body(block), message, type->size);
+    memcpy(body, message, type->size);
     return port_hand(self, state, port, block);
 }
 
@@ -169,7 +172,8 @@ int port_send(soma_agent *self, const struct port_place *to, const char *label, 
 int port_send_body(soma_agent *self, const struct port_place *to, const char *label, soma_body *body)
 {
     struct worker *worker = worker_or_outside(self->worker);
-    struct message *block = block_new(worker, MESSAGE_SHARED, to->port, label, body->type, 0);
+    void *rest;
+    struct message *block = block_new(worker, MESSAGE_SHARED, to->port, label, body->type, 0, &rest);
     if (!block)
         return SOMA_ENOMEM;
     body_hold(worker, block, body);

@@ -308,6 +308,12 @@ static inline bool mail_ordinary(uint64_t unlike)
     return !(unlike & ~(0xff | kind | label));
 }
 
+/* One that was ordinary: most are plain, and hold nothing. */
+static inline void message_done(struct worker *worker, struct message *message)
+{
+    (message->kind == MESSAGE_PLAIN ? message_free : message_dispose)(worker, message);
+}
+
 /* A turn from a message of it on, behind `handled` others; how many it was in the end. */
 static __attribute__((noinline)) uint32_t turn_run(struct worker *worker, soma_agent *agent, struct message *message,
                                                    uint32_t handled)
@@ -341,7 +347,7 @@ static __attribute__((noinline)) uint32_t turn_run(struct worker *worker, soma_a
             if (__builtin_expect(plain, 1))
                 pool_give(&worker->pool, unlike, message);
             else
-                message_dispose(worker, message);
+                message_done(worker, message);
         } else {
             next = turn_after(worker, agent, message, outcome.error, outcome.alive);
         }

@@ -18,16 +18,13 @@ static const uint8_t kind_sizes[] = {
 // In memory a value is only bytes, so that what takes or frees memory does not tell the two apart.
 _Static_assert(sizeof(soma_value) == sizeof(soma_bytes) && offsetof(soma_value, size) == offsetof(soma_bytes, size),
                "soma_value and soma_bytes have one layout");
+_Static_assert(sizeof(struct type_array) == sizeof(soma_bytes) &&
+                   offsetof(struct type_array, count) == offsetof(soma_bytes, size),
+               "and so has an array");
 
 static bool kind_is_bytes(unsigned kind)
 {
     return kind == SOMA_KIND_BYTES || kind == SOMA_KIND_VALUE;
-}
-
-// The bytes that a piece takes in a block.
-static size_t rounded(size_t size)
-{
-    return (size + 7) & ~(size_t)7;
 }
 
 static bool field_nests(const soma_field *field)
@@ -80,7 +77,7 @@ static int size_add(size_t *size, uint64_t more)
 {
     if (more > soma_type_size_limit)
         return SOMA_ETOOBIG;
-    *size += rounded(more);
+    *size += type_rounded(more);
     return *size > soma_type_size_limit ? SOMA_ETOOBIG : 0;
 }
 
@@ -131,19 +128,9 @@ static int size_behind(const soma_type *type, const char *body, size_t *size, in
     return error;
 }
 
-// Is it bytes or a value, and nothing else? Many large messages are, so these need no walk over fields.
-static inline bool type_is_bytes(const soma_type *type)
+int type_flat_size_walk(const soma_type *type, const void *body, size_t *size)
 {
-    const soma_field *field = type->fields;
-    return type->field_count == 1 && !field->is_array && kind_is_bytes(field->kind);
-}
-
-int type_flat_size(const soma_type *type, const void *body, size_t *size)
-{
-    *size = rounded(type->size);
-    if (type->flat)
-        return 0;
-    return type_is_bytes(type) ? size_plain(type->fields, body, size) : size_behind(type, body, size, 1);
+    return size_behind(type, body, size, 1);
 }
 
 // -- Deep copy -------------------------------------------------------------------------------------------------------
@@ -161,7 +148,7 @@ static void *copier_take(struct copier *copier, const void *data, size_t size)
     void *piece = NULL;
     if (copier->block) {
         piece = copier->block;
-        copier->block += rounded(size);
+        copier->block += type_rounded(size);
     } else if (!copier->error && !(piece = malloc(size))) {
         copier->error = SOMA_ENOMEM;
     }
@@ -237,19 +224,9 @@ static void copy_behind(struct copier *copier, const soma_type *type, char *body
             copy_plain(copier, field, body + field->offset);
 }
 
-void type_flatten(const soma_type *type, void *block, const void *body)
+void type_flatten_walk(const soma_type *type, void *block, const void *body)
 {
-    if (type_is_bytes(type)) {
-        soma_bytes bytes;
-        memcpy(&bytes, body, sizeof bytes);
-        const void *from = bytes.data;
-        bytes.data = bytes.size ? (char *)block + sizeof bytes : NULL;
-        memcpy(block, &bytes, sizeof bytes);
-        if (bytes.size)
-            memcpy((char *)block + sizeof bytes, from, bytes.size);
-        return;
-    }
-    struct copier copier = {.block = (char *)block + rounded(type->size)};
+    struct copier copier = {.block = (char *)block + type_rounded(type->size)};
     memcpy(block, body, type->size);
     if (!type->flat)
         copy_behind(&copier, type, block, 1);

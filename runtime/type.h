@@ -2,6 +2,7 @@
 #ifndef RUNTIME_TYPE_H
 #define RUNTIME_TYPE_H
 
+#include <soma/error.h>
 #include <soma/ref.h>
 #include <soma/type.h>
 #include <stdbool.h>
@@ -46,14 +47,56 @@ static inline bool type_field_flat(const soma_field *field)
     return field->kind <= SOMA_KIND_REF;
 }
 
+// Is it bytes or a value, and nothing else? Many large messages are, so these need no walk over fields.
+static inline bool type_is_bytes(const soma_type *type)
+{
+    const soma_field *field = type->fields;
+    return type->field_count == 1 && !field->is_array &&
+           (field->kind == SOMA_KIND_BYTES || field->kind == SOMA_KIND_VALUE);
+}
+
+// The bytes that a piece takes in a block.
+static inline size_t type_rounded(size_t size)
+{
+    return (size + 7) & ~(size_t)7;
+}
+
+// The two below, of a message whose fields lead to more.
+int type_flat_size_walk(const soma_type *type, const void *body, size_t *size);
+void type_flatten_walk(const soma_type *type, void *block, const void *body);
+
 // Bytes of one block that takes a deep copy of the message: the struct, then each string, bytes and array behind it,
 // every one aligned to 8. 0; SOMA_ETOOBIG (over soma_type_size_limit, or nested too deep), SOMA_EINVAL (a length
 // without data).
-int type_flat_size(const soma_type *type, const void *body, size_t *size);
+static inline int type_flat_size(const soma_type *type, const void *body, size_t *size)
+{
+    *size = type_rounded(type->size);
+    if (type->flat)
+        return 0;
+    if (!type_is_bytes(type))
+        return type_flat_size_walk(type, body, size);
+    struct type_array bytes = type_array_get(body); // bytes are laid out as an array of them
+    if (bytes.count && !bytes.items)
+        return SOMA_EINVAL;
+    *size += type_rounded(bytes.count);
+    return *size > soma_type_size_limit ? SOMA_ETOOBIG : 0;
+}
 
 // Makes that deep copy in a block of type_flat_size() bytes, aligned to 8. Its pointers point into the block, which
 // must not be moved. A NULL string stays NULL.
-void type_flatten(const soma_type *type, void *block, const void *body);
+static inline void type_flatten(const soma_type *type, void *block, const void *body)
+{
+    if (type->flat || !type_is_bytes(type)) {
+        type_flatten_walk(type, block, body);
+        return;
+    }
+    struct type_array bytes = type_array_get(body);
+    void *copy = (char *)block + sizeof(soma_bytes);
+    memset(block, 0, sizeof(soma_bytes)); // its padding, too
+    type_array_set(block, bytes.count ? copy : NULL, bytes.count);
+    if (bytes.count)
+        memcpy(copy, bytes.items, bytes.count);
+}
 
 struct msgpack_sbuffer;
 struct reader;
