@@ -42,8 +42,8 @@ static void chain(struct tree *trees, int depth)
         trees[i] = (struct tree){.label = "t", .children = {i + 1 < depth ? &trees[i + 1] : NULL, i + 1 < depth}};
 }
 
-/* Its size flattened; 0 if it can't be. */
-static size_t flat_size(const soma_type *type, const void *body)
+/* Its size flattened; 0 if it can't be. Out of line: else the compiler takes any type for one of bytes. */
+static __attribute__((noinline)) size_t flat_size(const soma_type *type, const void *body)
 {
     size_t size;
     return type_flat_size(type, body, &size) ? 0 : size;
