@@ -311,7 +311,10 @@ static inline bool mail_ordinary(uint64_t unlike)
 /* One that was ordinary: most are plain, and hold nothing. */
 static inline void message_done(struct worker *worker, struct message *message)
 {
-    (message->kind == MESSAGE_PLAIN ? message_free : message_dispose)(worker, message);
+    if (__builtin_expect(message->kind == MESSAGE_PLAIN, 1))
+        message_free(worker, message);
+    else
+        message_dispose(worker, message);
 }
 
 /* A turn from a message of it on, behind `handled` others; how many it was in the end. */
