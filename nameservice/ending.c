@@ -1,5 +1,5 @@
 /* soma_names_shutdown(): an agent that tells all agents of a prefix to end, page by page, hears of the end of each, and
- * kills those that take too long. */
+ * kills those that take too long. Then it looks, page by page again, until the server names none of them any more. */
 #include "nameservice/check.h"
 #include "nameservice/client.h"
 #include <soma/error.h>
@@ -9,9 +9,12 @@
 /** @cond internal */
 SOMA_MESSAGE(names_end_all) /* -> soma_name_done, when all have ended */
 SOMA_MESSAGE(names_end_late)
+SOMA_MESSAGE(names_end_look)
 /** @endcond */
 
-/* One that is to end; it is among the refs until it has. */
+#define LOOK_TIME (10 * SOMA_MS) /* between looks at a page on which there is still one that has ended */
+
+/* One that is to end. */
 struct victim {
     struct refs_node node; /* first */
     struct victim *next;
@@ -25,8 +28,11 @@ struct ender {
     uint64_t until;
     struct refs refs;
     struct victim *victims;
-    bool listed; /* all of them are known */
-    bool killed; /* those that are left were */
+    uint32_t left;                  /* of them have not ended */
+    bool listed;                    /* all of them are known */
+    bool killed;                    /* those that are left were */
+    bool looks;                     /* all have ended; does the server know? */
+    char after[SOMA_NAME_MOST + 1]; /* the last name of the page before; "": none */
 };
 
 static uint64_t time_left(soma_agent *self, const struct ender *my)
@@ -57,6 +63,7 @@ static int victim_tell(soma_agent *self, struct ender *my, soma_ref agent)
     }
     victim->next = my->victims;
     my->victims = victim;
+    my->left++;
     soma_handle monitor = soma_monitor(self, agent);
     if (monitor < 0)
         return (int)monitor;
@@ -76,38 +83,61 @@ static int on_no_page(soma_agent *self, struct ender *my, const int *error)
     return end_done(self, my, *error);
 }
 
-static int page_ask(soma_agent *self, struct ender *my, const char *after)
+static int page_ask(soma_agent *self, struct ender *my)
 {
     soma_handle request =
         soma_request(self, my->names, SOMA_NEVER, SOMA_THEN(soma_name_page, on_page, on_no_page), soma_name_list,
-                     .prefix = my->prefix, .after = after, .timeout = time_left(self, my));
+                     .prefix = my->prefix, .after = my->after, .timeout = time_left(self, my));
     return request < 0 ? end_done(self, my, (int)request) : 0;
+}
+
+/* All have ended: from the first page again. */
+static int look_begin(soma_agent *self, struct ender *my)
+{
+    if (!my->victims)
+        return end_done(self, my, 0);
+    my->looks = true;
+    *my->after = '\0';
+    return page_ask(self, my);
+}
+
+static int on_look(soma_agent *self, struct ender *my, const struct names_end_look *m)
+{
+    (void)m;
+    return soma_ref_equal(soma_sender(self), soma_self(self)) ? page_ask(self, my) : 0;
 }
 
 static int on_page(soma_agent *self, struct ender *my, const struct soma_name_page *m)
 {
     uint32_t count = m->names.count;
     for (uint32_t i = 0; i < count; i++) {
-        int error = victim_tell(self, my, m->names.items[i].agent);
+        soma_ref agent = m->names.items[i].agent;
+        if (my->looks && refs_find(&my->refs, agent))
+            return soma_after(self, LOOK_TIME, names_end_look) < 0 ? end_done(self, my, SOMA_ENOMEM) : 0;
+        int error = my->looks ? 0 : victim_tell(self, my, agent);
         if (error)
             return end_done(self, my, error);
     }
-    if (m->more && count)
-        return page_ask(self, my, m->names.items[count - 1].name);
+    if (m->more && count) {
+        snprintf(my->after, sizeof(my->after), "%s", m->names.items[count - 1].name);
+        return page_ask(self, my);
+    }
+    if (my->looks)
+        return end_done(self, my, 0);
     my->listed = true;
-    return my->refs.count ? 0 : end_done(self, my, 0);
+    return my->left ? 0 : look_begin(self, my);
 }
 
 /* ---- ends ---- */
 
 static int on_down(soma_agent *self, struct ender *my, const struct soma_down *m)
 {
-    struct refs_node *node = refs_find(&my->refs, m->agent);
-    if (!node)
+    struct victim *victim = (struct victim *)refs_find(&my->refs, m->agent);
+    if (!victim || victim->ended)
         return 0;
-    refs_remove(&my->refs, node);
-    ((struct victim *)node)->ended = true;
-    return my->listed && !my->refs.count ? end_done(self, my, 0) : 0;
+    victim->ended = true;
+    my->left--;
+    return my->listed && !my->left ? look_begin(self, my) : 0;
 }
 
 /* Half of the time is for their own ways to end, the other for being killed. */
@@ -137,7 +167,7 @@ static int on_end_all(soma_agent *self, struct ender *my, const struct names_end
         return (int)my->promise;
     if (soma_after(self, time_left(self, my) / 2 + 1, names_end_late) < 0)
         return end_done(self, my, SOMA_ENOMEM);
-    return page_ask(self, my, NULL);
+    return page_ask(self, my);
 }
 
 /* ---- its life ---- */
@@ -161,13 +191,13 @@ static void ender_stop(soma_agent *self, void *state, int reason)
     refs_free(&my->refs);
 }
 
-static const soma_behavior ender_behavior = {.name = "names ender",
-                                             .state_size = sizeof(struct ender),
-                                             .init = ender_init,
-                                             .stop = ender_stop,
-                                             .handlers = SOMA_HANDLERS(SOMA_ON(names_end_all, on_end_all),
-                                                                       SOMA_ON(names_end_late, on_late),
-                                                                       SOMA_ON(soma_down, on_down))};
+static const soma_behavior ender_behavior = {
+    .name = "names ender",
+    .state_size = sizeof(struct ender),
+    .init = ender_init,
+    .stop = ender_stop,
+    .handlers = SOMA_HANDLERS(SOMA_ON(names_end_all, on_end_all), SOMA_ON(names_end_late, on_late),
+                              SOMA_ON(names_end_look, on_look), SOMA_ON(soma_down, on_down))};
 
 int soma_names_shutdown(soma_names *names, const char *prefix, uint64_t timeout)
 {

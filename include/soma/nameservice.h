@@ -303,12 +303,14 @@ SOMA_API int soma_names_address(soma_names *names, const char *name, const char 
 
 /**
  * Ends all agents of a prefix, wherever they live: tells them to shut down (soma_shutdown()), kills those that have not
- * ended when half of the time is over, and waits until all are gone. An agent that another has in its care may be
- * started anew.
+ * ended when half of the time is over, and waits until all are gone, and the server, too, says so: what
+ * soma_names_list() shows afterwards are others. An agent that another has in its care may be started anew.
  * @param names the client
  * @param prefix what their names begin with; NULL or "": all
  * @param timeout nanoseconds
- * @return 0: all that had such a name are gone, or their nodes are; SOMA_ETIMEOUT: some are not; or another error
+ * @return 0: all that had such a name are gone, or their nodes are, and their names; SOMA_ETIMEOUT: some are not, or the
+ *         server, which may have ended with them, could not be asked, or still lists one, as a follower that is alone
+ *         does; or another error
  */
 SOMA_API int soma_names_shutdown(soma_names *names, const char *prefix, uint64_t timeout);
 

@@ -279,8 +279,9 @@ static void test_ends(void **state)
     gone_wait(&world, "tank/1");
     assert_int_equal(soma_names_lookup(world.names[0], "tank/2", PATIENCE, &found), 0);
     assert_int_equal(soma_names_shutdown(world.names[0], NULL, PATIENCE), 0);
-    gone_wait(&world, "tank/2");
-    gone_wait(&world, "tank/3");
+    assert_int_equal(soma_names_list(world.names[0], NULL, NULL, 0, PATIENCE, &page), 0);
+    assert_int_equal(page.names.count, 0);
+    soma_name_page_destroy(&page);
     for (; world.tanks_count; world.tanks_count--)
         program_end(&world.tanks[world.tanks_count - 1]);
     assert_int_equal(soma_proxy_shutdown(server, PATIENCE), 0);

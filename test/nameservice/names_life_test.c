@@ -103,6 +103,15 @@ static void assert_gone(struct world *world, int node, soma_ref agent, bool gone
     soma_proxy_close(&proxy);
 }
 
+/* No name of the prefix is there, for who asks the server. */
+static void assert_none(struct world *world, int node, const char *prefix)
+{
+    struct soma_name_page page;
+    assert_int_equal(soma_names_list(world->names[node], prefix, NULL, 0, PATIENCE, &page), 0);
+    assert_int_equal(page.names.count, 0);
+    soma_name_page_destroy(&page);
+}
+
 static void test_all_of_a_prefix(void **state)
 {
     struct world world;
@@ -114,6 +123,7 @@ static void test_all_of_a_prefix(void **state)
     assert_int_equal(soma_names_shutdown(world.names[0], "v/", PATIENCE), 0); // none
     assert_gone(&world, 0, near, false);
     assert_int_equal(soma_names_shutdown(world.names[0], "w/", PATIENCE), 0);
+    assert_none(&world, 1, "w/");
     assert_gone(&world, 0, near, true);
     assert_gone(&world, 1, far, true);
     assert_gone(&world, 1, other, false);
@@ -137,6 +147,7 @@ static void test_many_and_stubborn(void **state)
     atomic_store(&told, 0);
     soma_ref ox = worker_register(&world, 1, &stubborn, "ox");
     assert_int_equal(soma_names_shutdown(world.names[0], "", 4 * SOMA_SECOND), 0);
+    assert_none(&world, 0, "");
     assert_gone(&world, 1, last, true);
     assert_gone(&world, 1, ox, true);
     assert_int_equal(atomic_load(&told), 1);

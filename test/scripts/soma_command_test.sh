@@ -340,7 +340,7 @@ is - 2 shutdown four --all
 is - 2 shutdown four --server
 is "" 0 shutdown --all
 wait "$fourth"
-until [ -z "$("$soma" ls)" ]; do sleep 0.1; done
+is "" 0 ls
 is - 3 ping four
 is false 0 get soma.nameserver alone --at="$follower"
 is "" 0 shutdown --server --all
