@@ -31,7 +31,8 @@
  *                  .name = "alice", .waits = true, .timeout = 10 * SOMA_SECOND)
  *
  * - `soma_name_register` (`name`; `agent`, null: the sender; `attributes`, `takeover`, `timeout`) is answered with a
- *   `soma_name_registered`
+ *   `soma_name_registered`. Its sender is who gets the `soma_name_lost` if somebody else has the name later; after the
+ *   functions no agent does, and only the log tells
  * - `soma_name_unregister` (`name`, `timeout`): `soma_name_done`
  * - `soma_name_lookup` (`name`; `waits` until it is there, and its agent is not `unless`; `runs` until that answers;
  *   `fresh`, `timeout`): `soma_name`
