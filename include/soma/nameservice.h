@@ -309,9 +309,9 @@ SOMA_API int soma_names_address(soma_names *names, const char *name, const char 
  * @param names the client
  * @param prefix what their names begin with; NULL or "": all
  * @param timeout nanoseconds
- * @return 0: all that had such a name are gone, or their nodes are, and their names; SOMA_ETIMEOUT: some are not, or the
- *         server, which may have ended with them, could not be asked, or still lists one, as a follower that is alone
- *         does; or another error
+ * @return 0: all that had such a name are gone, or their nodes are, and their names; SOMA_ETIMEOUT: some are not, or
+ * the server, which may have ended with them, could not be asked, or still lists one, as a follower that is alone does;
+ * or another error
  */
 SOMA_API int soma_names_shutdown(soma_names *names, const char *prefix, uint64_t timeout);
 
