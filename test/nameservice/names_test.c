@@ -1,5 +1,4 @@
-/* The rules of the name service, one by one: in one program, and between two nodes. With TEST_ETCD, of names in etcd.
- */
+/* The rules of the name service, one by one: in one program and between two nodes. With TEST_ETCD, of names in etcd. */
 #include "bridges/nodes.h"
 #ifdef TEST_ETCD
 #include "nameservice/etcd_cluster.h"
