@@ -254,14 +254,11 @@ void *wire_main(void *argument)
             next = earlier(next, closing_look(wire));
         if (wire->over)
             break;
-        if (wire->looks && ends_look(wire, true)) {
-            post_share(post);
-            continue;
-        }
         alarm_set(wire, next);
-        uint32_t count = post_wait(post, wire->looks, keys);
+        uint32_t count = post_wait(post, wire->looks, keys); // also if there is much of one: others have something, too
         keys_note(wire, keys, count);
-        ends_look(wire, true);
+        if (ends_look(wire, true) && wire->looks)
+            post_share(post);
     }
     wire->left = bridge_goodbye(wire->bridge);
     pthread_mutex_unlock(&post->turn);

@@ -14,7 +14,8 @@
 
 SOMA_MESSAGE(word, (u64, number))
 
-#define NODE 77u /* the stranger */
+#define NODE 77u  /* the stranger */
+#define MUCH 600u /* frames, for a while */
 #define FRAMES 200u
 #define FRAME_SIZE ((size_t)64 << 10)
 #define VISITS 16                      /* some milliseconds, as a socket looks only now and then at what has ended */
@@ -52,15 +53,18 @@ static enum frame_kind stranger_hear(const struct stranger *stranger, unsigned c
     return kind;
 }
 
+static const struct hello hello = {
+    .version = PROTOCOL_VERSION,
+    .least = PROTOCOL_VERSION,
+    .node = NODE,
+    .name = {"stranger", 8},
+    .beat_ms = 60000,
+    .count = 1,
+};
+
 /* Both hellos, and both sides' word of the session; until the node has heard all of it. */
 static void stranger_join(struct stranger *stranger)
 {
-    const struct hello hello = {.version = PROTOCOL_VERSION,
-                                .least = PROTOCOL_VERSION,
-                                .node = NODE,
-                                .name = {"stranger", 8},
-                                .beat_ms = 60000,
-                                .count = 1};
     unsigned char data[4096];
     struct reader reader;
     struct join join;
@@ -149,8 +153,8 @@ static void test_much_at_once(void **state)
 
 /* ---- a connection that has ended ---- */
 
-/* Another connects to the node: then ZeroMQ's thread has seen to all connections that ended before. */
-static void visitor_come(struct stranger *stranger)
+/* Another who connects to the node. */
+static void *visitor_new(struct stranger *stranger)
 {
     void *visitor = socket_open(stranger->visitors, ZMQ_DEALER), *monitor = socket_open(stranger->visitors, ZMQ_PAIR);
     char name[32];
@@ -160,8 +164,15 @@ static void visitor_come(struct stranger *stranger)
     assert_int_equal(zmq_connect(monitor, name), 0);
     assert_int_equal(zmq_connect(visitor, soma_bridge_address(stranger->bridge, 0)), 0);
     assert_int_equal(zmq_recv(monitor, event, sizeof(event), 0), sizeof(event));
-    zmq_close(visitor);
+    zmq_socket_monitor(visitor, NULL, 0);
     zmq_close(monitor);
+    return visitor;
+}
+
+/* Then ZeroMQ's thread has seen to all connections that ended before. */
+static void visitor_come(struct stranger *stranger)
+{
+    zmq_close(visitor_new(stranger));
 }
 
 static bool turn_is_free(struct post *post)
@@ -227,58 +238,86 @@ static void test_borrowed_identity(void **state)
     stranger_close(&stranger);
 }
 
-/* ---- a connection that the node has made, and ended ---- */
+/* ---- a connection that the node has made ---- */
 
-static void called_say(void *router, const void *identity, size_t size, msgpack_sbuffer *frame)
+struct called {
+    struct stranger stranger;
+    void *router;
+    unsigned char identity[256];
+    size_t size;
+};
+
+static void called_say(struct called *called)
 {
-    assert_int_equal(zmq_send(router, identity, size, ZMQ_SNDMORE), size);
-    assert_int_equal(zmq_send(router, frame->data, frame->size, 0), frame->size);
+    msgpack_sbuffer *frame = &called->stranger.frame;
+    assert_true(frame_seal(frame));
+    assert_int_equal(zmq_send(called->router, called->identity, called->size, ZMQ_SNDMORE), called->size);
+    assert_int_equal(zmq_send(called->router, frame->data, frame->size, 0), frame->size);
     msgpack_sbuffer_clear(frame);
 }
 
-/* What comes by it behind that which ended it is not heard, nor taken for a connection that somebody else has made. */
-static void test_ended_when_called(void **state)
+/* The next frame of the node's: its size, or -1 if there is none, and it is not waited for. */
+static int called_hear(struct called *called, unsigned char *data, size_t size, int flags)
 {
-    (void)state;
+    int got = zmq_recv(called->router, called->identity, sizeof(called->identity), flags);
+    if (got < 0)
+        return -1;
+    called->size = (size_t)got;
+    return zmq_recv(called->router, data, size, 0);
+}
+
+/* The node has called, and said hello. */
+static void called_open(struct called *called)
+{
     static const char *const loopback[] = {"tcp://127.0.0.1", NULL};
     char address[64];
     const char *const connect[] = {address, NULL};
     const soma_options options = {.log_level = SOMA_LOG_OFF, .workers = 1};
     const soma_bridge_options bridging = {
         .bind = loopback, .connect = connect, .heartbeat_ms = 60000, .down_ms = 600000};
-    const struct hello hello = {.version = PROTOCOL_VERSION,
-                                .least = PROTOCOL_VERSION,
-                                .node = NODE,
-                                .name = {"stranger", 8},
-                                .beat_ms = 60000,
-                                .count = 1};
-    const struct join join = {.mine = 5};
-    struct stranger stranger = {.context = zmq_ctx_new(), .visitors = zmq_ctx_new()};
-    unsigned char identity[256], data[4096];
+    unsigned char data[4096];
     size_t room = sizeof(address);
+    struct stranger *stranger = &called->stranger;
+    *stranger = (struct stranger){.context = zmq_ctx_new(), .visitors = zmq_ctx_new()};
+    called->router = socket_open(stranger->context, ZMQ_ROUTER);
+    msgpack_sbuffer_init(&stranger->frame);
+    assert_int_equal(zmq_bind(called->router, "tcp://127.0.0.1:*"), 0);
+    assert_int_equal(zmq_getsockopt(called->router, ZMQ_LAST_ENDPOINT, address, &room), 0);
+    assert_int_equal(soma_system_open(&stranger->system, &options), 0);
+    assert_int_equal(soma_bridge_open(stranger->system, &bridging, &stranger->bridge), 0);
+    assert_true(called_hear(called, data, sizeof(data), 0) > 0);
+}
+
+static void called_close(struct called *called)
+{
+    zmq_close(called->router);
+    zmq_ctx_term(called->stranger.context);
+    stranger_close(&called->stranger);
+}
+
+/* What comes by it behind that which ended it is not heard, nor taken for a connection that somebody else has made. */
+static void test_ended_when_called(void **state)
+{
+    (void)state;
+    const struct join join = {.mine = 5};
+    struct called called;
     soma_bridge_counts counts = {0};
     soma_bridge_peer peer;
-    void *router = socket_open(stranger.context, ZMQ_ROUTER);
-    msgpack_sbuffer_init(&stranger.frame);
-    assert_int_equal(zmq_bind(router, "tcp://127.0.0.1:*"), 0);
-    assert_int_equal(zmq_getsockopt(router, ZMQ_LAST_ENDPOINT, address, &room), 0);
-    assert_int_equal(soma_system_open(&stranger.system, &options), 0);
-    assert_int_equal(soma_bridge_open(stranger.system, &bridging, &stranger.bridge), 0);
-    soma_bridge *bridge = stranger.bridge;
-    int size = zmq_recv(router, identity, sizeof(identity), 0);
-    assert_true(size > 0 && zmq_recv(router, data, sizeof(data), 0) > 0);
+    called_open(&called);
+    soma_bridge *bridge = called.stranger.bridge;
+    msgpack_sbuffer *frame = &called.stranger.frame;
     pthread_mutex_lock(&bridge->lock); // for which each round waits in its begin
     do
-        visitor_come(&stranger);
+        visitor_come(&called.stranger);
     while (turn_is_free(&bridge->zmq->post));
-    assert_int_equal(msgpack_sbuffer_write(&stranger.frame, "\xc1", 1), 0);
-    called_say(router, identity, (size_t)size, &stranger.frame);
-    assert_true(hello_write(&stranger.frame, &hello) && frame_seal(&stranger.frame));
-    called_say(router, identity, (size_t)size, &stranger.frame);
-    assert_true(join_write(&stranger.frame, &join) && frame_seal(&stranger.frame));
-    called_say(router, identity, (size_t)size, &stranger.frame);
+    assert_int_equal(msgpack_sbuffer_write(frame, "\xc1", 1), 0);
+    called_say(&called);
+    assert_true(hello_write(frame, &hello));
+    called_say(&called);
+    assert_true(join_write(frame, &join));
+    called_say(&called);
     for (int i = 0; i < VISITS; i++)
-        visitor_come(&stranger);
+        visitor_come(&called.stranger);
     pthread_mutex_unlock(&bridge->lock);
     while (!counts.bad_frames) {
         assert_int_equal(soma_bridge_count(bridge, &counts), 0);
@@ -287,15 +326,73 @@ static void test_ended_when_called(void **state)
     pthread_mutex_lock(&bridge->zmq->post.turn); // when what came has been read
     pthread_mutex_unlock(&bridge->zmq->post.turn);
     assert_int_equal(soma_bridge_peers(bridge, &peer, 1), 0);
-    zmq_close(router);
-    zmq_ctx_term(stranger.context);
-    stranger_close(&stranger);
+    called_close(&called);
+}
+
+/* How much of what was sent the node has acknowledged, by all that it has said until now, or until it says so first. */
+static uint64_t called_acked(struct called *called, uint64_t acked)
+{
+    unsigned char data[4096];
+    enum frame_kind kind;
+    uint32_t count;
+    uint64_t sent;
+    int size;
+    while ((size = called_hear(called, data, sizeof(data), acked ? ZMQ_DONTWAIT : 0)) > 0) {
+        struct reader reader = {data, data + size};
+        assert_true(frame_unseal(&reader) && !frame_open(&reader, &kind, &count));
+        if (kind == FRAME_PING)
+            assert_int_equal(ping_read(&reader, count, &acked, &sent), 0);
+    }
+    return acked;
+}
+
+/* One who comes while there is ever more to read of another gets his turn all the same. */
+static void test_newcomer_beside_much(void **state)
+{
+    (void)state;
+    static char items[FRAME_SIZE / sizeof(unwatch) * sizeof(unwatch)];
+    struct called called;
+    struct reader reader;
+    struct join join;
+    unsigned char data[4096];
+    enum frame_kind kind;
+    uint32_t count;
+    for (size_t at = 0; at < sizeof(items); at += sizeof(unwatch))
+        memcpy(items + at, unwatch, sizeof(unwatch));
+    called_open(&called);
+    msgpack_sbuffer *frame = &called.stranger.frame;
+    assert_true(hello_write(frame, &hello));
+    called_say(&called);
+    int size = called_hear(&called, data, sizeof(data), 0);
+    assert_true(size > 0);
+    reader = (struct reader){data, data + size};
+    assert_true(frame_unseal(&reader) && !frame_open(&reader, &kind, &count) && kind == FRAME_SESSION);
+    assert_int_equal(join_read(&reader, count, &join), 0);
+    join = (struct join){.mine = 5, .yours = join.mine};
+    assert_true(join_write(frame, &join));
+    called_say(&called);
+    void *visitor = visitor_new(&called.stranger);
+    for (uint64_t number = 1; number <= MUCH; number++) {
+        assert_true(data_write(frame, number, 0, items, sizeof(items)));
+        called_say(&called);
+    }
+    uint64_t acked = called_acked(&called, 0);
+    struct hello another = hello;
+    another.node = NODE + 1;
+    assert_true(hello_write(frame, &another) && frame_seal(frame));
+    assert_int_equal(zmq_send(visitor, frame->data, frame->size, 0), frame->size);
+    msgpack_sbuffer_clear(frame);
+    assert_true(zmq_recv(visitor, data, sizeof(data), 0) > 0);
+    assert_in_range(called_acked(&called, acked), 1, MUCH - 1);
+    zmq_close(visitor);
+    called_close(&called);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_much_at_once), cmocka_unit_test(test_goodbye_unread),
                                        cmocka_unit_test(test_borrowed_identity),
-                                       cmocka_unit_test(test_ended_when_called)};
+                                       cmocka_unit_test(test_ended_when_called),
+                                       cmocka_unit_test(test_newcomer_beside_much)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
