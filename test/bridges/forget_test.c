@@ -34,11 +34,6 @@ static void leaves(struct lone *lone, uint64_t node)
     msgpack_sbuffer_destroy(&frame);
 }
 
-static struct peer *peer_of(const struct lone *lone, uint64_t node)
-{
-    return peers_find(&lone->bridge->peers, node);
-}
-
 static int send_to(const struct lone *lone, uint64_t node)
 {
     return soma_send(lone->system, ((soma_ref){node, 7, 1}), note, .number = 1);

@@ -1,6 +1,5 @@
 /* What others do who mean it ill: strangers who take the places of all who come, and a node that was let in and then
  * says what no node of ours does. The others are served throughout. */
-#include "bridges/item.h"
 #include "lone_node.h"
 #include "test_support.h"
 #include <soma/monitor.h>
@@ -74,19 +73,6 @@ static soma_ref opened(struct lone *lone)
     return ref;
 }
 
-static struct peer *peer_of(const struct lone *lone, uint64_t node)
-{
-    return peers_find(&lone->bridge->peers, node);
-}
-
-/* A node has called, and is joined. */
-static void comes(struct lone *lone, uint64_t node, uint64_t connection)
-{
-    const struct hello hello = lone_hello(node);
-    lone_receive_hello(lone, connection, &hello);
-    lone_receive_join(lone, connection, &(struct join){.mine = 5});
-}
-
 /* Says what was written. */
 static void says(struct lone *lone, uint64_t node, struct writer *writer)
 {
@@ -104,11 +90,7 @@ static void served(struct lone *lone, uint64_t node, soma_ref to)
     struct writer writer = {&items, false};
     uint64_t before = notes;
     msgpack_sbuffer_init(&items);
-    write_array(&writer, 4);
-    write_number(&writer, ITEM_TYPE);
-    write_number(&writer, 0);
-    write_text(&writer, "note", 4);
-    write_text(&writer, "u64 number", 10);
+    note_type_write(&writer);
     item_begin(&writer, ITEM_SEND, 2, node, to.node, to, SOMA_REF_NULL);
     write_number(&writer, 0);
     write_raw(&writer, "\x91\x01", 2);
@@ -131,7 +113,7 @@ static void test_crowd_of_hellos(void **state)
         if (i % 2)
             bridge_broken(lone.bridge, 10 * CONNECTION + i);
         if (i % 1000 == 0) { // at each bound that there is
-            comes(&lone, BAD + 10000 + i, CONNECTION + BAD + 10000 + i);
+            join_from(&lone, BAD + 10000 + i, CONNECTION + BAD + 10000 + i);
             assert_non_null(peer_of(&lone, BAD + 10000 + i));
             served(&lone, BAD + 10000 + i, ref);
         }
@@ -152,7 +134,7 @@ static void test_names(void **state)
     struct writer writer = {&items, false};
     opened(&lone);
     msgpack_sbuffer_init(&items);
-    comes(&lone, GOOD, CONNECTION + GOOD);
+    join_from(&lone, GOOD, CONNECTION + GOOD);
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
         struct hello hello = lone_hello(BAD);
         hello.name = (struct span){names[i], (uint32_t)strlen(names[i])};
@@ -185,7 +167,7 @@ static void test_error_of_nothing(void **state)
     msgpack_sbuffer items;
     struct writer writer = {&items, false};
     msgpack_sbuffer_init(&items);
-    comes(&lone, BAD, CONNECTION + BAD);
+    join_from(&lone, BAD, CONNECTION + BAD);
     assert_int_equal(soma_send(lone.system, ref, go, .to = {BAD, 1, 1}), 0);
     lone_pass(&lone, 0);
     for (int64_t error = 0; error > -2; error--) {
@@ -210,8 +192,8 @@ static void test_others_agents(void **state)
     msgpack_sbuffer items;
     struct writer writer = {&items, false};
     msgpack_sbuffer_init(&items);
-    comes(&lone, BAD, CONNECTION + BAD);
-    comes(&lone, GOOD, CONNECTION + GOOD);
+    join_from(&lone, BAD, CONNECTION + BAD);
+    join_from(&lone, GOOD, CONNECTION + GOOD);
     assert_int_equal(soma_send(lone.system, ref, go, .to = {GOOD, 1, 1}), 0);
     lone_pass(&lone, 0);
     uint32_t debts = peer_of(&lone, GOOD)->debts.count;
@@ -272,8 +254,8 @@ static void test_told_many(void **state)
     (void)state;
     struct lone lone;
     soma_ref ref = opened(&lone);
-    comes(&lone, BAD, CONNECTION + BAD);
-    comes(&lone, GOOD, CONNECTION + GOOD);
+    join_from(&lone, BAD, CONNECTION + BAD);
+    join_from(&lone, GOOD, CONNECTION + GOOD);
     for (uint64_t i = 0; i < 8; i++) {
         tells(&lone, i * 300, 300);
         lone_pass(&lone, SOMA_SECOND / 2 - 1);
@@ -282,7 +264,7 @@ static void test_told_many(void **state)
         served(&lone, GOOD, ref);
         served(&lone, BAD, ref);
     }
-    comes(&lone, GOOD + 1, CONNECTION + GOOD + 1);
+    join_from(&lone, GOOD + 1, CONNECTION + GOOD + 1);
     served(&lone, GOOD + 1, ref);
     assert_true(lone.dials > 200); // one gives way to another
     lone_close(&lone);

@@ -12,19 +12,6 @@ SOMA_MESSAGE(go, (ref, to))
 #define FAR 100u         /* the first other node */
 #define CONNECTION 1000u /* and its connection, as those that others have made are numbered */
 
-/* A node has called, and is joined. */
-static inline void join_from(struct lone *lone, uint64_t node, uint64_t connection)
-{
-    const struct hello hello = lone_hello(node);
-    lone_receive_hello(lone, connection, &hello);
-    lone_receive_join(lone, connection, &(struct join){.mine = 5});
-}
-
-static inline struct peer *peer_of(const struct lone *lone, uint64_t node)
-{
-    return peers_find(&lone->bridge->peers, node);
-}
-
 static inline void items_from(struct lone *lone, uint64_t node, uint64_t connection, const msgpack_sbuffer *items)
 {
     const struct session *session = &peer_of(lone, node)->session;

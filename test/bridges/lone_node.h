@@ -6,6 +6,7 @@
 #define TEST_BRIDGES_LONE_NODE_H
 
 #include "bridges/bridge.h"
+#include "bridges/item.h"
 #include "runtime/agent.h"
 #include "runtime/clock.h"
 #include <soma/soma.h>
@@ -267,6 +268,29 @@ static inline void lone_receive_data(struct lone *lone, uint64_t connection, uin
     REQUIRE(data_write(&frame, number, acked, items, size));
     lone_receive(lone, connection, frame.data, frame.size);
     msgpack_sbuffer_destroy(&frame);
+}
+
+/* A node has called, and is joined. */
+static inline void join_from(struct lone *lone, uint64_t node, uint64_t connection)
+{
+    const struct hello hello = lone_hello(node);
+    lone_receive_hello(lone, connection, &hello);
+    lone_receive_join(lone, connection, &(struct join){.mine = 5});
+}
+
+static inline struct peer *peer_of(const struct lone *lone, uint64_t node)
+{
+    return peers_find(&lone->bridge->peers, node);
+}
+
+/* Tells of type 0: a note of one number. */
+static inline void note_type_write(struct writer *writer)
+{
+    write_array(writer, 4);
+    write_number(writer, ITEM_TYPE);
+    write_number(writer, 0);
+    write_text(writer, "note", 4);
+    write_text(writer, "u64 number", 10);
 }
 
 #endif

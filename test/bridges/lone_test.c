@@ -34,11 +34,7 @@ static void items_left_out(const char *bad, size_t size, bool ends)
     lone_settle(&lone);
     join_from(&lone, FAR, CONNECTION);
     msgpack_sbuffer_init(&items);
-    write_array(&writer, 4);
-    write_number(&writer, ITEM_TYPE);
-    write_number(&writer, 0);
-    write_text(&writer, "note", 4);
-    write_text(&writer, "u64 number", 10);
+    note_type_write(&writer);
     note_write(&writer, FAR, agent, "\x91\x01", 2);
     if (*bad == '\x95') // a whole item
         write_raw(&writer, bad, size);
@@ -166,11 +162,7 @@ static void request_returns(struct lone *lone, soma_ref asker_ref)
     struct writer writer = {&items, false};
     assert_int_equal(soma_spawn(lone->system, &forwarder, NULL, &agent), 0);
     msgpack_sbuffer_init(&items);
-    write_array(&writer, 4);
-    write_number(&writer, ITEM_TYPE);
-    write_number(&writer, 0);
-    write_text(&writer, "note", 4);
-    write_text(&writer, "u64 number", 10);
+    note_type_write(&writer);
     item_begin(&writer, ITEM_REQUEST, 3, FAR, agent.node, agent, asker_ref);
     write_number(&writer, 1);
     write_number(&writer, 0);
