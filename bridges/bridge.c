@@ -454,6 +454,8 @@ static void peer_demand(struct soma_bridge *bridge, struct peer *peer)
 static uint64_t peer_watch(struct soma_bridge *bridge, struct peer *peer, uint64_t now)
 {
     uint64_t beat = bridge->options.heartbeat_ms * SOMA_MS, patience = bridge->options.down_ms * SOMA_MS;
+    if (u32_load(&peer->overfull))
+        peer_cut_off(peer);
     if (!peer->joined) {
         if (peer->lost)
             peer_lost(bridge, peer);

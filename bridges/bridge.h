@@ -99,6 +99,7 @@ struct soma_bridge {
     struct debts moves;    /* DEBT_MOVED, of all requests */
     uint64_t mail_most;    /* MAIL_MOST, but in tests */
     uint32_t peers_most;   /* likewise PEERS_MOST */
+    size_t owed_most;      /* and OWED_MOST */
     msgpack_sbuffer frame; /* being written */
     struct compressor compressor;
     struct arena arena; /* for the message that is being read */
@@ -280,6 +281,9 @@ void passed_settle(struct peer *peer, uint64_t number);
  * letter. The second has the log count that. */
 struct losses peer_finish(struct peer *peer, int reason);
 void peer_end(struct peer *peer, int reason);
+
+/* The same for one that takes what it is owed too slowly, if at all: that must not take all memory. */
+void peer_cut_off(struct peer *peer);
 
 /* The connection of a number; NULL if there is none any more. */
 struct connection *connection_find(const struct soma_bridge *bridge, uint64_t id);

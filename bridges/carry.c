@@ -80,7 +80,7 @@ static int item_take(struct peer *peer, struct worker *worker, soma_ref to, stru
 {
     struct message *watch = NULL;
     int error = peer->open ? outbound_append(peer, to, message, message_body(message), &watch) : SOMA_ENODEDOWN;
-    bool first = !error && !peer->dirty;
+    bool first = !error && (!peer->dirty || u32_load(&peer->overfull));
     peer->dirty |= first;
     if (!error)
         gate_press(peer, worker, to, message_presses(message));
@@ -255,6 +255,7 @@ struct losses peer_finish(struct peer *peer, int reason)
     peer->out = (struct outbound){0};
     peer->debts = (struct debts){0};
     peer->open = peer->dirty = peer->idle = peer->hearsay = false;
+    u32_store(&peer->overfull, 0);
     spin_unlock(&peer->busy);
     wants_answered(peer->bridge, peer->node, SOMA_REF_NULL);
     const struct losses lost = letters_die(peer, &out, reason);
@@ -286,4 +287,17 @@ void peer_end(struct peer *peer, int reason)
                          "bridge: node %s has not acknowledged %llu messages, %llu answers and %llu other words",
                          peer->name, (unsigned long long)lost.messages, (unsigned long long)lost.answers,
                          (unsigned long long)lost.words);
+}
+
+void peer_cut_off(struct peer *peer)
+{
+    struct soma_bridge *bridge = peer->bridge;
+    trust_count(bridge, &bridge->counts.overfull);
+    if (own_may_log(bridge))
+        soma_log_error(bridge->system,
+                       "bridge: more than %zu bytes of answers and words wait for node %s: it is cut off",
+                       bridge->owed_most, peer->name);
+    if (peer->connection)
+        connection_end(bridge, connection_find(bridge, peer->connection), true);
+    peer_end(peer, SOMA_ENODEDOWN);
 }

@@ -103,6 +103,7 @@ int bridge_new(soma_system *system, const soma_bridge_options *options, struct s
     bridge->hellos = bridge_now(bridge); // more than one before it on this node has said, which others may still know
     bridge->mail_most = MAIL_MOST;
     bridge->peers_most = PEERS_MOST;
+    bridge->owed_most = OWED_MOST;
     options_fill(&bridge->options);
     msgpack_sbuffer_init(&bridge->frame);
     pthread_mutex_init(&bridge->lock, NULL);

@@ -45,7 +45,7 @@ static struct chunk *chunk_add(struct outbound *out)
     return chunk;
 }
 
-static struct chunk *chunk_for(struct outbound *out)
+struct chunk *outbound_chunk(struct outbound *out)
 {
     struct chunk *last = out->last;
     return last && !last->full && block_size(&last->items) < FRAME_ITEMS ? last : chunk_add(out);
@@ -400,12 +400,30 @@ static int item_depart(struct departure *d, struct message **watch)
     }
 }
 
+void outbound_owe(struct peer *peer, struct chunk *chunk, size_t size)
+{
+    chunk->owed += size;
+    peer->out.owed += size;
+    if (peer->out.owed > peer->bridge->owed_most)
+        u32_store(&peer->overfull, 1); // under busy, as what led to it
+}
+
+/* Who says it is not held up for it, so that no cycle goes through the way's gate; see flow.h. */
+static bool is_owed(const struct message *message)
+{
+    uint8_t kind = message->kind;
+    return kind == MESSAGE_REPLY || kind == MESSAGE_ERROR || kind == MESSAGE_DOWN || kind == MESSAGE_EXIT ||
+           kind == MESSAGE_SHUTDOWN || kind == MESSAGE_WAKE;
+}
+
 int outbound_append(struct peer *peer, soma_ref to, struct message *message, const void *body, struct message **watch)
 {
-    struct chunk *chunk = chunk_for(&peer->out);
+    if (message->kind == MESSAGE_REPLY && peer->out.owed > peer->bridge->owed_most / 2)
+        return SOMA_EAGAIN; // who asked hears that in its place
+    struct chunk *chunk = outbound_chunk(&peer->out);
     if (!chunk)
         return SOMA_ENOMEM;
-    size_t before = chunk->items.size;
+    size_t before = chunk->items.size, bytes = peer->out.bytes;
     struct departure d = {.peer = peer,
                           .writer = {&chunk->items, false},
                           .here = peer->bridge->system->node,
@@ -429,6 +447,8 @@ int outbound_append(struct peer *peer, soma_ref to, struct message *message, con
     if (d.share)
         d.share->used = chunk->number;
     peer->out.bytes += peer->out.last->items.size - before;
+    if (is_owed(message))
+        outbound_owe(peer, chunk, peer->out.bytes - bytes);
     peer->out.owes |= message->kind != MESSAGE_WATCH && message->kind != MESSAGE_UNWATCH; // which end with this node
     return 0;
 }
@@ -440,7 +460,7 @@ static bool plain_repeat(struct peer *peer, soma_ref from, soma_ref to, const so
     const struct head *head = &peer->out.head;
     if (head->type != type || !soma_ref_equal(head->to, to) || !soma_ref_equal(head->from, from))
         return false;
-    struct chunk *chunk = chunk_for(&peer->out);
+    struct chunk *chunk = outbound_chunk(&peer->out);
     if (!chunk)
         return false;
     size_t before = chunk->items.size;
@@ -467,124 +487,4 @@ int outbound_plain(struct peer *peer, soma_ref from, soma_ref to, const soma_typ
         return 0;
     struct message *watch, message = {.type = type, .kind = MESSAGE_PLAIN, .sender = from};
     return outbound_append(peer, to, &message, body, &watch);
-}
-
-/* After an item of the bridge's own. */
-static int item_end(struct peer *peer, struct chunk *chunk, const struct writer *writer, size_t before)
-{
-    if (writer->failed)
-        chunk->items.size = before;
-    peer->out.bytes += chunk->items.size - before;
-    return writer->failed ? SOMA_ENOMEM : 0;
-}
-
-int outbound_moved(struct peer *peer, soma_ref asker, soma_ref to, uint64_t handle)
-{
-    struct chunk *chunk = chunk_for(&peer->out);
-    if (!chunk)
-        return SOMA_ENOMEM;
-    size_t before = chunk->items.size;
-    struct writer writer = {&chunk->items, false};
-    item_begin(&writer, ITEM_MOVED, 1, peer->bridge->system->node, peer->node, asker, to);
-    write_number(&writer, handle);
-    peer->out.owes = true; // whoever asked would take this node's end for the end of his request
-    return item_end(peer, chunk, &writer, before);
-}
-
-int outbound_pressure(struct peer *peer, soma_ref agent, bool on)
-{
-    struct chunk *chunk = chunk_for(&peer->out);
-    if (!chunk)
-        return SOMA_ENOMEM;
-    size_t before = chunk->items.size;
-    struct writer writer = {&chunk->items, false};
-    item_begin(&writer, ITEM_PRESSURE, 1, peer->bridge->system->node, peer->node, SOMA_REF_NULL, agent);
-    write_number(&writer, on);
-    return item_end(peer, chunk, &writer, before);
-}
-
-int outbound_relay(struct peer *peer, uint64_t to, uint64_t from, uint64_t channel, const void *frame, size_t size)
-{
-    struct chunk *chunk = chunk_for(&peer->out);
-    if (!chunk)
-        return SOMA_ENOMEM;
-    size_t before = chunk->items.size;
-    struct writer writer = {&chunk->items, false};
-    write_array(&writer, 5);
-    write_number(&writer, ITEM_RELAY);
-    write_number(&writer, to);
-    write_number(&writer, from);
-    write_number(&writer, channel);
-    if (frame)
-        write_bytes(&writer, frame, (uint32_t)size);
-    else
-        write_nil(&writer);
-    return item_end(peer, chunk, &writer, before);
-}
-
-void introduction_write(struct writer *writer, const struct peer *other)
-{
-    uint32_t count = 0;
-    while (count < ADDRESSES_MAX && other->addresses[count])
-        count++;
-    write_array(writer, 4);
-    write_number(writer, ITEM_NODE);
-    write_number(writer, other->node);
-    write_text(writer, other->name, strlen(other->name));
-    write_array(writer, count);
-    for (uint32_t i = 0; i < count; i++)
-        write_text(writer, other->addresses[i], strlen(other->addresses[i]));
-}
-
-int outbound_introduce(struct peer *peer, const struct peer *other)
-{
-    struct chunk *chunk = chunk_for(&peer->out);
-    if (!chunk)
-        return SOMA_ENOMEM;
-    size_t before = chunk->items.size;
-    struct writer writer = {&chunk->items, false};
-    introduction_write(&writer, other);
-    return item_end(peer, chunk, &writer, before);
-}
-
-int outbound_refuse(struct peer *peer, uint64_t index, const char *layout, size_t size)
-{
-    struct chunk *chunk = chunk_for(&peer->out);
-    if (!chunk)
-        return SOMA_ENOMEM;
-    size_t before = chunk->items.size;
-    struct writer writer = {&chunk->items, false};
-    write_array(&writer, 3);
-    write_number(&writer, ITEM_REFUSED);
-    write_number(&writer, index);
-    write_text(&writer, layout, size);
-    return item_end(peer, chunk, &writer, before);
-}
-
-uint32_t outbound_forget(struct peer *peer, soma_body *bodies[SHARES_MOST])
-{
-    struct shares *shares = &peer->out.shares;
-    struct chunk *last = NULL;
-    uint32_t count = 0;
-    for (uint32_t i = 0; shares->count && i < SHARES_MOST; i++) {
-        struct share *share = &shares->places[i];
-        if (!share->body || !transit_is_past(&peer->transit, share->number, share->used) ||
-            !shares_can_spare(shares, share))
-            continue;
-        struct chunk *chunk = chunk_for(&peer->out);
-        if (!chunk)
-            break;
-        size_t before = chunk->items.size;
-        struct writer writer = {&chunk->items, false};
-        write_array(&writer, 2);
-        write_number(&writer, ITEM_FORGET);
-        write_number(&writer, share->number);
-        if (item_end(peer, chunk, &writer, before))
-            break;
-        bodies[count++] = shares_take(shares, share);
-        last = chunk;
-    }
-    if (last) // they are forgotten before others take their places
-        last->full = true;
-    return count;
 }

@@ -24,6 +24,9 @@ struct item;
 #define OUT_HIGH ((size_t)1 << 20)
 #define OUT_LOW ((size_t)1 << 18)
 
+/* Bytes of what is owed, and waits for a frame: with so many the link is ended; with half as many answers fail. */
+#define OWED_MOST ((size_t)1 << 26)
+
 /* Items that will be one frame; or a body that leaves in parts, ahead of the chunk with its message. */
 struct chunk {
     struct chunk *next;
@@ -31,6 +34,7 @@ struct chunk {
     uint64_t number;       /* chunks of items are numbered in their order */
     uint64_t body;         /* a body's number; 0: items */
     size_t at;             /* where in `items` it or they begin, less what has left */
+    size_t owed;           /* bytes in it that are, see outbound */
     bool shared;           /* many items will name it */
     bool full;             /* nothing more goes behind its items, as a body there would leave ahead of them */
 };
@@ -65,6 +69,7 @@ struct outbound {
     struct chunk *first;
     struct chunk *last;
     size_t bytes;
+    size_t owed;     /* of them: answers, words of an end and of the bridge itself, for which nobody is held up */
     uint64_t chunks; /* how many there were */
     size_t recent;   /* bytes of those that were taken last, about: the next has as much room from the first */
     bool streams;    /* it has had, since that was last looked at */
@@ -100,7 +105,8 @@ struct peer {
     bool hearsay;     /* the former: only who is linked with it knows that it is there still */
     soma_agent *gate; /* for good; NULL: it never was in the table. An agent that never gets mail: its pressure is that
                          of the way to the peer, see flow.h */
-    struct gates gates; /* and those of its agents */
+    struct gates gates;  /* and those of its agents */
+    shared_u32 overfull; /* too much is owed, so the session is to end; also looked at without the lock */
     struct shown {
         uint64_t sent, acked, received;
         size_t bytes;
@@ -177,6 +183,12 @@ int outbound_append(struct peer *peer, soma_ref to, struct message *message, con
 
 /* The same for a plain message that is no block. */
 int outbound_plain(struct peer *peer, soma_ref from, soma_ref to, const soma_type *type, const void *body);
+
+/* The chunk for the next item; NULL when memory is out. */
+struct chunk *outbound_chunk(struct outbound *out);
+
+/* So many bytes were appended to a chunk that are owed. */
+void outbound_owe(struct peer *peer, struct chunk *chunk, size_t size);
 
 /* What nobody has needed for a while is freed. */
 void outbound_tidy(struct outbound *out);

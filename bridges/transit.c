@@ -123,8 +123,10 @@ static struct chunk *chunk_pop(struct peer *peer)
         peer->out.spare[peer->out.spare_count++] = peer->session.spent[--peer->session.spent_count];
     if (chunk && block_size(&chunk->items)) {
         chunk_count(&peer->out, block_size(&chunk->items));
-        if (!chunk->body)
+        if (!chunk->body) {
             peer->transit.taken = chunk->number;
+            peer->out.owed -= chunk->owed;
+        }
         peer->out.first = chunk->next;
         if (!chunk->next)
             peer->out.last = NULL;
@@ -144,10 +146,11 @@ static struct chunk *chunk_pop(struct peer *peer)
     return chunk;
 }
 
-static void bytes_leave(struct peer *peer, size_t bytes)
+static void bytes_leave(struct peer *peer, size_t bytes, size_t owed)
 {
     spin_lock(&peer->busy);
     peer->out.bytes -= bytes;
+    peer->out.owed -= owed;
     spin_unlock(&peer->busy);
 }
 
@@ -173,12 +176,12 @@ static void part_take(struct peer *peer, msgpack_sbuffer *items)
     transit->turn = false;
     transit->parted = size != left;
     body->at += size;
+    bytes_leave(peer, size, size == left ? body->owed : 0);
     if (size == left) {
         transit->again = transit->held.size;
         transit->first = body->next;
         chunk_free(body);
     }
-    bytes_leave(peer, size);
 }
 
 /* What is held and need not be any more. */
@@ -190,7 +193,7 @@ static void held_take(struct peer *peer, msgpack_sbuffer *items)
     transit->waiter_count = 0;
     transit->again = false;
     items_sort(peer, held.data, held.size, items);
-    bytes_leave(peer, held.size - transit->held.size);
+    bytes_leave(peer, held.size - transit->held.size, 0);
     msgpack_sbuffer_destroy(&held);
 }
 
@@ -207,7 +210,7 @@ static void chunk_take(struct peer *peer, struct chunk *chunk, msgpack_sbuffer *
     if (transit->first || transit->held.size) {
         size_t before = transit->held.size, size = block_size(&chunk->items);
         items_sort(peer, chunk->items.data + chunk->at, size, items);
-        bytes_leave(peer, size - (transit->held.size - before));
+        bytes_leave(peer, size - (transit->held.size - before), 0);
     } else { // as nearly always
         *items = chunk->items;
         msgpack_sbuffer_init(&chunk->items);
