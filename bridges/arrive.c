@@ -259,11 +259,10 @@ static bool debt_settle(struct peer *peer, enum debt_kind kind, soma_ref here, s
     return found;
 }
 
-static int debt_enter(struct peer *peer, enum debt_kind kind, soma_ref here, soma_ref there, uint64_t handle)
+static int debt_enter(struct peer *peer, const struct debt *debt)
 {
-    const struct debt debt = {.kind = kind, .here = here, .there = there, .handle = handle};
     spin_lock(&peer->busy);
-    int error = debts_add(&peer->debts, &debt);
+    int error = debts_add(&peer->debts, debt);
     spin_unlock(&peer->busy);
     return error;
 }
@@ -295,16 +294,31 @@ static int end_arrive(struct peer *peer, const struct item *item)
     return 0;
 }
 
-static int watch_arrive(struct peer *peer, const struct item *item)
+static int watch_come(struct peer *peer, const struct item *item)
+{
+    struct soma_bridge *bridge = peer->bridge;
+    struct debt debt = {.kind = DEBT_WATCHED, .here = item->to, .there = item->from, .handle = item->handle};
+    struct message *watch, *courier = monitor_come(bridge->worker, item->from, item->handle, &watch);
+    if (!courier)
+        return SOMA_ENOMEM;
+    debt.watched = watch;
+    int error = debt_enter(peer, &debt); // first: the word of an end here takes it out
+    if (error) {
+        message_free(bridge->worker, watch);
+        message_free(bridge->worker, courier);
+        return error;
+    }
+    message_push(bridge->system, bridge->worker, item->to, courier);
+    return 0;
+}
+
+static int unwatch_come(struct peer *peer, const struct item *item)
 {
     struct soma_bridge *bridge = peer->bridge;
     struct debt debt;
-    if (item->kind == ITEM_UNWATCH) {
-        debt_settle(peer, DEBT_WATCHED, item->to, item->from, item->handle, &debt);
-        return unmonitor_arrive(bridge->system, bridge->worker, item->to, item->from, item->handle);
-    }
-    int error = debt_enter(peer, DEBT_WATCHED, item->to, item->from, item->handle);
-    return error ? error : monitor_arrive(bridge->system, bridge->worker, item->to, item->from, item->handle);
+    if (!debt_settle(peer, DEBT_WATCHED, item->to, item->from, item->handle, &debt))
+        return 0; // the word of its end is on its way
+    return unmonitor_arrive(bridge->system, bridge->worker, item->to, item->from, item->handle, debt.watched);
 }
 
 static int link_come(struct peer *peer, const struct item *item)
@@ -315,7 +329,8 @@ static int link_come(struct peer *peer, const struct item *item)
         debt_settle(peer, DEBT_LINK, item->to, item->from, 0, &debt);
         return unlink_arrive(bridge->system, bridge->worker, item->to, item->from, item->handle, item->other);
     }
-    int error = debt_enter(peer, DEBT_LINK, item->to, item->from, 0);
+    debt = (struct debt){.kind = DEBT_LINK, .here = item->to, .there = item->from};
+    int error = debt_enter(peer, &debt);
     return error ? error : link_arrive(bridge->system, bridge->worker, item->to, item->from, item->handle);
 }
 
@@ -358,10 +373,11 @@ static int request_follow(struct soma_bridge *bridge, soma_ref asker, soma_ref h
            debts_take(&bridge->moves, DEBT_MOVED, asker, holder, handle, &debt))
         holder = debt.there;
     struct peer *peer = home ? NULL : peers_find(&bridge->peers, holder.node);
+    debt = (struct debt){.kind = DEBT_REQUEST, .here = asker, .there = holder, .handle = handle};
     int error = home          ? 0 // an agent's end here needs no word
                 : !peer       ? SOMA_ENOROUTE
                 : !peer->open ? SOMA_ENODEDOWN
-                              : debt_enter(peer, DEBT_REQUEST, asker, holder, handle);
+                              : debt_enter(peer, &debt);
     if (error || (home && !request_waits(bridge, asker, handle))) // else it may have left again, and gone on from there
         moves_forget(bridge, asker, handle);
     return error ? reply_fail(bridge->system, bridge->worker, holder, asker, handle, error) : 0;
@@ -428,8 +444,9 @@ static int item_arrive(struct peer *peer, struct item *item, struct reader *read
     case ITEM_MOVED:
         return moved_arrive(peer, item);
     case ITEM_WATCH:
+        return watch_come(peer, item);
     case ITEM_UNWATCH:
-        return watch_arrive(peer, item);
+        return unwatch_come(peer, item);
     case ITEM_LINK:
     case ITEM_UNLINK:
         return link_come(peer, item);

@@ -198,7 +198,7 @@ static void debt_end(struct peer *peer, const struct debt *debt, int reason)
                      watch_tell(bridge->worker, debt->there, debt->watch, reason, NULL));
         break;
     case DEBT_WATCHED:
-        unmonitor_arrive(bridge->system, bridge->worker, debt->here, debt->there, debt->handle);
+        unmonitor_arrive(bridge->system, bridge->worker, debt->here, debt->there, debt->handle, debt->watched);
         break;
     case DEBT_MOVED: // no peer's
         break;

@@ -25,8 +25,9 @@ struct debt {
     soma_ref there;
     uint64_t handle; /* of who asked or watches */
     union {
-        struct message *watch; /* DEBT_WATCH: becomes the word of the end */
-        uint64_t by;           /* DEBT_MOVED: the node that it comes to, and that says so */
+        struct message *watch;         /* DEBT_WATCH: becomes the word of the end */
+        const struct message *watched; /* DEBT_WATCHED: that the agent has, and is not to be searched for */
+        uint64_t by;                   /* DEBT_MOVED: the node that it comes to, and that says so */
     };
 };
 

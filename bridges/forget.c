@@ -41,7 +41,7 @@ static void peer_clear(struct peer *peer)
 {
     struct debt debt;
     while (debts_pop(&peer->debts, &debt))
-        if (debt.watch)
+        if (debt.kind == DEBT_WATCH)
             message_free(peer->bridge->worker, debt.watch);
     outbound_reset(&peer->out);
     transit_reset(&peer->transit);

@@ -148,19 +148,18 @@ static int watch_add(struct worker *worker, soma_agent *agent, struct message *w
 static bool watch_meant(const struct message *watch, const struct message *unwatch)
 {
     const struct message *carried = watch_carried(unwatch);
-    return (!carried || watch == carried) && soma_ref_equal(watch->sender, unwatch->sender) &&
+    return watch == carried && soma_ref_equal(watch->sender, unwatch->sender) &&
            watch_of((struct message *)(uintptr_t)watch)->handle == unwatch->body[1];
 }
 
 /*
  * The watch that an UNWATCH means. It is in the list, or the agent would have ended, and no message would arrive;
- * unless that was in an earlier life of a kept agent, whose watches are gone by now, or the watcher lives on another
- * node and can't name it: then the list is searched.
+ * unless that was in an earlier life of a kept agent, whose watches are gone by now: then the list is searched.
  */
 static struct message *watch_find(const soma_agent *agent, const struct message *unwatch)
 {
     struct message *watch = watch_carried(unwatch);
-    if (watch && !agent->extension->revived)
+    if (!agent->extension->revived)
         return watch;
     watch = agent->extension->watches;
     while (watch && !watch_meant(watch, unwatch))
@@ -279,30 +278,31 @@ struct message *monitor_depart(const struct message *message, uint64_t *handle)
     return watch;
 }
 
-int monitor_arrive(soma_system *system, struct worker *worker, soma_ref agent, soma_ref watcher, uint64_t handle)
+struct message *monitor_come(struct worker *worker, soma_ref watcher, uint64_t handle, struct message **carried)
 {
     struct message *courier = message_new(worker, MESSAGE_WATCH, sizeof(uint64_t));
     struct message *watch = courier ? message_new(worker, MESSAGE_DOWN, sizeof(struct watch)) : NULL;
     if (!watch) {
         if (courier)
             message_free(worker, courier);
-        return SOMA_ENOMEM;
+        return NULL;
     }
     watch->sender = watcher;
     watch_of(watch)->handle = handle;
     courier->sender = watcher;
     courier->body[0] = (uintptr_t)watch;
-    message_push(system, worker, agent, courier);
-    return 0;
+    *carried = watch;
+    return courier;
 }
 
-int unmonitor_arrive(soma_system *system, struct worker *worker, soma_ref agent, soma_ref watcher, uint64_t handle)
+int unmonitor_arrive(soma_system *system, struct worker *worker, soma_ref agent, soma_ref watcher, uint64_t handle,
+                     const struct message *watch)
 {
     struct message *unwatch = message_new(worker, MESSAGE_UNWATCH, 2 * sizeof(uint64_t));
     if (!unwatch)
         return SOMA_ENOMEM;
     unwatch->sender = watcher;
-    unwatch->body[0] = 0;
+    unwatch->body[0] = (uintptr_t)watch;
     unwatch->body[1] = handle;
     message_push(system, worker, agent, unwatch);
     return 0;

@@ -60,9 +60,16 @@ const char *failure_text(const soma_agent *agent, int reason);
  */
 struct message *monitor_depart(const struct message *message, uint64_t *handle);
 
-/* The same words have come from another node, for an agent here. 0 or SOMA_ENOMEM. */
-int monitor_arrive(soma_system *system, struct worker *worker, soma_ref agent, soma_ref watcher, uint64_t handle);
-int unmonitor_arrive(soma_system *system, struct worker *worker, soma_ref agent, soma_ref watcher, uint64_t handle);
+/*
+ * The first has come from another node: the courier for the agent here, and the watch that it carries, which the caller
+ * keeps in mind, and may not look at, until the agent's word of its end leaves or the second has come. NULL when memory
+ * is out.
+ */
+struct message *monitor_come(struct worker *worker, soma_ref watcher, uint64_t handle, struct message **watch);
+
+/* The second, or a word of an agent's end, has come from another node. 0 or SOMA_ENOMEM. */
+int unmonitor_arrive(soma_system *system, struct worker *worker, soma_ref agent, soma_ref watcher, uint64_t handle,
+                     const struct message *watch);
 int down_arrive(soma_system *system, struct worker *worker, soma_ref watcher, soma_ref agent, uint64_t handle,
                 int reason, const char *text);
 
