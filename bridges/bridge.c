@@ -178,7 +178,8 @@ void bridge_turned_away(struct soma_bridge *bridge, uint64_t id, const char *why
 /* Something on the way has lost a frame: a new connection brings it again. */
 static int frame_missing(struct soma_bridge *bridge, const struct peer *peer)
 {
-    soma_log_warning(bridge->system, "bridge: node %s: a frame is missing", peer->name);
+    if (node_may_log(bridge))
+        soma_log_warning(bridge->system, "bridge: node %s: a frame is missing", peer->name);
     return SOMA_EFORMAT;
 }
 
@@ -191,8 +192,9 @@ static int items_unpack(struct soma_bridge *bridge, struct peer *peer, const str
         peer_end(peer, SOMA_ENODEDOWN);
     if (error != SOMA_ENOMEM)
         return error;
-    soma_log_error(bridge->system, "bridge: out of memory for %llu bytes of node %s, which sends them again",
-                   (unsigned long long)plain, peer->name);
+    if (node_may_log(bridge))
+        soma_log_error(bridge->system, "bridge: out of memory for %llu bytes of node %s, which sends them again",
+                       (unsigned long long)plain, peer->name);
     return SOMA_ECLOSED;
 }
 
@@ -256,7 +258,8 @@ static int ping_arrive(struct soma_bridge *bridge, struct peer *peer, struct rea
 
 static int bye_arrive(struct soma_bridge *bridge, struct peer *peer)
 {
-    soma_log_info(bridge->system, "bridge: node %s has left", peer->name);
+    if (node_may_log(bridge))
+        soma_log_info(bridge->system, "bridge: node %s has left", peer->name);
     peer_end(peer, SOMA_ENODEDOWN);
     dials_forget(bridge, peer->node);
     return SOMA_ECLOSED;
@@ -465,7 +468,8 @@ static uint64_t peer_watch(struct soma_bridge *bridge, struct peer *peer, uint64
             return UINT64_MAX;
         if (now < peer->since + patience)
             return peer->since + patience;
-        soma_log_warning(bridge->system, "bridge: node %s is down", peer->name);
+        if (node_may_log(bridge))
+            soma_log_warning(bridge->system, "bridge: node %s is down", peer->name);
         if (peer->connection)
             connection_end(bridge, connection_find(bridge, peer->connection), true);
         peer_end(peer, SOMA_ENODEDOWN);
@@ -473,7 +477,8 @@ static uint64_t peer_watch(struct soma_bridge *bridge, struct peer *peer, uint64
     }
     uint64_t silent = peer->heard + (beat * 3 < patience ? beat * 3 : patience);
     if (now >= silent) {
-        soma_log_info(bridge->system, "bridge: node %s is silent: the connection is given up", peer->name);
+        if (node_may_log(bridge))
+            soma_log_info(bridge->system, "bridge: node %s is silent: the connection is given up", peer->name);
         struct connection *connection = connection_find(bridge, peer->connection);
         uint64_t heard = peer->heard;
         connection_end(bridge, connection, true);

@@ -73,9 +73,10 @@ struct soma_bridge {
     struct want *wants;                 /* addresses that somebody asked for */
     struct introduction *introductions; /* nodes that somebody here told of; under the lock */
     struct keys keys;
-    soma_bridge_counts counts;      /* under the lock, as the next three */
+    soma_bridge_counts counts;      /* under the lock, as the next four */
     struct log_share strangers_log; /* lines about strangers, */
     struct log_share own_log;       /* and about what this node itself was to do: they take nothing from each other */
+    struct log_share nodes_log;     /* about nodes that come, go, and stand still: there may be hundreds */
     bool reloaded;                  /* the allowed keys have changed */
     struct unsaid unsaid;           /* likewise */
     shared_u32 closing;
@@ -311,6 +312,9 @@ bool trust_may_log(struct soma_bridge *bridge);
 
 /* Or about an address that this node was to call, or listen at? Strangers can't use these up. Any thread. */
 bool own_may_log(struct soma_bridge *bridge);
+
+/* Or about a node that is linked, or was? Many may come and go together, or again and again. Any thread. */
+bool node_may_log(struct soma_bridge *bridge);
 
 /* Counts up one of bridge->counts. */
 void trust_count(struct soma_bridge *bridge, uint64_t *counter);

@@ -282,7 +282,7 @@ struct losses peer_finish(struct peer *peer, int reason)
 void peer_end(struct peer *peer, int reason)
 {
     const struct losses lost = peer_finish(peer, reason);
-    if (losses_any(&lost))
+    if (losses_any(&lost) && node_may_log(peer->bridge))
         soma_log_warning(peer->bridge->system,
                          "bridge: node %s has not acknowledged %llu messages, %llu answers and %llu other words",
                          peer->name, (unsigned long long)lost.messages, (unsigned long long)lost.answers,
@@ -293,7 +293,7 @@ void peer_cut_off(struct peer *peer)
 {
     struct soma_bridge *bridge = peer->bridge;
     trust_count(bridge, &bridge->counts.overfull);
-    if (own_may_log(bridge))
+    if (node_may_log(bridge))
         soma_log_error(bridge->system,
                        "bridge: more than %zu bytes of answers and words wait for node %s: it is cut off",
                        bridge->owed_most, peer->name);

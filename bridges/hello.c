@@ -90,7 +90,8 @@ static void peer_replaced(struct soma_bridge *bridge, struct peer *before, const
 {
     if (!before->open || before->connection)
         return;
-    soma_log_warning(bridge->system, "bridge: node %s has been replaced by another at %s", before->name, address);
+    if (node_may_log(bridge))
+        soma_log_warning(bridge->system, "bridge: node %s has been replaced by another at %s", before->name, address);
     peer_end(before, SOMA_ENODEDOWN);
     before->replaced = true;
     dials_forget(bridge, before->node);
@@ -266,7 +267,8 @@ int join_arrive(struct soma_bridge *bridge, struct connection *connection, const
     peer_join(bridge, peer, connection);
     peer->gained = begins ? peer->heard : 0;
     if (begins) {
-        soma_log_info(bridge->system, "bridge: node %s is there", peer->name);
+        if (node_may_log(bridge))
+            soma_log_info(bridge->system, "bridge: node %s is there", peer->name);
         peer_introduce(bridge, peer);
         unsaid_say(peer);
     }

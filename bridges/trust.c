@@ -6,20 +6,21 @@
 #include <string.h>
 
 #define LOG_LINES 10u
+#define LOG_LINES_NODES 50u /* those that there are have more to say than strangers */
 #define LOG_SPAN (10 * SOMA_SECOND)
 
 /* ---- strangers ---- */
 
-static bool may_log(struct soma_bridge *bridge, struct log_share *share, const char *what)
+static bool may_log(struct soma_bridge *bridge, struct log_share *share, uint64_t most, const char *what)
 {
     uint64_t now = bridge_now(bridge);
     pthread_mutex_lock(&bridge->lock);
     uint64_t left_out = 0;
     if (now >= share->begun + LOG_SPAN) {
-        left_out = share->lines > LOG_LINES ? share->lines - LOG_LINES : 0;
+        left_out = share->lines > most ? share->lines - most : 0;
         *share = (struct log_share){.begun = now};
     }
-    bool may = share->lines++ < LOG_LINES;
+    bool may = share->lines++ < most;
     pthread_mutex_unlock(&bridge->lock);
     if (left_out)
         soma_log_warning(bridge->system, "bridge: %llu more lines about %s were left out", (unsigned long long)left_out,
@@ -29,12 +30,17 @@ static bool may_log(struct soma_bridge *bridge, struct log_share *share, const c
 
 bool trust_may_log(struct soma_bridge *bridge)
 {
-    return may_log(bridge, &bridge->strangers_log, "strangers");
+    return may_log(bridge, &bridge->strangers_log, LOG_LINES, "strangers");
 }
 
 bool own_may_log(struct soma_bridge *bridge)
 {
-    return may_log(bridge, &bridge->own_log, "addresses");
+    return may_log(bridge, &bridge->own_log, LOG_LINES, "addresses");
+}
+
+bool node_may_log(struct soma_bridge *bridge)
+{
+    return may_log(bridge, &bridge->nodes_log, LOG_LINES_NODES, "nodes");
 }
 
 void trust_count(struct soma_bridge *bridge, uint64_t *counter)

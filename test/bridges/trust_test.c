@@ -1,6 +1,7 @@
-/* Whom a bridge believes: keys that connections have proven, and how many links there may be. */
+/* Whom a bridge believes: keys that connections have proven, how many links there may be, and what is said of them. */
 #include "test/bridges/lone_node.h"
 #include "test_support.h"
+#include <stdatomic.h>
 
 #define FAR 100u
 
@@ -70,8 +71,51 @@ static void test_links_most(void **state)
     lone_close(&lone);
 }
 
+#define FLAPPING 300u
+#define ROUNDS 3u
+#define LINES_MOST 51u /* in a while: of nodes, and of how many were left out */
+
+struct lines {
+    atomic_uint all; /* with those that got lost on their way here */
+    atomic_uint left_out;
+};
+
+static void line_count(void *context, const soma_log_record *record)
+{
+    struct lines *lines = context;
+    atomic_fetch_add(&lines->all, 1 + (unsigned)record->dropped);
+    atomic_fetch_add(&lines->left_out, strstr(record->text, "about nodes were left out") != NULL);
+}
+
+/* Many links that come and go do not fill the log. */
+static void test_flapping(void **state)
+{
+    (void)state;
+    struct lines lines = {0};
+    struct lone lone;
+    lone_open(&lone, &(soma_bridge_options){.name = "here"});
+    lone.heard = line_count;
+    lone.hearer = &lines;
+    for (uint64_t round = 0; round < ROUNDS; round++) {
+        for (uint64_t i = 1; i <= FLAPPING; i++)
+            comes(&lone, round * FLAPPING + i, FAR + i);
+        for (uint64_t i = 1; i <= FLAPPING; i++) {
+            assert_true(peer_seen(lone.bridge, FAR + i)->joined);
+            bridge_broken(lone.bridge, round * FLAPPING + i);
+        }
+        lone_pass(&lone, 0);
+        lone_pass(&lone, 11 * SOMA_SECOND);
+        assert_false(far_peer(&lone) && far_peer(&lone)->open);
+        lone_pass(&lone, 11 * SOMA_SECOND);
+    }
+    lone_close(&lone);
+    assert_in_range(atomic_load(&lines.all), ROUNDS, 2 * ROUNDS * LINES_MOST);
+    assert_true(atomic_load(&lines.left_out) > 0);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_key_of_node), cmocka_unit_test(test_links_most)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_key_of_node), cmocka_unit_test(test_links_most),
+                                       cmocka_unit_test(test_flapping)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
