@@ -100,9 +100,21 @@ void address_publish(char *place, size_t size)
     snprintf(place, size, "tcp://%s:%s", host, port);
 }
 
+bool address_is_ipv6(struct soma_bridge *bridge, const char *text)
+{
+    char place[ADDRESS_MAX + 1]; // without the key, which may hold anything
+    snprintf(place, sizeof(place), "%.*s", (int)strcspn(text, " "), text);
+    bool is = !strncmp(place, "tcp://", 6) && (place[6] == '[' || strstr(place + 6, "::"));
+    if (is && own_may_log(bridge))
+        soma_log_error(bridge->system, "bridge: '%s' is an address of IPv6: bridges are IPv4 only", text);
+    return is;
+}
+
 int address_check(struct soma_bridge *bridge, const char *text, struct address *address)
 {
     const char *wrong = NULL;
+    if (address_is_ipv6(bridge, text))
+        return SOMA_EINVAL;
     if (!address_read(text, address))
         wrong = "is no address: tcp://HOST:PORT or ipc://PATH, and for a node with keys a space and its public key";
     else if (bridge->keys.on && !address->key[0])

@@ -25,6 +25,9 @@ bool address_is_local(const char *place);
 /* Is it where a node listens on all interfaces? */
 bool address_is_any(const char *place);
 
+/* Is it one of IPv6, which no bridge can use? The log says so. */
+bool address_is_ipv6(struct soma_bridge *bridge, const char *text);
+
 /* Has one that was bound to all interfaces name the machine, as others see it. */
 void address_publish(char *place, size_t size);
 

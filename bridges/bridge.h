@@ -16,6 +16,7 @@
 #include <soma/bridge.h>
 #include <soma/timer.h>
 
+#define BEAT_LEAST_MS 10u           /* nobody wants to hear more often */
 #define HOPELESS UINT64_C(10)       /* a node that was down for so many times `down_ms` will not come back */
 #define HANDSHAKE (5 * SOMA_SECOND) /* the longest that a handshake may take */
 #define LATE (500 * SOMA_MS)        /* so late a beat may be before its link is doubted */

@@ -24,8 +24,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BEAT_LEAST_MS 10u /* nobody wants to hear more often */
-
 static struct span span_of(const char *text)
 {
     return (struct span){text, (uint32_t)strlen(text)};

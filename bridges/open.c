@@ -23,6 +23,8 @@ static uint32_t or_default(uint32_t value, uint32_t fallback)
 static int bridge_advertise(struct soma_bridge *bridge, const char *text)
 {
     struct address address;
+    if (address_is_ipv6(bridge, text))
+        return SOMA_EINVAL;
     if (!address_read(text, &address) || address.key[0] || address_is_any(text)) {
         soma_log_error(bridge->system, "bridge: others can't connect to '%s': tcp://HOST:PORT or ipc://PATH", text);
         return SOMA_EINVAL;
@@ -45,6 +47,11 @@ static void options_fill(soma_bridge_options *options)
 /* Who hears nothing for as long as others may say nothing gives up each that has nothing to say. */
 static int beats_check(soma_system *system, const soma_bridge_options *options)
 {
+    if (options->down_ms <= BEAT_LEAST_MS) {
+        soma_log_error(system, "bridge: `down_ms` is %u, and must be more than %u: no node is heard more often",
+                       options->down_ms, BEAT_LEAST_MS);
+        return SOMA_EINVAL;
+    }
     if (options->heartbeat_ms < options->down_ms)
         return 0;
     soma_log_error(system, "bridge: `heartbeat_ms` (%u) must be less than `down_ms` (%u), best a third of it",

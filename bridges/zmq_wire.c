@@ -281,6 +281,8 @@ static int wire_bind(struct zmq_wire *wire, const char *address)
     struct soma_bridge *bridge = wire->bridge;
     char bound[ADDRESS_MAX + 8];
     size_t size = sizeof(bound);
+    if (address_is_ipv6(bridge, address))
+        return SOMA_EINVAL;
     if (!address_to_bind(address, bound, sizeof(bound))) {
         soma_log_error(bridge->system, "bridge: '%s' is no address: tcp://IP, tcp://IP:PORT or ipc://PATH", address);
         return SOMA_EINVAL;
@@ -297,7 +299,8 @@ static int wire_bind(struct zmq_wire *wire, const char *address)
                 : zmq_bind(wire->router.socket, bound) ? errno
                                                        : 0;
     if (error) {
-        soma_log_error(bridge->system, "bridge: can't bind '%s': %s", address, zmq_strerror(error));
+        soma_log_error(bridge->system, "bridge: can't bind '%s': %s%s", address, zmq_strerror(error),
+                       error == ENODEV ? ", and no name of a host will do: only a number, as 127.0.0.1" : "");
         return error == EADDRINUSE || error == EEXIST ? SOMA_EEXIST : SOMA_EINVAL;
     }
     if (bridge->options.advertise)

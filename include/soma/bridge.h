@@ -61,7 +61,7 @@ typedef struct soma_bridge_options {
     uint32_t heartbeat_ms;    /**< so often it wants to hear from others; half a second after one is missing another
                                    connection is made beside the old one, and after three times that in silence the
                                    old one is dropped; less than `down_ms`; 1,000, or some third of it if that is less */
-    uint32_t down_ms;         /**< a node that was not heard of for so long is down; 10,000 */
+    uint32_t down_ms;         /**< a node that was not heard of for so long is down; more than 10; 10,000 */
     uint32_t retry_most_ms;   /**< the longest wait between two attempts to connect; 5,000. At most 500 while an agent
                                  waits for who answers */
     uint32_t message_most;    /**< the most bytes of one message on the wire; 16 MiB */
@@ -109,7 +109,8 @@ typedef struct soma_bridge_counts {
  * @param bridge gets it; NULL on error
  * @return 0; SOMA_EINVAL (NULL, a malformed address, one that is neither loopback nor ipc without keys or `insecure`,
  *         one without a key for a node with keys, a secret file that others may read, keys that are given both as text
- *         and by a file, or a heartbeat as long as `down_ms`; the log says which); SOMA_EFORMAT (a key is none);
+ *         and by a file, a heartbeat as long as `down_ms`, or a `down_ms` of 10 or less; the log says
+ *         which); SOMA_EFORMAT (a key is none);
  * SOMA_ENOENT (a file can't be read); SOMA_EEXIST (the system has a bridge, or the address is in use; the log says
  * which); SOMA_ESTATE (no CURVE in libzmq, or a thread of the system); SOMA_ENOMEM (also without file descriptors; the
  * log says so), SOMA_ETHREAD, SOMA_ETOOBIG (the name; the log says so). Any thread outside the system.

@@ -421,6 +421,35 @@ static void test_outage(void **state)
     lone_close(&lone);
 }
 
+/* What ZeroMQ would not explain, or would call for ever without a word. */
+static void test_no_such_addresses(void **state)
+{
+    static const char *const six[] = {"tcp://[::1]:7000", "tcp://::1:7000", "tcp://[fe80::1]", NULL};
+    static const char *const named[] = {"tcp://localhost:7000", NULL};
+    struct loud loud;
+    soma_bridge *bridge;
+    (void)state;
+    loud_begin(&loud, false);
+    loud_open(&loud, NULL);
+    assert_int_equal(soma_bridge_close(&loud.node.bridge), 0);
+    for (size_t i = 0; six[i]; i++) {
+        const char *const here[] = {six[i], NULL};
+        assert_int_equal(soma_bridge_open(loud.node.system, &(soma_bridge_options){.bind = here}, &bridge),
+                         SOMA_EINVAL);
+        assert_int_equal(soma_bridge_open(loud.node.system, &(soma_bridge_options){.connect = here}, &bridge),
+                         SOMA_EINVAL);
+        assert_int_equal(soma_bridge_open(loud.node.system, &(soma_bridge_options){.advertise = here}, &bridge),
+                         SOMA_EINVAL);
+    }
+    assert_int_equal(soma_bridge_open(loud.node.system, &(soma_bridge_options){.bind = named}, &bridge), SOMA_EINVAL);
+    assert_int_equal(soma_bridge_open(loud.node.system, &(soma_bridge_options){.down_ms = 1}, &bridge), SOMA_EINVAL);
+    assert_int_equal(soma_system_close(&loud.node.system), 0);
+    assert_int_equal(lines_with(&loud.heard, "is an address of IPv6: bridges are IPv4 only"), 9);
+    assert_int_equal(lines_with(&loud.heard, "can't bind 'tcp://localhost:7000'"), 1);
+    assert_int_equal(lines_with(&loud.heard, "no name of a host will do: only a number, as 127.0.0.1"), 1);
+    assert_int_equal(lines_with(&loud.heard, "`down_ms` is 1, and must be more than 10"), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -441,6 +470,7 @@ int main(void)
         cmocka_unit_test(test_no_more_files),
         cmocka_unit_test(test_few_lines),
         cmocka_unit_test(test_outage),
+        cmocka_unit_test(test_no_such_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
