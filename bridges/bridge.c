@@ -81,6 +81,8 @@ static void ping_send(struct soma_bridge *bridge, struct peer *peer)
         return;
     frame_send(bridge, peer->connection, NULL);
     told_all(peer);
+    if (++peer->pings > bridge->pings_most)
+        u32_store(&peer->overfull, 1);
 }
 
 /* ---- connections ---- */
@@ -221,8 +223,10 @@ static int items_take(struct soma_bridge *bridge, struct peer *peer, uint64_t nu
 static bool acknowledge(struct peer *peer, uint64_t number)
 {
     struct session *session = &peer->session;
-    if (number > session->acked)
+    if (number > session->acked) {
         peer->gained = peer->heard;
+        peer->pings = 0;
+    }
     passed_settle(peer, number);
     return session_acknowledge(session, number) || number <= session->sent;
 }

@@ -21,6 +21,7 @@
 #define HANDSHAKE (5 * SOMA_SECOND) /* the longest that a handshake may take */
 #define LATE (500 * SOMA_MS)        /* so late a beat may be before its link is doubted */
 #define PEERS_MOST 65536u           /* at a time */
+#define PINGS_MOST (1u << 20)       /* to one who may not read them; with half as many it has to show that it does */
 
 /* A node that this one connects to, and connects to again. */
 struct dial {
@@ -102,6 +103,7 @@ struct soma_bridge {
     uint64_t mail_most;    /* MAIL_MOST, but in tests */
     uint32_t peers_most;   /* likewise PEERS_MOST */
     size_t owed_most;      /* and OWED_MOST */
+    uint64_t pings_most;   /* and PINGS_MOST */
     msgpack_sbuffer frame; /* being written */
     struct compressor compressor;
     struct arena arena; /* for the message that is being read */

@@ -294,9 +294,7 @@ void peer_cut_off(struct peer *peer)
     struct soma_bridge *bridge = peer->bridge;
     trust_count(bridge, &bridge->counts.overfull);
     if (node_may_log(bridge))
-        soma_log_error(bridge->system,
-                       "bridge: more than %zu bytes of answers and words wait for node %s: it is cut off",
-                       bridge->owed_most, peer->name);
+        soma_log_error(bridge->system, "bridge: node %s does not take what it is owed: it is cut off", peer->name);
     if (peer->connection)
         connection_end(bridge, connection_find(bridge, peer->connection), true);
     peer_end(peer, SOMA_ENODEDOWN);

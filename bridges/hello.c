@@ -222,6 +222,7 @@ static void peer_introduce(struct soma_bridge *bridge, struct peer *peer)
 static void peer_join(struct soma_bridge *bridge, struct peer *peer, struct connection *connection)
 {
     connection->ready = peer->joined = true;
+    peer->pings = 0;
     bridge->half_open -= !connection->dial;
     bridge->accepted += !connection->dial;
     connection_called(bridge, connection);

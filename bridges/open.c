@@ -111,6 +111,7 @@ int bridge_new(soma_system *system, const soma_bridge_options *options, struct s
     bridge->mail_most = MAIL_MOST;
     bridge->peers_most = PEERS_MOST;
     bridge->owed_most = OWED_MOST;
+    bridge->pings_most = PINGS_MOST;
     options_fill(&bridge->options);
     msgpack_sbuffer_init(&bridge->frame);
     pthread_mutex_init(&bridge->lock, NULL);

@@ -130,6 +130,7 @@ struct peer {
     uint64_t heard;      /* when the other side last spoke */
     uint64_t gained;     /* when it last acknowledged something new, or there was first something to; 0: not since the
                             session goes on by this connection, which may be slow, and is not to be left before */
+    uint64_t pings;      /* that were sent by this connection since the other side last acknowledged something new */
     uint64_t tidied;     /* when memory for frames was last looked at */
     uint64_t spoken;     /* when this side did */
     uint64_t owed;       /* when what has come must be acknowledged, if it is not */

@@ -97,8 +97,8 @@ typedef struct soma_bridge_counts {
     uint64_t bad_frames; /**< frames, and parts of them, that made no sense */
     uint64_t bad_hellos; /**< nodes that were not let in: another version, a wrong key, too many */
     uint64_t cut_off;    /**< connections that this side has ended */
-    uint64_t overfull;   /**< links that this side has ended, as the other took too slowly what it was owed: more than
-                              64 MiB of answers and words of ends waited */
+    uint64_t overfull;   /**< links that this side has ended, as the other did not take what it was owed: more than
+                              64 MiB of answers and words of ends, or a million acknowledgements */
 } soma_bridge_counts;
 
 /**

@@ -78,6 +78,43 @@ static void test_taken(void **state)
     lone_close(&lone);
 }
 
+/* ---- pings ---- */
+
+#define PINGS 100u
+
+/* Frames without items, two of which are told of at once; what has come there is acknowledged, or nothing is. */
+static void frames_from(struct lone *lone, uint32_t count, bool acknowledges)
+{
+    const struct session *session = &peer_of(lone, FAR)->session;
+    for (uint32_t i = 0; i < count && peer_of(lone, FAR)->open; i++) {
+        lone_receive_data(lone, CONNECTION, session->received + 1, acknowledges ? session->sent : 0, NULL, 0);
+        lone_pass(lone, 0);
+    }
+}
+
+/* Who sends, and may not read: a sign is asked for. */
+static void test_pings(void **state)
+{
+    (void)state;
+    for (int acknowledges = 0; acknowledges < 2; acknowledges++) {
+        struct lone lone;
+        lone_open(&lone, &(soma_bridge_options){.name = "lone"});
+        lone.bridge->pings_most = PINGS;
+        join_from(&lone, FAR, CONNECTION);
+        const struct peer *peer = peer_of(&lone, FAR);
+        frames_from(&lone, PINGS, acknowledges);
+        assert_int_equal(peer->session.sent, 0);
+        frames_from(&lone, 4, acknowledges);
+        assert_int_equal(peer->session.sent, 1);
+        assert_int_equal(peer->session.bytes, 0);
+        frames_from(&lone, 4 * PINGS, acknowledges);
+        assert_int_equal(peer->open, acknowledges);
+        assert_int_equal(lone.hung_up, !acknowledges);
+        assert_int_equal(lone.bridge->counts.overfull, !acknowledges);
+        lone_close(&lone);
+    }
+}
+
 /* ---- answers ---- */
 
 #define REQUESTS 100
@@ -153,6 +190,6 @@ static void test_answers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_words), cmocka_unit_test(test_taken),
-                                       cmocka_unit_test(test_answers)};
+                                       cmocka_unit_test(test_pings), cmocka_unit_test(test_answers)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
