@@ -32,6 +32,25 @@ int proxy_misused(soma_proxy *proxy, const char *why)
     return proxy ? proxy_fail(proxy, SOMA_EINVAL, "an argument is not valid: %s", why) : SOMA_EINVAL;
 }
 
+/* What a function that ends well has tried in vain leaves no word: the last one's that failed stand there. */
+struct words {
+    char text[sizeof(((soma_proxy *)NULL)->error)];
+};
+
+static struct words words_now(const soma_proxy *proxy)
+{
+    struct words words;
+    memcpy(words.text, proxy->error, sizeof(words.text));
+    return words;
+}
+
+static int words_after(soma_proxy *proxy, int error, const struct words *before)
+{
+    if (!error)
+        memcpy(proxy->error, before->text, sizeof(proxy->error));
+    return error;
+}
+
 const char *soma_proxy_error(const soma_proxy *proxy)
 {
     return proxy ? proxy->error : "";
@@ -321,6 +340,7 @@ int proxy_ask(soma_proxy *proxy, uint64_t timeout, struct asking *asking, soma_v
     if (!proxy || !timeout)
         return proxy_misused(proxy, "no timeout");
     asking->until = deadline_of(proxy, timeout);
+    const struct words words = words_now(proxy);
     int error = ask_once(proxy, asking, result);
     while (error && ask_again(proxy, asking, error)) {
         soma_ref before = asking->to;
@@ -333,7 +353,7 @@ int proxy_ask(soma_proxy *proxy, uint64_t timeout, struct asking *asking, soma_v
         }
         error = ask_once(proxy, asking, result);
     }
-    return error;
+    return words_after(proxy, error, &words);
 }
 
 int soma_proxy_call(soma_proxy *proxy, uint64_t timeout, const char *method, soma_value arguments, soma_value *result)
@@ -423,9 +443,12 @@ int soma_proxy_describe(soma_proxy *proxy, uint64_t timeout, soma_value *descrip
 static int ping(soma_proxy *proxy, uint64_t timeout, bool waits)
 {
     struct asking asking = {.method = "soma.ping", .harmless = true, .waits = waits};
+    if (!proxy)
+        return SOMA_EINVAL;
+    const struct words before = words_now(proxy);
     int error = proxy_ask(proxy, timeout, &asking, NULL);
     bool there = error == SOMA_EUNHANDLED || error == SOMA_ENOREPLY || error == SOMA_ETYPE; // to say so
-    return there ? 0 : error;
+    return words_after(proxy, there ? 0 : error, &before);
 }
 
 int soma_proxy_ping(soma_proxy *proxy, uint64_t timeout)
@@ -449,16 +472,17 @@ int soma_proxy_wait(soma_proxy *proxy, uint64_t timeout)
         return SOMA_EINVAL;
     bool once = !timeout; // then it has time to answer, but nothing is waited for that is not there
     uint64_t until = deadline_of(proxy, once ? SOMA_NAMES_TIMEOUT : timeout);
-    char reason[sizeof(proxy->error)] = ""; // of the try before: the last has too little time to find out
+    const struct words before = words_now(proxy);
+    struct words reason = {""}; // of the try before: the last has too little time to find out
     for (;;) {
         int error = ping(proxy, time_left(proxy, until), !once);
-        if (error == SOMA_ETIMEOUT && *reason)
-            proxy_fail(proxy, error, "%s", reason);
+        if (error == SOMA_ETIMEOUT && *reason.text)
+            proxy_fail(proxy, error, "%s", reason.text);
         if (!wait_helps(proxy, error))
-            return error;
+            return words_after(proxy, error, &before);
         if (once || soma_now(proxy->system) >= until)
             return SOMA_ETIMEOUT; // for the reason that stands there
-        memcpy(reason, proxy->error, sizeof(reason));
+        reason = words_now(proxy);
         if ((error = proxy_nap(proxy, until)))
             return error;
     }
@@ -471,9 +495,10 @@ static int proxy_end(soma_proxy *proxy, uint64_t timeout, bool kill)
     if (!proxy || !timeout)
         return proxy_misused(proxy, "no timeout");
     uint64_t until = deadline_of(proxy, timeout);
+    const struct words before = words_now(proxy);
     int error = proxy_find(proxy, until, false, &to);
     if (error)
-        return error == SOMA_ENOENT && proxy->met ? 0 : error;
+        return words_after(proxy, error == SOMA_ENOENT && proxy->met ? 0 : error, &before);
     error = soma_call(proxy->system, proxy->agent, time_left(proxy, until), &answer, soma_proxy_answer, soma_proxy_end,
                       .to = to, .kill = kill);
     if (!error)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #define LONG (20 * SOMA_SECOND)
+#define NO_METHOD "an argument is not valid: no method"
 
 SOMA_MESSAGE(appear)
 
@@ -160,8 +161,10 @@ static void test_wait(soma_test *test)
     assert_int_equal(soma_proxy_ref(proxy, LONG, &ref), SOMA_ENOENT);
     assert_int_equal(soma_proxy_wait(proxy, 50 * SOMA_MS), SOMA_ETIMEOUT);
     assert_string_equal(soma_proxy_error(proxy), "no agent is called 'late' here");
+    assert_int_equal(soma_proxy_call(proxy, LONG, NULL, SOMA_VALUE_NONE, NULL), SOMA_EINVAL);
     assert_int_equal(soma_spawn(system, &conjurer, NULL, NULL), 0);
     assert_int_equal(soma_proxy_wait(proxy, LONG), 0);
+    assert_string_equal(soma_proxy_error(proxy), NO_METHOD); // the last that failed: looks in vain are no failures
     assert_int_equal(fill_by(proxy, 1), 1);
     soma_proxy_close(&proxy);
 }
@@ -219,6 +222,7 @@ static void test_supervised(soma_test *test)
         assert_int_equal(soma_proxy_kill(proxy, LONG), 0);
     }
     assert_int_equal(fill_by(proxy, 5), 5);
+    assert_string_equal(soma_proxy_error(proxy), ""); // no call has failed, though some were made anew
     soma_proxy_close(&proxy);
 }
 
@@ -275,6 +279,28 @@ static void test_ends(soma_test *test)
     assert_int_equal(soma_whereis(system, "slow", &ref), SOMA_ENOENT);
     assert_int_equal(soma_proxy_shutdown(proxy, LONG), 0); // it has, before
     assert_int_equal(soma_proxy_kill(proxy, LONG), 0);
+    assert_string_equal(soma_proxy_error(proxy), soma_strerror(SOMA_ETIMEOUT)); // of the first one
+    soma_proxy_close(&proxy);
+}
+
+static int on_any(soma_agent *self, void *my, const soma_type *type, const void *message)
+{
+    (void)self, (void)my, (void)type, (void)message;
+    return 0;
+}
+
+/* One that takes all, and answers nothing, is there all the same. */
+static void test_wordless(soma_test *test)
+{
+    static const soma_behavior gate = {.name = "gate", .fallback = on_any};
+    soma_system *system = soma_test_system(test);
+    soma_proxy *proxy;
+    soma_ref ref;
+    assert_int_equal(soma_spawn(system, &gate, NULL, &ref), 0);
+    assert_int_equal(soma_proxy_open_ref(system, ref, &proxy), 0);
+    assert_int_equal(soma_proxy_ping(proxy, LONG), 0);
+    assert_int_equal(soma_proxy_wait(proxy, LONG), 0);
+    assert_string_equal(soma_proxy_error(proxy), "");
     soma_proxy_close(&proxy);
 }
 
@@ -468,7 +494,7 @@ static void test_arguments(soma_test *test)
     assert_int_equal(soma_proxy_call(proxy, 0, "fill", SOMA_VALUE_NONE, NULL), SOMA_EINVAL);
     assert_string_equal(soma_proxy_error(proxy), "an argument is not valid: no timeout");
     assert_int_equal(soma_proxy_call(proxy, 1, NULL, SOMA_VALUE_NONE, NULL), SOMA_EINVAL);
-    assert_string_equal(soma_proxy_error(proxy), "an argument is not valid: no method");
+    assert_string_equal(soma_proxy_error(proxy), NO_METHOD);
     assert_int_equal(soma_proxy_bind(proxy, 1, (soma_pattern)99, "a", NULL, NULL, NULL), SOMA_EINVAL);
     assert_string_equal(soma_proxy_error(proxy), "an argument is not valid: there is no such pattern");
     assert_int_equal(soma_proxy_send_to(proxy, 1, NULL, SOMA_VALUE_NONE), SOMA_EINVAL);
@@ -527,6 +553,7 @@ int main(void)
         SOMA_SIM(test_times_out, 50, 20000),
         SOMA_SIM(test_ends, 50, 20000),
         SOMA_REAL(test_ends),
+        SOMA_SIM(test_wordless, 50, 20000),
         SOMA_SIM(test_then, 200, 20000),
         SOMA_REAL(test_then),
         SOMA_SIM(test_then_close, 200, 20000),
