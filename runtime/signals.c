@@ -3,6 +3,7 @@
 #include "runtime/thread.h"
 #include <signal.h>
 #include <soma/error.h>
+#include <time.h>
 
 static void signals_fill(sigset_t *set)
 {
@@ -10,6 +11,10 @@ static void signals_fill(sigset_t *set)
     sigaddset(set, SIGINT);
     sigaddset(set, SIGTERM);
 }
+
+/* What signals a process and its group, as `timeout` does, signals it twice: another one within this time is the same.
+ */
+static const struct timespec same_wish = {.tv_nsec = 250000000};
 
 static void *signals_main(void *argument)
 {
@@ -27,6 +32,9 @@ static void *signals_main(void *argument)
         }
         soma_log_info(system, "stopping on signal %d", number);
         soma_system_stop(system);
+        sigtimedwait(&set, NULL, &same_wish);
+        if (u32_load(&system->signals_done))
+            return NULL;
     }
 }
 

@@ -90,9 +90,10 @@ SOMA_API int soma_system_run(soma_system *system);
 SOMA_API int soma_system_stop(soma_system *system);
 
 /**
- * Makes SIGINT and SIGTERM stop the system as soma_system_stop() does; a second signal ends the process at once. Blocks
- * both signals in the calling thread, so call it in main before other threads start. The arrangement ends with the
- * system, but the signals stay blocked. For one system of a process: of several, a signal would stop any one.
+ * Makes SIGINT and SIGTERM stop the system as soma_system_stop() does; a second signal ends the process at once, but
+ * for one that comes within a quarter of a second, which is taken for the same: `timeout` sends two. Blocks both
+ * signals in the calling thread, so call it in main before other threads start. The arrangement ends with the system,
+ * but the signals stay blocked. For one system of a process: of several, a signal would stop any one.
  * @return 0, SOMA_EINVAL (NULL), SOMA_ESTATE (done already), SOMA_ETHREAD
  */
 SOMA_API int soma_system_stop_on_signals(soma_system *system);
