@@ -168,11 +168,12 @@ static int on_later_located(soma_agent *self, struct state *my, const struct som
     return 0;
 }
 
-/* What has ended is not back. */
+/* What has ended is not back; or nobody could say in time whether it is. */
 static int on_later_lost(soma_agent *self, struct state *my, const int *error)
 {
-    (void)my, (void)error;
-    later_end(later_tagged(self), SOMA_EGONE, SOMA_VALUE_NONE, soma_strerror(SOMA_EGONE));
+    int why = *error == SOMA_ENOENT ? SOMA_EGONE : *error;
+    (void)my;
+    later_end(later_tagged(self), why, SOMA_VALUE_NONE, soma_strerror(why));
     return 0;
 }
 

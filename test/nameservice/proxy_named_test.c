@@ -229,6 +229,26 @@ static void test_takeover(soma_test *test)
     soma_names_close(&names);
 }
 
+/* Its agent has ended, and no name server can say who has the name now: that it is nobody is not known. */
+static void test_then_unreached(soma_test *test)
+{
+    soma_system *here = soma_test_node(test, "here");
+    int *outcome = soma_test_alloc(test, sizeof(*outcome));
+    soma_proxy *proxy;
+    soma_test_node(test, "hub");
+    server_open(test);
+    soma_names *names = names_open(test, "here");
+    soma_ref ref = tank_register(test, names, "here", "tank");
+    assert_int_equal(soma_proxy_open_named(here, names, "tank", &proxy), 0);
+    assert_int_equal(soma_proxy_call_then(proxy, SOMA_SECOND, "hold", SOMA_VALUE_NONE, done, outcome), 0);
+    soma_test_node_restart(test, "hub");
+    soma_kill(here, ref);
+    soma_test_advance(test, 2 * SOMA_SECOND);
+    assert_int_equal(*outcome, SOMA_ETIMEOUT);
+    soma_proxy_close(&proxy);
+    soma_names_close(&names);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -239,6 +259,7 @@ int main(void)
         SOMA_SIM(test_named, test_load(100), 100000),
         SOMA_SIM(test_unreached, test_load(50), 100000),
         SOMA_SIM(test_aliases, test_load(50), 100000),
+        SOMA_SIM(test_then_unreached, test_load(50), 100000),
         SOMA_SIM(test_takeover, test_load(300), 100000),
         SOMA_REAL(test_takeover),
     };
