@@ -261,7 +261,11 @@ static int secret_write(const struct tool *tool, const char *path, const char *s
 {
     FILE *file = fopen(path, "wxe");
     if (!file)
-        return tool_fail(tool, SOMA_EEXIST, "can't make %s: %s", path, strerror(errno));
+        return tool_fail(tool,
+                         errno == ENOENT   ? SOMA_ENOENT
+                         : errno == EEXIST ? SOMA_EEXIST
+                                           : SOMA_EINVAL,
+                         "can't make %s: %s", path, strerror(errno));
     if (fchmod(fileno(file), 0600) || fprintf(file, "%s\n", secret) < 0 || fclose(file))
         return tool_fail(tool, SOMA_EINVAL, "can't write %s: %s", path, strerror(errno));
     return STATUS_FINE;

@@ -149,6 +149,8 @@ int command_run(struct tool *tool)
     static struct host host; // it may be written to until the system is closed
     soma_value attributes;
     int status = tool_json(tool, 2, &attributes);
+    if (!status && tool->count > 2 && soma_value_get_kind(attributes) != SOMA_VALUE_MAP)
+        status = tool_misused(tool, "'%s' is no object of attributes", tool->arguments[2]);
     if (!status)
         status = behavior_load(tool, &host.behavior);
     if (!tool->name)

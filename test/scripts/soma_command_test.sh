@@ -166,7 +166,8 @@ echo "== keys"
 public=$("$soma" keygen "$work/node.key")
 mine=$("$soma" keygen "$work/my.key")
 [ "$(stat -c %a "$work/my.key")" = 600 ]
-is - 1 keygen "$work/my.key"
+is "soma: can't make $work/my.key: File exists" 1 keygen "$work/my.key"
+is '{"error":{"code":-7,"text":"can'"'t make $work/no/my.key"': No such file or directory"}}' 3 keygen "$work/no/my.key" -j
 printf '%s me\n' "$mine" >"$work/allowed"
 "$soma" run "$tank" tank --bind="ipc://$work/keys" --secret-file="$work/node.key" --allowed-file="$work/allowed" \
     >"$work/host3" 2>&1 &
@@ -355,6 +356,7 @@ is - 3 run "$tank" pond
 is - 3 run "$work/nothing.so" tank
 is - 1 run "$tank" tank '{"litres":1}'
 is - 3 run "$tank" tank '{"nope":1}'
+is "soma: '[1]' is no object of attributes" 2 run "$tank" tank '[1]'
 is - 2
 is - 2 frobnicate
 is - 2 call tank
