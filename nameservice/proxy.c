@@ -491,19 +491,21 @@ int soma_proxy_wait(soma_proxy *proxy, uint64_t timeout)
 static int proxy_end(soma_proxy *proxy, uint64_t timeout, bool kill)
 {
     struct soma_proxy_answer answer = {0};
-    soma_ref to;
+    soma_ref to = SOMA_REF_NULL, before = SOMA_REF_NULL;
     if (!proxy || !timeout)
         return proxy_misused(proxy, "no timeout");
     uint64_t until = deadline_of(proxy, timeout);
-    const struct words before = words_now(proxy);
+    const struct words words = words_now(proxy);
     int error = proxy_find(proxy, until, false, &to);
-    if (error)
-        return words_after(proxy, error == SOMA_ENOENT && proxy->met ? 0 : error, &before);
-    error = soma_call(proxy->system, proxy->agent, time_left(proxy, until), &answer, soma_proxy_answer, soma_proxy_end,
-                      .to = to, .kill = kill);
-    if (!error)
-        error = answer.error;
-    return proxy_fail_by(proxy, error, NULL);
+    while (!error && !soma_ref_equal(to, before)) {
+        error = soma_call(proxy->system, proxy->agent, time_left(proxy, until), &answer, soma_proxy_answer,
+                          soma_proxy_end, .to = to, .kill = kill);
+        if (error || answer.error != SOMA_EGONE)
+            return proxy_fail_by(proxy, error ? error : answer.error, NULL);
+        before = to; // it had ended, unnoticed; another one may have its name
+        error = proxy_find(proxy, until, false, &to);
+    }
+    return words_after(proxy, error == SOMA_ENOENT && proxy->met ? 0 : error, &words);
 }
 
 int soma_proxy_kill(soma_proxy *proxy, uint64_t timeout)

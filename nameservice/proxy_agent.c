@@ -266,7 +266,8 @@ static int on_down(soma_agent *self, struct state *my, const struct soma_down *m
         my->watched = SOMA_REF_NULL; // a supervisor's child comes back by the same ref
     if (m->monitor != my->ending || !my->ended)
         return 0;
-    int error = m->reason == SOMA_ENODEDOWN || m->reason == SOMA_ENOROUTE ? m->reason : 0;
+    bool ended_now = m->reason != SOMA_ENODEDOWN && m->reason != SOMA_ENOROUTE && m->reason != SOMA_EGONE;
+    int error = ended_now ? 0 : m->reason;
     soma_handle promise = my->ended;
     my->ended = 0;
     return soma_reply_to(self, promise, soma_proxy_answer, .error = error);

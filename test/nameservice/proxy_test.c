@@ -283,6 +283,25 @@ static void test_ends(soma_test *test)
     soma_proxy_close(&proxy);
 }
 
+/* Who has the name now, and not who had it when the proxy last looked. */
+static void test_ends_who_is_there(soma_test *test)
+{
+    soma_system *system = soma_test_system(test);
+    soma_proxy *proxy;
+    soma_ref ref;
+    assert_int_equal(soma_proxy_open(system, "tank/1", &proxy), 0);
+    for (int i = 0; i < 2; i++) {
+        tank_open(system, "tank/1");
+        assert_int_equal(soma_proxy_ref(proxy, LONG, &ref), 0);
+        assert_int_equal(soma_kill(system, ref), 0);
+        soma_test_settle(test);
+        tank_open(system, "tank/1");
+        assert_int_equal(i ? soma_proxy_kill(proxy, LONG) : soma_proxy_shutdown(proxy, LONG), 0);
+        assert_int_equal(soma_whereis(system, "tank/1", &ref), SOMA_ENOENT);
+    }
+    soma_proxy_close(&proxy);
+}
+
 static int on_any(soma_agent *self, void *my, const soma_type *type, const void *message)
 {
     (void)self, (void)my, (void)type, (void)message;
@@ -553,6 +572,7 @@ int main(void)
         SOMA_SIM(test_times_out, 50, 20000),
         SOMA_SIM(test_ends, 50, 20000),
         SOMA_REAL(test_ends),
+        SOMA_SIM(test_ends_who_is_there, 50, 20000),
         SOMA_SIM(test_wordless, 50, 20000),
         SOMA_SIM(test_then, 200, 20000),
         SOMA_REAL(test_then),
