@@ -488,6 +488,14 @@ int soma_proxy_wait(soma_proxy *proxy, uint64_t timeout)
     }
 }
 
+static int fail_end(soma_proxy *proxy, int error)
+{
+    if (error != SOMA_ETIMEOUT)
+        return proxy_fail_by(proxy, error, NULL);
+    return proxy->name ? proxy_fail(proxy, error, "'%s' has not ended in time", proxy->name)
+                       : proxy_fail(proxy, error, "the agent has not ended in time");
+}
+
 static int proxy_end(soma_proxy *proxy, uint64_t timeout, bool kill)
 {
     struct soma_proxy_answer answer = {0};
@@ -501,7 +509,7 @@ static int proxy_end(soma_proxy *proxy, uint64_t timeout, bool kill)
         error = soma_call(proxy->system, proxy->agent, time_left(proxy, until), &answer, soma_proxy_answer,
                           soma_proxy_end, .to = to, .kill = kill);
         if (error || answer.error != SOMA_EGONE)
-            return proxy_fail_by(proxy, error ? error : answer.error, NULL);
+            return fail_end(proxy, error ? error : answer.error);
         before = to; // it had ended, unnoticed; another one may have its name
         error = proxy_find(proxy, until, false, &to);
     }
