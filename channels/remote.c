@@ -86,7 +86,9 @@ int remote_channel_open(soma_agent *self, struct channel *channel, const soma_ch
     remote->salt = (soma_handle)soma_random(self);
     line_begin(remote->line);
     if (channel->pattern == SOMA_SYNC_SUB) {
-        remote->asked = malloc(remote->line->high_water * sizeof(*remote->asked));
+        // A publisher drops what its queue has no room for, and is told of room when half of that has left.
+        remote->asked_most = remote->line->high_water / 2 + 1;
+        remote->asked = malloc(remote->asked_most * sizeof(*remote->asked));
         snprintf(remote->answers, sizeof(remote->answers), "%c%016llx", ANSWER_MARK,
                  (unsigned long long)soma_random(self));
         error = remote->asked ? remote_topic(self, channel, remote->answers, true) : SOMA_ENOMEM;
@@ -219,22 +221,36 @@ static int request_put(soma_agent *self, struct remote *remote, soma_handle hand
     return line_put(remote->line, self->worker, parts, 3);
 }
 
+/* So many are asked since the last one that there is an answer to. If the newest waits no more, as its time was over,
+ * one more may go: all their answers may be lost, and then only one to a later question tells that they were read. */
+static bool asking_waits(const soma_agent *self, const struct remote *remote)
+{
+    uint32_t newest = remote->asked_first + remote->asked_count - 1;
+    return remote->asked && remote->asked_count == remote->asked_most &&
+           request_waits(self, remote->asked[newest % remote->asked_most]);
+}
+
 /* The same for a SYNC_SUB, whose frame has room for the name. */
 static int asking_put(soma_agent *self, struct remote *remote, soma_handle handle, zmq_msg_t parts[3])
 {
-    uint32_t most = remote->line->high_water;
+    uint32_t most = remote->asked_most;
     const soma_handle name = handle ^ remote->salt;
     memcpy((char *)zmq_msg_data(&parts[2]) + 1, &name, sizeof(name));
     int error = line_put(remote->line, self->worker, &parts[2], 1);
-    if (!error)
-        remote->asked[(remote->asked_first + remote->asked_count++) % most] = handle;
-    return error;
+    if (error)
+        return error;
+    if (remote->asked_count == most) { // the oldest is forgotten
+        remote->asked_first = (remote->asked_first + 1) % most;
+        remote->asked_count--;
+    }
+    remote->asked[(remote->asked_first + remote->asked_count++) % most] = handle;
+    return 0;
 }
 
 /* Of a question there is an answer: so it, and all that was asked before, waits nowhere any more. */
 static void asking_done(struct remote *remote, soma_handle handle)
 {
-    uint32_t most = remote->line->high_water;
+    uint32_t most = remote->asked_most;
     for (uint32_t i = 0; i < remote->asked_count; i++) {
         if (remote->asked[(remote->asked_first + i) % most] != handle)
             continue;
@@ -261,7 +277,7 @@ soma_handle remote_request(soma_agent *self, struct channel *channel, uint64_t t
 {
     struct remote *remote = channel->remote;
     zmq_msg_t parts[3];
-    if (!remote->peers || (remote->asked && remote->asked_count == remote->line->high_water))
+    if (!remote->peers || asking_waits(self, remote))
         return SOMA_EAGAIN;
     int error = request_write(self, channel, type, body, &parts[2]);
     if (error)

@@ -36,7 +36,8 @@ struct remote {
     char answers[ANSWER_TOPIC + 1]; /* of a SYNC_SUB: its topic for them */
     soma_handle *asked; /* and a ring of its questions, from the first on that may wait in ZeroMQ; NULL: others' */
     uint32_t asked_first;
-    uint32_t asked_count; /* at most the high-water mark, as ZeroMQ itself has no limit here */
+    uint32_t asked_count;
+    uint32_t asked_most; /* as ZeroMQ itself has no limit here */
 };
 
 /* Binds or connects a channel at its address. As soma_bind(). */

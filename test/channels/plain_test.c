@@ -334,17 +334,22 @@ static void test_a_stuck_asker(soma_test *test)
 
 /* ---- who is asked among publications and does not read ---- */
 
-static int ask_until_full(soma_agent *self, void *state, void *arg)
+static int ask_to_the_end(soma_agent *self, uint64_t timeout, uint32_t expected)
 {
     soma_handle handle;
     uint32_t asked = 0;
-    (void)state;
     const soma_then *then = SOMA_THEN(chunk, on_bytes, player_error);
-    while ((handle = soma_request_to(self, "it", SOMA_NEVER, then, chunk, .data = {"q", 1})) > 0)
+    while ((handle = soma_request_to(self, "it", timeout, then, chunk, .data = {"q", 1})) > 0)
         asked++;
     assert_int_equal(handle, SOMA_EAGAIN);
-    assert_int_equal(asked, *(const uint32_t *)arg);
+    assert_int_equal(asked, expected);
     return 0;
+}
+
+static int ask_until_full(soma_agent *self, void *state, void *arg)
+{
+    (void)state;
+    return ask_to_the_end(self, SOMA_NEVER, *(const uint32_t *)arg);
 }
 
 static int subscribe_many(soma_agent *self, void *state, void *arg)
@@ -360,7 +365,7 @@ static int subscribe_many(soma_agent *self, void *state, void *arg)
 
 static void test_questions_and_topics_arrive(soma_test *test)
 {
-    static const uint32_t high_water = 20, some = 10, many = 3000;
+    static const uint32_t most = 11, some = 5, many = 3000; // of a high-water mark of 20
     char last[64], handle[8];
     player_transport = SOMA_TCP;
     player_move(); // a plain socket that was bound may not be gone
@@ -369,13 +374,13 @@ static void test_questions_and_topics_arrive(soma_test *test)
     soma_ref subscriber =
         agent_open(test, &(const struct opened){SOMA_SYNC_SUB, false, {.high_water = 20, .handlers = bytes}});
     player_peers(test, subscriber, "it", 1);
-    player_do(test, subscriber, ask_until_full, &high_water);
+    player_do(test, subscriber, ask_until_full, &most);
     player_do(test, subscriber, subscribe_many, &many);
     char topic[18];
     assert_int_equal(plain_receive(publisher, last, 0), 18); // for its answers
     memcpy(topic, last + 1, 17);
     assert_int_equal(plain_receive(publisher, last, 0), 1); // all topics
-    for (uint32_t i = 0; i < high_water; i++) {
+    for (uint32_t i = 0; i < most; i++) {
         assert_int_equal(plain_receive(publisher, last, 0), 1 + 8 + 1 + 17 + 1);
         if (i == some - 1)
             memcpy(handle, last + 1, 8);
@@ -388,6 +393,53 @@ static void test_questions_and_topics_arrive(soma_test *test)
     plain_send(publisher, "yes", 3, false);
     player_expect(test, subscriber, "yes ");
     player_do(test, subscriber, ask_until_full, &some);
+    zmq_close(publisher);
+    player_transport = SOMA_INPROC;
+}
+
+/* ---- all whose answers are lost ---- */
+
+static int ask_shortly(soma_agent *self, void *state, void *arg)
+{
+    (void)state;
+    return ask_to_the_end(self, SOMA_MS, *(const uint32_t *)arg);
+}
+
+/* From the last question on: what it is known by. */
+static void plain_asked(void *publisher, uint32_t count, char topic[17], char handle[8])
+{
+    char last[64];
+    for (uint32_t i = 0; i < count; i++)
+        assert_int_equal(plain_receive(publisher, last, 0), 1 + 8 + 1 + 17 + 1);
+    memcpy(handle, last + 1, 8);
+    memcpy(topic, last + 10, 17);
+}
+
+static void test_lost_answers_end_nothing(soma_test *test)
+{
+    static const uint32_t most = 6, one = 1; // of a high-water mark of 10
+    char last[64], topic[17], handle[8];
+    player_transport = SOMA_TCP;
+    player_move(); // a plain socket that was bound may not be gone
+    void *publisher = plain_open(ZMQ_XPUB, 1000);
+    plain_bind(publisher);
+    soma_ref subscriber =
+        agent_open(test, &(const struct opened){SOMA_SYNC_SUB, false, {.high_water = 10, .handlers = bytes}});
+    player_peers(test, subscriber, "it", 1);
+    assert_int_equal(plain_receive(publisher, last, 0), 18); // for its answers
+    assert_int_equal(plain_receive(publisher, last, 0), 1);  // all topics
+    player_do(test, subscriber, ask_shortly, &most);
+    player_expect(test, subscriber, "error-8 error-8 error-8 error-8 error-8 error-8 ");
+    player_do(test, subscriber, ask_shortly, &one);
+    player_expect_end(test, subscriber, "error-8 error-8 error-8 error-8 error-8 error-8 error-8 ");
+    player_do(test, subscriber, ask_until_full, &one);
+    plain_asked(publisher, most + 2, topic, handle);
+    plain_send(publisher, topic, 17, true);
+    plain_send(publisher, handle, 8, true);
+    plain_send(publisher, "", 0, true);
+    plain_send(publisher, "yes", 3, false);
+    player_expect_end(test, subscriber, "yes ");
+    player_do(test, subscriber, ask_until_full, &most);
     zmq_close(publisher);
     player_transport = SOMA_INPROC;
 }
@@ -489,6 +541,7 @@ int main(void)
         SOMA_REAL(test_a_slow_asker),
         SOMA_REAL(test_a_stuck_asker),
         SOMA_REAL(test_questions_and_topics_arrive),
+        SOMA_REAL(test_lost_answers_end_nothing),
         SOMA_REAL(test_too_many_parts),
         SOMA_REAL(test_the_answer_to_another),
     };
