@@ -87,20 +87,22 @@ struct parts {
     uint32_t count;
     zmq_msg_t made[3];
     uint32_t made_count;
-    const char *data;
+    const char *data; /* NULL: there is no message, or more than one frame of it */
     size_t size;
 };
 
-/* Who asks and what he wants back, up to an empty frame; behind it the message. False if it is none. */
+/* Who asks and what he wants back, up to an empty frame; behind it the message. False if nobody can be answered. */
 static bool envelope_take(struct arrival *arrival, struct parts *parts)
 {
     uint32_t at = 1; // the first is who asks
     while (at < arrival->count && zmq_msg_size(&arrival->parts[at]))
         at++;
-    if (at + 2 != arrival->count)
+    if (at >= arrival->count)
         return false;
     parts->head = arrival->parts;
     parts->count = at + 1;
+    if (at + 2 != arrival->count)
+        return true;
     parts->data = zmq_msg_data(&arrival->parts[at + 1]);
     parts->size = zmq_msg_size(&arrival->parts[at + 1]);
     return true;
@@ -211,7 +213,8 @@ static void question_ask(soma_agent *self, struct clerk *my, struct question *qu
     struct line *line = question->arrival->line;
     const soma_then then = {.on_reply = on_answer, .on_error = on_failure, .tag = (uintptr_t)question};
     struct reading reading;
-    int error = speech_read_rows(&my->speech, my->rows, parts->data, parts->size, &reading);
+    int error =
+        parts->data ? speech_read_rows(&my->speech, my->rows, parts->data, parts->size, &reading) : SOMA_EFORMAT;
     if (error) {
         line_malformed(line, error);
         question_fail(self, my, question, error, NULL);
@@ -226,7 +229,7 @@ static void question_ask(soma_agent *self, struct clerk *my, struct question *qu
 int question_run(soma_agent *self, void *state, void *arg)
 {
     struct arrival *arrival = arg;
-    struct parts parts = {.made_count = 0};
+    struct parts parts = {.data = NULL, .made_count = 0};
     bool publisher = pattern_publishes(arrival->line->pattern);
     bool whole = (publisher ? asking_take : envelope_take)(arrival, &parts);
     struct question *question = whole ? question_new(state, arrival, &parts) : NULL;

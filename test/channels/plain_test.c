@@ -500,6 +500,28 @@ static void question_answer(void *answers, const char name[8], const char *text)
     plain_send(answers, text, strlen(text), false);
 }
 
+/* Who knows nothing but REQ must not wait for ever. */
+static void test_no_question(soma_test *test)
+{
+    char last[64];
+    player_transport = SOMA_TCP;
+    player_move(); // a plain socket that was bound may not be gone
+    soma_ref replier = agent_open(test, &(const struct opened){SOMA_REP, true, {.handlers = questions}});
+    void *asker = plain_open(ZMQ_REQ, 1000);
+    plain_connect(asker);
+    for (uint32_t i = 0; i < 2; i++) {
+        plain_send(asker, "two", 3, true);
+        plain_send(asker, "frames", 6, false);
+        assert_int_equal(plain_receive(asker, last, 0), 3);
+        assert_memory_equal(last, "\x92\xf7\xc0", 3); // [SOMA_EFORMAT, nil] in MessagePack
+        plain_send(asker, "one", 3, false);
+        assert_int_equal(plain_receive(asker, last, 0), 3);
+    }
+    assert_int_equal(counts_at_rest(test, replier).malformed, 2);
+    zmq_close(asker);
+    player_transport = SOMA_INPROC;
+}
+
 /* Who takes the place of one who has ended, under the same identity, gets no answer to what that one has asked. */
 static void test_the_answer_to_another(soma_test *test)
 {
@@ -543,6 +565,7 @@ int main(void)
         SOMA_REAL(test_questions_and_topics_arrive),
         SOMA_REAL(test_lost_answers_end_nothing),
         SOMA_REAL(test_too_many_parts),
+        SOMA_REAL(test_no_question),
         SOMA_REAL(test_the_answer_to_another),
     };
     return cmocka_run_group_tests(tests, NULL, context_end);
