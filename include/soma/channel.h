@@ -212,8 +212,9 @@ SOMA_API int soma_connect_to(soma_agent *self, const char *to, const char *alias
 
 /**
  * Sends by a PUB or SYNC_PUB to all who want the topic: `soma_publish(self, "news", "sport/", result, .home = 2)`.
- * @return 0, also if nobody wants it; else as soma_send_to(), and SOMA_ETOOBIG also for the topic, SOMA_EINVAL also for
- *         one that is not UTF-8, with SOMA_FRAMES_SEPARATED
+ * @return 0, also if nobody wants it; else as soma_send_to(), but SOMA_EAGAIN only over ipc and tcp, and only while 64
+ *         MiB wait to be published; SOMA_ETOOBIG also for the topic, SOMA_EINVAL also for one that is not UTF-8, with
+ *         SOMA_FRAMES_SEPARATED
  */
 #define soma_publish(self, alias, topic, ...) soma_channel_send((self), (alias), (topic), SOMA_BODY_(__VA_ARGS__))
 
