@@ -174,6 +174,8 @@ bool line_receive(struct line *line)
         }
         bool topic = is_topic(line, &parts[0]);
         if (!topic && !large && line->pattern != SOMA_PUB) {
+            if (pattern_answers(line->pattern))
+                asker_arrive(line, &parts[0]);
             message_arrive(line, parts, count, size);
             continue;
         }

@@ -53,7 +53,8 @@ struct guest {
     uint32_t topics;  /* that it wants of a publisher */
     uint32_t settled; /* the line's, when it came */
     uint64_t since;
-    uint64_t cookie; /* see bridges/zmq_cut.h */
+    uint64_t identity; /* a hash of what it asks under; 0: it has not, or another one has that now */
+    uint64_t cookie;   /* see bridges/zmq_cut.h */
 };
 
 /* What an agent sees of a line; the porter adds. */
@@ -71,6 +72,7 @@ enum refusal {
     REFUSED_SERVER,   /* another key than it is taken for */
     REFUSED_ALLOWED,  /* a key that may not enter */
     REFUSED_PROTOCOL,
+    REFUSED_IDENTITY, /* that of another one who is connected */
     REFUSED_CLOSED
 };
 

@@ -118,6 +118,9 @@ void line_watch(struct line *line);
 /* What a subscriber wants: a 1 and a topic, or, not any more, a 0 and that. */
 void topic_arrive(struct line *line, zmq_msg_t *part);
 
+/* A question has come, whose first frame says who asks. */
+void asker_arrive(struct line *line, zmq_msg_t *who);
+
 /* The socket has been read to its end. */
 void line_emptied(struct line *line);
 

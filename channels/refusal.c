@@ -19,6 +19,8 @@ static const struct {
                         "who has come takes us for one with another key (its `server`)"},
     [REFUSED_ALLOWED] = {SOMA_EINVAL, "our key is not `allowed` there", "the key of who has come is not `allowed`"},
     [REFUSED_PROTOCOL] = {SOMA_EFORMAT, "what is there does not speak ZeroMQ", "who has come does not speak ZeroMQ"},
+    [REFUSED_IDENTITY] = {SOMA_EEXIST, "", // only who is bound sees it
+                          "one who is connected is heard no more, as another has come under his identity"},
     [REFUSED_CLOSED] = {SOMA_EGONE, "it was closed there: another pattern, other keys or none, no ZeroMQ, or its end",
                         "who has come has closed it: another pattern, other keys or none, or its end"},
 };

@@ -202,6 +202,45 @@ void topic_arrive(struct line *line, zmq_msg_t *part)
         guest->topics--;
 }
 
+/* ---- who asks under which identity ---- */
+
+static uint64_t identity_hash(const unsigned char *name, size_t size)
+{
+    uint64_t hash = UINT64_C(14695981039346656037); // FNV-1a
+    for (size_t i = 0; i < size; i++)
+        hash = (hash ^ name[i]) * UINT64_C(1099511628211);
+    return hash | 1;
+}
+
+/*
+ * ZeroMQ gives the identity of one who is connected to whoever comes with it, and says nothing of it: the first is cut
+ * off, or stays, but nothing comes from him any more. That is seen when the other one asks for the first time.
+ */
+void asker_arrive(struct line *line, zmq_msg_t *who)
+{
+    const unsigned char *name = zmq_msg_data(who);
+    size_t size = zmq_msg_size(who);
+    if (!size || !*name) // of ZeroMQ's own making, so nobody else's
+        return;
+    uint64_t identity = identity_hash(name, size);
+    int socket = zmq_msg_get(who, ZMQ_SRCFD);
+    struct guest *guest = guest_find(line, socket);
+    if (guest && guest->identity == identity)
+        return;
+    line_watch(line); // he may have spoken before his coming was read, or another one's end
+    for (uint32_t i = 0; i < line->guest_count; i++) {
+        struct guest *other = &line->guests[i];
+        if (other->identity == identity && other->socket != socket) {
+            other->identity = 0; // is told once
+            line_refuse(line, REFUSED_IDENTITY);
+            socket_cut(other->socket, other->cookie);
+        }
+    }
+    guest = guest_find(line, socket);
+    if (guest)
+        guest->identity = identity;
+}
+
 static uint32_t guests_ready(const struct line *line)
 {
     uint32_t ready = 0;

@@ -116,8 +116,9 @@ SOMA_MESSAGE(soma_data, (value, value))
  * soma_channel_refused comes in the same way when a connection over ipc or tcp came to nothing, at the side that has
  * refused it and at that which was refused: `why` in words, and by `error` SOMA_ETYPE (another pattern), SOMA_EINVAL
  * (keys that do not fit, or none), SOMA_EFORMAT (no ZeroMQ) or SOMA_EGONE (the other side has closed it: it may have
- * been first to see why, or has ended). As who connects tries again all the time, and strangers may come often, it
- * comes for the first such connection of a channel, the second, the fourth, the eighth and so on;
+ * been first to see why, or has ended). And by SOMA_EEXIST at a REP or ASYNC_REP, when one that is connected there is
+ * heard no more, as another has asked under its identity. As who connects tries again all the time, and strangers may
+ * come often, it comes for the first such connection of a channel, the second, the fourth, the eighth and so on;
  * soma_channel_count() has the number of all.
  *
  * soma_data is a message that is a `value` (soma/value.h) and no more: what proxies send.

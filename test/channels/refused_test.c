@@ -190,9 +190,66 @@ static void test_nobody_is_refused(soma_test *test)
     player_transport = SOMA_INPROC;
 }
 
+/* ---- one identity ---- */
+
+static int on_ask(soma_agent *self, struct player *my, const struct ask *m)
+{
+    (void)my;
+    return soma_reply(self, answer, .number = m->number);
+}
+
+static int me_connect(soma_agent *self, void *state, void *arg)
+{
+    const soma_channel_options options = {.serializer = "typed", .identity = "me"};
+    const soma_address at = player_at("asked", SOMA_REP);
+    (void)state, (void)arg;
+    assert_int_equal(soma_connect_with(self, &at, "it", &options), 0);
+    return 0;
+}
+
+static int me_ask(soma_agent *self, void *state, void *arg)
+{
+    (void)state, (void)arg;
+    const soma_then *then = SOMA_THEN(answer, player_answer, player_error);
+    assert_true(soma_request_to(self, "it", SOMA_NEVER, then, ask, .number = 7) > 0);
+    return 0;
+}
+
+static soma_ref me_open(soma_test *test)
+{
+    soma_ref me = player_open(test, &player_quiet);
+    player_do(test, me, me_connect, NULL);
+    player_peers(test, me, "it", 1);
+    player_do(test, me, me_ask, NULL);
+    player_expect(test, me, "answer7 ");
+    return me;
+}
+
+/* Who comes again is nobody else; but if another one comes, that is told. */
+static void test_one_identity(soma_test *test)
+{
+    const struct player_end bound = {SOMA_REP, "it", "asked", SOMA_HANDLERS(SOMA_ON(ask, on_ask))};
+    soma_ref asked = player_open(test, &hears);
+    struct player_look *look = soma_test_alloc(test, sizeof(*look));
+    uint32_t looks = 0;
+    player_move();
+    player_do(test, asked, player_binds, &bound);
+    player_do(test, me_open(test), player_closes, "it");
+    player_expect(test, asked, "it:1 it:0 ");
+    me_open(test);
+    player_expect(test, asked, "it:1 it:0 it:1 ");
+    me_open(test);
+    do // he who was there may now come and go
+        player_do(test, asked, player_look, look);
+    while (!strstr(look->log, " -6 ") && player_wait(&looks));
+    assert_non_null(strstr(look->log, " -6 "));
+}
+
+PLAYER_WIRES(test_one_identity)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {SOMA_REAL(test_patterns), SOMA_REAL(test_keys),
-                                       SOMA_REAL(test_nobody_is_refused)};
+                                       SOMA_REAL(test_nobody_is_refused), PLAYER_OVER_WIRES(test_one_identity)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
