@@ -1,8 +1,7 @@
 /*
  * Workload `channels`: messages of 1 KiB through channels, each pattern over each transport, and the same through bare
  * sockets of libzmq between two threads, in turns in one run. What is printed is the median of each. Either side copies
- * the bytes once into each message, and reads all of them where they arrive. PUB and SUB have queues that hold all, so
- * that nothing is missed; REQ and REP make a tenth as many round trips.
+ * the bytes once into each message, and reads all of them where they arrive. PUB and SUB have queues that hold all, XX
  */
 #include "bench.h"
 #include <pthread.h>
@@ -16,6 +15,7 @@
 #define SIZE 1024u
 #define BURST 64u
 #define ROUNDS_MOST 15u
+#define REQUESTS 20u /* messages for which there is one round trip */
 
 SOMA_MESSAGE(block, (bytes, data))
 SOMA_MESSAGE(more)
@@ -305,6 +305,13 @@ static bool is_chosen(const char *name, const char *const *words, const char *co
     return !any;
 }
 
+/* So many that each run takes some tenths of a second at least, or what comes before it is a part of the figure. */
+static uint64_t ops_of(const struct bench *bench, const struct run *run, bool inproc)
+{
+    uint64_t ops = bench->ops ? bench->ops : inproc ? 2000000 : 500000;
+    return run->sends == SOMA_REQ ? (ops + REQUESTS - 1) / REQUESTS : ops;
+}
+
 void run_channels(struct bench *bench, const char *const *words, bool json)
 {
     static const char *const transports[] = {"inproc", "ipc", "tcp"};
@@ -319,11 +326,10 @@ void run_channels(struct bench *bench, const char *const *words, bool json)
     for (size_t i = 0; i < sizeof(runs) / sizeof(*runs); i++) {
         runs[i].bench = bench;
         runs[i].name = names[i];
-        runs[i].ops = bench->ops ? bench->ops : 200000;
-        if (runs[i].sends == SOMA_REQ)
-            runs[i].ops = (runs[i].ops + 9) / 10;
-        for (size_t t = 0; t < sizeof(transports) / sizeof(*transports); t++)
+        for (size_t t = 0; t < sizeof(transports) / sizeof(*transports); t++) {
+            runs[i].ops = ops_of(bench, &runs[i], t == 0);
             if (is_chosen(names[i], words, names, 4) && is_chosen(transports[t], words, transports, 3))
                 run_one(&runs[i], transports[t], json);
+        }
     }
 }

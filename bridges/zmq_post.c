@@ -7,11 +7,13 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 #include <zmq.h>
 
 #define CALL UINT64_MAX /* a key */
 #define SECOND UINT64_C(1000000000)
+#define DOZE 250000 /* ns */
 
 /* ---- what is waited for ---- */
 
@@ -106,6 +108,13 @@ static void turned_ask(struct post *post)
     futex_wake(futex);
 }
 
+static void turn_want(struct post *post)
+{
+    u32_add(&post->wanted, 1); // its order does not matter: who has the turn looks time and again
+    pthread_mutex_lock(&post->turn);
+    u32_add(&post->wanted, (uint32_t)-1);
+}
+
 /* Without the turn meanwhile. True if there was a call. */
 static bool keys_wait(struct post *post, bool asks, int timeout, uint64_t keys[POST_MOST], uint32_t *count)
 {
@@ -115,9 +124,7 @@ static bool keys_wait(struct post *post, bool asks, int timeout, uint64_t keys[P
     if (asks)
         turned_ask(post);
     int told = epoll_wait(post->poll, events, POST_MOST, timeout);
-    u32_add(&post->wanted, 1); // its order does not matter: who has the turn looks time and again
-    pthread_mutex_lock(&post->turn);
-    u32_add(&post->wanted, (uint32_t)-1);
+    turn_want(post);
     *count = 0;
     for (int i = 0; i < told; i++) {
         if (events[i].data.u64 == CALL)
@@ -128,8 +135,8 @@ static bool keys_wait(struct post *post, bool asks, int timeout, uint64_t keys[P
     return called;
 }
 
-/* Whoever waits beside the thread is called, and leaves. The thread must not wait before that: it would be told. */
-static void beside_end(struct post *post)
+/* The thread must not wait before that: it would be told. */
+void post_clear(struct post *post)
 {
     const uint64_t stay = post->stays;
     if (post->taken)
@@ -145,7 +152,22 @@ uint32_t post_wait(struct post *post, bool presses, uint64_t keys[POST_MOST])
     bool called = keys_wait(post, !presses, presses ? 0 : -1, keys, &count);
     post->sits = false;
     if (called) // another was meant; who comes later sees that he is awake
-        beside_end(post);
+        post_clear(post);
+    return count;
+}
+
+uint32_t post_doze(struct post *post, uint64_t keys[POST_MOST])
+{
+    const struct timespec moment = {.tv_nsec = DOZE};
+    uint32_t count = 0;
+    post->sits = true;
+    pthread_mutex_unlock(&post->turn);
+    turned_ask(post);
+    nanosleep(&moment, NULL);
+    turn_want(post);
+    post->sits = false;
+    if (!post->taken && keys_wait(post, false, 0, keys, &count))
+        post_clear(post);
     return count;
 }
 
@@ -193,7 +215,7 @@ void post_shut(struct post *post)
 {
     pthread_mutex_lock(&post->turn);
     post->shut = true;
-    beside_end(post);
+    post_clear(post);
     pthread_mutex_unlock(&post->turn);
 }
 

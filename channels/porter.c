@@ -13,6 +13,7 @@
 #define KEY_ZAP 1u
 #define KEY_OF(line) (2 + UINT64_C(2) * (line)->number)
 #define KEY_MONITOR 1u
+#define DOZES_IDLE 8u              /* times that the thread comes for nothing before it waits to be told */
 #define CLOCK_COARSE (2 * SOMA_MS) /* so much earlier ZeroMQ's timers may be over */
 
 static uint64_t porter_now(const struct porter *porter)
@@ -227,6 +228,38 @@ static uint64_t stopping_end(const struct porter *porter)
     return porter_now(porter) + longest * SOMA_MS;
 }
 
+static uint32_t porter_wait(struct porter *porter, bool presses, uint64_t keys[POST_MOST])
+{
+    uint32_t count = post_wait(&porter->post, presses, keys);
+    porter->idle = 0;
+    porter->dozes = true;
+    return count;
+}
+
+/*
+ * Where much comes and goes, the thread would be told of each little of it, wake up beside a worker that is about to
+ * see to it anyway, or sends, and take the core of ZeroMQ's thread. So once it was told of something it only comes by
+ * now and then, until nothing has happened for a while. Before it waits again it goes a whole round: that sees what
+ * those have left who had the turn before, and did not ring.
+ */
+static uint32_t porter_doze(struct porter *porter, uint64_t keys[POST_MOST])
+{
+    struct post *post = &porter->post;
+    for (;;) {
+        const uint64_t stays = post->stays;
+        uint32_t count = post_doze(post, keys);
+        bool beside = post->taken,
+             idle = !count && post->stays == stays && !porter->looks && !ptr_load(&porter->listed);
+        porter->idle = idle ? porter->idle + 1 : 0;
+        if (porter->idle == DOZES_IDLE) {
+            porter->dozes = false;
+            post_clear(post);
+        }
+        if (!beside || porter->idle == DOZES_IDLE || u32_load(&porter->stopping))
+            return count;
+    }
+}
+
 static void *porter_main(void *argument)
 {
     struct porter *porter = argument;
@@ -248,7 +281,8 @@ static void *porter_main(void *argument)
         else if (until != UINT64_MAX)
             post_set_alarm(post, porter_now(porter), until);
         bool rests = round_rest(porter) && !porter->looks;
-        keys_note(porter, keys, post_wait(post, !rests, keys));
+        bool dozes = rests && porter->dozes;
+        keys_note(porter, keys, dozes ? porter_doze(porter, keys) : porter_wait(porter, !rests, keys));
     }
     porter->over = true;
     pthread_mutex_unlock(&post->turn);
@@ -283,7 +317,8 @@ static void porter_attend(void *context, struct worker *worker)
         worker_enter(worker);
         if (until != UINT64_MAX)
             post_set_alarm(post, porter_now(porter), until);
-        more = !round_rest(porter) || porter->looks;
+        porter->looks |= !round_rest(porter);
+        more = porter->looks && (!porter->dozes || post->taken); // else the thread, or who comes next, sees it
     }
     pthread_mutex_unlock(&post->turn);
     if (more)
