@@ -110,9 +110,10 @@ int bridge_new(soma_system *system, const soma_bridge_options *options, struct s
     bridge->hellos = bridge_now(bridge); // more than one before it on this node has said, which others may still know
     bridge->mail_most = MAIL_MOST;
     bridge->peers_most = PEERS_MOST;
-    bridge->owed_most = OWED_MOST;
     bridge->pings_most = PINGS_MOST;
     options_fill(&bridge->options);
+    size_t four = (size_t)bridge->options.message_most * 4; // half of it, and an answer more, leave room for words
+    bridge->owed_most = four > OWED_MOST ? four : OWED_MOST;
     msgpack_sbuffer_init(&bridge->frame);
     pthread_mutex_init(&bridge->lock, NULL);
     if (options->compress_least && !compress_is_there())

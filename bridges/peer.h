@@ -24,7 +24,8 @@ struct item;
 #define OUT_HIGH ((size_t)1 << 20)
 #define OUT_LOW ((size_t)1 << 18)
 
-/* Bytes of what is owed, and waits for a frame: with so many the link is ended; with half as many answers fail. */
+/* Bytes of what is owed, and waits for a frame: with so many, or four of the largest messages, if that is more, the
+ * link is ended; with half as many answers fail. */
 #define OWED_MOST ((size_t)1 << 26)
 
 /* Items that will be one frame; or a body that leaves in parts, ahead of the chunk with its message. */

@@ -98,7 +98,8 @@ typedef struct soma_bridge_counts {
     uint64_t bad_hellos; /**< nodes that were not let in: another version, a wrong key, too many */
     uint64_t cut_off;    /**< connections that this side has ended */
     uint64_t overfull;   /**< links that this side has ended, as the other did not take what it was owed: more than
-                              64 MiB of answers and words of ends, or a million acknowledgements */
+                              64 MiB of answers and words of ends (or four messages of `message_most`, if that is
+                              more), or a million acknowledgements */
 } soma_bridge_counts;
 
 /**

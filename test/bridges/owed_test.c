@@ -187,9 +187,70 @@ static void test_answers(void **state)
     pair_close(&pair);
 }
 
+/* ---- one large answer ---- */
+
+#define LARGE ((size_t)65 << 20) /* more than may be owed, were messages not so large */
+
+static char *large;
+
+static int on_large(soma_agent *self, void *my, const struct text *m)
+{
+    (void)self, (void)my;
+    answered++;
+    strange += strlen(m->letters) != LARGE;
+    return 0;
+}
+
+static int on_ask(soma_agent *self, void *my, const struct ask_all *m)
+{
+    (void)my;
+    soma_handle handle =
+        soma_request(self, m->to, SOMA_NEVER, SOMA_THEN(text, on_large, on_refused), note, .number = 1);
+    return handle < 0 ? (int)handle : 0;
+}
+
+static const soma_behavior asker_of_much = {.name = "asker of much",
+                                            .handlers = SOMA_HANDLERS(SOMA_ON(ask_all, on_ask))};
+
+static int on_large_question(soma_agent *self, void *my, const struct note *m)
+{
+    (void)my, (void)m;
+    return soma_reply(self, text, .letters = large);
+}
+
+static const soma_behavior large_answerer = {.name = "large answerer",
+                                             .handlers = SOMA_HANDLERS(SOMA_ON(note, on_large_question))};
+
+/* What one message may be is not too much to owe. */
+static void test_large(void **state)
+{
+    const soma_bridge_options options = {.name = "first", .message_most = 2 * LARGE};
+    struct pair pair;
+    soma_ref agents[2];
+    (void)state;
+    answered = refused = strange = 0;
+    large = malloc(LARGE + 1);
+    assert_non_null(large);
+    memset(large, 'a', LARGE);
+    large[LARGE] = '\0';
+    pair_open(&pair, options, &(soma_bridge_options){.name = "second", .message_most = 2 * LARGE});
+    assert_int_equal(soma_spawn(pair.sides[0].system, &asker_of_much, NULL, &agents[0]), 0);
+    assert_int_equal(soma_spawn(pair.sides[1].system, &large_answerer, NULL, &agents[1]), 0);
+    assert_int_equal(soma_send(pair.sides[0].system, agents[0], ask_all, .to = agents[1]), 0);
+    lone_settle(&pair.sides[0]);
+    pair_run(&pair);
+    assert_int_equal(pair.sides[1].bridge->counts.overfull, 0);
+    assert_int_equal(answered, 1);
+    assert_int_equal(refused + strange, 0);
+    assert_int_equal(pair_peer(&pair, 1)->out.owed, 0);
+    pair_close(&pair);
+    free(large);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_words), cmocka_unit_test(test_taken),
-                                       cmocka_unit_test(test_pings), cmocka_unit_test(test_answers)};
+                                       cmocka_unit_test(test_pings), cmocka_unit_test(test_answers),
+                                       cmocka_unit_test(test_large)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
