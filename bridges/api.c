@@ -97,6 +97,7 @@ static bool peer_show(struct peer *peer, soma_bridge_peer *shown)
         *shown = (soma_bridge_peer){.node = peer->node,
                                     .connected = peer->shown.connected,
                                     .down = !peer->open,
+                                    .reachable = peer->listens || peer->bridge->options.relay,
                                     .frames_sent = peer->shown.sent,
                                     .frames_waiting = peer->shown.sent - peer->shown.acked,
                                     .bytes_waiting = peer->shown.bytes + peer->out.bytes,

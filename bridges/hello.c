@@ -73,7 +73,8 @@ static void reject(struct soma_bridge *bridge, struct connection *connection, in
 
 void peer_learn(struct peer *peer, const struct span *name, const struct span *addresses, uint32_t count)
 {
-    spin_lock(&peer->busy); // who asks for peers reads the name
+    spin_lock(&peer->busy); // who asks for peers reads these
+    peer->listens = count;
     if (name->size)
         snprintf(peer->name, sizeof(peer->name), "%.*s", (int)name->size, name->text);
     spin_unlock(&peer->busy);

@@ -104,6 +104,7 @@ struct peer {
     bool idle;        /* another told of it, and nothing is done until there is something to say: it listens nowhere, or
                          on_demand. The thread alone changes it */
     bool hearsay;     /* the former: only who is linked with it knows that it is there still */
+    bool listens;     /* it has addresses */
     soma_agent *gate; /* for good; NULL: it never was in the table. An agent that never gets mail: its pressure is that
                          of the way to the peer, see flow.h */
     struct gates gates;  /* and those of its agents */

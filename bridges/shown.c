@@ -44,10 +44,10 @@ static void peer_add(const soma_bridge_peer *peer, soma_value_builder *result)
     char text[17];
     SOMA_VALUE_MAP(result, (string, "node", node_text(peer->node, text)), (string, "name", peer->name),
                    (bool, "connected", peer->connected), (bool, "down", peer->down),
-                   (u64, "frames_sent", peer->frames_sent), (u64, "frames_waiting", peer->frames_waiting),
-                   (u64, "bytes_waiting", peer->bytes_waiting), (u64, "received", peer->received),
-                   (u64, "bytes_before", peer->bytes_before), (u64, "bytes_after", peer->bytes_after),
-                   (ref, "agent", peer->agent));
+                   (bool, "reachable", peer->reachable), (u64, "frames_sent", peer->frames_sent),
+                   (u64, "frames_waiting", peer->frames_waiting), (u64, "bytes_waiting", peer->bytes_waiting),
+                   (u64, "received", peer->received), (u64, "bytes_before", peer->bytes_before),
+                   (u64, "bytes_after", peer->bytes_after), (ref, "agent", peer->agent));
 }
 
 static int get_peers(soma_agent *self, struct bridge_agent *my, soma_value_builder *result)

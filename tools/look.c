@@ -177,13 +177,14 @@ static bool node_take(struct node *node)
 
 /* ---- who there is ---- */
 
-/* Another node says where it is asked. */
+/* Another node says where it is asked. If that one alone can reach it, it would never answer. */
 static void node_reach(struct node *node)
 {
     soma_ref ref;
     unsigned long long number;
     const char *text = json_string_value(json_object_get(json_object_get(node->known, "agent"), "$ref"));
-    if (!node->proxy && is_set(node, "connected") && text &&
+    bool reachable = node->nodes->own || !node_is_hidden(node->known);
+    if (!node->proxy && reachable && is_set(node, "connected") && text &&
         sscanf(text, "%llx/%u/%u", &number, &ref.slot, &ref.generation) == 3) {
         ref.node = number;
         soma_proxy_open_ref(node->nodes->tool->system, ref, &node->proxy);

@@ -18,6 +18,11 @@ bool node_answers(json_t *node)
     return json_object_get(node, "stats");
 }
 
+bool node_is_hidden(json_t *node)
+{
+    return json_is_false(json_object_get(node, "reachable")) && !json_is_true(json_object_get(node, "down"));
+}
+
 int nodes_check(const struct tool *tool, const struct nodes *nodes)
 {
     if (nodes_heard(nodes))
@@ -56,7 +61,7 @@ static void node_print(json_t *node)
     const char *first = json_string_value(json_object_get(server, "following"));
     printf("%-16s %-20s %-7s ", node_text(node, "node"), node_text(node, "name"), node_text(node, "state"));
     if (!node_answers(node)) {
-        printf("%10s %10s\n", "", "");
+        printf("%10s %10s  %s\n", "", "", node_is_hidden(node) ? "it listens nowhere, and can't be asked" : "");
         return;
     }
     printf("%9.0fs %10lld  %s", json_number_value(json_object_get(node, "uptime")),

@@ -40,4 +40,7 @@ const char *node_text(json_t *node, const char *key);
 json_int_t node_number(json_t *node, const char *key);
 bool node_answers(json_t *node);
 
+/* Can it not be asked, as it listens nowhere? */
+bool node_is_hidden(json_t *node);
+
 #endif

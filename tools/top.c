@@ -33,7 +33,9 @@ static void silent_show(json_t *node, bool window)
 {
     json_t *age = json_object_get(node, "age");
     char since[32] = "no answer yet";
-    if (json_is_number(age))
+    if (node_is_hidden(node))
+        snprintf(since, sizeof(since), "it listens nowhere");
+    else if (json_is_number(age))
         snprintf(since, sizeof(since), "no answer for %.0f s", json_number_value(age));
     line(window, false, "%-20.20s %9s  %s", node_text(node, "name"), node_text(node, "state"), since);
 }

@@ -79,6 +79,7 @@ typedef struct soma_bridge_peer {
     char name[64];           /**< its name */
     bool connected;          /**< there is a connection now */
     bool down;               /**< it was given up */
+    bool reachable;          /**< others that it has not called can reach it: it listens, or this bridge relays */
     uint64_t frames_sent;    /**< of data, in this session */
     uint64_t frames_waiting; /**< of them not acknowledged */
     uint64_t bytes_waiting;  /**< bytes of those, and of what is not in a frame yet */

@@ -135,6 +135,19 @@ kill -CONT "$silent"
 kill -INT "$top"
 wait "$top"
 "$soma" nodes --at="ipc://$work/first" | grep -q "^[0-9a-f]* *nameserver .* name server$"
+
+echo "== one that listens nowhere is not waited for"
+"$soma" watch --nameserver="ipc://$work/first" >"$work/watched" &
+watch=$!
+pids+=("$watch")
+until grep -q current "$work/watched"; do sleep 0.05; done
+timeout 60 "$soma" nodes --at="ipc://$work/first" --json --timeout=3600 | looked '
+states = {node["name"]: (node["state"], node.get("reachable")) for node in looks[-1]}
+assert states["watch"] == ("silent", False), states
+assert states["x"] == states["y"] == ("up", None), states'
+timeout 60 "$soma" nodes --at="ipc://$work/first" --timeout=3600 | grep -q "^[0-9a-f]* *watch  *silent  *it listens nowhere, and can't be asked$"
+kill -INT "$watch"
+wait "$watch"
 "$soma" shutdown --all --server --nameserver="ipc://$work/first"
 
 echo "== ends"
