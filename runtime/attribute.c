@@ -1,10 +1,12 @@
 /* Attributes: reading and setting what an agent shows of its state. See soma/attribute.h. */
 #include "runtime/attribute.h"
 #include "runtime/dispatch.h"
+#include "runtime/monitor.h"
 #include "runtime/slot.h"
 #include "runtime/type.h"
 #include "runtime/types.h"
 #include "runtime/value.h"
+#include "runtime/worker.h"
 #include <soma/error.h>
 #include <soma/monitor.h>
 #include <string.h>
@@ -107,12 +109,21 @@ static int string_write(const soma_attribute *attribute, char *at, soma_value va
     return 0;
 }
 
+/* Without words of the setter's who asked is told at least which attribute it was. */
+static int setter_call(soma_agent *self, void *state, const soma_attribute *attribute, soma_value value)
+{
+    int error = attribute->set(self, state, value);
+    bool said = self->worker->failing && failure_text(self, error);
+    return error < 0 && !said ? soma_fail(self, error, "attribute '%s': %s", attribute->name, soma_strerror(error))
+                              : error;
+}
+
 static int attribute_write(soma_agent *self, void *state, const soma_attribute *attribute, soma_value value)
 {
     if (!attribute->settable)
         return soma_fail(self, SOMA_ESTATE, "attribute '%s' is only read", attribute->name);
     if (attribute->set)
-        return attribute->set(self, state, value);
+        return setter_call(self, state, attribute, value);
     char *at = (char *)state + attribute->offset;
     const soma_field field = {.kind = attribute->kind};
     char item[MEMBER_MAX]; // so that nothing is changed by what does not fit

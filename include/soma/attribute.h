@@ -25,7 +25,7 @@
 typedef int soma_attribute_get_fn(soma_agent *self, void *state, soma_value_builder *result);
 
 /** Takes a new value, which lives during the call. Returns 0, or a negative error, with which the setting fails; why,
- *  soma_fail() tells who asked. */
+ *  soma_fail() tells who asked, who is else told no more than the attribute and the error. */
 typedef int soma_attribute_set_fn(soma_agent *self, void *state, soma_value value);
 
 /** One row of a behavior's table of attributes; made by the macros below. */
