@@ -102,8 +102,8 @@ static int addresses_take(soma_system *system, const soma_bridge *bridge, const 
         error = address_add(system, text, *addresses, strlen(*addresses));
     if (!text->size && !error && list && *list) {
         error = addresses_split(system, text, list);
-        if (error && error != SOMA_ESTATE) // that was said
-            soma_log_error(system, "SOMA_NAMESERVICE is not a list of addresses: %s", list);
+        if (error && error != SOMA_ESTATE) // that was said; and a program may have set it from an option
+            soma_log_error(system, "no list of addresses as SOMA_NAMESERVICE has them: '%s'", list);
     }
     if (!text->size && !error) {
         bool here = !bridge || !soma_whereis(system, SOMA_NAMESERVER, &server);

@@ -13,7 +13,8 @@ int tool_names(struct tool *tool)
     const soma_names_options options = {.addresses = tool->at ? at : NULL};
     int error = soma_names_open(tool->system, tool->bridge, &options, &tool->names);
     if (error == SOMA_EINVAL || error == SOMA_ETOOBIG)
-        return tool_misused(tool, "there is no name service at '%s': %s",
+        return tool_misused(tool, "%s '%s' is no address of a name service: %s",
+                            tool->at ? "--at (SOMA_AT)" : "--nameserver (SOMA_NAMESERVICE)",
                             tool->at ? tool->at : getenv("SOMA_NAMESERVICE"), soma_strerror(error));
     return error ? tool_fail(tool, error, "the name server can't be used: %s", soma_strerror(error)) : STATUS_FINE;
 }

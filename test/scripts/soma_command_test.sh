@@ -401,6 +401,8 @@ is "soma: 'x/y' is no alias: 1 to 63 printable ASCII characters without the spac
 is - 2 nameserver --bind=nonsense
 is - 2 ls -s nonsense
 is - 2 ls -s etcd://nonsense
+grep -q "error system: no list of addresses as SOMA_NAMESERVICE has them: 'etcd://nonsense'$" "$work/err"
+grep -q "^soma: --nameserver (SOMA_NAMESERVICE) 'etcd://nonsense' is no address of a name service: " "$work/err"
 is - 2 ls -s etcd://127.0.0.1:99999
 is - 2 --server ping a
 is - 2 --every 2 ping a
