@@ -93,9 +93,12 @@ int command_send(struct tool *tool)
         status = proxy_done(tool, &proxy, soma_proxy_ref(proxy, tool->timeout, &ref));
     if (!status) {
         int error = soma_send(tool->system, ref, soma_invoke, .method = tool->arguments[1], .arguments = arguments);
-        if (!error)
-            error = soma_bridge_close(&tool->bridge);
-        status = error ? tool_fail(tool, error, "%s", soma_strerror(error)) : STATUS_FINE;
+        if (error)
+            status = tool_fail(tool, error, "%s", soma_strerror(error));
+        else if (soma_bridge_close(&tool->bridge))
+            status =
+                tool_fail(tool, SOMA_ETIMEOUT, "'%s' may not have got '%s': its node has not acknowledged it in time",
+                          tool->arguments[0], tool->arguments[1]);
     }
     soma_value_destroy(&arguments);
     return status;

@@ -124,6 +124,7 @@ kill -STOP "$silent"
 states = [{node["name"]: node["state"] for node in look} for look in looks]
 assert len(states) == 12 and any(state["x"] == "up" for state in states), states
 assert all(state["y"] == "silent" for state in states), states'
+is "soma: 'y' may not have got 'fill': its node has not acknowledged it in time" 4 send --nameserver="ipc://$work/first" --timeout=3 y fill 1
 kill -CONT "$silent"
 "$soma" top --at="ipc://$work/first" --json --count=1000000 --every=0.05 >"$work/looks" &
 top=$!
