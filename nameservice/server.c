@@ -385,7 +385,7 @@ const soma_behavior nameserver_behavior = {
         SOMA_ATTRIBUTE_READ("names", struct nameserver, names.count, "how many it has"),
         SOMA_ATTRIBUTE_READ("refused", struct nameserver, refused, "names that a node had too many of, or too fast"),
         SOMA_ATTRIBUTE_GET("following", get_following, "where the server is that it follows, if it does"),
-        SOMA_ATTRIBUTE_GET("alone", get_alone, "it follows one, and can't reach it")),
+        SOMA_ATTRIBUTE_GET("alone", get_alone, "it follows one, and can't reach it, or that has not settled")),
     .handlers =
         SOMA_HANDLERS(SOMA_ON(ns_lookup, on_lookup), SOMA_ON(ns_put, on_put), SOMA_ON(ns_drop, on_drop),
                       SOMA_ON(ns_heard, on_heard), SOMA_ON(ns_forget, on_forget), SOMA_ON(soma_name_list, on_list),

@@ -68,7 +68,7 @@ static void node_print(json_t *node)
            (long long)node_number(node, "agents"), node_address(node));
     if (first && *first)
         printf("  name server, follows %s%s", first,
-               json_is_true(json_object_get(server, "alone")) ? ", which it can't reach" : "");
+               json_is_true(json_object_get(server, "alone")) ? ", which it can't reach (yet)" : "");
     else if (server)
         printf("  name server");
     printf("\n");

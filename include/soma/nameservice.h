@@ -128,8 +128,8 @@ typedef struct soma_nameserver_options {
  * Starts a name server, with the local name #SOMA_NAMESERVER. Other programs reach it by the addresses of the
  * system's bridge. It ends with soma_shutdown(), or with the system. It shows the attributes `uptime`, in seconds,
  * `version`, of Soma, `names`, how many it has, `following`, where the server is that it follows ("" if it is none that
- * does), and `alone`, whether it can't reach that one: soma_proxy_open_server() of soma/proxy.h reads them, pings it
- * and ends it.
+ * does), and `alone`, whether it can't reach that one, or that has not settled yet: soma_proxy_open_server() of
+ * soma/proxy.h reads them, pings it and ends it.
  * @param system where it lives
  * @param options NULL for all defaults
  * @param server gets its ref; may be NULL; the null ref on error
@@ -282,7 +282,8 @@ SOMA_API int soma_names_list(soma_names *names, const char *prefix, const char *
  * @param alias the alias
  * @param address any text; NULL: the alias is removed
  * @param timeout nanoseconds
- * @return 0, SOMA_ENOENT (this client has none of the name, or it no such alias to remove), or another error
+ * @return 0, SOMA_ENOENT (this client has none of the name, or it no such alias to remove), SOMA_EEXIST (another has
+ * taken the name meanwhile, while there was no server), or another error
  */
 SOMA_API int soma_names_alias(soma_names *names, const char *name, const char *alias, const char *address,
                               uint64_t timeout);

@@ -160,6 +160,26 @@ static void test_outage(soma_test *test)
     assert_int_equal(soma_names_close(&thief), 0);
 }
 
+/* Another has taken the name of a client that could not reach the server; which learns that as it waits to put more. */
+static void test_taken(soma_test *test)
+{
+    soma_ref server;
+    assert_int_equal(soma_nameserver_start(soma_test_node(test, "hub"), NULL, &server), 0);
+    const struct nameserver *state = soma_test_state(test, server);
+    soma_names *leaf = names_open(test, "leaf"), *thief = names_open(test, "thief");
+    assert_int_equal(soma_names_register(leaf, "it", singer_new(test, "leaf"), SOMA_SECOND), 0);
+    soma_test_net_cut(test, "hub", "leaf");
+    while (state->names.count)
+        soma_test_advance(test, SOMA_SECOND);
+    soma_test_advance(test, soma_test_random(test, 2) * DOWN_TIME);
+    assert_int_equal(soma_names_register(thief, "it", singer_new(test, "thief"), SOMA_SECOND), 0);
+    soma_test_net_heal(test, "hub", "leaf");
+    assert_int_equal(soma_names_alias(leaf, "it", "main", "tcp://127.0.0.1:1", 60 * SOMA_SECOND), SOMA_EEXIST);
+    assert_int_equal(soma_names_alias(leaf, "it", "main", "tcp://127.0.0.1:1", 60 * SOMA_SECOND), SOMA_ENOENT);
+    assert_int_equal(soma_names_close(&leaf), 0);
+    assert_int_equal(soma_names_close(&thief), 0);
+}
+
 /* A server that stood still for so long that all took it for down says of no name that lives that it is not there. */
 static void test_standstill(soma_test *test)
 {
@@ -192,7 +212,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SOMA_SIM(test_silent, test_load(200), 200000),     SOMA_SIM(test_shutdown, test_load(100), 200000),
         SOMA_SIM(test_standstill, test_load(200), 200000), SOMA_SIM(test_outage, test_load(200), 200000),
-        SOMA_SIM(test_again, test_load(200), 200000),
+        SOMA_SIM(test_again, test_load(200), 200000),      SOMA_SIM(test_taken, test_load(100), 200000),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
