@@ -246,10 +246,8 @@ static uint32_t porter_doze(struct porter *porter, uint64_t keys[POST_MOST])
 {
     struct post *post = &porter->post;
     for (;;) {
-        const uint64_t stays = post->stays;
         uint32_t count = post_doze(post, keys);
-        bool beside = post->taken,
-             idle = !count && post->stays == stays && !porter->looks && !ptr_load(&porter->listed);
+        bool beside = post->taken, idle = !count && !porter->looks && !ptr_load(&porter->listed);
         porter->idle = idle ? porter->idle + 1 : 0;
         if (porter->idle == DOZES_IDLE) {
             porter->dozes = false;
@@ -310,6 +308,7 @@ static void porter_attend(void *context, struct worker *worker)
         return;
     }
     if (!porter->over) {
+        porter->idle = 0;
         worker_enter(porter->worker);
         porter->worker->lent = true;
         uint64_t until = porter_round(porter, false, &waits);

@@ -38,7 +38,7 @@ struct porter {
     bool looks;       /* there is something to look at */
     bool asks;        /* somebody asks to come in */
     bool dozes;       /* the thread comes by itself, and need not be told that there is more */
-    uint32_t idle;    /* so often in a row it came for nothing */
+    uint32_t idle;    /* so often in a row it came, and nothing had happened */
     bool over;        /* the thread has ended */
     bool drained;
     uint64_t lingers; /* until when ZeroMQ may keep what sockets have left to it */
