@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <ifaddrs.h>
 #include <net/if.h>
-#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -36,20 +35,19 @@ bool path_is_taken(const char *path)
     return !lstat(path, &status) && !S_ISSOCK(status.st_mode);
 }
 
+/* By a socket of a kind that can't be connected to who listens: so he sees nothing of it, and still it is told that he
+ * is there. */
 bool path_is_bound(const char *path)
 {
     struct sockaddr_un name = {.sun_family = AF_UNIX};
     size_t length = strlen(path);
-    if (length >= sizeof(name.sun_path))
+    if (length >= sizeof(name.sun_path) || *path == '@')
         return false;
     memcpy(name.sun_path, path, length);
-    if (*path == '@') // without a file
-        name.sun_path[0] = '\0';
-    int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int probe = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (probe < 0)
         return false;
-    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + (*path != '@'));
-    bool bound = !connect(probe, (const struct sockaddr *)&name, size) || errno == EAGAIN;
+    bool bound = !connect(probe, (const struct sockaddr *)&name, sizeof(name)) || errno == EPROTOTYPE;
     close(probe);
     return bound;
 }

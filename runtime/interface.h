@@ -12,8 +12,8 @@ bool interface_find(const char *name, int family, char *host, size_t size);
 /* Does something lie at a path that is no socket? ZeroMQ would remove it without a question. */
 bool path_is_taken(const char *path);
 
-/* Does somebody listen there, or at `@NAME`, which is no file? ZeroMQ would take the place of a socket in a file
- * without a question, and leave its listener with none. */
+/* Has somebody a socket there, which need not notice the question? ZeroMQ would take its place unasked, and leave its
+ * listener with none; but not that of `@NAME`, which is no file. */
 bool path_is_bound(const char *path);
 
 #endif

@@ -163,7 +163,17 @@ static int none_refused(soma_agent *self, void *state, void *arg)
     return 0;
 }
 
-/* Who comes and goes in good order is not refused, nor is one who waits for his place. */
+static int in_vain_bind(soma_agent *self, void *state, void *arg)
+{
+    char place[SOMA_ADDRESS_TEXT_SIZE];
+    soma_address at = player_at("misfit", SOMA_PUSH);
+    (void)state, (void)arg;
+    assert_true(soma_address_print(&at, place, sizeof(place)) > 0);
+    assert_int_equal(soma_bind(self, SOMA_PUSH, "it", &(soma_channel_options){.place = place}, NULL), SOMA_EEXIST);
+    return 0;
+}
+
+/* Who comes and goes in good order is not refused, nor is one who waits for his place, or finds it taken. */
 static void test_nobody_is_refused(soma_test *test)
 {
     static const struct misfit fits[] = {{SOMA_PULL, SOMA_PUSH, 0, 0, false, -1, 0},
@@ -174,6 +184,7 @@ static void test_nobody_is_refused(soma_test *test)
         soma_ref second = player_open(test, &hears);
         player_move();
         player_do(test, bound, misfit_bind, &fits[i]);
+        player_do(test, first, in_vain_bind, NULL);
         player_do(test, first, misfit_connect, &fits[i]);
         player_peers(test, bound, "it", 1);
         player_do(test, second, misfit_connect, &fits[i]);
