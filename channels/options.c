@@ -62,6 +62,8 @@ static const char *options_wrong(soma_pattern pattern, const soma_channel_option
     bool publication = pattern_publishes(pattern) || pattern_subscribes(pattern);
     if (wrong || (wrong = serializer_wrong(options)))
         return wrong;
+    if (options->high_water > INT32_MAX) // ZeroMQ's are signed
+        return "has a high_water over 2147483647";
     if (options->conflate && pattern != SOMA_PULL && pattern != SOMA_SUB)
         return "can't conflate: that is for a pull or a sub";
     if (options->identity && pattern != SOMA_REQ && pattern != SOMA_ASYNC_REQ)

@@ -83,7 +83,8 @@ typedef struct soma_channel_options {
     const soma_serializer *own_serializer; /**< one of the user's in its place; NULL for none */
     soma_framing framing;                  /**< of publications */
     uint32_t high_water;   /**< messages that may wait at each connection, in ZeroMQ's own queues, before who sends is
-                                held up; of a PUB: before a subscriber that is slow misses some; 1,000 */
+                                held up; of a PUB: before a subscriber that is slow misses some; 1,000. Over
+                                2,147,483,647: SOMA_EINVAL */
     uint32_t linger_ms;    /**< how long what was sent may take to leave after the channel has ended, at most; 1,000, if
                                 soma_channel_defaults() has not said another time, and soma_channel_linger() can say
                                 none. What has not left then is lost, and not always told: docs/channels.md */

@@ -137,6 +137,8 @@ static int misuse(soma_agent *self, void *state, void *arg)
         {{.identity = name + 1}, SOMA_REQ, 0, NULL},
         {{.identity = "me"}, SOMA_ASYNC_REQ, 0, NULL},
         {{.serializer = "xml"}, SOMA_PUSH, SOMA_EINVAL, "there is no serializer 'xml'"},
+        {{.high_water = 1u << 31}, SOMA_PUSH, SOMA_EINVAL, "a push has a high_water over 2147483647"},
+        {{.high_water = INT32_MAX}, SOMA_PUSH, 0, NULL},
         {{.framing = SOMA_FRAMES_SEPARATED}, SOMA_PUSH, SOMA_EINVAL, "a push can't have such frames"},
         {{.handlers = notes}, SOMA_PUSH, SOMA_EINVAL, "a push has handlers"},
         {{0}, SOMA_PULL, SOMA_EINVAL, "a pull has no handlers"},
