@@ -47,6 +47,7 @@ static int refused_run(soma_agent *self, void *state, void *arg)
     refusal_print(arrival->line, refusal, why);
     snprintf(alias, sizeof(alias), "%s", arrival->line->alias);
     arrival_end(arrival);
+    arrival_names(self, &soma_channel_refused_type);
     return fn ? fn(self, state,
                    &(const struct soma_channel_refused){.alias = alias, .error = refusals[refusal].error, .why = why})
               : 0;

@@ -333,6 +333,7 @@ static int answer_arrive(soma_agent *self, struct channel *channel, struct arriv
         return answer_settle(self, handle, answer_copy(self, NULL, NULL, error));
     }
     struct message *answer = answer_copy(self, type, reading.message, 0);
+    arrival_names(self, type);
     speech_done(&remote->speech, &reading);
     return answer_settle(self, handle, answer);
 }
@@ -416,6 +417,7 @@ static int message_arrive(soma_agent *self, void *state, struct channel *channel
         line_malformed(arrival->line, error);
     if (error)
         return 0;
+    arrival_names(self, reading.type);
     error = port_show(self, state, &channel->port, topic, reading.type, reading.message);
     channel = owner_find(self, arrival); // a handler may have closed it
     speech_done(channel ? &channel->remote->speech : NULL, &reading);
@@ -468,5 +470,8 @@ int peers_run(soma_agent *self, void *state, void *arg)
         result = requests_fail(self, line_mark(channel->remote->line), SOMA_EGONE);
     channel = result < 0 ? NULL : owner_find(self, arrival); // a handler may have closed it
     arrival_end(arrival);
-    return channel ? channel_tell(self, state, channel) : result;
+    if (!channel)
+        return result;
+    arrival_names(self, &soma_channel_changed_type);
+    return channel_tell(self, state, channel);
 }

@@ -7,6 +7,7 @@
 
 #include "channels/line.h"
 #include "channels/serializer.h"
+#include "runtime/worker.h"
 
 /* How a channel speaks. */
 struct speech {
@@ -67,6 +68,12 @@ struct arrival *arrival_of(struct message *message);
 
 /* Is it an answer among publications? */
 bool parts_are_answer(zmq_msg_t *parts, uint32_t count);
+
+/* Names what of an arrival is handled now, for the log, if the agent ends by it. */
+static inline void arrival_names(const soma_agent *self, const soma_type *type)
+{
+    self->worker->current->type = type;
+}
 
 /* Counts a message that came, and logs some of them. */
 void line_malformed(struct line *line, int error);

@@ -212,7 +212,7 @@ static const char *message_name(const struct message *message)
     case MESSAGE_TIMEOUT:
         return "a failed request";
     case MESSAGE_CALLBACK:
-        return "a posted call";
+        return message->type ? message->type->name : "a posted call";
     case MESSAGE_READY:
         return "its ready hook";
     case MESSAGE_WATCH:

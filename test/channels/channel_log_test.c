@@ -1,0 +1,106 @@
+/*
+ * What channels leave in a system's log: what an agent was handling when it ended.
+ */
+#include "player.h"
+#include "test_support.h"
+
+static char place[SOMA_ADDRESS_TEXT_SIZE];
+
+/* ---- the log ---- */
+
+struct sink {
+    char text[2000]; /* its lines */
+    size_t length;
+};
+
+static void sink_keep(void *context, const soma_log_record *record)
+{
+    struct sink *sink = context;
+    size_t room = sizeof(sink->text) - sink->length;
+    int length = snprintf(sink->text + sink->length, room, "%s\n", record->text);
+    assert_in_range(length, 1, room - 1);
+    sink->length += (size_t)length;
+}
+
+/* A system with one agent, until that has it stopped. What closing gave. */
+static int run(const soma_behavior *behavior, struct sink *sink)
+{
+    soma_system *system;
+    *sink = (struct sink){.length = 0};
+    assert_int_equal(soma_system_open(&system, &(soma_options){.log_sink = sink_keep, .log_context = sink}), 0);
+    assert_int_equal(soma_spawn(system, behavior, NULL, NULL), 0);
+    assert_int_equal(soma_system_run(system), 0);
+    return soma_system_close(&system);
+}
+
+static void place_next(void)
+{
+    static uint32_t places;
+    snprintf(place, sizeof(place), "ipc:///tmp/soma-%ld-logged%u", (long)getpid(), places++);
+}
+
+/* ---- what was handled ---- */
+
+static int on_note_failing(soma_agent *self, void *state, const struct note *m)
+{
+    (void)self, (void)state, (void)m;
+    return SOMA_ENOMEM;
+}
+
+static int fails_ready(soma_agent *self, void *state)
+{
+    const soma_channel_options in = {.place = place, .handlers = SOMA_HANDLERS(SOMA_ON(note, on_note_failing))};
+    soma_address at;
+    (void)state;
+    assert_int_equal(soma_bind(self, SOMA_PULL, "in", &in, &at), 0);
+    assert_int_equal(soma_connect(self, &at, "out", NULL), 0);
+    return 0;
+}
+
+static int fails_changed(soma_agent *self, void *state, const struct soma_channel_changed *m)
+{
+    (void)state;
+    return strcmp(m->alias, "out") || !m->peers ? 0 : soma_send_to(self, "out", note, .number = 1);
+}
+
+static int fails_at_once(soma_agent *self, void *state, const struct soma_channel_changed *m)
+{
+    (void)self, (void)state, (void)m;
+    return SOMA_ENOMEM;
+}
+
+static void stops(soma_agent *self, void *state, int reason)
+{
+    (void)state, (void)reason;
+    soma_system_stop(soma_agent_system(self));
+}
+
+static const soma_behavior fails = {.name = "fails",
+                                    .ready = fails_ready,
+                                    .stop = stops,
+                                    .handlers = SOMA_HANDLERS(SOMA_ON(soma_channel_changed, fails_changed))};
+static const soma_behavior fails_early = {.name = "fails",
+                                          .ready = fails_ready,
+                                          .stop = stops,
+                                          .handlers = SOMA_HANDLERS(SOMA_ON(soma_channel_changed, fails_at_once))};
+
+static void test_what_was_handled(void **state)
+{
+    struct sink sink;
+    (void)state;
+    snprintf(place, sizeof(place), "inproc://logged");
+    assert_int_equal(run(&fails, &sink), 0);
+    assert_non_null(strstr(sink.text, "ended while handling note: out of memory (-2)\n"));
+    place_next();
+    assert_int_equal(run(&fails, &sink), 0);
+    assert_non_null(strstr(sink.text, "ended while handling note: out of memory (-2)\n"));
+    place_next();
+    assert_int_equal(run(&fails_early, &sink), 0);
+    assert_non_null(strstr(sink.text, "ended while handling soma_channel_changed: out of memory (-2)\n"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_what_was_handled)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
