@@ -113,21 +113,26 @@ static bool number_read(const char *text, uint32_t *number)
 }
 
 /* Who set a variable and who binds are seldom the same, so the error alone would not be found. */
+static int variable_refuse(soma_agent *self, const char *name, const char *text)
+{
+    soma_log_error(self, "environment: %s=%.100s is wrong", name, text);
+    return SOMA_EINVAL;
+}
+
 static int environment_add(soma_agent *self, struct defaults *defaults)
 {
     const char *place = variable("SOMA_CHANNEL_PLACE"), *serializer = variable("SOMA_CHANNEL_SERIALIZER"),
                *linger = variable("SOMA_CHANNEL_LINGER_MS");
     soma_channel_options options = {.place = *place ? place : NULL, .serializer = *serializer ? serializer : NULL};
     struct defaults made;
-    int error = number_read(linger, &options.linger_ms) ? defaults_make(&options, &made) : SOMA_EINVAL;
-    if (error)
-        soma_log_error(self,
-                       "environment: SOMA_CHANNEL_PLACE=%.100s, SOMA_CHANNEL_SERIALIZER=%.100s, "
-                       "SOMA_CHANNEL_LINGER_MS=%.100s: one of them is wrong",
-                       place, serializer, linger);
-    else
-        defaults_add(defaults, &made);
-    return error;
+    if (!number_read(linger, &options.linger_ms))
+        return variable_refuse(self, "SOMA_CHANNEL_LINGER_MS", linger);
+    if (*place && place_check(place))
+        return variable_refuse(self, "SOMA_CHANNEL_PLACE", place);
+    if (defaults_make(&options, &made)) // it is all that is left
+        return variable_refuse(self, "SOMA_CHANNEL_SERIALIZER", serializer);
+    defaults_add(defaults, &made);
+    return 0;
 }
 
 int defaults_fill(soma_agent *self, const soma_channel_options *given, struct filled *filled)

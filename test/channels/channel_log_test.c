@@ -1,8 +1,10 @@
 /*
- * What channels leave in a system's log: what an agent was handling when it ended.
+ * What channels leave in a system's log: what an agent was handling when it ended, and which variable of the
+ * environment is wrong.
  */
 #include "player.h"
 #include "test_support.h"
+#include <stdlib.h>
 
 static char place[SOMA_ADDRESS_TEXT_SIZE];
 
@@ -99,8 +101,41 @@ static void test_what_was_handled(void **state)
     assert_non_null(strstr(sink.text, "ended while handling soma_channel_changed: out of memory (-2)\n"));
 }
 
+/* ---- the environment ---- */
+
+static int binds_ready(soma_agent *self, void *state)
+{
+    (void)state;
+    assert_int_equal(soma_bind(self, SOMA_PUSH, "out", NULL, NULL), SOMA_EINVAL);
+    return soma_system_stop(soma_agent_system(self));
+}
+
+static const soma_behavior binds = {.name = "binds", .ready = binds_ready};
+
+/* The one that is wrong is named, and no other. */
+static void test_environment(void **state)
+{
+    static const char *const variables[][3] = {{"SOMA_CHANNEL_PLACE", "ipc", "pigeon"},
+                                               {"SOMA_CHANNEL_SERIALIZER", "json", "smoke"},
+                                               {"SOMA_CHANNEL_LINGER_MS", "10", "soon"}};
+    struct sink sink;
+    char expected[100];
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(setenv(variables[i][0], variables[i][1], 1), 0);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(setenv(variables[i][0], variables[i][2], 1), 0);
+        assert_int_equal(run(&binds, &sink), 0);
+        snprintf(expected, sizeof(expected), "environment: %s=%s is wrong\n", variables[i][0], variables[i][2]);
+        assert_string_equal(sink.text, expected);
+        assert_int_equal(setenv(variables[i][0], variables[i][1], 1), 0);
+    }
+    for (int i = 0; i < 3; i++)
+        unsetenv(variables[i][0]);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_what_was_handled)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_what_was_handled), cmocka_unit_test(test_environment)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
