@@ -23,6 +23,14 @@ static uint64_t porter_now(const struct porter *porter)
 
 /* ---- the lines ---- */
 
+/* Until when what is left in a line that ends now may leave. What the porter has waited, when it was stopped, is over.
+ */
+static uint64_t line_until(const struct line *line, uint64_t now)
+{
+    uint64_t linger = u32_load(&line->linger) * SOMA_MS, waited = line->porter->waited;
+    return now + (linger > waited ? linger - waited : 0);
+}
+
 /* Takes what is new of those that are listed. */
 static void listed_take(struct porter *porter)
 {
@@ -37,7 +45,7 @@ static void listed_take(struct porter *porter)
         }
         line->stirred = true;
         if (line_take(line) && !line->deadline) {
-            line->deadline = porter_now(porter) + u32_load(&line->linger) * SOMA_MS;
+            line->deadline = line_until(line, porter_now(porter));
             line_relieve(line, 0, 0);
         }
         line_unref(line); // the list's
@@ -217,15 +225,15 @@ static void keys_note(void *context, const uint64_t *keys, uint32_t count)
         line->changed = true;
 }
 
-/* The system closes: when what waits in the lines must have left. */
-static uint64_t stopping_end(const struct porter *porter)
+/* How long what waits in the lines may take to leave once the system closes. */
+static uint64_t stopping_time(const struct porter *porter)
 {
     uint32_t longest = 0;
     for (const struct line *line = porter->lines; line; line = line->next) {
         uint32_t linger = u32_load(&line->linger);
         longest = linger > longest ? linger : longest;
     }
-    return porter_now(porter) + longest * SOMA_MS;
+    return longest * SOMA_MS;
 }
 
 static uint32_t porter_wait(struct porter *porter, bool presses, uint64_t keys[POST_MOST])
@@ -262,14 +270,16 @@ static void *porter_main(void *argument)
 {
     struct porter *porter = argument;
     struct post *post = &porter->post;
-    uint64_t keys[POST_MOST], deadline = UINT64_MAX; // of stopping
+    uint64_t keys[POST_MOST], stopped = 0, deadline = UINT64_MAX;
     worker_enter(porter->worker);
     pthread_mutex_lock(&post->turn);
     for (;;) {
         bool waits, stopping = u32_load(&porter->stopping);
         uint64_t until = porter_round(porter, true, &waits);
-        if (stopping && deadline == UINT64_MAX)
-            deadline = stopping_end(porter);
+        if (stopping && deadline == UINT64_MAX) {
+            stopped = porter_now(porter);
+            deadline = stopped + stopping_time(porter);
+        }
         porter->drained = !waits;
         if (stopping && (!waits || porter_now(porter) >= deadline))
             break;
@@ -283,6 +293,7 @@ static void *porter_main(void *argument)
         keys_note(porter, keys, dozes ? porter_doze(porter, keys) : porter_wait(porter, !rests, keys));
     }
     porter->over = true;
+    porter->waited = porter_now(porter) - stopped;
     pthread_mutex_unlock(&post->turn);
     worker_enter(NULL);
     return NULL;
@@ -379,7 +390,7 @@ static void lines_end(struct porter *porter)
         uint64_t until = UINT64_MAX;
         while (line->sending && !line->blocked)
             line_send(line, &until);
-        line->deadline = line->deadline ? line->deadline : now + u32_load(&line->linger) * SOMA_MS;
+        line->deadline = line->deadline ? line->deadline : line_until(line, now);
         line_end(line, now);
     }
 }

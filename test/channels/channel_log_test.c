@@ -1,10 +1,14 @@
 /*
- * What channels leave in a system's log: what an agent was handling when it ended, and which variable of the
- * environment is wrong.
+ * What channels leave in a system's log: what an agent was handling when it ended, which variable of the environment is
+ * wrong, and what was lost when a system closed.
  */
 #include "player.h"
 #include "test_support.h"
 #include <stdlib.h>
+#include <zmq.h>
+
+#define LARGE 100000u
+#define MANY 100u /* more than ZeroMQ and the kernel keep of them */
 
 static char place[SOMA_ADDRESS_TEXT_SIZE];
 
@@ -134,8 +138,52 @@ static void test_environment(void **state)
         unsetenv(variables[i][0]);
 }
 
+/* ---- closing ---- */
+
+static const char bytes[LARGE];
+
+static int floods_ready(soma_agent *self, void *state)
+{
+    const soma_channel_options options = {.place = place, .serializer = "raw", .high_water = 1, .linger_ms = 50};
+    (void)state;
+    assert_int_equal(soma_bind(self, SOMA_PUSH, "out", &options, NULL), 0);
+    return 0;
+}
+
+static int floods_changed(soma_agent *self, void *state, const struct soma_channel_changed *m)
+{
+    (void)state;
+    if (!m->peers)
+        return 0;
+    for (uint32_t i = 0; i < MANY; i++)
+        assert_int_equal(soma_send_to(self, "out", chunk, .data = {bytes, LARGE}), 0);
+    return soma_system_stop(soma_agent_system(self));
+}
+
+static const soma_behavior floods = {
+    .name = "floods", .ready = floods_ready, .handlers = SOMA_HANDLERS(SOMA_ON(soma_channel_changed, floods_changed))};
+
+/* What has waited for all the time that there was does not wait as long again within ZeroMQ. */
+static void test_lingers_once(void **state)
+{
+    const int one = 1, none = 0;
+    struct sink sink;
+    void *context = zmq_ctx_new(), *takes = zmq_socket(context, ZMQ_PULL);
+    (void)state;
+    place_next();
+    zmq_setsockopt(takes, ZMQ_RCVHWM, &one, sizeof(one));
+    zmq_setsockopt(takes, ZMQ_LINGER, &none, sizeof(none));
+    assert_int_equal(zmq_connect(takes, place), 0);
+    assert_int_equal(run(&floods, &sink), SOMA_ETIMEOUT);
+    assert_non_null(strstr(sink.text, "messages were left when their channel had ended"));
+    assert_null(strstr(sink.text, "the time is over")); // of ZeroMQ
+    zmq_close(takes);
+    zmq_ctx_term(context);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_what_was_handled), cmocka_unit_test(test_environment)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_what_was_handled), cmocka_unit_test(test_environment),
+                                       cmocka_unit_test(test_lingers_once)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
