@@ -66,7 +66,7 @@ static int fails_ready(soma_agent *self, void *state)
 static int fails_changed(soma_agent *self, void *state, const struct soma_channel_changed *m)
 {
     (void)state;
-    return strcmp(m->alias, "out") || !m->peers ? 0 : soma_send_to(self, "out", note, .number = 1);
+    return strcmp(m->alias, "out") != 0 || !m->peers ? 0 : soma_send_to(self, "out", note, .number = 1);
 }
 
 static int fails_at_once(soma_agent *self, void *state, const struct soma_channel_changed *m)
