@@ -144,7 +144,7 @@ typedef struct soma_behavior {
  * together, at the latest when the handler returns. An agent that sends to an overloaded one does not run again, once
  * its handler has returned, until that one has caught up.
  * @return 0, or SOMA_EGONE (no such agent: a dead letter, counted), SOMA_EAGAIN (its limit is reached, and it rejects
- *         what is more), SOMA_ENOROUTE, SOMA_ENOMEM, SOMA_ETOOBIG,
+ *         what is more), SOMA_ENOROUTE, SOMA_ENODEDOWN, SOMA_ENOMEM, SOMA_ETOOBIG,
  *         SOMA_EINVAL (NULL `from`, a length without data)
  */
 #define soma_send(from, to, ...) SOMA_FROM_(from, send)((from), (to), SOMA_BODY_(__VA_ARGS__))

@@ -113,8 +113,8 @@ SOMA_API int soma_reply_fail(soma_agent *self, soma_handle promise, int error);
  * Passes the message that is being handled, request or not, on to another agent, with its sender unchanged: the
  * answer goes straight to whoever asked. A timer's message has the agent itself as its sender. Only the agent itself.
  * @return 0; SOMA_ESTATE (no message is handled, or it is an answer or word of an agent's end, or the request is
- *         answered already); SOMA_EGONE, SOMA_ENOROUTE and SOMA_EAGAIN (a request then fails with it); SOMA_EINVAL
- *         (NULL), SOMA_ENOMEM
+ *         answered already); SOMA_EGONE, SOMA_ENOROUTE, SOMA_ENODEDOWN and SOMA_EAGAIN (a request then fails
+ *         with it); SOMA_EINVAL (NULL), SOMA_ENOMEM
  */
 SOMA_API int soma_forward(soma_agent *self, soma_ref to);
 
