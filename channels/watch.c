@@ -233,7 +233,6 @@ void asker_arrive(struct line *line, zmq_msg_t *who)
         if (other->identity == identity && other->socket != socket) {
             other->identity = 0; // is told once
             line_refuse(line, REFUSED_IDENTITY);
-            socket_cut(other->socket, other->cookie);
         }
     }
     guest = guest_find(line, socket);
