@@ -474,8 +474,7 @@ static uint64_t peer_watch(struct soma_bridge *bridge, struct peer *peer, uint64
             return peer->since + patience;
         if (node_may_log(bridge))
             soma_log_warning(bridge->system, "bridge: node %s is down", peer->name);
-        if (peer->connection)
-            connection_end(bridge, connection_find(bridge, peer->connection), true);
+        peer_hang_up(peer);
         peer_end(peer, SOMA_ENODEDOWN);
         return UINT64_MAX;
     }

@@ -301,6 +301,9 @@ void connection_called(struct soma_bridge *bridge, struct connection *connection
 /* A connection comes to nothing, and is forgotten; the wire is told unless it knows. */
 void connection_end(struct soma_bridge *bridge, struct connection *connection, bool hang_up);
 
+/* The one with a peer, if there is one. */
+void peer_hang_up(struct peer *peer);
+
 /* What the other side said in its hello is accepted or not; says ours if it has not been. */
 void hello_arrive(struct soma_bridge *bridge, struct connection *connection, const struct hello *hello);
 void hello_say(struct soma_bridge *bridge, struct connection *connection);

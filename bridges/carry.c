@@ -289,13 +289,18 @@ void peer_end(struct peer *peer, int reason)
                          (unsigned long long)lost.words);
 }
 
+void peer_hang_up(struct peer *peer)
+{
+    if (peer->connection)
+        connection_end(peer->bridge, connection_find(peer->bridge, peer->connection), true);
+}
+
 void peer_cut_off(struct peer *peer)
 {
     struct soma_bridge *bridge = peer->bridge;
     trust_count(bridge, &bridge->counts.overfull);
     if (node_may_log(bridge))
         soma_log_error(bridge->system, "bridge: node %s does not take what it is owed: it is cut off", peer->name);
-    if (peer->connection)
-        connection_end(bridge, connection_find(bridge, peer->connection), true);
+    peer_hang_up(peer);
     peer_end(peer, SOMA_ENODEDOWN);
 }

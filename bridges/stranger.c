@@ -23,8 +23,7 @@ struct peer *peer_seen(const struct soma_bridge *bridge, uint64_t node)
 
 static void stranger_forget(struct soma_bridge *bridge, struct peer *peer)
 {
-    if (peer->connection)
-        connection_end(bridge, connection_find(bridge, peer->connection), true);
+    peer_hang_up(peer);
     stranger_remove(bridge, peer);
     peer_retire(peer);
 }

@@ -7,65 +7,78 @@
 #include <soma/error.h>
 #include <string.h>
 
-/* After an item of the bridge's own, or one that it passes on. */
-static int item_end(struct peer *peer, struct chunk *chunk, const struct writer *writer, size_t before)
+/* An item that is being appended. */
+struct entry {
+    struct peer *peer;
+    struct chunk *chunk;
+    size_t before; /* bytes in it */
+    struct writer writer;
+};
+
+/* False when memory is out. */
+static bool entry_begin(struct entry *entry, struct peer *peer)
 {
-    if (writer->failed)
-        chunk->items.size = before;
-    peer->out.bytes += chunk->items.size - before;
-    return writer->failed ? SOMA_ENOMEM : 0;
+    struct chunk *chunk = outbound_chunk(&peer->out);
+    if (chunk)
+        *entry = (struct entry){peer, chunk, chunk->items.size, {&chunk->items, false}};
+    return chunk;
 }
 
-static int word_end(struct peer *peer, struct chunk *chunk, const struct writer *writer, size_t before)
+/* One that is passed on. 0 or SOMA_ENOMEM. */
+static int item_end(const struct entry *entry)
 {
-    int error = item_end(peer, chunk, writer, before);
+    struct chunk *chunk = entry->chunk;
+    if (entry->writer.failed)
+        chunk->items.size = entry->before;
+    entry->peer->out.bytes += chunk->items.size - entry->before;
+    return entry->writer.failed ? SOMA_ENOMEM : 0;
+}
+
+/* One of the bridge's own. The same. */
+static int word_end(const struct entry *entry)
+{
+    int error = item_end(entry);
     if (!error)
-        outbound_owe(peer, chunk, chunk->items.size - before);
+        outbound_owe(entry->peer, entry->chunk, entry->chunk->items.size - entry->before);
     return error;
 }
 
 int outbound_moved(struct peer *peer, soma_ref asker, soma_ref to, uint64_t handle)
 {
-    struct chunk *chunk = outbound_chunk(&peer->out);
-    if (!chunk)
+    struct entry entry;
+    if (!entry_begin(&entry, peer))
         return SOMA_ENOMEM;
-    size_t before = chunk->items.size;
-    struct writer writer = {&chunk->items, false};
-    item_begin(&writer, ITEM_MOVED, 1, peer->bridge->system->node, peer->node, asker, to);
-    write_number(&writer, handle);
+    item_begin(&entry.writer, ITEM_MOVED, 1, peer->bridge->system->node, peer->node, asker, to);
+    write_number(&entry.writer, handle);
     peer->out.owes = true; // whoever asked would take this node's end for the end of his request
-    return word_end(peer, chunk, &writer, before);
+    return word_end(&entry);
 }
 
 int outbound_pressure(struct peer *peer, soma_ref agent, bool on)
 {
-    struct chunk *chunk = outbound_chunk(&peer->out);
-    if (!chunk)
+    struct entry entry;
+    if (!entry_begin(&entry, peer))
         return SOMA_ENOMEM;
-    size_t before = chunk->items.size;
-    struct writer writer = {&chunk->items, false};
-    item_begin(&writer, ITEM_PRESSURE, 1, peer->bridge->system->node, peer->node, SOMA_REF_NULL, agent);
-    write_number(&writer, on);
-    return word_end(peer, chunk, &writer, before);
+    item_begin(&entry.writer, ITEM_PRESSURE, 1, peer->bridge->system->node, peer->node, SOMA_REF_NULL, agent);
+    write_number(&entry.writer, on);
+    return word_end(&entry);
 }
 
 int outbound_relay(struct peer *peer, uint64_t to, uint64_t from, uint64_t channel, const void *frame, size_t size)
 {
-    struct chunk *chunk = outbound_chunk(&peer->out);
-    if (!chunk)
+    struct entry entry;
+    if (!entry_begin(&entry, peer))
         return SOMA_ENOMEM;
-    size_t before = chunk->items.size;
-    struct writer writer = {&chunk->items, false};
-    write_array(&writer, 5);
-    write_number(&writer, ITEM_RELAY);
-    write_number(&writer, to);
-    write_number(&writer, from);
-    write_number(&writer, channel);
+    write_array(&entry.writer, 5);
+    write_number(&entry.writer, ITEM_RELAY);
+    write_number(&entry.writer, to);
+    write_number(&entry.writer, from);
+    write_number(&entry.writer, channel);
     if (frame)
-        write_bytes(&writer, frame, (uint32_t)size);
+        write_bytes(&entry.writer, frame, (uint32_t)size);
     else
-        write_nil(&writer);
-    return frame ? item_end(peer, chunk, &writer, before) : word_end(peer, chunk, &writer, before);
+        write_nil(&entry.writer);
+    return frame ? item_end(&entry) : word_end(&entry);
 }
 
 void introduction_write(struct writer *writer, const struct peer *other)
@@ -84,27 +97,23 @@ void introduction_write(struct writer *writer, const struct peer *other)
 
 int outbound_introduce(struct peer *peer, const struct peer *other)
 {
-    struct chunk *chunk = outbound_chunk(&peer->out);
-    if (!chunk)
+    struct entry entry;
+    if (!entry_begin(&entry, peer))
         return SOMA_ENOMEM;
-    size_t before = chunk->items.size;
-    struct writer writer = {&chunk->items, false};
-    introduction_write(&writer, other);
-    return word_end(peer, chunk, &writer, before);
+    introduction_write(&entry.writer, other);
+    return word_end(&entry);
 }
 
 int outbound_refuse(struct peer *peer, uint64_t index, const char *layout, size_t size)
 {
-    struct chunk *chunk = outbound_chunk(&peer->out);
-    if (!chunk)
+    struct entry entry;
+    if (!entry_begin(&entry, peer))
         return SOMA_ENOMEM;
-    size_t before = chunk->items.size;
-    struct writer writer = {&chunk->items, false};
-    write_array(&writer, 3);
-    write_number(&writer, ITEM_REFUSED);
-    write_number(&writer, index);
-    write_text(&writer, layout, size);
-    return word_end(peer, chunk, &writer, before);
+    write_array(&entry.writer, 3);
+    write_number(&entry.writer, ITEM_REFUSED);
+    write_number(&entry.writer, index);
+    write_text(&entry.writer, layout, size);
+    return word_end(&entry);
 }
 
 uint32_t outbound_forget(struct peer *peer, soma_body *bodies[SHARES_MOST])
@@ -117,18 +126,16 @@ uint32_t outbound_forget(struct peer *peer, soma_body *bodies[SHARES_MOST])
         if (!share->body || !transit_is_past(&peer->transit, share->number, share->used) ||
             !shares_can_spare(shares, share))
             continue;
-        struct chunk *chunk = outbound_chunk(&peer->out);
-        if (!chunk)
+        struct entry entry;
+        if (!entry_begin(&entry, peer))
             break;
-        size_t before = chunk->items.size;
-        struct writer writer = {&chunk->items, false};
-        write_array(&writer, 2);
-        write_number(&writer, ITEM_FORGET);
-        write_number(&writer, share->number);
-        if (word_end(peer, chunk, &writer, before))
+        write_array(&entry.writer, 2);
+        write_number(&entry.writer, ITEM_FORGET);
+        write_number(&entry.writer, share->number);
+        if (word_end(&entry))
             break;
         bodies[count++] = shares_take(shares, share);
-        last = chunk;
+        last = entry.chunk;
     }
     if (last) // they are forgotten before others take their places
         last->full = true;

@@ -163,7 +163,7 @@ uint32_t post_doze(struct post *post, uint64_t keys[POST_MOST])
     post->sits = true;
     pthread_mutex_unlock(&post->turn);
     turned_ask(post);
-    nanosleep(&moment, NULL);
+    nanosleep(&moment, NULL); // this hides no race: what happens meanwhile is told in the epoll, later
     turn_want(post);
     post->sits = false;
     if (!post->taken && keys_wait(post, false, 0, keys, &count))
