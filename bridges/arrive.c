@@ -391,6 +391,10 @@ static int moved_arrive(struct peer *peer, const struct item *item)
 {
     struct soma_bridge *bridge = peer->bridge;
     struct debt debt;
+    if (item->number && item->number <= peer->moved)
+        return 0; // said again, as its acknowledgement was lost
+    if (item->number)
+        peer->moved = item->number;
     if (debt_settle(peer, DEBT_REQUEST, item->to, item->from, item->handle, &debt))
         return request_follow(bridge, item->to, item->from, item->handle);
     if (!request_waits(bridge, item->to, item->handle))

@@ -451,7 +451,7 @@ static bool acknowledgement_due(const struct peer *peer, uint64_t now)
 static void peer_demand(struct soma_bridge *bridge, struct peer *peer)
 {
     spin_lock(&peer->busy);
-    bool waits = peer->out.bytes || peer->debts.count;
+    bool waits = peer->unsaid || peer->out.bytes || peer->debts.count;
     spin_unlock(&peer->busy);
     if (waits && !peer_call(bridge, peer)) // without memory it is tried again
         peer_wake(peer);

@@ -94,9 +94,10 @@ struct soma_bridge {
     uint32_t calling;   /* that this side makes to where others say that somebody is, and that are not ready */
     const struct want *wants_seen;
     struct dial *dials;
-    uint64_t due;       /* when its next turn is, at the latest */
-    uint64_t hellos;    /* grows with each that is said */
-    struct gate *gates; /* that are not in use, see flow.h */
+    uint64_t due;        /* when its next turn is, at the latest */
+    uint64_t hellos;     /* grows with each that is said */
+    uint64_t moves_said; /* likewise, words that a request has moved */
+    struct gate *gates;  /* that are not in use, see flow.h */
     struct burdens burdens;
     struct relay relay;
     struct debts moves;    /* DEBT_MOVED, of all requests */

@@ -30,7 +30,7 @@ static int message_refused(struct soma_bridge *bridge, struct worker *worker, so
 {
     bool gone = error == SOMA_ENODEDOWN || error == SOMA_ENOROUTE;
     if (gone && (message->kind == MESSAGE_REPLY || message->kind == MESSAGE_ERROR))
-        unsaid_note(bridge, &(struct unsaid_word){to, message->sender, message->body[0], false});
+        unsaid_note(bridge, &(struct unsaid_word){.asker = to, .from = message->sender, .handle = message->body[0]});
     if (message->kind != MESSAGE_REPLY || gone) {
         message_dead(bridge->system, worker, to, message, error);
         return error;
@@ -141,16 +141,16 @@ static const char *kept_items(struct peer *peer, const struct kept_frame *kept)
 static int request_moved(struct soma_bridge *bridge, const struct item *item)
 {
     struct peer *peer = peers_find(&bridge->peers, item->from.node);
-    bool open = false;
-    int error = 0;
-    if (peer) {
-        spin_lock(&peer->busy);
-        open = peer->open;
-        error = open ? outbound_moved(peer, item->from, item->to, item->handle) : 0;
-        spin_unlock(&peer->busy);
+    if (!peer || !peer->open || !peer->session.yours) {
+        if (peer)
+            peer->unsaid = peer->open;
+        unsaid_note(bridge, &(struct unsaid_word){item->from, item->to, item->handle, .moved = true});
+        return 0;
     }
-    if (!open)
-        unsaid_note(bridge, &(struct unsaid_word){item->from, item->to, item->handle, true});
+    spin_lock(&peer->busy);
+    int error = outbound_moved(peer, item->from, item->to, item->handle, bridge->moves_said + 1);
+    spin_unlock(&peer->busy);
+    bridge->moves_said += !error;
     return error;
 }
 
@@ -208,6 +208,12 @@ static void debt_end(struct peer *peer, const struct debt *debt, int reason)
     }
 }
 
+static void word_lost(struct soma_bridge *bridge, const struct item *item)
+{
+    bool moved = item->kind == ITEM_MOVED;
+    unsaid_note(bridge, &(struct unsaid_word){item->to, item->from, item->handle, moved, moved ? item->number : 0});
+}
+
 /* Items that never arrived, as far as is known: sends among them are dead letters. */
 static void items_die(struct peer *peer, const char *items, size_t size, const struct outbound *out, int reason,
                       struct losses *lost)
@@ -219,7 +225,7 @@ static void items_die(struct peer *peer, const char *items, size_t size, const s
     struct item item;
     while (reader_left(&reader) && !item_read(&reader, peer->node, system->node, &item)) {
         if (item.kind == ITEM_REPLY || item.kind == ITEM_ERROR || item.kind == ITEM_MOVED)
-            unsaid_note(peer->bridge, &(struct unsaid_word){item.to, item.from, item.handle, item.kind == ITEM_MOVED});
+            word_lost(peer->bridge, &item);
         if (item.kind == ITEM_SEND || item.kind == ITEM_REQUEST) {
             letter_dead(system, NULL, item.from, item.to, outbound_type(out, item.type), reason);
             lost->messages++;
@@ -257,6 +263,7 @@ struct losses peer_finish(struct peer *peer, int reason)
     peer->open = peer->dirty = peer->idle = peer->hearsay = false;
     u32_store(&peer->overfull, 0);
     spin_unlock(&peer->busy);
+    peer->unsaid = false;
     wants_answered(peer->bridge, peer->node, SOMA_REF_NULL);
     const struct losses lost = letters_die(peer, &out, reason);
     while (debts_pop(&debts, &debt))

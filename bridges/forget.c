@@ -81,7 +81,8 @@ void peer_retire(struct peer *peer)
     peer->key[0] = '\0';
     peer->luck = (struct compress_luck){0};
     peer->connection = peer->beat = peer->heard = peer->spoken = peer->owed = peer->begun = peer->ended = 0;
-    peer->joined = peer->lost = false;
+    peer->joined = peer->lost = peer->unsaid = false;
+    peer->moved = 0;
     peer->next = bridge->spare;
     bridge->spare = peer;
 }
@@ -128,7 +129,7 @@ static bool is_over(const struct peer *peer)
 static bool peer_drop(struct peer *peer)
 {
     spin_lock(&peer->busy);
-    bool wanted = peer->out.bytes || peer->debts.count;
+    bool wanted = peer->unsaid || peer->out.bytes || peer->debts.count;
     peer->open &= wanted;
     spin_unlock(&peer->busy);
     return !wanted;

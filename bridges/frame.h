@@ -23,7 +23,8 @@
 #define READS_APART 1u   /* bodies that come apart from their messages: in parts, or for many of these */
 #define READS_RELAYED 2u /* frames for other nodes, which it passes on */
 #define READS_PACKED 4u  /* frames of data whose items are compressed */
-#define READS_ALL (READS_APART | (compress_is_there() ? READS_PACKED : 0))
+#define READS_COUNTED 8u /* words that a request has gone on, with their number */
+#define READS_ALL (READS_APART | READS_COUNTED | (compress_is_there() ? READS_PACKED : 0))
 
 enum frame_kind {
     FRAME_HELLO = 1, /* who speaks; the first of a connection, from either side */

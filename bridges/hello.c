@@ -258,8 +258,10 @@ int join_arrive(struct soma_bridge *bridge, struct connection *connection, const
         peer_end(peer, SOMA_ENODEDOWN);
         return SOMA_EFORMAT;
     }
-    if (peer_publish(bridge, peer))
-        return SOMA_ECLOSED; // there is no room for another node
+    if (peer_publish(bridge, peer)) {
+        session->yours = begins ? 0 : session->yours; // it begins when there is room for another node
+        return SOMA_ECLOSED;
+    }
     if (begins)
         peer_succeed(bridge, peer);
     passed_settle(peer, join->received);

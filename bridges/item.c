@@ -48,6 +48,8 @@ void item_begin(struct writer *writer, enum item_kind kind, uint32_t count, uint
 
 /* ---- reading ---- */
 
+#define MOVED_COUNTED 5u /* elements, if it has a number */
+
 static int number_read(struct reader *reader, struct item *item)
 {
     int error = read_number(reader, UINT64_MAX, &item->number);
@@ -152,7 +154,7 @@ static int part_read(struct reader *reader, struct item *item)
     return size ? 0 : SOMA_EFORMAT;
 }
 
-static int rest_read(struct reader *reader, struct item *item)
+static int rest_read(struct reader *reader, uint32_t count, struct item *item)
 {
     switch (item->kind) {
     case ITEM_TYPE:
@@ -187,6 +189,8 @@ static int rest_read(struct reader *reader, struct item *item)
     case ITEM_ERROR:
         error = read_signed(reader, &item->reason);
         return error || !item->reason || item->reason > INT32_MAX || item->reason < INT32_MIN ? SOMA_EFORMAT : 0;
+    case ITEM_MOVED:
+        return count == MOVED_COUNTED ? number_read(reader, item) : 0;
     case ITEM_UNLINK:
         return read_number(reader, INT64_MAX, &item->other);
     case ITEM_DOWN:
@@ -197,7 +201,7 @@ static int rest_read(struct reader *reader, struct item *item)
     }
 }
 
-static uint32_t elements_of(enum item_kind kind)
+static bool has_elements(enum item_kind kind, uint32_t count)
 {
     static const uint8_t elements[ITEM_LAST + 1] = {
         [ITEM_TYPE] = 4,  [ITEM_REFUSED] = 3, [ITEM_NODE] = 4,   [ITEM_SEND] = 5,   [ITEM_REQUEST] = 6,
@@ -205,7 +209,7 @@ static uint32_t elements_of(enum item_kind kind)
         [ITEM_DOWN] = 6,  [ITEM_LINK] = 4,    [ITEM_UNLINK] = 5, [ITEM_EXIT] = 6,   [ITEM_SHUTDOWN] = 3,
         [ITEM_KILL] = 3,  [ITEM_BODY] = 4,    [ITEM_SHARED] = 4, [ITEM_FORGET] = 2, [ITEM_PRESSURE] = 4,
         [ITEM_RELAY] = 5};
-    return elements[kind];
+    return count == elements[kind] || (kind == ITEM_MOVED && count == MOVED_COUNTED);
 }
 
 int item_head_read(struct reader *reader, uint64_t here, uint64_t there, struct item *item)
@@ -223,14 +227,14 @@ int item_head_read(struct reader *reader, uint64_t here, uint64_t there, struct 
     if (reader_array(reader, &count) || read_number(reader, ITEM_LAST, &kind))
         return SOMA_EFORMAT;
     item->kind = (enum item_kind)kind;
-    if (!kind || count != elements_of(item->kind))
+    if (!kind || !has_elements(item->kind, count))
         return SOMA_EFORMAT;
     bool refs = item_is_word(item->kind) || item->kind == ITEM_PRESSURE;
     if (refs && (ref_read(reader, here, &item->to) || ref_read(reader, there, &item->from)))
         return SOMA_EFORMAT;
     if (!is_meant(item, here, there))
         return SOMA_EFORMAT;
-    return rest_read(reader, item) ? SOMA_EFORMAT : 0;
+    return rest_read(reader, count, item) ? SOMA_EFORMAT : 0;
 }
 
 bool item_repeats(struct reader *reader, const struct reader *head, struct item *item)

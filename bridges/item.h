@@ -16,7 +16,7 @@ enum item_kind {
     ITEM_REQUEST,  /* to, from, handle, type, body */
     ITEM_REPLY,    /* to, from, handle, type, body */
     ITEM_ERROR,    /* to, from, handle, error */
-    ITEM_MOVED,    /* to, from, handle: a request of `to` was passed on, and `from` has it now */
+    ITEM_MOVED,    /* to, from, handle, number: a request of `to` was passed on, and `from` has it now */
     ITEM_WATCH,    /* to, from, handle */
     ITEM_UNWATCH,  /* to, from, handle */
     ITEM_DOWN,     /* to, from, handle, reason, text */
@@ -51,7 +51,7 @@ struct item {
     struct span text;   /* text NULL: nil */
     uint64_t type;      /* an index */
     struct reader body; /* the packed message, a part of it, or a frame; of that NULL: nil */
-    uint64_t number;    /* of the body, if that comes or has come apart; else 0 */
+    uint64_t number;    /* of the body, if that comes or has come apart; of a word that a request has moved; else 0 */
     uint64_t left;      /* bytes of it that come in later parts */
     uint64_t node;      /* that is told of, or that a frame is for */
     struct span name;   /* of a type or node */

@@ -352,7 +352,7 @@ static void wants_free(struct soma_bridge *bridge)
 static bool peer_is_owed(struct peer *peer)
 {
     spin_lock(&peer->busy);
-    bool owed = peer->owing > peer->session.acked ||
+    bool owed = peer->unsaid || peer->owing > peer->session.acked ||
                 (peer->out.bytes && (peer->out.owes || peer->transit.owes)); // what memory was out for has gone
     spin_unlock(&peer->busy);
     return owed;

@@ -78,6 +78,7 @@ static struct peer_table *table_grow(struct peer_table *older)
         u64_store(&to->node, node);
         u32_store(&to->met, u32_load(&from->met)); // nobody sees the new table yet
         to->key = from->key;
+        to->moved = from->moved;
         grown->count++;
     }
     return grown;
@@ -101,6 +102,7 @@ int peers_add(shared_ptr *table, struct peer *peer)
         memcpy(peer->key, place->key, KEY_SIZE);
     free(place->key);
     place->key = NULL;
+    peer->moved = place->moved;
     ptr_store(&place->peer, peer);       // release: readers see the peer whole
     u64_store(&place->node, peer->node); // release: likewise the place
     return 0;
@@ -111,6 +113,7 @@ int peers_forget(const shared_ptr *table, const struct peer *peer)
     struct place *place = place_of(ptr_load(table), peer->node); // it is there
     if (peer->key[0] && !(place->key = strdup(peer->key)))
         return SOMA_ENOMEM;
+    place->moved = peer->moved;
     if (!peer->idle)
         u32_store(&place->met, 1); // release, and ahead of what follows: who misses the peer sees it
     ptr_store(&place->peer, NULL); // release: who had found it before asks the peer, under busy

@@ -128,6 +128,8 @@ struct peer {
     uint64_t beat;       /* so often the other side wants to hear something, nanoseconds */
     bool lost;           /* the connection was, since that was last looked at */
     bool replaced;       /* another is where it was: that it is there it must say itself */
+    bool unsaid;         /* words for it wait until its session begins, see unsaid.h */
+    uint64_t moved;      /* the number of the last word that it has said of a request that has moved; 0: none */
     uint64_t begun;      /* when the session began */
     uint64_t heard;      /* when the other side last spoke */
     uint64_t gained;     /* when it last acknowledged something new, or there was first something to; 0: not since the
@@ -150,6 +152,7 @@ struct place {
     shared_ptr peer; /* NULL: forgotten */
     shared_u32 met;  /* it was more than told of */
     char *key;       /* of one that was forgotten, if it had any; the bridge's thread alone */
+    uint64_t moved;  /* likewise */
 };
 
 struct peer_table {
@@ -171,8 +174,8 @@ bool peers_know(const shared_ptr *table, uint64_t node);
 /* Was it one of which not only others have told, and that was forgotten? Any thread. */
 bool peers_met(const shared_ptr *table, uint64_t node);
 
-/* The thread alone: enters a peer, who has the key that he had before; forgets one; tells the key of one that was
- * forgotten, or NULL. 0, SOMA_ENOMEM, SOMA_EFULL. */
+/* The thread alone: enters a peer, who has the key and the number of his last word that he had before; forgets one;
+ * tells the key of one that was forgotten, or NULL. 0, SOMA_ENOMEM, SOMA_EFULL. */
 int peers_add(shared_ptr *table, struct peer *peer);
 int peers_forget(const shared_ptr *table, const struct peer *peer);
 const char *peers_key(const shared_ptr *table, uint64_t node);
@@ -202,9 +205,9 @@ void chunk_free(struct chunk *chunk);
 /* Says which shared bodies need not be kept any more, and gives their references. How many. */
 uint32_t outbound_forget(struct peer *peer, soma_body *bodies[SHARES_MOST]);
 
-/* A request of the peer's agent, with its handle, was passed on from here, and another agent has it. 0 or SOMA_ENOMEM.
- */
-int outbound_moved(struct peer *peer, soma_ref asker, soma_ref to, uint64_t handle);
+/* A request of the peer's agent, with its handle, was passed on from here, and another agent has it; the word's number
+ * is greater than that of any before it. From the bridge's thread. 0 or SOMA_ENOMEM. */
+int outbound_moved(struct peer *peer, soma_ref asker, soma_ref to, uint64_t handle, uint64_t number);
 
 /* A refusal, or word of a node: from the bridge's thread. */
 int outbound_refuse(struct peer *peer, uint64_t index, const char *layout, size_t size);

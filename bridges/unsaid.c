@@ -60,13 +60,14 @@ static void word_say(struct peer *peer, const struct unsaid_word *word)
         return;
     }
     spin_lock(&peer->busy);
-    outbound_moved(peer, word->asker, word->from, word->handle);
+    outbound_moved(peer, word->asker, word->from, word->handle, word->number ? word->number : ++bridge->moves_said);
     spin_unlock(&peer->busy);
 }
 
 void unsaid_say(struct peer *peer)
 {
     struct unsaid_word word;
+    peer->unsaid = false;
     for (uint64_t at = 0; unsaid_take(peer->bridge, peer->node, &at, &word);)
         word_say(peer, &word);
 }

@@ -43,13 +43,16 @@ static int word_end(const struct entry *entry)
     return error;
 }
 
-int outbound_moved(struct peer *peer, soma_ref asker, soma_ref to, uint64_t handle)
+int outbound_moved(struct peer *peer, soma_ref asker, soma_ref to, uint64_t handle, uint64_t number)
 {
     struct entry entry;
+    bool counted = peer->reads & READS_COUNTED;
     if (!entry_begin(&entry, peer))
         return SOMA_ENOMEM;
-    item_begin(&entry.writer, ITEM_MOVED, 1, peer->bridge->system->node, peer->node, asker, to);
+    item_begin(&entry.writer, ITEM_MOVED, 1 + counted, peer->bridge->system->node, peer->node, asker, to);
     write_number(&entry.writer, handle);
+    if (counted)
+        write_number(&entry.writer, number);
     peer->out.owes = true; // whoever asked would take this node's end for the end of his request
     return word_end(&entry);
 }

@@ -245,6 +245,34 @@ static void test_passer_closes(soma_test *test)
     all_check(test);
 }
 
+/* Of the word that it has gone on to west only the acknowledgement is lost, so south says it again in the next session;
+ * and comes to have the request once more, on its way to east. That alone is waited for then. */
+static void test_word_repeated(soma_test *test)
+{
+    all_meet(test);
+    soma_test_bridge(test, "north")->options.down_ms = 2000; // it gives south up, the others keep each other
+    soma_test_net_delay(test, "north", "south", 10 * SOMA_MS, 10 * SOMA_MS);
+    struct asked *asked = ASK(test, NORTH, SOUTH, WEST, EAST, SOUTH, EAST);
+    asked->patience = 60 * SOMA_SECOND;
+    soma_test_net_partition_way(test, "east", "south");
+    while (!asked->come)
+        soma_test_advance(test, SOMA_MS);
+    soma_test_net_partition_way(test, "north", "south");
+    soma_test_advance(test, SOMA_SECOND);
+    soma_test_net_partition(test, "north", "south");
+    soma_test_advance(test, 3 * SOMA_SECOND);
+    soma_test_net_heal(test, "north", "south");
+    soma_test_advance(test, 2 * SOMA_SECOND);
+    soma_test_net_heal(test, "east", "south");
+    soma_test_advance(test, 2 * SOMA_SECOND);
+    assert_int_equal(asked->come, asked->hops);
+    assert_int_equal(asked->errors, 0);
+    soma_test_node_down(test, "east");
+    soma_test_advance(test, 20 * SOMA_SECOND);
+    assert_int_equal(asked->errors, 1);
+    all_check(test);
+}
+
 /* Nothing is lost, if nothing is worse than that. */
 static void test_faithful(soma_test *test)
 {
@@ -333,6 +361,7 @@ int main(void)
         SOMA_SIM(test_way_lost, test_load(200), 20000),
         SOMA_SIM(test_passer_leaves, test_load(200), 20000),
         SOMA_SIM(test_passer_closes, test_load(200), 20000),
+        SOMA_SIM(test_word_repeated, test_load(200), 20000),
         SOMA_SIM(test_faithful, test_load(200), 20000, .cuts = 2, .frames = 2, .pauses = 2),
         SOMA_SIM(test_outages, test_load(400), 20000),
         SOMA_SIM(test_outages, test_load(200), 20000, .frames = 3, .pauses = 2),
