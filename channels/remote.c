@@ -333,7 +333,6 @@ static int answer_arrive(soma_agent *self, struct channel *channel, struct arriv
         return answer_settle(self, handle, answer_copy(self, NULL, NULL, error));
     }
     struct message *answer = answer_copy(self, type, reading.message, 0);
-    arrival_names(self, type);
     speech_done(&remote->speech, &reading);
     return answer_settle(self, handle, answer);
 }

@@ -249,6 +249,7 @@ int answer_settle(soma_agent *self, soma_handle request, struct message *answer)
     worker->current = answer;
     int result = request_settle(worker, self, answer);
     worker->current = outer;
+    outer->type = answer->type ? answer->type : &soma_failure_type; // names it, if the agent ends by it
     message_free(worker_or_outside(worker), answer);
     return result;
 }

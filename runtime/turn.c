@@ -204,6 +204,12 @@ static void turn_end(struct worker *worker, soma_agent *agent, int error, const 
     agent_end(worker, agent, reason);
 }
 
+/* An error may come as an answer, with its text. */
+static const char *type_name(const soma_type *type)
+{
+    return type_same(type, &soma_failure_type) ? "a failed request" : type->name;
+}
+
 /* What a message is to its reader: its type, or what it is instead. */
 static const char *message_name(const struct message *message)
 {
@@ -212,7 +218,7 @@ static const char *message_name(const struct message *message)
     case MESSAGE_TIMEOUT:
         return "a failed request";
     case MESSAGE_CALLBACK:
-        return message->type ? message->type->name : "a posted call";
+        return message->type ? type_name(message->type) : "a posted call";
     case MESSAGE_READY:
         return "its ready hook";
     case MESSAGE_WATCH:
@@ -220,7 +226,7 @@ static const char *message_name(const struct message *message)
     case MESSAGE_EXIT:
         return "the end of a linked agent";
     default:
-        return message->type ? message->type->name : "a signal";
+        return message->type ? type_name(message->type) : "a signal";
     }
 }
 

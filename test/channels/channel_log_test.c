@@ -105,6 +105,65 @@ static void test_what_was_handled(void **state)
     assert_non_null(strstr(sink.text, "ended while handling soma_channel_changed: out of memory (-2)\n"));
 }
 
+/* How a question fails. */
+enum { BY_ERROR, BY_TEXT, BY_CLOSING, WAYS };
+
+static int way;
+
+static int on_ask_failing(soma_agent *self, void *state, const struct ask *m)
+{
+    (void)state, (void)m;
+    if (way == BY_CLOSING)
+        return soma_reply_later(self) > 0 ? soma_close_channel(self, "out") : SOMA_ESTATE;
+    return soma_reply_error(self, way == BY_TEXT ? soma_fail(self, SOMA_EFULL, "no more") : SOMA_EFULL);
+}
+
+static int on_error_failing(soma_agent *self, void *state, const int *error)
+{
+    (void)self, (void)state, (void)error;
+    return SOMA_ENOMEM;
+}
+
+static int asks_ready(soma_agent *self, void *state)
+{
+    const soma_channel_options in = {.place = place, .handlers = SOMA_HANDLERS(SOMA_ON(ask, on_ask_failing))};
+    soma_address at;
+    (void)state;
+    assert_int_equal(soma_bind(self, SOMA_ASYNC_REP, "in", &in, &at), 0);
+    assert_int_equal(soma_connect(self, &at, "out", NULL), 0);
+    return 0;
+}
+
+static int asks_changed(soma_agent *self, void *state, const struct soma_channel_changed *m)
+{
+    const soma_then *then = SOMA_THEN(answer, player_answer, on_error_failing);
+    (void)state;
+    if (!strcmp(m->alias, "out") && m->peers)
+        assert_true(soma_request_to(self, "out", SOMA_NEVER, then, ask, .number = 1) > 0);
+    return 0;
+}
+
+static const soma_behavior asks = {.name = "asks",
+                                   .ready = asks_ready,
+                                   .stop = stops,
+                                   .handlers = SOMA_HANDLERS(SOMA_ON(soma_channel_changed, asks_changed))};
+
+static void test_a_failed_question(void **state)
+{
+    struct sink sink;
+    (void)state;
+    for (int round = 0; round < 2 * WAYS; round++) {
+        way = round % WAYS;
+        snprintf(place, sizeof(place), "inproc://logged");
+        if (round >= WAYS)
+            place_next();
+        else if (way == BY_CLOSING) // fails no question within a system
+            continue;
+        assert_int_equal(run(&asks, &sink), 0);
+        assert_non_null(strstr(sink.text, "ended while handling a failed request: out of memory (-2)\n"));
+    }
+}
+
 /* ---- the environment ---- */
 
 static int binds_ready(soma_agent *self, void *state)
@@ -183,7 +242,8 @@ static void test_lingers_once(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_what_was_handled), cmocka_unit_test(test_environment),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_what_was_handled),
+                                       cmocka_unit_test(test_a_failed_question), cmocka_unit_test(test_environment),
                                        cmocka_unit_test(test_lingers_once)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
