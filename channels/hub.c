@@ -1,6 +1,7 @@
 /* The places of one system, under one lock; see hub.h. */
 #include "channels/hub.h"
 #include "channels/porter.h"
+#include "runtime/hash.h"
 #include "runtime/system.h"
 #include <soma/error.h>
 #include <stdlib.h>
@@ -115,10 +116,7 @@ int hub_get_defaults(soma_system *system, struct defaults *defaults)
 
 static uint32_t bucket_of(const char *name)
 {
-    uint32_t hash = 2166136261u; // FNV-1a
-    for (; *name; name++)
-        hash = (hash ^ (unsigned char)*name) * 16777619u;
-    return hash % BUCKETS;
+    return (uint32_t)(hash_text(name) % BUCKETS);
 }
 
 /* The link to the first entry of a name, or to that of one place, or the end of the chain. */

@@ -15,6 +15,7 @@
 #include "bridges/zmq_cut.h"
 #include "channels/porter.h"
 #include "channels/remote.h"
+#include "runtime/hash.h"
 #include "runtime/send.h"
 #include "runtime/spin.h"
 #include "runtime/timer.h"
@@ -204,14 +205,6 @@ void topic_arrive(struct line *line, zmq_msg_t *part)
 
 /* ---- who asks under which identity ---- */
 
-static uint64_t identity_hash(const unsigned char *name, size_t size)
-{
-    uint64_t hash = UINT64_C(14695981039346656037); // FNV-1a
-    for (size_t i = 0; i < size; i++)
-        hash = (hash ^ name[i]) * UINT64_C(1099511628211);
-    return hash | 1;
-}
-
 /*
  * ZeroMQ gives the identity of one who is connected to whoever comes with it, and says nothing of it: the first is cut
  * off, or stays, but nothing comes from him any more. That is seen when the other one asks for the first time.
@@ -222,7 +215,7 @@ void asker_arrive(struct line *line, zmq_msg_t *who)
     size_t size = zmq_msg_size(who);
     if (!size || !*name) // of ZeroMQ's own making, so nobody else's
         return;
-    uint64_t identity = identity_hash(name, size);
+    uint64_t identity = hash_bytes(HASH_START, name, size) | 1; // 0 is none
     int socket = zmq_msg_get(who, ZMQ_SRCFD);
     struct guest *guest = guest_find(line, socket);
     if (guest && guest->identity == identity)

@@ -1,5 +1,6 @@
 /* Local names; see names.h. */
 #include "runtime/names.h"
+#include "runtime/hash.h"
 #include "runtime/system.h"
 #include <soma/error.h>
 #include <stdlib.h>
@@ -7,14 +8,6 @@
 
 #define NAME_MAX_BYTES 255
 #define BUCKETS_FIRST 64u
-
-static uint64_t name_hash(const char *text)
-{
-    uint64_t hash = UINT64_C(0xcbf29ce484222325); // FNV-1a
-    for (; *text; text++)
-        hash = (hash ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
-    return hash;
-}
 
 static bool agent_alive(const soma_system *system, soma_ref ref)
 {
@@ -117,7 +110,7 @@ int soma_name_set(soma_system *system, soma_ref agent, const char *name)
     bool removing = soma_ref_is_null(agent);
     if (!removing && !agent_alive(system, agent))
         return SOMA_EGONE;
-    uint64_t hash = name_hash(name);
+    uint64_t hash = hash_text(name);
     pthread_mutex_lock(&system->names.lock);
     int error = removing ? name_remove(system, &system->names, name, hash) : name_add(system, agent, name, hash);
     pthread_mutex_unlock(&system->names.lock);
@@ -132,7 +125,7 @@ int soma_whereis(soma_system *system, const char *name, soma_ref *agent)
         return SOMA_EINVAL;
     struct names *names = &system->names;
     pthread_mutex_lock(&names->lock);
-    struct name **link = names->buckets ? name_find(names, name, name_hash(name)) : NULL;
+    struct name **link = names->buckets ? name_find(names, name, hash_text(name)) : NULL;
     if (link && *link && agent_alive(system, (*link)->agent))
         *agent = (*link)->agent;
     pthread_mutex_unlock(&names->lock);

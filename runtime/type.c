@@ -1,6 +1,7 @@
 // What can be done with a message in memory through its descriptor: init, deep copy (on the heap or into one block),
 // destroy, compare, hash. Its text and its wire form are made in pack.c and read in unpack.c.
 #include "runtime/type.h"
+#include "runtime/hash.h"
 
 #include <soma/error.h>
 #include <soma/value.h>
@@ -364,13 +365,6 @@ struct hash_chain {
     const struct hash_chain *outer;
 };
 
-static uint64_t hash_bytes(uint64_t hash, const void *data, size_t size)
-{
-    for (const unsigned char *p = data; size--; p++)
-        hash = (hash ^ *p) * UINT64_C(0x100000001b3);
-    return hash;
-}
-
 static uint64_t hash_byte(uint64_t hash, unsigned byte)
 {
     return hash_bytes(hash, &(unsigned char){(unsigned char)byte}, 1);
@@ -399,5 +393,5 @@ static uint64_t hash_type(uint64_t hash, const soma_type *type, const struct has
 
 uint64_t soma_type_hash(const soma_type *type)
 {
-    return type ? hash_type(UINT64_C(0xcbf29ce484222325), type, NULL) : 0;
+    return type ? hash_type(HASH_START, type, NULL) : 0;
 }
