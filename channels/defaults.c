@@ -45,6 +45,14 @@ static int place_check(const char *place)
     return !place_parse(place, &address) && !address.pattern ? 0 : SOMA_EINVAL;
 }
 
+/* Of texts that are right; NULL and "" are none. */
+static void defaults_set(struct defaults *defaults, const char *place, const char *serializer, uint32_t linger_ms)
+{
+    *defaults = (struct defaults){.linger_ms = linger_ms};
+    snprintf(defaults->place, sizeof(defaults->place), "%s", place ? place : "");
+    snprintf(defaults->serializer, sizeof(defaults->serializer), "%s", serializer ? serializer : "");
+}
+
 static int defaults_make(const soma_channel_options *options, struct defaults *defaults)
 {
     *defaults = (struct defaults){0};
@@ -53,9 +61,7 @@ static int defaults_make(const soma_channel_options *options, struct defaults *d
     const char *place = options->place, *serializer = options->serializer;
     if ((place && place_check(place)) || (serializer && !serializer_find(serializer)))
         return SOMA_EINVAL;
-    snprintf(defaults->place, sizeof(defaults->place), "%s", place ? place : "");
-    snprintf(defaults->serializer, sizeof(defaults->serializer), "%s", serializer ? serializer : "");
-    defaults->linger_ms = options->linger_ms;
+    defaults_set(defaults, place, serializer, options->linger_ms);
     return 0;
 }
 
@@ -123,14 +129,15 @@ static int environment_add(soma_agent *self, struct defaults *defaults)
 {
     const char *place = variable("SOMA_CHANNEL_PLACE"), *serializer = variable("SOMA_CHANNEL_SERIALIZER"),
                *linger = variable("SOMA_CHANNEL_LINGER_MS");
-    soma_channel_options options = {.place = *place ? place : NULL, .serializer = *serializer ? serializer : NULL};
+    uint32_t linger_ms;
     struct defaults made;
-    if (!number_read(linger, &options.linger_ms))
+    if (!number_read(linger, &linger_ms))
         return variable_refuse(self, "SOMA_CHANNEL_LINGER_MS", linger);
     if (*place && place_check(place))
         return variable_refuse(self, "SOMA_CHANNEL_PLACE", place);
-    if (defaults_make(&options, &made)) // it is all that is left
+    if (*serializer && !serializer_find(serializer))
         return variable_refuse(self, "SOMA_CHANNEL_SERIALIZER", serializer);
+    defaults_set(&made, place, serializer, linger_ms);
     defaults_add(defaults, &made);
     return 0;
 }
