@@ -191,7 +191,11 @@ int remote_send(soma_agent *self, struct channel *channel, const char *topic, co
         return count;
     if (channel->pattern == SOMA_SYNC_PUB)
         return by_clerk(self, remote->line, parts, (uint32_t)count);
-    return line_put(remote->line, self->worker, parts, publishes ? (uint32_t)count : 1);
+    int error = line_put(remote->line, self->worker, parts, publishes ? (uint32_t)count : 1);
+    if (!publishes || error != SOMA_EAGAIN)
+        return error;
+    u64_add(&remote->line->counts.missed, 1); // by all: a publisher is not to be held up, nor end, for who is slow
+    return 0;
 }
 
 int remote_topic(soma_agent *self, const struct channel *channel, const char *topic, bool wanted)

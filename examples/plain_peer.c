@@ -8,7 +8,7 @@
 SOMA_MESSAGE(sum_of, (array, i64, numbers))
 SOMA_MESSAGE(sum, (i64, sum))
 
-/* Answers who has asked, and tells all who care; whom it can't tell now, as too much waits, it does not. */
+/* Answers who has asked, and tells all who care. */
 static int on_sum_of(soma_agent *self, void *state, const struct sum_of *m)
 {
     int64_t all = 0;
@@ -16,8 +16,7 @@ static int on_sum_of(soma_agent *self, void *state, const struct sum_of *m)
     for (uint32_t i = 0; i < m->numbers.count; i++)
         all += m->numbers.items[i];
     int error = soma_reply(self, sum, .sum = all);
-    error = error ? error : soma_publish(self, "sums", all % 2 ? "odd" : "even", sum, .sum = all);
-    return error == SOMA_EAGAIN ? 0 : error;
+    return error ? error : soma_publish(self, "sums", all % 2 ? "odd" : "even", sum, .sum = all);
 }
 
 static int adder_ready(soma_agent *self, void *state)

@@ -208,15 +208,18 @@ SOMA_API int soma_connect_to(soma_agent *self, const char *to, const char *alias
 /**
  * Sends by a PUSH or PAIR, or by a PUB or SYNC_PUB with the empty topic: `soma_send_to(self, "jobs", job, .n = 7)`.
  * @return 0; SOMA_ENOENT (no such alias), SOMA_ESTATE (a channel that can't send), SOMA_EAGAIN (a PUSH or PAIR that
- *         nobody is connected to, or all who are turn it away by their limits), SOMA_EINVAL, SOMA_ENOMEM, SOMA_ETOOBIG
+ *         nobody is connected to, or all who are turn it away by their limits, or, over ipc and tcp, 64 MiB of one
+ *         handler wait), SOMA_EINVAL (NULL), SOMA_ENOMEM, SOMA_ETOOBIG (also: over `message_most`), SOMA_ETYPE (the
+ *         serializer has no form for it)
  */
 #define soma_send_to(self, alias, ...) soma_channel_send((self), (alias), NULL, SOMA_BODY_(__VA_ARGS__))
 
 /**
- * Sends by a PUB or SYNC_PUB to all who want the topic: `soma_publish(self, "news", "sport/", result, .home = 2)`.
- * @return 0, also if nobody wants it; else as soma_send_to(), but SOMA_EAGAIN only over ipc and tcp, and only while 64
- *         MiB wait to be published; SOMA_ETOOBIG also for the topic, SOMA_EINVAL also for one that is not UTF-8, with
- *         SOMA_FRAMES_SEPARATED
+ * Sends by a PUB or SYNC_PUB to all who want the topic: `soma_publish(self, "news", "sport/", result, .home = 2)`. Who
+ * is slow may miss it: over ipc and tcp that counts as `missed` (soma_channel_count()), and all miss it while 64 MiB
+ * wait to be published.
+ * @return 0, also if nobody wants it, or gets it; else as soma_send_to(), but never SOMA_EAGAIN; SOMA_ETOOBIG also for
+ *         the topic, SOMA_EINVAL also for one that is not UTF-8, with SOMA_FRAMES_SEPARATED
  */
 #define soma_publish(self, alias, topic, ...) soma_channel_send((self), (alias), (topic), SOMA_BODY_(__VA_ARGS__))
 
@@ -291,8 +294,9 @@ typedef struct soma_channel_counts {
     uint64_t connected; /**< connections so far, so more than one of the same side are reconnects */
     uint64_t malformed; /**< messages that came and that no handler's type fits: another serializer, garbage */
     uint64_t missed;    /**< messages that somebody has missed: a subscriber or asker that does not read, or is gone;
-                             each once, and at least so many, as ZeroMQ does not tell of all; or that `conflate` has
-                             passed over, which counts within a system, too */
+                             each once, and at least so many, as ZeroMQ does not tell of all; publications that nobody
+                             gets, as 64 MiB wait already; or what `conflate` has passed over, which counts within a
+                             system, too */
     uint32_t waiting;   /**< messages that wait to be sent */
     uint64_t refused;   /**< connections that came to nothing: another pattern, other keys, no ZeroMQ */
 } soma_channel_counts;

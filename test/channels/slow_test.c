@@ -2,6 +2,8 @@
  * Who reads slowly over ipc and tcp: his socket is not read while much waits for him. Nobody may take him for dead for
  * that; and that the other side goes away in the meantime must do no harm.
  */
+#include "channels/porter.h"
+#include "channels/remote.h"
 #include "stranger.h"
 #include <fcntl.h>
 #include <netinet/tcp.h>
@@ -267,6 +269,38 @@ static void test_too_much(soma_test *test)
     player_transport = SOMA_INPROC;
 }
 
+#define PUBLISHED 100u
+#define PAGE (UINT32_C(1) << 20) /* bytes of a publication */
+
+static int publish_too_many(soma_agent *self, void *state, void *arg)
+{
+    static char bytes[PAGE];
+    struct line *line = channel_find(self, "it")->remote->line;
+    (void)state;
+    pthread_mutex_lock(&line->use); // as if ZeroMQ took nothing
+    for (uint32_t i = 0; i < PUBLISHED; i++)
+        assert_int_equal(soma_publish(self, "it", "news", chunk, .data = {bytes, sizeof(bytes)}), 0);
+    pthread_mutex_unlock(&line->use);
+    return soma_channel_count(self, "it", arg);
+}
+
+/* Of a publisher all miss it, which is counted, and what could be published arrives. */
+static void test_too_much_published(soma_test *test)
+{
+    uint16_t port = player_free_port();
+    soma_channel_counts *counts = soma_test_alloc(test, sizeof(*counts));
+    player_transport = SOMA_TCP;
+    atomic_store(&held, false);
+    atomic_store(&got, 0);
+    soma_ref publisher = opened(test, SOMA_PUB, true, port, (soma_channel_options){0});
+    opened(test, SOMA_SUB, false, port, (soma_channel_options){.handlers = holds});
+    player_peers(test, publisher, "it", 1);
+    player_do(test, publisher, publish_too_many, counts);
+    assert_in_range(counts->missed, 1, PUBLISHED - MOST / (PAGE + 1024));
+    got_wait(PUBLISHED - (uint32_t)counts->missed);
+    player_transport = SOMA_INPROC;
+}
+
 /* ---- who answers slowly ---- */
 
 #define ASKED 1000u /* more than an agent takes in a turn, and than go into one mailbox in between */
@@ -437,8 +471,8 @@ static void test_left_at_the_end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SOMA_REAL(test_stopped_and_gone),      SOMA_REAL(test_slow_and_alive), SOMA_REAL(test_too_much),
-        SOMA_REAL(test_slow_answers),          SOMA_REAL(test_silence),        cmocka_unit_test(test_lost_at_the_end),
-        cmocka_unit_test(test_left_at_the_end)};
+        SOMA_REAL(test_stopped_and_gone),       SOMA_REAL(test_slow_and_alive),        SOMA_REAL(test_too_much),
+        SOMA_REAL(test_too_much_published),     SOMA_REAL(test_slow_answers),          SOMA_REAL(test_silence),
+        cmocka_unit_test(test_lost_at_the_end), cmocka_unit_test(test_left_at_the_end)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
