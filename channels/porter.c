@@ -74,9 +74,11 @@ static bool line_watched(const struct line *line)
 static void line_end(struct line *line, uint64_t now)
 {
     uint64_t left = line->deadline > now ? (line->deadline - now) / SOMA_MS : 0;
-    if (line->sending || line->askers)
+    if (line->sending || line->askers) {
+        line->porter->left |= u32_load(&line->porter->stopping);
         soma_log_warning(line->porter->system, "channels: %u messages were left when their channel had ended",
                          line->waiting);
+    }
     uint64_t until = left && !pattern_subscribes(line->pattern) ? now + left * SOMA_MS : 0;
     line->porter->lingers = until > line->porter->lingers ? until : line->porter->lingers;
     pthread_mutex_lock(&line->use); // a clerk may be sending
@@ -280,7 +282,7 @@ static void *porter_main(void *argument)
             stopped = porter_now(porter);
             deadline = stopped + stopping_time(porter);
         }
-        porter->drained = !waits;
+        porter->drained = !waits && !porter->left;
         if (stopping && (!waits || porter_now(porter) >= deadline))
             break;
         until = until < deadline ? until : deadline;

@@ -41,6 +41,7 @@ struct porter {
     uint32_t idle;    /* so often in a row it came, and nothing had happened */
     bool over;        /* the thread has ended */
     bool drained;
+    bool left;        /* since it was stopped a line has ended that had something to send */
     uint64_t waited;  /* from when it was stopped: so much less is left of the time to linger */
     uint64_t lingers; /* until when ZeroMQ may keep what sockets have left to it */
     struct line *lines;

@@ -433,8 +433,20 @@ static int send_when_there(soma_agent *self, void *state, const struct soma_chan
 static const soma_behavior hurried = {.name = "hurried",
                                       .handlers = SOMA_HANDLERS(SOMA_ON(soma_channel_changed, send_when_there))};
 
+static int send_and_close(soma_agent *self, void *state, const struct soma_channel_changed *m)
+{
+    int error = send_when_there(self, state, m);
+    if (!m->peers)
+        return error;
+    error = soma_bind(self, SOMA_PUSH, "other", &(soma_channel_options){.place = "ipc"}, NULL); // lingers longer
+    return error ? error : soma_close_channel(self, "it");
+}
+
+static const soma_behavior closing = {.name = "closing",
+                                      .handlers = SOMA_HANDLERS(SOMA_ON(soma_channel_changed, send_and_close))};
+
 /* What is still there when its time is over is gone; that is in the log. */
-static void lost_at_the_end(uint32_t high_water, const char *text, int closed)
+static void lost_at_the_end(const soma_behavior *behavior, uint32_t high_water, const char *text, int closed)
 {
     struct loss loss = {.text = text};
     soma_system *system;
@@ -445,7 +457,7 @@ static void lost_at_the_end(uint32_t high_water, const char *text, int closed)
     snprintf(opening.place, sizeof(opening.place), "tcp://127.0.0.1:%u", relay.from);
     const soma_options options = {.log_sink = count_lost, .log_context = &loss};
     assert_int_equal(soma_system_open(&system, &options), 0);
-    assert_int_equal(soma_spawn(system, &hurried, NULL, &agent), 0);
+    assert_int_equal(soma_spawn(system, behavior, NULL, &agent), 0);
     assert_int_equal(soma_post(system, agent, open_it, &opening, NULL), 0);
     struct writer reader = writer_come(&relay, 0, false, "PULL");
     assert_int_equal(soma_system_run(system), 0);
@@ -459,13 +471,15 @@ static void lost_at_the_end(uint32_t high_water, const char *text, int closed)
 static void test_lost_at_the_end(void **state)
 {
     (void)state;
-    lost_at_the_end(1000, "it may not have left", 0);
+    lost_at_the_end(&hurried, 1000, "it may not have left", 0);
 }
 
 static void test_left_at_the_end(void **state)
 {
     (void)state;
-    lost_at_the_end(1, "messages were left when their channel had ended", SOMA_ETIMEOUT);
+    static const char *const text = "messages were left when their channel had ended";
+    lost_at_the_end(&hurried, 1, text, SOMA_ETIMEOUT);
+    lost_at_the_end(&closing, 1, text, SOMA_ETIMEOUT); // before the system, but not in time
 }
 
 int main(void)
