@@ -35,8 +35,8 @@ static int asker_ready(soma_agent *self, void *state)
 static int on_changed(soma_agent *self, uint32_t *count, const struct soma_channel_changed *m)
 {
     const soma_then *then = SOMA_THEN(text, on_answer, on_error);
-    (void)count;
-    return m->peers && soma_request_to(self, m->alias, SOMA_SECOND, then, text, .text = "who am I?") < 0;
+    soma_handle asked = m->peers ? soma_request_to(self, m->alias, SOMA_SECOND, then, text, .text = "who am I?") : 0;
+    return (void)count, asked < 0 ? (int)asked : 0;
 }
 
 static const soma_behavior asker = {.name = "asker",

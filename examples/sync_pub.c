@@ -45,8 +45,7 @@ static int on_taken(soma_agent *self, struct bidder *my, const struct bid_taken 
 
 static int on_failed(soma_agent *self, struct bidder *my, const int *error)
 {
-    (void)self, (void)my;
-    return *error;
+    return (void)self, (void)my, *error;
 }
 
 static int on_price(soma_agent *self, struct bidder *my, const struct price *m)
@@ -55,7 +54,8 @@ static int on_price(soma_agent *self, struct bidder *my, const struct price *m)
     if (m->cents >= my->most)
         return 0;
     const soma_then *then = SOMA_THEN(bid_taken, on_taken, on_failed);
-    return soma_request_to(self, "hall", SOMA_SECOND, then, bid, .cents = m->cents + 10) < 0;
+    soma_handle asked = soma_request_to(self, "hall", SOMA_SECOND, then, bid, .cents = m->cents + 10);
+    return asked < 0 && asked != SOMA_EAGAIN ? (int)asked : 0; /* nobody is there: it is over, and no failure */
 }
 
 static int bidder_init(soma_agent *self, void *state, const void *arg)
