@@ -151,7 +151,7 @@ SOMA_API int soma_channel_defaults(soma_agent *self, const soma_channel_options 
 
 /** The same for all agents of a system that have none of their own; what is left out is the environment's:
  *  SOMA_CHANNEL_PLACE, SOMA_CHANNEL_SERIALIZER and SOMA_CHANNEL_LINGER_MS, else "inproc", "msgpack" and 1,000. Any
- *  thread. */
+ *  thread. 0; SOMA_EINVAL (NULL `system`, a malformed place, no such serializer), SOMA_ENOMEM. */
 SOMA_API int soma_system_channel_defaults(soma_system *system, const soma_channel_options *options);
 
 /**
@@ -229,7 +229,7 @@ SOMA_API int soma_channel_send(soma_agent *self, const char *alias, const char *
 
 /**
  * soma_send_to() of a body (soma/body.h): within a system it is handed over as it is, without a copy of its own for
- * anybody; over ipc and tcp it goes as any message. The caller keeps its reference.
+ * anybody; over ipc and tcp it goes as any message. The caller keeps its reference. SOMA_EINVAL for NULL.
  */
 #define soma_send_body_to(self, alias, body) soma_channel_send_body((self), (alias), NULL, (body))
 
@@ -238,7 +238,9 @@ SOMA_API int soma_channel_send_body(soma_agent *self, const char *alias, const c
 
 /**
  * Asks by a REQ, ASYNC_REQ or SYNC_SUB: as soma_request(), of whoever is connected, one after another. The other side's
- * handler answers as it would any request: soma_reply(), soma_reply_later(), soma_forward().
+ * handler answers as it would any request: soma_reply(), soma_reply_later(), soma_forward(). Over ipc and tcp answers
+ * may be missed by who reads slowly, and with one of several REPs; a question with SOMA_NEVER then waits until the last
+ * connection has gone, or the channel is closed: so give it a time there.
  * @return the request's handle; SOMA_ENOENT (no such alias), SOMA_ESTATE (a channel that can't ask, or a REQ that waits
  *         for an answer already), SOMA_EAGAIN (nobody is connected, or a SYNC_SUB's questions are not answered), or as
  *         soma_request()
@@ -258,7 +260,8 @@ SOMA_API soma_handle soma_channel_request(soma_agent *self, const char *alias, u
  * @param alias the channel
  * @param topic the topic
  * @param handlers for it; copied
- * @return 0; SOMA_ENOENT (no such alias), SOMA_ESTATE (no SUB), SOMA_EINVAL, SOMA_ETOOBIG, SOMA_ENOMEM
+ * @return 0; SOMA_ENOENT (no such alias), SOMA_ESTATE (no SUB), SOMA_EINVAL (NULL, handlers that are none),
+ * SOMA_ETOOBIG (the topic, over 256 handlers), SOMA_ENOMEM
  */
 SOMA_API int soma_subscribe(soma_agent *self, const char *alias, const char *topic, const soma_handler *handlers);
 
@@ -266,8 +269,8 @@ SOMA_API int soma_subscribe(soma_agent *self, const char *alias, const char *top
  *  there is none to this topic. */
 SOMA_API int soma_unsubscribe(soma_agent *self, const char *alias, const char *topic);
 
-/** The topic that the message being handled was published under; NULL if it came by no channel. It lives during the
- *  call of the handler. */
+/** The topic that the message being handled was published under; NULL if it came by no channel, and for NULL. It lives
+ *  during the call of the handler. */
 SOMA_API const char *soma_topic(const soma_agent *self);
 
 /** To how many others a channel is connected; of a PUB or SYNC_PUB how many have subscribed to something. Or
@@ -280,10 +283,10 @@ SOMA_API int soma_channel_peers(const soma_agent *self, const char *alias);
  * @param system the agent's system
  * @param agent the agent
  * @param alias its channel
- * @param peers how many
- * @param timeout nanoseconds; SOMA_NEVER for none
+ * @param peers how many; 0: the channel must be there
+ * @param timeout nanoseconds; SOMA_NEVER for none, 0 is over at once
  * @return 0; SOMA_ETIMEOUT; SOMA_ENOENT (no such alias); SOMA_EGONE (the agent or the channel has ended); SOMA_ESTATE
- *         (a thread of the system's own, or a simulated system: there soma_channel_changed tells); SOMA_EINVAL (NULL),
+ *         (a thread of the system's own, or a simulated system: there soma_channel_changed tells); SOMA_EINVAL (NULL).
  *         SOMA_ENOROUTE (the agent lives elsewhere), SOMA_ENOMEM. Any thread outside the system.
  */
 SOMA_API int soma_wait_connected(soma_system *system, soma_ref agent, const char *alias, uint32_t peers,
@@ -305,7 +308,8 @@ typedef struct soma_channel_counts {
  * (NULL). */
 SOMA_API int soma_channel_count(const soma_agent *self, const char *alias, soma_channel_counts *counts);
 
-/** Where a channel is bound, or connected to, is put into `address`. 0, SOMA_ENOENT (no such alias), SOMA_EINVAL. */
+/** Puts into `address` where a channel is bound, or connected to. 0, SOMA_ENOENT (no such alias), SOMA_EINVAL (NULL).
+ */
 SOMA_API int soma_channel_address(const soma_agent *self, const char *alias, soma_address *address);
 
 /**
@@ -313,7 +317,7 @@ SOMA_API int soma_channel_address(const soma_agent *self, const char *alias, som
  * `linger_ms`. Before soma_close_channel(), or whenever one likes.
  * @param self the agent
  * @param alias the channel; NULL: all that the agent has now
- * @param linger_ms milliseconds; 0: what has not left by then is dropped
+ * @param linger_ms milliseconds, some 24 days at most; 0: what has not left by then is dropped
  * @return 0, SOMA_ENOENT (no such alias), SOMA_EINVAL (NULL `self`)
  */
 SOMA_API int soma_channel_linger(soma_agent *self, const char *alias, uint32_t linger_ms);
