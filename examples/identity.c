@@ -6,7 +6,6 @@
 
 SOMA_MESSAGE(text, (string, text))
 
-#define ROOM 256
 static soma_address router_at;
 
 /* ---- an agent with two channels, whose aliases are their identities; its state is how many answers it has ---- */
@@ -36,7 +35,8 @@ static int on_changed(soma_agent *self, uint32_t *count, const struct soma_chann
 {
     const soma_then *then = SOMA_THEN(text, on_answer, on_error);
     soma_handle asked = m->peers ? soma_request_to(self, m->alias, SOMA_SECOND, then, text, .text = "who am I?") : 0;
-    return (void)count, asked < 0 ? (int)asked : 0;
+    (void)count;
+    return asked < 0 ? (int)asked : 0;
 }
 
 static const soma_behavior asker = {.name = "asker",
@@ -48,8 +48,8 @@ static const soma_behavior asker = {.name = "asker",
 
 static void answer(void *router)
 {
-    char name[ROOM] = "", question[8], text[2 * ROOM];
-    int length = zmq_recv(router, name, ROOM - 1, 0);
+    char name[256] = "", question[8], text[512];
+    int length = zmq_recv(router, name, sizeof(name) - 1, 0);
     zmq_recv(router, question, sizeof(question), 0);
     zmq_recv(router, text, 0, 0);
     zmq_recv(router, text, sizeof(text), 0);
@@ -62,7 +62,7 @@ static void answer(void *router)
 
 int main(void)
 {
-    char place[ROOM];
+    char place[256];
     size_t size = sizeof(place);
     soma_system *system;
     void *context = zmq_ctx_new(), *router = zmq_socket(context, ZMQ_ROUTER);

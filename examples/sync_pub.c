@@ -45,7 +45,8 @@ static int on_taken(soma_agent *self, struct bidder *my, const struct bid_taken 
 
 static int on_failed(soma_agent *self, struct bidder *my, const int *error)
 {
-    return (void)self, (void)my, *error;
+    (void)self, (void)my;
+    return *error;
 }
 
 static int on_price(soma_agent *self, struct bidder *my, const struct price *m)
@@ -53,17 +54,16 @@ static int on_price(soma_agent *self, struct bidder *my, const struct price *m)
     printf("%s hears %u\n", my->name, m->cents);
     if (m->cents >= my->most)
         return 0;
-    const soma_then *then = SOMA_THEN(bid_taken, on_taken, on_failed);
-    soma_handle asked = soma_request_to(self, "hall", SOMA_SECOND, then, bid, .cents = m->cents + 10);
+    soma_handle asked = soma_request_to(self, "hall", SOMA_SECOND, SOMA_THEN(bid_taken, on_taken, on_failed), bid,
+                                        .cents = m->cents + 10);
     return asked < 0 && asked != SOMA_EAGAIN ? (int)asked : 0; /* nobody is there: it is over, and no failure */
 }
 
 static int bidder_init(soma_agent *self, void *state, const void *arg)
 {
-    struct bidder *my = state;
-    *my = *(const struct bidder *)arg;
+    *(struct bidder *)state = *(const struct bidder *)arg;
     int error = soma_connect(self, &auction, "hall", SOMA_HANDLERS(SOMA_ON(price, on_price)));
-    return error ? error : on_price(self, my, &(const struct price){0});
+    return error ? error : on_price(self, state, &(const struct price){0});
 }
 
 static const soma_behavior bidder = {.name = "bidder", .state_size = sizeof(struct bidder), .init = bidder_init};
