@@ -336,13 +336,13 @@ static int link_come(struct peer *peer, const struct item *item)
 
 /* ---- all of them ---- */
 
-/* An answer came from a node to which the request was passed on, and word of that comes after it. */
-static void debt_settle_elsewhere(const struct soma_bridge *bridge, const struct item *item)
+/* A request is over, wherever it is still waited for: more than once, if it has been here again on its way. */
+static void debts_settle_all(const struct soma_bridge *bridge, soma_ref asker, uint64_t handle)
 {
     struct debt debt;
     for (uint32_t i = 0; i < bridge->peer_count; i++)
-        if (debt_settle(bridge->list[i], DEBT_REQUEST, item->to, item->from, item->handle, &debt))
-            return;
+        while (debt_settle(bridge->list[i], DEBT_REQUEST, asker, SOMA_REF_NULL, handle, &debt))
+            ;
 }
 
 static bool request_waits(const struct soma_bridge *bridge, soma_ref asker, uint64_t handle)
@@ -360,8 +360,11 @@ static bool request_waits(const struct soma_bridge *bridge, soma_ref asker, uint
 void moves_forget(struct soma_bridge *bridge, soma_ref asker, uint64_t handle)
 {
     struct debt debt;
+    bool any = false;
     while (debts_take(&bridge->moves, DEBT_MOVED, asker, SOMA_REF_NULL, handle, &debt))
-        ;
+        any = true;
+    if (any) // words to come would lead to where these have gone on from
+        debts_settle_all(bridge, asker, handle);
 }
 
 /* A request has come to `holder`, and gone on from there as far as is known: its last node owes the answer. */
@@ -409,7 +412,7 @@ static int answer_arrive(struct peer *peer, struct item *item, struct reader *re
     struct soma_bridge *bridge = peer->bridge;
     struct debt debt;
     if (!debt_settle(peer, DEBT_REQUEST, item->to, item->from, item->handle, &debt))
-        debt_settle_elsewhere(bridge, item);
+        debts_settle_all(bridge, item->to, item->handle); // it was passed on, and word of that comes after the answer
     moves_forget(bridge, item->to, item->handle);
     if (item->kind == ITEM_REPLY)
         return body_arrive(peer, item, reader);

@@ -189,9 +189,9 @@ static void debt_end(struct peer *peer, const struct debt *debt, int reason)
         moves_forget(bridge, debt->here, debt->handle);
         reply_fail(bridge->system, bridge->worker, debt->there, debt->here, debt->handle, reason);
         break;
-    case DEBT_PASSED: // it may have come: then who has asked takes what comes first, this or the answer
-        if (debt->here.node != peer->node)
-            reply_fail(bridge->system, bridge->worker, debt->there, debt->here, debt->handle, reason);
+    case DEBT_PASSED: // it may have come: then who has asked takes what comes first, this or the answer. If this is his
+                      // node, he hears of it when it is back, as he may come to wait for this one only then
+        reply_fail(bridge->system, bridge->worker, debt->there, debt->here, debt->handle, reason);
         break;
     case DEBT_WATCH:
         message_push(bridge->system, bridge->worker, debt->here,

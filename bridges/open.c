@@ -107,7 +107,7 @@ int bridge_new(soma_system *system, const soma_bridge_options *options, struct s
         return SOMA_ENOMEM;
     bridge->system = system;
     bridge->options = *options;
-    bridge->hellos = bridge_now(bridge); // more than one before it on this node has said, which others may still know
+    bridge->hellos = bridge->moves_said = bridge_now(bridge); // more than one before it has said, as others may know
     bridge->mail_most = MAIL_MOST;
     bridge->peers_most = PEERS_MOST;
     bridge->pings_most = PINGS_MOST;

@@ -63,12 +63,13 @@ static bool body_leaves(const struct transit *transit, uint64_t number)
     return body;
 }
 
-/* A kill is ahead of all mail, and what no agent says is for all of them; but a body waits for the end of another. */
+/* A kill is ahead of all mail, and what no agent says is for all of them; but a body waits for the end of another.
+ * Words that a request has moved are said in the order of their numbers, whoever has them now. */
 static bool item_waits(const struct transit *transit, const struct item *item)
 {
     if (item->kind == ITEM_SHARED)
         return transit->parted;
-    return item_is_word(item->kind) && item->kind != ITEM_KILL &&
+    return item_is_word(item->kind) && item->kind != ITEM_KILL && item->kind != ITEM_MOVED &&
            (body_leaves(transit, item->number) || body_is_held(transit, item->number) ||
             sender_waits(transit, item->from));
 }

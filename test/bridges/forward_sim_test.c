@@ -124,12 +124,13 @@ static struct asked *ask_by(soma_test *test, uint32_t from, const uint32_t *way,
 #define ASK(test, from, ...)                                                                                           \
     ask_by(test, from, (const uint32_t[]){__VA_ARGS__}, sizeof((const uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t))
 
-/* One of a node that goes to any of the others. */
+/* One of a node that goes to any other, and on to any, also back home. */
 static void ask_any(soma_test *test, uint32_t from)
 {
     uint32_t way[HOPS], hops = 1 + (uint32_t)soma_test_random(test, HOPS);
-    for (uint32_t i = 0; i < hops; i++)
-        way[i] = (from + 1 + (uint32_t)soma_test_random(test, NODES - 1)) % NODES;
+    way[0] = (from + 1 + (uint32_t)soma_test_random(test, NODES - 1)) % NODES;
+    for (uint32_t i = 1; i < hops; i++)
+        way[i] = (uint32_t)soma_test_random(test, NODES);
     struct asked *asked = ask_by(test, from, way, hops);
     asked->patience = soma_test_random(test, 2) ? soma_test_random(test, 20 * SOMA_SECOND) : 0;
     asked->load = soma_test_random(test, 4) ? 0 : (uint32_t)soma_test_random(test, LOAD_MOST);
@@ -329,7 +330,7 @@ static void outages(soma_test *test, uint32_t first)
     for (uint32_t i = 0; i < 12; i++) {
         outage(test, first);
         for (uint64_t asks = soma_test_random(test, 6); asks; asks--)
-            ask_any(test, 0);
+            ask_any(test, (uint32_t)soma_test_random(test, NODES));
         soma_test_advance(test, soma_test_random(test, 2) ? soma_test_random(test, 14 * SOMA_SECOND)
                                                           : soma_test_random(test, 100 * SOMA_MS));
     }

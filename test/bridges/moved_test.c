@@ -5,6 +5,8 @@
 #include "bridges/item.h"
 #include "lone_asker.h"
 
+SOMA_MESSAGE(heap, (bytes, load))
+
 /* ---- of requests of an agent here ---- */
 
 /* Number 0: it has none. */
@@ -101,16 +103,25 @@ static void test_moved_by_one_that_ends(void **state)
 
 static int on_forward(soma_agent *self, void *my, const struct note *m)
 {
-    (void)my, (void)m;
-    soma_forward(self, (soma_ref){FAR + 1, 1, 1});
+    (void)my;
+    soma_forward(self, (soma_ref){FAR + m->number, 1, 1});
     return 0;
 }
 
-static const soma_behavior forwarder = {.name = "forwarder", .handlers = SOMA_HANDLERS(SOMA_ON(note, on_forward))};
-
-/* A node passes it on to an agent here, which passes it on to FAR + 1. */
-static void request_from(struct lone *lone, uint64_t node, soma_ref asker_ref)
+static int on_load(soma_agent *self, void *my, const struct heap *m)
 {
+    (void)my, (void)m;
+    soma_forward(self, (soma_ref){FAR, 1, 1});
+    return 0;
+}
+
+static const soma_behavior forwarder = {.name = "forwarder",
+                                        .handlers = SOMA_HANDLERS(SOMA_ON(note, on_forward), SOMA_ON(heap, on_load))};
+
+/* A node passes it on to an agent here, which passes it on to FAR + `next`. */
+static void request_through(struct lone *lone, uint64_t node, soma_ref asker_ref, uint64_t next)
+{
+    const unsigned char body[] = {0x91, (unsigned char)next};
     soma_ref agent;
     msgpack_sbuffer items;
     struct writer writer = {&items, false};
@@ -120,11 +131,16 @@ static void request_from(struct lone *lone, uint64_t node, soma_ref asker_ref)
     item_begin(&writer, ITEM_REQUEST, 3, node, agent.node, agent, asker_ref);
     write_number(&writer, 1);
     write_number(&writer, 0);
-    write_raw(&writer, "\x91\x01", 2);
+    write_raw(&writer, (const char *)body, sizeof(body));
     items_from(lone, node, CONNECTION + node - FAR, &items);
     msgpack_sbuffer_destroy(&items);
     lone_settle(lone);
     bridge_turn(lone->bridge);
+}
+
+static void request_from(struct lone *lone, uint64_t node, soma_ref asker_ref)
+{
+    request_through(lone, node, asker_ref, 1);
 }
 
 /* It comes back, and goes on from here: of its second way word may come first. */
@@ -144,23 +160,49 @@ static void test_moved_home(void **state)
     lone_close(&lone);
 }
 
+static void errs_from(struct lone *lone, uint64_t node, soma_ref asker_ref)
+{
+    msgpack_sbuffer items;
+    struct writer writer = {&items, false};
+    msgpack_sbuffer_init(&items);
+    item_begin(&writer, ITEM_ERROR, 2, node, asker_ref.node, asker_ref, (soma_ref){node, 1, 1});
+    write_number(&writer, 1);
+    write_signed(&writer, -1000);
+    items_from(lone, node, CONNECTION + node - FAR, &items);
+    msgpack_sbuffer_destroy(&items);
+    lone_settle(lone);
+}
+
+/* It comes back, and goes on from here: then it is waited for at two nodes. An answer that overtakes the words of that
+ * ends both. */
+static void test_home_and_on(void **state)
+{
+    (void)state;
+    for (int told = 0; told < 2; told++) {
+        struct lone lone;
+        soma_ref agent = asked(&lone, 3);
+        request_from(&lone, FAR, agent);
+        if (told) // ahead of FAR's, that it has gone there
+            moved_from(&lone, FAR + 2, agent, agent.node);
+        errs_from(&lone, told ? FAR + 1 : FAR + 2, agent);
+        assert_int_equal(failed, -1000);
+        moved_from(&lone, FAR, agent, told ? FAR + 2 : agent.node);
+        moved_from(&lone, FAR + 1, agent, FAR + 2);
+        assert_int_equal(debts_of(&lone), 0);
+        assert_int_equal(lone.bridge->moves.count, 0);
+        lone_close(&lone);
+    }
+}
+
 /* An answer that overtakes all word of its way leaves nothing behind. */
 static void test_answer_overtakes(void **state)
 {
     (void)state;
     struct lone lone;
-    msgpack_sbuffer items;
-    struct writer writer = {&items, false};
     soma_ref agent = asked(&lone, 3);
     moved_from(&lone, FAR + 1, agent, FAR + 2);
     assert_int_equal(lone.bridge->moves.count, 1);
-    msgpack_sbuffer_init(&items);
-    item_begin(&writer, ITEM_ERROR, 2, FAR + 2, agent.node, agent, (soma_ref){FAR + 2, 1, 1});
-    write_number(&writer, 1);
-    write_signed(&writer, -1000);
-    items_from(&lone, FAR + 2, CONNECTION + 2, &items);
-    msgpack_sbuffer_destroy(&items);
-    lone_settle(&lone);
+    errs_from(&lone, FAR + 2, agent);
     assert_int_equal(failed, -1000);
     moved_from(&lone, FAR, agent, FAR + 1);
     assert_int_equal(lone.bridge->moves.count, 0);
@@ -219,17 +261,23 @@ static void join_reading(struct lone *lone, uint64_t node, uint64_t reads)
     lone_receive_join(lone, CONNECTION + node - FAR, &(struct join){.mine = 5});
 }
 
-/* FAR + 1 has all. */
-static void passed_taken(struct lone *lone)
+/* A node has all. */
+static void taken_by(struct lone *lone, uint64_t node)
 {
     msgpack_sbuffer none;
     msgpack_sbuffer_init(&none);
-    items_from(lone, FAR + 1, CONNECTION + 1, &none);
+    items_from(lone, node, CONNECTION + node - FAR, &none);
     bridge_turn(lone->bridge);
 }
 
-/* The numbers of the words that FAR was told, as the digits of one, 9 for none; the frames that were kept are gone. */
-static uint64_t words_said(struct lone *lone)
+static void passed_taken(struct lone *lone)
+{
+    taken_by(lone, FAR + 1);
+}
+
+/* The numbers of the items of a kind that FAR was told, as the digits of one, 9 for none; the frames that were kept are
+ * gone. */
+static uint64_t items_said(struct lone *lone, enum item_kind said)
 {
     uint64_t numbers = 0, number, acked;
     for (struct lone_frame *frame; (frame = lone_take(lone)); free(frame)) {
@@ -243,17 +291,23 @@ static uint64_t words_said(struct lone *lone)
         assert_int_equal(data_read(&at, count, &number, &acked), 0);
         for (struct item item; reader_left(&at);) {
             assert_int_equal(item_read(&at, FAR, lone->system->node, &item), 0);
-            if (item.kind == ITEM_MOVED)
+            if (item.kind == said)
                 numbers = numbers * 10 + (item.number ? item.number : 9);
         }
     }
     return numbers;
 }
 
+static uint64_t words_said(struct lone *lone)
+{
+    return items_said(lone, ITEM_MOVED);
+}
+
 static void passing_open(struct lone *lone)
 {
     lone_open(lone, &(soma_bridge_options){.name = "lone"});
     lone->keeps = true;
+    lone->bridge->moves_said = 0;
     join_reading(lone, FAR + 1, READS_ALL);
 }
 
@@ -279,6 +333,74 @@ static void test_numbers(void **state)
     lone_close(&lone);
 }
 
+/* An agent of FAR + 1 sends more to FAR, by an agent here, than one frame has room for. */
+static void load_pass(struct lone *lone)
+{
+    static const char load[300000];
+    soma_ref agent;
+    msgpack_sbuffer items;
+    struct writer writer = {&items, false};
+    assert_int_equal(soma_spawn(lone->system, &forwarder, NULL, &agent), 0);
+    msgpack_sbuffer_init(&items);
+    write_array(&writer, 4);
+    write_number(&writer, ITEM_TYPE);
+    write_number(&writer, 1);
+    write_text(&writer, "heap", 4);
+    write_text(&writer, "bytes load", 10);
+    item_begin(&writer, ITEM_SEND, 2, FAR + 1, agent.node, agent, (soma_ref){FAR + 1, 1, 1});
+    write_number(&writer, 1);
+    write_array(&writer, 1);
+    write_bytes(&writer, load, sizeof(load));
+    items_from(lone, FAR + 1, CONNECTION + 1, &items);
+    msgpack_sbuffer_destroy(&items);
+    lone_settle(lone);
+    bridge_turn(lone->bridge);
+}
+
+/* They keep their order also while something waits behind a large body, whose number, or sender, is that of a word. */
+static void test_numbers_in_order(void **state)
+{
+    (void)state;
+    struct lone lone;
+    passing_open(&lone);
+    join_reading(&lone, FAR + 2, READS_ALL);
+    join_reading(&lone, FAR, READS_ALL);
+    for (uint64_t i = 0; i < 4; i++)
+        request_through(&lone, FAR, (soma_ref){FAR, 1, 1}, 1 + i / 2);
+    lone.bridge->options.window = 1; // a frame at a time
+    load_pass(&lone);
+    for (uint64_t next = 1; next <= 2; next++)
+        taken_by(&lone, FAR + next);
+    uint64_t numbers = words_said(&lone);
+    for (const struct peer *far = peer_of(&lone, FAR); far->out.bytes;) {
+        taken_by(&lone, FAR);
+        for (uint64_t more = words_said(&lone), ten = 10; more; more = 0) {
+            while (ten <= more)
+                ten *= 10;
+            numbers = numbers * ten + more;
+        }
+    }
+    assert_int_equal(numbers, 1234);
+    lone_close(&lone);
+}
+
+/* A request that was to go back to who asked, and did not get there: he may wait for this node all the same, as word
+ * of it may be late. */
+static void test_lost_on_its_way_home(void **state)
+{
+    (void)state;
+    struct lone lone;
+    passing_open(&lone);
+    join_reading(&lone, FAR, READS_ALL);
+    request_through(&lone, FAR + 1, (soma_ref){FAR, 1, 1}, 0);
+    bye_from(&lone, FAR);
+    assert_int_equal(items_said(&lone, ITEM_ERROR), 0);
+    join_reading(&lone, FAR, READS_ALL);
+    bridge_turn(lone.bridge);
+    assert_int_equal(items_said(&lone, ITEM_ERROR), 9); // one, and it has no number
+    lone_close(&lone);
+}
+
 /* Who does not read numbers gets none. */
 static void test_no_numbers(void **state)
 {
@@ -292,6 +414,42 @@ static void test_no_numbers(void **state)
     lone_close(&lone);
 }
 
+static void both_release(void *context)
+{
+    struct soma_bridge *first = ((struct soma_bridge *)context)->older;
+    bridge_free(context);
+    bridge_free(first);
+}
+
+/* The node's next bridge goes on from where the one before was. */
+static void test_opened_again(void **state)
+{
+    (void)state;
+    struct lone lone;
+    passing_open(&lone);
+    for (uint64_t i = 0, last = 0; i < 2; i++) {
+        join_reading(&lone, FAR, READS_ALL);
+        request_from(&lone, FAR, (soma_ref){FAR, 1, 1});
+        passed_taken(&lone);
+        const uint64_t number = words_said(&lone);
+        assert_true(number > last);
+        last = number;
+        if (i)
+            break;
+        const struct wire wire = lone.bridge->wire;
+        u32_store(&lone.bridge->closing, 1);
+        bridge_goodbye(lone.bridge);
+        lone_settle(&lone);
+        lone.now += SOMA_MS;
+        assert_int_equal(bridge_new(lone.system, &(soma_bridge_options){.name = "again"}, &lone.bridge), 0);
+        lone.bridge->wire = wire;
+        assert_int_equal(bridge_start(lone.bridge, lone_stop, both_release), 0);
+        worker_enter(lone.bridge->worker);
+        join_reading(&lone, FAR + 1, READS_ALL);
+    }
+    lone_close(&lone);
+}
+
 /* Whose session has not begun is called, and waited for at the end: it would wait for this node. */
 static void test_not_met(void **state)
 {
@@ -300,6 +458,7 @@ static void test_not_met(void **state)
     struct lone lone;
     lone_open(&lone, &(soma_bridge_options){.name = "lone", .bind = bind, .on_demand = true});
     lone.keeps = true;
+    lone.bridge->moves_said = 0;
     join_reading(&lone, FAR + 1, READS_ALL);
     static const char address[] = "sim://far";
     const struct item item = {.kind = ITEM_NODE,
@@ -326,11 +485,13 @@ static void test_not_met(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_moved),      cmocka_unit_test(test_moved_by_one_that_ends),
-        cmocka_unit_test(test_moved_home), cmocka_unit_test(test_answer_overtakes),
-        cmocka_unit_test(test_said_again), cmocka_unit_test(test_forgotten),
-        cmocka_unit_test(test_numbers),    cmocka_unit_test(test_no_numbers),
-        cmocka_unit_test(test_not_met),
+        cmocka_unit_test(test_moved),        cmocka_unit_test(test_moved_by_one_that_ends),
+        cmocka_unit_test(test_moved_home),   cmocka_unit_test(test_answer_overtakes),
+        cmocka_unit_test(test_said_again),   cmocka_unit_test(test_forgotten),
+        cmocka_unit_test(test_numbers),      cmocka_unit_test(test_no_numbers),
+        cmocka_unit_test(test_not_met),      cmocka_unit_test(test_numbers_in_order),
+        cmocka_unit_test(test_opened_again), cmocka_unit_test(test_lost_on_its_way_home),
+        cmocka_unit_test(test_home_and_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
