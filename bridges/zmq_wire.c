@@ -350,6 +350,8 @@ static int wire_begin(struct zmq_wire *wire)
     int error = post_open(&wire->post);
     if (error)
         return error;
+    if (!files_are_left())
+        return SOMA_ENOMEM;
     wire->context = zmq_ctx_new();
     if (!wire->context)
         return SOMA_ENOMEM;

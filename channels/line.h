@@ -204,6 +204,9 @@ void parts_close(zmq_msg_t *parts, uint32_t count);
 
 /* ---- socket.c ---- */
 
+/* Why there is no socket, by errno: SOMA_EFULL, which is logged, or SOMA_ENOMEM. */
+int socket_error(soma_agent *self, int error);
+
 /* Makes the line's socket, and binds or connects it; `address` becomes what others reach it by. 0, SOMA_EINVAL,
  * SOMA_EEXIST, SOMA_ENOMEM, and what is wrong is in the log. */
 int socket_open(soma_agent *self, struct line *line, const soma_channel_options *options, soma_address *address);

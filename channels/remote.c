@@ -1,10 +1,12 @@
 /* Channels over ipc and tcp, in the turns of their agents; see remote.h. */
 #include "channels/clerk.h"
 #include "channels/porter.h"
+#include "runtime/interface.h"
 #include "runtime/request.h"
 #include "runtime/send.h"
 #include "runtime/timer.h"
 #include "runtime/type.h"
+#include <errno.h>
 #include <soma/error.h>
 #include <soma/timer.h>
 #include <stdio.h>
@@ -45,6 +47,8 @@ static int line_open(soma_agent *self, struct channel *channel, const soma_chann
                      struct line **result)
 {
     struct porter *porter;
+    if (!files_are_left())
+        return socket_error(self, errno);
     const struct port_place here = port_here(self, &channel->port);
     int error = porter_of(soma_agent_system(self), &porter);
     struct line *line = error ? NULL : line_new(porter, channel->pattern, &here);

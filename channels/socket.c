@@ -152,8 +152,7 @@ static void socket_prepare(const struct line *line, const soma_channel_options *
         zmq_setsockopt(socket, ZMQ_ROUTING_ID, options->identity, strlen(options->identity));
 }
 
-/* Why ZeroMQ did not make a socket. */
-static int socket_error(soma_agent *self, int error)
+int socket_error(soma_agent *self, int error)
 {
     if (error != EMFILE && error != ENFILE)
         return SOMA_ENOMEM;

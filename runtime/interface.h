@@ -1,4 +1,5 @@
-/* Where this machine's sockets can be bound, for all who bind some: its network interfaces, and paths. */
+/* Where this machine's sockets can be bound, for all who bind some: its network interfaces, and paths; and whether
+ * there are files left for them. */
 #ifndef RUNTIME_INTERFACE_H
 #define RUNTIME_INTERFACE_H
 
@@ -15,5 +16,9 @@ bool path_is_taken(const char *path);
 /* Has somebody a socket there, which need not notice the question? ZeroMQ would take its place unasked, and leave its
  * listener with none; but not that of `@NAME`, which is no file. */
 bool path_is_bound(const char *path);
+
+/* May this process still open as many files as ZeroMQ (4.3) needs to begin and to bind? It ends the process if it does
+ * not get them. What other threads open meanwhile nobody knows, so some more are asked for. If not, errno says why. */
+bool files_are_left(void);
 
 #endif

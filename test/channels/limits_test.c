@@ -59,6 +59,44 @@ static int bind_too_many(soma_agent *self, void *state, void *arg)
     return 0;
 }
 
+/* Wherever the process is when its files end: ZeroMQ, which would end it for want of one, is not asked then. */
+static int bind_to_the_last(soma_agent *self, void *state, const void *arg)
+{
+    const soma_channel_options options = {.place = "tcp"};
+    struct rlimit before, files;
+    char alias[16];
+    int error = 0;
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    files = before;
+    files.rlim_cur = *(const rlim_t *)arg;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
+    for (uint32_t i = 0; !error; i++) {
+        snprintf(alias, sizeof(alias), "out%u", i);
+        error = soma_bind(self, SOMA_PUSH, alias, &options, NULL);
+    }
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(error, SOMA_EFULL);
+    return soma_bind(self, SOMA_PUSH, "main", &options, NULL);
+}
+
+static const soma_behavior binder = {.name = "binder", .init = bind_to_the_last};
+
+static void test_each_limit(void **state)
+{
+    const soma_options quiet = {.log_level = SOMA_LOG_OFF, .workers = 1};
+    int next = dup(0);
+    (void)state;
+    assert_true(next >= 0);
+    close(next);
+    for (rlim_t limit = (rlim_t)next, most = limit + 50; limit < most; limit++) {
+        soma_system *system;
+        assert_int_equal(soma_system_open(&system, &quiet), 0);
+        assert_int_equal(soma_spawn(system, &binder, &limit, NULL), 0);
+        assert_int_equal(soma_system_close(&system), 0);
+    }
+}
+
 static int pull_bind(soma_agent *self, void *state, void *arg)
 {
     (void)state, (void)arg;
@@ -210,6 +248,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SOMA_REAL(test_many),
         SOMA_REAL(test_too_many),
+        cmocka_unit_test(test_each_limit),
         SOMA_REAL(test_a_bad_serializer),
         SOMA_REAL(test_waiting_in_vain),
     };
