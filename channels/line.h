@@ -137,9 +137,10 @@ struct line {
     uint64_t deadline; /* of a closing one */
     struct guest *guests;
     uint32_t guest_count;
-    uint32_t settled;  /* connections that have come to speak ZeroMQ, or are said to have failed to */
-    uint32_t unlisted; /* connections that there was no memory for */
-    uint32_t told;     /* the peers that its agent was told of */
+    uint32_t settled;     /* connections that have come to speak ZeroMQ, or are said to have failed to */
+    uint32_t taken_since; /* of a PAIR: how many had when the last one came as far that it talks with */
+    uint32_t unlisted;    /* connections that there was no memory for */
+    uint32_t told;        /* the peers that its agent was told of */
 };
 
 /* A message on its way to its reader; or, without parts, word to the channel of how many peers it has now, or of an

@@ -93,14 +93,21 @@ static bool is_turned_away(struct line *line)
     return line->connections || !open;
 }
 
-/* So it is cut off, and may come again: that is whoever has come last. */
+/* So it is cut off, and may come again. Which it is ZeroMQ does not tell: one of those who have come since the one that
+ * is connected had come as far, so it is all of them; if there are none, whoever has come last. */
 static void guest_cut(struct line *line)
 {
     const struct guest *last = line->guests;
-    for (uint32_t i = 1; i < line->guest_count; i++)
-        if (line->guests[i].since >= last->since)
-            last = &line->guests[i];
-    if (line->guest_count)
+    bool found = false;
+    for (uint32_t i = 0; i < line->guest_count; i++) {
+        const struct guest *guest = &line->guests[i];
+        bool later = guest->settled >= line->taken_since;
+        if (later)
+            socket_cut(guest->socket, guest->cookie);
+        found |= later;
+        last = guest->since >= last->since ? guest : last;
+    }
+    if (line->guest_count && !found)
         socket_cut(last->socket, last->cookie);
 }
 
@@ -110,6 +117,7 @@ static void guest_speaks(struct line *line)
         guest_cut(line);
         return;
     }
+    line->taken_since = line->settled;
     u64_add(&line->counts.connected, 1);
     connections_set(line, line->connections + 1);
 }

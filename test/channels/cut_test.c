@@ -308,6 +308,33 @@ static void test_a_wrong_peer(soma_test *test)
     player_transport = SOMA_INPROC;
 }
 
+/* A PAIR too many is cut off, and may come again, also when a stranger who says nothing has come after it. */
+static void test_a_third_and_a_stranger(soma_test *test)
+{
+    unsigned char words[256];
+    char place[64];
+    const size_t size = words_ready(words, "PAIR");
+    uint16_t port = player_free_port();
+    player_transport = SOMA_TCP;
+    snprintf(place, sizeof(place), "tcp://127.0.0.1:%u", port);
+    const struct side there = {SOMA_PAIR, true, place, takes, 1000, 0};
+    soma_ref gets = player_open(test, &taker);
+    player_do(test, gets, side_open, &there);
+    int second = relay_dial(port);
+    stranger_write(second, words, size);
+    player_peers(test, gets, "it", 1);
+    int third = relay_dial(port), silent = relay_dial(port);
+    stranger_write(third, words, size);
+    while (read(third, words, sizeof(words)) > 0)
+        ;
+    close(third);
+    close(silent);
+    player_peers(test, gets, "it", 1);
+    close(second);
+    player_peers(test, gets, "it", 0);
+    player_transport = SOMA_INPROC;
+}
+
 static void test_garbage_for_a_pull(soma_test *test)
 {
     char place[64];
@@ -361,8 +388,8 @@ static void test_garbage_for_answers(soma_test *test)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SOMA_REAL(test_push_is_cut),         SOMA_REAL(test_pair_is_cut), SOMA_REAL(test_pub_is_cut),
-        SOMA_REAL(test_questions_are_cut),   SOMA_REAL(test_silence),     SOMA_REAL(test_garbage_for_a_pull),
-        SOMA_REAL(test_garbage_for_answers), SOMA_REAL(test_a_wrong_peer)};
+        SOMA_REAL(test_push_is_cut),         SOMA_REAL(test_pair_is_cut),  SOMA_REAL(test_pub_is_cut),
+        SOMA_REAL(test_questions_are_cut),   SOMA_REAL(test_silence),      SOMA_REAL(test_garbage_for_a_pull),
+        SOMA_REAL(test_garbage_for_answers), SOMA_REAL(test_a_wrong_peer), SOMA_REAL(test_a_third_and_a_stranger)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
