@@ -55,6 +55,7 @@ struct guest {
     uint64_t since;
     uint64_t identity; /* a hash of what it asks under; 0: it has not, or another one has that now */
     uint64_t cookie;   /* see bridges/zmq_cut.h */
+    bool cut;          /* and does not count any more */
 };
 
 /* What an agent sees of a line; the porter adds. */
@@ -139,6 +140,7 @@ struct line {
     uint32_t guest_count;
     uint32_t settled;     /* connections that have come to speak ZeroMQ, or are said to have failed to */
     uint32_t taken_since; /* of a PAIR: how many had when the last one came as far that it talks with */
+    uint32_t cut_count;   /* of the guests */
     uint32_t unlisted;    /* connections that there was no memory for */
     uint32_t told;        /* the peers that its agent was told of */
 };

@@ -55,7 +55,7 @@ static void guest_add(struct line *line, int socket)
 /* No more speak than are there. */
 static void connections_set(struct line *line, uint32_t connections)
 {
-    uint32_t most = line->guest_count + line->unlisted;
+    uint32_t most = line->guest_count - line->cut_count + line->unlisted;
     connections = connections < most ? connections : most;
     bool last = !connections && line->connections;
     spin_lock(&line->busy);
@@ -70,8 +70,9 @@ static void guest_leave(struct line *line, int socket, bool failed)
     struct guest *guest = guest_find(line, socket);
     if (guest && guest->settled == line->settled && !failed) // of this alone ZeroMQ does not say that it failed
         line_refuse(line, REFUSED_PATTERN);
-    bool spoke = guest && !failed && system_now(line->porter->system) - guest->since > GUEST_SURE;
+    bool spoke = guest && !failed && !guest->cut && system_now(line->porter->system) - guest->since > GUEST_SURE;
     uint32_t connections = line->connections - (spoke && line->connections);
+    line->cut_count -= guest && guest->cut;
     if (guest)
         *guest = line->guests[--line->guest_count];
     else if (line->unlisted)
@@ -93,28 +94,36 @@ static bool is_turned_away(struct line *line)
     return line->connections || !open;
 }
 
+/* ZeroMQ may never tell its end: if it has sent something that nobody takes, its socket is not looked at any more. */
+static void guest_cut(struct line *line, struct guest *guest)
+{
+    socket_cut(guest->socket, guest->cookie);
+    line->cut_count += !guest->cut;
+    guest->cut = true;
+}
+
 /* So it is cut off, and may come again. Which it is ZeroMQ does not tell: one of those who have come since the one that
  * is connected had come as far, so it is all of them; if there are none, whoever has come last. */
-static void guest_cut(struct line *line)
+static void guests_cut(struct line *line)
 {
-    const struct guest *last = line->guests;
+    struct guest *last = NULL;
     bool found = false;
     for (uint32_t i = 0; i < line->guest_count; i++) {
-        const struct guest *guest = &line->guests[i];
+        struct guest *guest = &line->guests[i];
         bool later = guest->settled >= line->taken_since;
-        if (later)
-            socket_cut(guest->socket, guest->cookie);
+        if (later && !guest->cut)
+            guest_cut(line, guest);
         found |= later;
-        last = guest->since >= last->since ? guest : last;
+        last = !last || guest->since >= last->since ? guest : last;
     }
-    if (line->guest_count && !found)
-        socket_cut(last->socket, last->cookie);
+    if (last && !found)
+        guest_cut(line, last);
 }
 
 static void guest_speaks(struct line *line)
 {
     if (is_turned_away(line)) {
-        guest_cut(line);
+        guests_cut(line);
         return;
     }
     line->taken_since = line->settled;
