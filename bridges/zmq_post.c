@@ -193,18 +193,19 @@ static bool beside_begin(struct post *post, const shared_u32 *futex)
     return free;
 }
 
-bool post_await(struct post *post, const shared_u32 *awake, const bool *looks, post_note_fn *note, void *context,
-                bool *mail)
+bool post_await(struct post *post, const shared_u32 *awake, post_note_fn *note, void *context, bool *mail)
 {
     uint64_t keys[POST_MOST];
     uint32_t count = 0;
     if (!beside_begin(post, awake))
         return false;
     bool roused = u32_load(awake); // else we are called from here on, and nobody else takes that for his
-    if (!*looks && !roused)
+    bool looks = note(context, keys, 0);
+    if (!looks && !roused) {
         keys_wait(post, false, -1, keys, &count);
-    note(context, keys, count);
-    *mail = (*looks && !roused) || count;
+        looks = note(context, keys, count);
+    }
+    *mail = (looks && !roused) || count;
     post->taken = false;
     pthread_cond_broadcast(&post->left); // the thread, and who closes
     pthread_mutex_unlock(&post->turn);

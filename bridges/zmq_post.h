@@ -83,16 +83,15 @@ void post_clear(struct post *post);
 /* The thread, which has much to do, lets others have the turn, if any want it. */
 void post_share(struct post *post);
 
-/* Notes what the keys tell, under the turn. */
-typedef void post_note_fn(void *context, const uint64_t *keys, uint32_t count);
+/* Notes what the keys tell, under the turn. Is something to be looked at? */
+typedef bool post_note_fn(void *context, const uint64_t *keys, uint32_t count);
 
 /*
- * Another waits beside the thread, unless it is `awake` already or something is to be looked at (*looks, under the
- * turn). False: nobody may now. Then it may wait for `awake` as a futex, by which it is told to try again, if it likes.
- * Else *mail says if something has come, or is to be looked at; or it was called.
+ * Another waits beside the thread, unless it is `awake` already or something is to be looked at. False: nobody may now.
+ * Then it may wait for `awake` as a futex, by which it is told to try again, if it likes. Else *mail says if something
+ * has come, or is to be looked at; or it was called.
  */
-bool post_await(struct post *post, const shared_u32 *awake, const bool *looks, post_note_fn *note, void *context,
-                bool *mail);
+bool post_await(struct post *post, const shared_u32 *awake, post_note_fn *note, void *context, bool *mail);
 
 /* Calls whoever waits there: any thread. */
 void post_call(const struct post *post);

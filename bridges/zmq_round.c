@@ -196,7 +196,7 @@ static bool ends_look(struct zmq_wire *wire, bool all)
 /* ---- rounds ---- */
 
 /* What somebody was told of is to be looked at. */
-static void keys_note(void *context, const uint64_t *keys, uint32_t count)
+static bool keys_note(void *context, const uint64_t *keys, uint32_t count)
 {
     struct zmq_wire *wire = context;
     for (uint32_t i = 0; i < count; i++) {
@@ -209,6 +209,7 @@ static void keys_note(void *context, const uint64_t *keys, uint32_t count)
         if (end)
             end->look = wire->looks = true;
     }
+    return wire->looks;
 }
 
 /* The bridge's turn, and the wire's own. When the next one is due. */
@@ -270,7 +271,7 @@ void *wire_main(void *argument)
 bool wire_await(void *context, const shared_u32 *awake, bool *mail)
 {
     struct zmq_wire *wire = context;
-    return post_await(&wire->post, awake, &wire->looks, keys_note, wire, mail);
+    return post_await(&wire->post, awake, keys_note, wire, mail);
 }
 
 /*

@@ -158,6 +158,21 @@ void line_malformed(struct line *line, int error)
                          (unsigned long long)before + 1);
 }
 
+/*
+ * ZeroMQ tells of the next message only once somebody has looked and found none, with two system calls. Who has read
+ * a question, or an answer, mostly sends next, and then has to look as well, as to send may have taken the word of what
+ * came meanwhile. So if one message comes at a time, a worker leaves it at that, and owes the look: to send pays for it
+ * (has_come), or else the worker does before it rests, and at the latest the thread, which comes by itself. Nobody may
+ * wait beside it by then: he would not be told; who comes later sees what is owed. And the last words of a connection
+ * that has ended are read to their end.
+ */
+static bool line_defers(const struct line *line)
+{
+    struct porter *porter = line->porter;
+    bool sends = pattern_answers(line->pattern) || (pattern_asks(line->pattern) && !pattern_subscribes(line->pattern));
+    return sends && line->alone && !line->left && porter->lends && !ptr_load(&porter->owing);
+}
+
 bool line_receive(struct line *line)
 {
     zmq_msg_t parts[LINE_PARTS];
@@ -169,6 +184,7 @@ bool line_receive(struct line *line)
         bool large = count > LINE_PARTS || size > line->message_most + LINE_HEAD_MOST;
         more = count > 0;
         if (!more) {
+            line->alone = i <= 1;
             line_emptied(line);
             break;
         }
@@ -177,6 +193,11 @@ bool line_receive(struct line *line)
             if (pattern_answers(line->pattern))
                 asker_arrive(line, &parts[0]);
             message_arrive(line, parts, count, size);
+            if (!i && line_defers(line)) {
+                line->alone = more = false;
+                ptr_store(&line->porter->owing, line);
+                break;
+            }
             continue;
         }
         if (topic)

@@ -65,6 +65,8 @@ static bool has_come(struct line *line, bool reads, bool blocked)
     if (line->pattern == SOMA_PUSH || line_streams(line))
         return false;
     int events = line_events(line);
+    if (ptr_cas(&line->porter->owing, line, NULL)) // the look that was owed; if there is something, it is listed
+        line->alone = !(events & ZMQ_POLLIN);
     return (events & ZMQ_POLLIN && reads && !u32_load(&line->stalled)) || (events & ZMQ_POLLOUT && blocked);
 }
 

@@ -113,6 +113,7 @@ struct line {
 
     pthread_mutex_t use; /* whoever uses the socket has it, the monitor apart; it guards what follows */
     bool skips;          /* the rest of a message that can't be sent */
+    bool alone;          /* there was no more than one message when it was read last */
 
     shared_u64 handled; /* bytes that the reader is done with */
     shared_u32 stalled; /* the socket is not read: who makes room tells the porter */

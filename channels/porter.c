@@ -157,12 +157,21 @@ static bool line_turn(struct line *line, bool reads, uint64_t *until)
 
 /* ---- rounds ---- */
 
+/* Nobody else has looked at it. */
+static void owed_take(struct porter *porter)
+{
+    struct line *line = ptr_exchange(&porter->owing, NULL);
+    if (line)
+        line->stirred = true;
+}
+
 uint64_t porter_round(struct porter *porter, bool all, bool *waits)
 {
     bool reads = !u32_load(&porter->stopping);
     uint64_t until = UINT64_MAX;
     u32_store(&porter->asleep, 0);
     porter->looks = *waits = false;
+    owed_take(porter);
     listed_take(porter);
     while (porter->asks && zap_answer(porter))
         ;
@@ -209,7 +218,7 @@ void porter_list(struct line *line)
 }
 
 /* What somebody was told of is to be looked at. If there may be more, a monitor may be among that. */
-static void keys_note(void *context, const uint64_t *keys, uint32_t count)
+static bool keys_note(void *context, const uint64_t *keys, uint32_t count)
 {
     struct porter *porter = context;
     for (uint32_t i = 0; i < count; i++) {
@@ -225,6 +234,7 @@ static void keys_note(void *context, const uint64_t *keys, uint32_t count)
     }
     for (struct line *line = porter->lines; line && count == POST_MOST; line = line->next)
         line->changed = true;
+    return porter->looks || ptr_load(&porter->owing); // who owes sets it under the turn, as we have it
 }
 
 /* How long what waits in the lines may take to leave once the system closes. */
@@ -257,7 +267,8 @@ static uint32_t porter_doze(struct porter *porter, uint64_t keys[POST_MOST])
     struct post *post = &porter->post;
     for (;;) {
         uint32_t count = post_doze(post, keys);
-        bool beside = post->taken, idle = !count && !porter->looks && !ptr_load(&porter->listed);
+        bool beside = post->taken,
+             idle = !count && !porter->looks && !ptr_load(&porter->listed) && !ptr_load(&porter->owing);
         porter->idle = idle ? porter->idle + 1 : 0;
         if (porter->idle == DOZES_IDLE) {
             porter->dozes = false;
@@ -290,7 +301,7 @@ static void *porter_main(void *argument)
             post_share(post);
         else if (until != UINT64_MAX)
             post_set_alarm(post, porter_now(porter), until);
-        bool rests = round_rest(porter) && !porter->looks;
+        bool rests = round_rest(porter) && !porter->looks && !ptr_load(&porter->owing);
         bool dozes = rests && porter->dozes;
         keys_note(porter, keys, dozes ? porter_doze(porter, keys) : porter_wait(porter, !rests, keys));
     }
@@ -306,7 +317,7 @@ static void *porter_main(void *argument)
 static bool porter_await(void *context, const shared_u32 *awake, bool *mail)
 {
     struct porter *porter = context;
-    return post_await(&porter->post, awake, &porter->looks, keys_note, porter, mail);
+    return post_await(&porter->post, awake, keys_note, porter, mail);
 }
 
 /* What it brings is for this worker, so others need not be woken for it. It does not read for long, as agents here wait
@@ -324,8 +335,9 @@ static void porter_attend(void *context, struct worker *worker)
         porter->idle = 0;
         worker_enter(porter->worker);
         porter->worker->lent = true;
+        porter->lends = porter->dozes && !post->taken;
         uint64_t until = porter_round(porter, false, &waits);
-        porter->worker->lent = false;
+        porter->worker->lent = porter->lends = false;
         worker_enter(worker);
         if (until != UINT64_MAX)
             post_set_alarm(post, porter_now(porter), until);

@@ -35,9 +35,11 @@ struct porter {
     struct line *served;  /* bound with keys, by next_served */
     pthread_t thread;
     uint32_t refused; /* keys; under the post's turn, as what follows */
+    shared_ptr owing; /* a line whose socket must be looked at before anybody waits: see line_defers(); or NULL */
     bool looks;       /* there is something to look at */
     bool asks;        /* somebody asks to come in */
     bool dozes;       /* the thread comes by itself, and need not be told that there is more */
+    bool lends;       /* a worker has the turn, and the thread will come by itself: a look may be owed */
     uint32_t idle;    /* so often in a row it came, and nothing had happened */
     bool over;        /* the thread has ended */
     bool drained;

@@ -4,9 +4,11 @@
  */
 #include "callers.h"
 #include <sched.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <zmq.h>
 
 #define WINDOW 64u     /* sent ahead of what has come */
 #define HIGH_WATER 10u /* so that senders are held up all the time */
@@ -19,6 +21,7 @@ static const soma_options two = {.workers = 2, .log_level = SOMA_LOG_ERROR};
 struct both {
     soma_pattern patterns[2];
     const char *transport;
+    uint64_t window;
     uint64_t all;
     char place[SOMA_ADDRESS_TEXT_SIZE];
     atomic_uint ends;
@@ -69,7 +72,7 @@ static int on_error(soma_agent *self, struct side *my, const int *error)
 static int send_more(soma_agent *self, struct side *my)
 {
     const struct both *both = both_of(self);
-    for (; my->sent < both->all && my->sent < my->got + WINDOW; my->sent++) {
+    for (; my->sent < both->all && my->sent < my->got + both->window; my->sent++) {
         int64_t error = both->patterns[1] == SOMA_PAIR
                             ? soma_send_to(self, "it", ask, .number = my->sent)
                             : soma_request_to(self, "it", SOMA_NEVER, SOMA_THEN(answer, on_answer, on_error), ask,
@@ -130,9 +133,9 @@ static const soma_behavior connector = {.name = "connector",
                                         .ready = (int (*)(soma_agent *, void *))connector_ready,
                                         .handlers = SOMA_HANDLERS(SOMA_ON(soma_channel_changed, on_changed))};
 
-static void both_run(soma_pattern binds, soma_pattern connects, const char *place, uint64_t all)
+static void both_run(soma_pattern binds, soma_pattern connects, uint64_t window, const char *place, uint64_t all)
 {
-    struct both both = {.patterns = {binds, connects}, .all = all};
+    struct both both = {.patterns = {binds, connects}, .window = window, .all = all};
     soma_options options = two;
     soma_system *system;
     soma_ref ref;
@@ -151,15 +154,130 @@ static void both_run(soma_pattern binds, soma_pattern connects, const char *plac
 static void test_pair(void **state)
 {
     (void)state;
-    both_run(SOMA_PAIR, SOMA_PAIR, "ipc", test_load(20000));
-    both_run(SOMA_PAIR, SOMA_PAIR, "tcp", test_load(20000));
+    both_run(SOMA_PAIR, SOMA_PAIR, WINDOW, "ipc", test_load(20000));
+    both_run(SOMA_PAIR, SOMA_PAIR, WINDOW, "tcp", test_load(20000));
 }
 
 static void test_requests(void **state)
 {
     (void)state;
-    both_run(SOMA_ASYNC_REP, SOMA_ASYNC_REQ, "ipc", test_load(20000));
-    both_run(SOMA_ASYNC_REP, SOMA_ASYNC_REQ, "tcp", test_load(20000));
+    both_run(SOMA_ASYNC_REP, SOMA_ASYNC_REQ, WINDOW, "ipc", test_load(20000));
+    both_run(SOMA_ASYNC_REP, SOMA_ASYNC_REQ, WINDOW, "tcp", test_load(20000));
+}
+
+/* One at a time, and two, of which some come while the one before is answered. */
+static void test_few(void **state)
+{
+    (void)state;
+    both_run(SOMA_REP, SOMA_REQ, 1, "ipc", test_load(10000));
+    both_run(SOMA_REP, SOMA_REQ, 1, "tcp", test_load(10000));
+    both_run(SOMA_ASYNC_REP, SOMA_ASYNC_REQ, 2, "tcp", test_load(20000));
+}
+
+/* ---- a question that comes while the one before is handled ---- */
+
+SOMA_MESSAGE(word, (bytes, data))
+
+struct hold {
+    soma_ref holder; /* handles "hold", until there was a "free" */
+    atomic_uint held;
+    sem_t freed;
+    char place[SOMA_ADDRESS_TEXT_SIZE];
+    atomic_uint bound;
+};
+
+static struct hold *hold_of(const soma_agent *self)
+{
+    return soma_system_data(soma_agent_system(self));
+}
+
+static int on_hold(soma_agent *self, void *my, const struct word *m)
+{
+    struct hold *hold = hold_of(self);
+    (void)my;
+    atomic_store(&hold->held, 1);
+    while (sem_wait(&hold->freed))
+        ;
+    return soma_reply(self, word, .data = m->data);
+}
+
+static int on_word(soma_agent *self, void *my, const struct word *m)
+{
+    struct hold *hold = hold_of(self);
+    (void)my;
+    if (m->data.size && *(const char *)m->data.data == 'h')
+        return soma_forward(self, hold->holder);
+    if (m->data.size && *(const char *)m->data.data == 'f')
+        sem_post(&hold->freed);
+    return soma_reply(self, word, .data = m->data);
+}
+
+static int answerer_ready(soma_agent *self, void *my)
+{
+    struct hold *hold = hold_of(self);
+    soma_address address;
+    (void)my;
+    int error = soma_bind(
+        self, SOMA_REP, "it",
+        &(soma_channel_options){.place = "ipc", .serializer = "raw", .handlers = SOMA_HANDLERS(SOMA_ON(word, on_word))},
+        &address);
+    if (!error)
+        soma_address_print(&address, hold->place, sizeof(hold->place));
+    atomic_store(&hold->bound, 1);
+    return error;
+}
+
+static const soma_behavior holder = {.name = "holder", .handlers = SOMA_HANDLERS(SOMA_ON(word, on_hold))};
+static const soma_behavior answerer = {.name = "answerer", .ready = answerer_ready};
+
+static void word_send(void *socket, const char *text)
+{
+    assert_int_equal(zmq_send(socket, "", 0, ZMQ_SNDMORE), 0);
+    assert_int_equal(zmq_send(socket, text, strlen(text), 0), strlen(text));
+}
+
+static void words_receive(void *socket, int count)
+{
+    char data[8];
+    for (int i = 0; i < 2 * count; i++)
+        assert_true(zmq_recv(socket, data, sizeof(data), 0) >= 0);
+}
+
+/* Who has read a question does not look at once if there is another one. It is heard of all the same, also if he is
+ * held up by the first: else this lasts for ever. */
+static void test_held(void **state)
+{
+    struct hold hold = {.bound = 0};
+    soma_options options = two;
+    soma_system *system;
+    soma_ref ref;
+    void *context = zmq_ctx_new(), *socket = zmq_socket(context, ZMQ_DEALER);
+    (void)state;
+    options.data = &hold;
+    sem_init(&hold.freed, 0, 0);
+    assert_int_equal(soma_system_open(&system, &options), 0);
+    assert_int_equal(soma_spawn(system, &holder, NULL, &hold.holder), 0);
+    assert_int_equal(soma_spawn(system, &answerer, NULL, &ref), 0);
+    while (!atomic_load(&hold.bound))
+        sched_yield();
+    hold.place[strcspn(hold.place, " ")] = '\0'; // behind it stands the pattern
+    assert_int_equal(zmq_connect(socket, hold.place), 0);
+    for (uint64_t round = 0; round < test_load(20); round++) {
+        for (int trips = 0; trips < 100; trips++) {
+            word_send(socket, "word");
+            words_receive(socket, 1);
+        }
+        atomic_store(&hold.held, 0);
+        word_send(socket, "hold");
+        while (!atomic_load(&hold.held))
+            sched_yield();
+        word_send(socket, "free");
+        words_receive(socket, 2);
+    }
+    zmq_close(socket);
+    zmq_ctx_term(context);
+    assert_int_equal(soma_system_close(&system), 0);
+    sem_destroy(&hold.freed);
 }
 
 /* ---- woken for something else ---- */
@@ -214,7 +332,8 @@ static void test_closed(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_pair), cmocka_unit_test(test_requests),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_pair),   cmocka_unit_test(test_requests),
+                                       cmocka_unit_test(test_few),    cmocka_unit_test(test_held),
                                        cmocka_unit_test(test_called), cmocka_unit_test(test_closed)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
