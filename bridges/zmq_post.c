@@ -13,7 +13,6 @@
 
 #define CALL UINT64_MAX /* a key */
 #define SECOND UINT64_C(1000000000)
-#define DOZE 250000 /* ns */
 
 /* ---- what is waited for ---- */
 
@@ -156,9 +155,9 @@ uint32_t post_wait(struct post *post, bool presses, uint64_t keys[POST_MOST])
     return count;
 }
 
-uint32_t post_doze(struct post *post, uint64_t keys[POST_MOST])
+uint32_t post_doze(struct post *post, uint32_t time, uint64_t keys[POST_MOST])
 {
-    const struct timespec moment = {.tv_nsec = DOZE};
+    const struct timespec moment = {.tv_nsec = time};
     uint32_t count = 0;
     post->sits = true;
     pthread_mutex_unlock(&post->turn);

@@ -73,9 +73,9 @@ void post_set_alarm(struct post *post, uint64_t now, uint64_t until);
  * there is. */
 uint32_t post_wait(struct post *post, bool presses, uint64_t keys[POST_MOST]);
 
-/* The thread has the turn only before and after, as it does, but is told of nothing for a moment (250 us): who comes
+/* The thread has the turn only before and after, as it does, but is told of nothing for a while (ns): who comes
  * meanwhile may wait in its place. How many keys of what there is; none if somebody waits there, who is told of it. */
-uint32_t post_doze(struct post *post, uint64_t keys[POST_MOST]);
+uint32_t post_doze(struct post *post, uint32_t time, uint64_t keys[POST_MOST]);
 
 /* Whoever waits beside the thread, which has dozed and will wait now, leaves once. */
 void post_clear(struct post *post);

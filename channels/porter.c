@@ -13,7 +13,9 @@
 #define KEY_ZAP 1u
 #define KEY_OF(line) (2 + UINT64_C(2) * (line)->number)
 #define KEY_MONITOR 1u
-#define DOZES_IDLE 8u              /* times that the thread comes for nothing before it waits to be told */
+#define MOMENT 250000u             /* ns: the thread dozes for one, */
+#define DOZE_MOST 4u               /* or twice as long each time that nothing was left to it, up to so many, */
+#define DOZES_IDLE 8u              /* and waits to be told when for so many nothing has happened */
 #define CLOCK_COARSE (2 * SOMA_MS) /* so much earlier ZeroMQ's timers may be over */
 
 static uint64_t porter_now(const struct porter *porter)
@@ -252,6 +254,7 @@ static uint32_t porter_wait(struct porter *porter, bool presses, uint64_t keys[P
 {
     uint32_t count = post_wait(&porter->post, presses, keys);
     porter->idle = 0;
+    porter->doze = 1;
     porter->dozes = true;
     return count;
 }
@@ -266,15 +269,16 @@ static uint32_t porter_doze(struct porter *porter, uint64_t keys[POST_MOST])
 {
     struct post *post = &porter->post;
     for (;;) {
-        uint32_t count = post_doze(post, keys);
+        uint32_t count = post_doze(post, porter->doze * MOMENT, keys);
         bool beside = post->taken,
              idle = !count && !porter->looks && !ptr_load(&porter->listed) && !ptr_load(&porter->owing);
-        porter->idle = idle ? porter->idle + 1 : 0;
-        if (porter->idle == DOZES_IDLE) {
+        porter->idle = idle ? porter->idle + porter->doze : 0;
+        porter->doze = !idle ? 1 : porter->doze < DOZE_MOST ? 2 * porter->doze : DOZE_MOST;
+        if (porter->idle >= DOZES_IDLE) {
             porter->dozes = false;
             post_clear(post);
         }
-        if (!beside || porter->idle == DOZES_IDLE || u32_load(&porter->stopping))
+        if (!beside || porter->idle >= DOZES_IDLE || u32_load(&porter->stopping))
             return count;
     }
 }

@@ -40,7 +40,8 @@ struct porter {
     bool asks;        /* somebody asks to come in */
     bool dozes;       /* the thread comes by itself, and need not be told that there is more */
     bool lends;       /* a worker has the turn, and the thread will come by itself: a look may be owed */
-    uint32_t idle;    /* so often in a row it came, and nothing had happened */
+    uint32_t idle;    /* so many moments it has dozed, and nothing has happened */
+    uint32_t doze;    /* moments that it dozes for next */
     bool over;        /* the thread has ended */
     bool drained;
     bool left;        /* since it was stopped a line has ended that had something to send */
