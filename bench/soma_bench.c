@@ -451,7 +451,7 @@ static int usage(void)
     fprintf(stderr, "usage: soma_bench WORKLOAD [--workers N] [--ops N] [--curve] [--compress] [--json]\nworkloads:");
     for (size_t i = 0; i < sizeof(workloads) / sizeof(workloads[0]); i++)
         fprintf(stderr, " %s", workloads[i].name);
-    fprintf(stderr, " floor names\n");
+    fprintf(stderr, " floor names channels [push|pub|pair|req] [inproc|ipc|tcp]\n");
     return 2;
 }
 
