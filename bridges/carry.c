@@ -148,9 +148,8 @@ static int request_moved(struct soma_bridge *bridge, const struct item *item)
         return 0;
     }
     spin_lock(&peer->busy);
-    int error = outbound_moved(peer, item->from, item->to, item->handle, bridge->moves_said + 1);
+    int error = outbound_moved(peer, item->from, item->to, item->handle, 0);
     spin_unlock(&peer->busy);
-    bridge->moves_said += !error;
     return error;
 }
 

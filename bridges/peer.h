@@ -205,8 +205,8 @@ void chunk_free(struct chunk *chunk);
 /* Says which shared bodies need not be kept any more, and gives their references. How many. */
 uint32_t outbound_forget(struct peer *peer, soma_body *bodies[SHARES_MOST]);
 
-/* A request of the peer's agent, with its handle, was passed on from here, and another agent has it; the word's number
- * is greater than that of any before it. From the bridge's thread. 0 or SOMA_ENOMEM. */
+/* A request of the peer's agent, with its handle, was passed on from here, and another agent has it. The word's number
+ * is 0 if it is new, and gets the next one. From the bridge's thread. 0 or SOMA_ENOMEM. */
 int outbound_moved(struct peer *peer, soma_ref asker, soma_ref to, uint64_t handle, uint64_t number);
 
 /* A refusal, or word of a node: from the bridge's thread. */

@@ -60,7 +60,7 @@ static void word_say(struct peer *peer, const struct unsaid_word *word)
         return;
     }
     spin_lock(&peer->busy);
-    outbound_moved(peer, word->asker, word->from, word->handle, word->number ? word->number : ++bridge->moves_said);
+    outbound_moved(peer, word->asker, word->from, word->handle, word->number);
     spin_unlock(&peer->busy);
 }
 

@@ -49,6 +49,8 @@ int outbound_moved(struct peer *peer, soma_ref asker, soma_ref to, uint64_t hand
     bool counted = peer->reads & READS_COUNTED;
     if (!entry_begin(&entry, peer))
         return SOMA_ENOMEM;
+    if (!number)
+        number = ++peer->bridge->moves_said;
     item_begin(&entry.writer, ITEM_MOVED, 1 + counted, peer->bridge->system->node, peer->node, asker, to);
     write_number(&entry.writer, handle);
     if (counted)
