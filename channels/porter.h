@@ -34,8 +34,10 @@ struct porter {
     pthread_mutex_t lock; /* guards what follows */
     struct line *served;  /* bound with keys, by next_served */
     pthread_t thread;
+    /* A line whose socket must be looked at before anybody waits, see line_defers(); or NULL. It is set under the turn
+     * and the line's `use`; who takes it out has one of these, so the line is there, and needs no more order. */
+    shared_ptr owing;
     uint32_t refused; /* keys; under the post's turn, as what follows */
-    shared_ptr owing; /* a line whose socket must be looked at before anybody waits: see line_defers(); or NULL */
     bool looks;       /* there is something to look at */
     bool asks;        /* somebody asks to come in */
     bool dozes;       /* the thread comes by itself, and need not be told that there is more */
