@@ -133,6 +133,20 @@ static inline struct lone_frame *lone_take(struct lone *lone)
     return frame;
 }
 
+/* What a frame of data has behind its head; false for another one. */
+static inline bool lone_items(const struct lone_frame *frame, struct reader *items)
+{
+    enum frame_kind kind;
+    uint32_t count;
+    uint64_t number, acked;
+    *items = (struct reader){frame->bytes, frame->bytes + frame->size};
+    REQUIRE(frame_unseal(items) && !frame_open(items, &kind, &count));
+    if (kind != FRAME_DATA)
+        return false;
+    REQUIRE(!data_read(items, count, &number, &acked));
+    return true;
+}
+
 static inline void lone_hang_up(void *context, uint64_t connection)
 {
     ((struct lone *)context)->hung_up++;
@@ -270,12 +284,30 @@ static inline void lone_receive_data(struct lone *lone, uint64_t connection, uin
     msgpack_sbuffer_destroy(&frame);
 }
 
-/* A node has called, and is joined. */
-static inline void join_from(struct lone *lone, uint64_t node, uint64_t connection)
+/* A node has called, which reads so much beyond the least, and is joined. */
+static inline void join_as(struct lone *lone, uint64_t node, uint64_t connection, uint64_t reads)
 {
-    const struct hello hello = lone_hello(node);
+    struct hello hello = lone_hello(node);
+    hello.reads = reads;
     lone_receive_hello(lone, connection, &hello);
     lone_receive_join(lone, connection, &(struct join){.mine = 5});
+}
+
+static inline void join_from(struct lone *lone, uint64_t node, uint64_t connection)
+{
+    join_as(lone, node, connection, 0);
+}
+
+/* Another node has told of one, and where it is. */
+static inline void introduce(const struct lone *lone, uint64_t node)
+{
+    static const char address[] = "sim://far";
+    const struct item item = {.kind = ITEM_NODE,
+                              .node = node,
+                              .name = {"far", 3},
+                              .addresses = {{address, sizeof(address) - 1}},
+                              .address_count = 1};
+    REQUIRE(!node_arrive(lone->bridge, &item));
 }
 
 static inline struct peer *peer_of(const struct lone *lone, uint64_t node)

@@ -255,10 +255,7 @@ static void test_forgotten(void **state)
 
 static void join_reading(struct lone *lone, uint64_t node, uint64_t reads)
 {
-    struct hello hello = lone_hello(node);
-    hello.reads = reads;
-    lone_receive_hello(lone, CONNECTION + node - FAR, &hello);
-    lone_receive_join(lone, CONNECTION + node - FAR, &(struct join){.mine = 5});
+    join_as(lone, node, CONNECTION + node - FAR, reads);
 }
 
 /* A node has all. */
@@ -279,16 +276,11 @@ static void passed_taken(struct lone *lone)
  * gone. */
 static uint64_t items_said(struct lone *lone, enum item_kind said)
 {
-    uint64_t numbers = 0, number, acked;
+    uint64_t numbers = 0;
     for (struct lone_frame *frame; (frame = lone_take(lone)); free(frame)) {
-        struct reader at = {frame->bytes, frame->bytes + frame->size};
-        enum frame_kind kind;
-        uint32_t count;
-        assert_true(frame_unseal(&at));
-        assert_int_equal(frame_open(&at, &kind, &count), 0);
-        if (kind != FRAME_DATA || frame->connection != CONNECTION)
+        struct reader at;
+        if (frame->connection != CONNECTION || !lone_items(frame, &at))
             continue;
-        assert_int_equal(data_read(&at, count, &number, &acked), 0);
         for (struct item item; reader_left(&at);) {
             assert_int_equal(item_read(&at, FAR, lone->system->node, &item), 0);
             if (item.kind == said)
@@ -460,13 +452,7 @@ static void test_not_met(void **state)
     lone.keeps = true;
     lone.bridge->moves_said = 0;
     join_reading(&lone, FAR + 1, READS_ALL);
-    static const char address[] = "sim://far";
-    const struct item item = {.kind = ITEM_NODE,
-                              .node = FAR,
-                              .name = {"far", 3},
-                              .addresses = {{address, sizeof(address) - 1}},
-                              .address_count = 1};
-    assert_int_equal(node_arrive(lone.bridge, &item), 0);
+    introduce(&lone, FAR);
     bridge_turn(lone.bridge);
     assert_int_equal(lone.dials, 0);
     request_from(&lone, FAR + 1, (soma_ref){FAR, 1, 1});

@@ -267,14 +267,8 @@ static void far_pings(uint64_t acked)
 /* A node of which another has told, and that was called. */
 static void far_begin(void)
 {
-    static const char address[] = "sim://far";
-    const struct item item = {.kind = ITEM_NODE,
-                              .node = FAR,
-                              .name = {"far", 3},
-                              .addresses = {{address, sizeof(address) - 1}},
-                              .address_count = 1};
     lone_open(&lone, &(soma_bridge_options){.name = "lone"});
-    assert_int_equal(node_arrive(lone.bridge, &item), 0);
+    introduce(&lone, FAR);
     lone_pass(&lone, 0);
     assert_int_equal(lone.dials, 1);
     far_says_hello(1);

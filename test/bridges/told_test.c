@@ -11,17 +11,6 @@ static uint32_t dials_of(const struct lone *lone)
     return count;
 }
 
-static void introduce(const struct lone *lone, uint64_t node)
-{
-    static const char address[] = "sim://far";
-    const struct item item = {.kind = ITEM_NODE,
-                              .node = node,
-                              .name = {"far", 3},
-                              .addresses = {{address, sizeof(address) - 1}},
-                              .address_count = 1};
-    assert_int_equal(node_arrive(lone->bridge, &item), 0);
-}
-
 static void introduce_nowhere(const struct lone *lone, uint64_t node)
 {
     const struct item item = {.kind = ITEM_NODE, .node = node, .name = {"far", 3}};
@@ -119,15 +108,9 @@ static enum item_kind first_item(struct lone *lone, uint64_t node)
 {
     struct item item = {.kind = 0};
     for (struct lone_frame *frame; (frame = lone_take(lone)); free(frame)) {
-        struct reader at = {frame->bytes, frame->bytes + frame->size};
-        enum frame_kind kind;
-        uint32_t count;
-        uint64_t number, acked;
-        assert_true(frame_unseal(&at));
-        assert_int_equal(frame_open(&at, &kind, &count), 0);
-        if (kind != FRAME_DATA || item.kind)
+        struct reader at;
+        if (item.kind || !lone_items(frame, &at))
             continue;
-        assert_int_equal(data_read(&at, count, &number, &acked), 0);
         assert_int_equal(item_read(&at, node, lone->system->node, &item), 0);
     }
     return item.kind;
