@@ -150,7 +150,7 @@ class Link:
         self.mine, self.yours = random.getrandbits(63) + 1, 0
         self.sent = self.acked = self.received = self.told = 0
         self.kept, self.items = {}, []  # frames by number; what is not in one yet
-        self.offered, self.refused, self.told, self.types = {}, set(), set(), {}
+        self.offered, self.refused, self.complained, self.types = {}, set(), set(), {}
         self.bodies = {}  # [kind, bytes, how many are to come] by number
 
     def put(self, *item):
@@ -396,10 +396,10 @@ class Peer:
         elif kind == REFUSED:
             name = next(name for name, index in link.offered.items() if index == rest[0])
             link.refused.add(name)
-            if name not in link.told:  # each message of it may be refused
+            if name not in link.complained:  # each message of it may be refused
                 said = f"has {name} as {{{rest[1]}}}" if rest[1] else f"does not know {name}"
                 print(f"the other node {said}: what is sent of it is lost, a request fails", file=sys.stderr)
-            link.told.add(name)
+            link.complained.add(name)
         elif kind in (BODY, SHARED):
             if not link.part_came(kind, *rest):
                 self.leave(link)
@@ -484,7 +484,7 @@ class Peer:
         until = time.monotonic() + PATIENCE
         while any(link.kept or link.items for link in self.links.values()) and time.monotonic() < until:
             self.run(0.01)
-        for link in self.links.values():
-            if link.ready:
-                self.say(link, [BYE])
+        for connection in [*self.accepted.values(), *self.dialed.values()]:
+            if connection.said:
+                connection.send(msgpack.packb([BYE]))
         self.context.destroy(linger=300)

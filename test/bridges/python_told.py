@@ -6,7 +6,7 @@ The nodes are of this process, and run in turn, so they can't have met before. F
 import sys
 import time
 
-from soma_peer import NODE, Link, Message, Peer
+from soma_peer import NODE, REFUSED, Link, Message, Peer
 
 ASK = Message("ask", "u64 number")
 TOLD = Message("told", "u64 number")
@@ -28,4 +28,9 @@ while not (answers and ended) and time.monotonic() < until:
         friend.end(agent, -1000, "as you wish")
 if answers != [TOLD(number=42)] or ended != [(-1000, "as you wish")]:
     sys.exit(f"asked one that it was told of, it hears {answers} and {ended}")
+link = me.links[friend.node]
+for _ in range(2):  # in the middle of a session: it had one name for two things
+    me.item_came(link, REFUSED, link.offered["ask"], "")
+if "ask" not in link.refused:
+    sys.exit("what it has offered is refused, and it goes on as before")
 print("one that was told of another asks and watches its agents")
