@@ -262,7 +262,7 @@ static int ping_arrive(struct soma_bridge *bridge, struct peer *peer, struct rea
 
 static int bye_arrive(struct soma_bridge *bridge, struct peer *peer)
 {
-    if (node_may_log(bridge))
+    if (peer->session.yours && node_may_log(bridge)) // else it was not there yet
         soma_log_info(bridge->system, "bridge: node %s has left", peer->name);
     peer_end(peer, SOMA_ENODEDOWN);
     dials_forget(bridge, peer->node);
@@ -308,13 +308,13 @@ static int frame_arrive(struct soma_bridge *bridge, struct connection *connectio
         error = join_read(reader, count, &join);
         return error ? error : join_arrive(bridge, connection, &join);
     }
+    if (kind == FRAME_BYE)
+        return bye_arrive(bridge, peer);
     if (!connection->ready)
         return SOMA_EFORMAT;
     if (kind == FRAME_DATA || kind == FRAME_PACKED)
         return data_arrive(bridge, peer, reader, count, kind == FRAME_PACKED);
-    if (kind == FRAME_PING)
-        return ping_arrive(bridge, peer, reader, count);
-    return kind == FRAME_BYE ? bye_arrive(bridge, peer) : SOMA_EFORMAT;
+    return kind == FRAME_PING ? ping_arrive(bridge, peer, reader, count) : SOMA_EFORMAT;
 }
 
 /* Strangers may have made as many as there can be: who comes now means it, and needs its place for a moment only. */

@@ -375,14 +375,16 @@ bool bridge_admits(struct soma_bridge *bridge, uint64_t node)
            (peer->session.yours || peer_is_owed(peer)); // it may be by a relay, that is owed nothing
 }
 
-/* To those at the other end of a relay, or to the others. */
+/*
+ * To those at the other end of a relay, or to the others. To all that have heard hello, also over a connection that is
+ * not agreed on: it may have taken the place of the one with the session there, while it has not here.
+ */
 static void bye_say(struct soma_bridge *bridge, bool relayed)
 {
-    for (uint32_t i = 0; i < bridge->peer_count; i++) {
-        const struct peer *peer = bridge->list[i];
+    for (const struct connection *connection = bridge->connections; connection; connection = connection->next) {
         msgpack_sbuffer_clear(&bridge->frame);
-        if (peer->joined && !(peer->connection & RELAYED) != relayed && bye_write(&bridge->frame))
-            frame_send(bridge, peer->connection, NULL);
+        if (connection->said && !(connection->id & RELAYED) != relayed && bye_write(&bridge->frame))
+            frame_send(bridge, connection->id, NULL);
     }
     relayed_flush(bridge);
 }

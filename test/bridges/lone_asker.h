@@ -42,13 +42,18 @@ static int on_go(soma_agent *self, void *my, const struct go *m)
 
 static const soma_behavior asker = {.name = "asker", .handlers = SOMA_HANDLERS(SOMA_ON(go, on_go))};
 
-static inline void bye_from(struct lone *lone, uint64_t node)
+static inline void bye_over(struct lone *lone, uint64_t connection)
 {
     msgpack_sbuffer frame;
     msgpack_sbuffer_init(&frame);
     assert_true(bye_write(&frame));
-    lone_receive(lone, CONNECTION + node - FAR, frame.data, frame.size);
+    lone_receive(lone, connection, frame.data, frame.size);
     msgpack_sbuffer_destroy(&frame);
+}
+
+static inline void bye_from(struct lone *lone, uint64_t node)
+{
+    bye_over(lone, CONNECTION + node - FAR);
 }
 
 static inline uint64_t debts_of(const struct lone *lone)

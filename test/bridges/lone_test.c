@@ -163,6 +163,63 @@ static void test_old_hello(void **state)
     lone_close(&lone);
 }
 
+/* ---- goodbye in the middle of a handshake ---- */
+
+/* The node has made another connection, as its first one was no use yet, and leaves ahead of any word of a session. */
+static void test_leaves_after_hello(void **state)
+{
+    (void)state;
+    struct lone lone;
+    struct hello hello = lone_hello(FAR);
+    soma_ref agent;
+    lone_open(&lone, &(soma_bridge_options){.name = "lone"});
+    assert_int_equal(soma_spawn(lone.system, &asker, NULL, &agent), 0);
+    join_from(&lone, FAR, CONNECTION);
+    assert_int_equal(soma_send(lone.system, agent, go, .to = {FAR, 1, 1}), 0);
+    lone_settle(&lone);
+    hello.count = 2;
+    lone_receive_hello(&lone, CONNECTION + 1, &hello);
+    assert_int_equal(lone.last_ended, CONNECTION);
+    failed = 0;
+    bye_over(&lone, CONNECTION + 1);
+    assert_int_equal(failed, SOMA_ENODEDOWN);
+    assert_false(peer_of(&lone, FAR)->open);
+    assert_int_equal(lone.bridge->counts.bad_frames, 0);
+    bye_over(&lone, CONNECTION + 2); // before hello it is nobody's
+    assert_int_equal(lone.bridge->counts.bad_frames, 0);
+    lone_close(&lone);
+}
+
+/* Who has heard hello may have the node for one that it is joined with: over each connection it hears that it leaves.
+ */
+static void test_goodbye_after_hello(void **state)
+{
+    (void)state;
+    struct lone lone;
+    struct hello hello = lone_hello(FAR);
+    bool heard[3] = {false};
+    lone_open(&lone, &(soma_bridge_options){.name = "lone"});
+    join_from(&lone, FAR, CONNECTION);
+    hello.count = 2;
+    lone_receive_hello(&lone, CONNECTION + 1, &hello); // in place of the one before
+    introduce(&lone, FAR + 1);
+    lone_pass(&lone, SOMA_MS);
+    worker_enter(lone.bridge->worker);
+    bridge_connected(lone.bridge, 1);
+    lone_pass(&lone, 2 * SOMA_SECOND); // as nothing is heard, it is called once more
+    assert_int_equal(lone.dials, 2);   // and has heard nothing over that one yet
+    worker_enter(lone.bridge->worker);
+    lone.keeps = true;
+    bridge_goodbye(lone.bridge);
+    for (struct lone_frame *frame; (frame = lone_take(&lone)); free(frame)) {
+        assert_int_equal(frame->kind, FRAME_BYE);
+        heard[frame->connection == CONNECTION + 1 ? 0 : frame->connection == 1 ? 1 : 2] = true;
+    }
+    assert_true(heard[0] && heard[1]);
+    assert_false(heard[2]);
+    lone_close(&lone);
+}
+
 /* ---- another node at the address of one whose connection is lost ---- */
 
 /* Is the first one taken for one that has ended? */
@@ -203,8 +260,10 @@ static void test_replaced(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_items_left_out),   cmocka_unit_test(test_strangers),
-                                       cmocka_unit_test(test_stranger_returns), cmocka_unit_test(test_old_word),
-                                       cmocka_unit_test(test_old_hello),        cmocka_unit_test(test_replaced)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_items_left_out),     cmocka_unit_test(test_strangers),
+        cmocka_unit_test(test_stranger_returns),   cmocka_unit_test(test_old_word),
+        cmocka_unit_test(test_old_hello),          cmocka_unit_test(test_replaced),
+        cmocka_unit_test(test_leaves_after_hello), cmocka_unit_test(test_goodbye_after_hello)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
