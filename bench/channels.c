@@ -37,15 +37,25 @@ struct run {
     char place[SOMA_ADDRESS_TEXT_SIZE];
 };
 
-/* Reads all of a message that has come, and tells when it was the last. */
-static void take(struct run *run, const void *data, size_t size)
+static inline uint64_t word_at(const char *at)
 {
-    uint64_t word, sum = 0;
-    for (size_t at = 0; at + sizeof(word) <= size; at += sizeof(word)) {
-        memcpy(&word, (const char *)data + at, sizeof(word));
-        sum += word;
+    uint64_t word;
+    memcpy(&word, at, sizeof(word));
+    return word;
+}
+
+/* Reads all of a message that has come, and tells when it was the last. Into several sums, as one makes each word wait
+ * for the one before, which takes four times as long as to read them. */
+static void take(struct run *run, const char *data, size_t size)
+{
+    uint64_t a = 0, b = 0, c = 0, d = 0;
+    for (const char *end = data + size; data + 32 <= end; data += 32) {
+        a += word_at(data);
+        b += word_at(data + 8);
+        c += word_at(data + 16);
+        d += word_at(data + 24);
     }
-    run->sum += sum;
+    run->sum += a + b + c + d;
     if (++run->taken == run->ops)
         sem_post(&run->done);
 }
