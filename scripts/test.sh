@@ -26,12 +26,17 @@ lint() {
     printf '%s\0' "${sources[@]}" | xargs -0 -P "$(nproc)" -n 8 clang-tidy --quiet -p build/clang-release
 }
 
+# Many wait for time more than they work, so there may be more of them than there are cores.
+tests() {
+    ctest --preset "$1" -j "$(($(nproc) + 1))" "${@:2}"
+}
+
 memcheck() {
     local test
     for test in build/debug/test/*_test; do
         # Runs in hundreds of processes, or against real time: the sanitizers have seen those.
         [ -e "test/runtime/$(basename "$test").c" ] || [ -e "test/stress/$(basename "$test").c" ] || continue
-        SOMA_TEST_LIGHT=1 SOMA_SEEDS=5 valgrind --quiet --leak-check=full --error-exitcode=1 --fair-sched=yes "$test"
+        SOMA_TEST_LIGHT=50 SOMA_SEEDS=5 valgrind --quiet --leak-check=full --error-exitcode=1 --fair-sched=yes "$test"
     done
 }
 
@@ -56,7 +61,7 @@ docs() {
 
 scripts/bootstrap.sh
 step "release build (gcc)" build release
-step "release tests" ctest --preset release
+step "release tests" tests release
 if [ "$quick" != --quick ]; then
     step "style" scripts/check_style.sh
     step "shell scripts" shellcheck scripts/*.sh .ci/run test/install/*.sh test/scripts/*.sh test/fuzz/*.sh bench/*.sh \
@@ -65,16 +70,16 @@ if [ "$quick" != --quick ]; then
     step "lint" lint
     step "docs" docs
     step "address and undefined behaviour sanitizers, build" build asan
-    step "address and undefined behaviour sanitizers, tests" ctest --preset asan
+    step "address and undefined behaviour sanitizers, tests" tests asan
     step "thread sanitizer, build" build tsan
-    step "thread sanitizer, tests" ctest --preset tsan
+    step "thread sanitizer, tests" tests tsan
     step "fuzz targets, build" build fuzz
     step "fuzz unpacking" fuzz unpack 200000
     step "fuzz JSON" fuzz json 800000
     step "fuzz frames" fuzz frame 150000 -detect_leaks=0 # a node is kept, in memory where the detector does not look
     step "fuzz conversations" fuzz conversation 10000
     step "debug build, without zstd" build debug
-    step "bridges without zstd" ctest --preset debug -R '^bridges/(compress|frame|lone|session)_test'
+    step "bridges without zstd" tests debug -R '^bridges/(compress|frame|lone|session)_test'
     step "valgrind" memcheck
 fi
 echo "== done [${SECONDS}s]"
