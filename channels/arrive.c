@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define RECEIVE_MOST 256u /* messages of one line, before the others get their turn */
+#define BURY_MOST 10000u  /* of one that ends */
 
 /* ---- credit ---- */
 
@@ -26,9 +27,33 @@ bool line_has_room(struct line *line)
 
 /* ---- messages ---- */
 
+/*
+ * What has come, and nobody handles: as within a system that is a dead letter, or, if it is an answer, late. Its type
+ * nobody has read. What is answered among publications is mostly for others, and the question has failed.
+ */
+static void parts_dead(const struct line *line, zmq_msg_t *parts, uint32_t count)
+{
+    static const soma_type unknown = {.name = "unknown"};
+    soma_system *system = line->porter->system;
+    if (pattern_subscribes(line->pattern) && parts_are_answer(parts, count))
+        return;
+    if (pattern_asks(line->pattern) && !pattern_subscribes(line->pattern))
+        u64_add(&system->outside.late_replies, 1);
+    else
+        letter_dead(system, NULL, SOMA_REF_NULL, line->owner.agent, &unknown, SOMA_EGONE);
+}
+
+void arrival_dead(const struct arrival *arrival)
+{
+    if (arrival->came)
+        parts_dead(arrival->line, (zmq_msg_t *)arrival->parts, arrival->count);
+}
+
+/* Who was to get it has ended. */
 static void arrival_drop(void *argument)
 {
     arrival_take(argument);
+    arrival_dead(argument);
     arrival_end(argument);
 }
 
@@ -111,6 +136,7 @@ static void message_arrive(struct line *line, zmq_msg_t *parts, uint32_t count, 
     }
     struct arrival *arrival = arrival_of(message);
     arrival->count = count;
+    arrival->came = true;
     arrival->weight = conflates ? 0 : LINE_PART_COST + size; // of those there is one
     line->taken += arrival->weight;
     parts_move(arrival->parts, parts, count);
@@ -146,6 +172,20 @@ static uint32_t parts_receive(struct line *line, zmq_msg_t parts[LINE_PARTS], ui
 static bool is_topic(const struct line *line, zmq_msg_t *part)
 {
     return pattern_publishes(line->pattern) && zmq_msg_size(part) && *(const unsigned char *)zmq_msg_data(part) < 2;
+}
+
+void line_bury(struct line *line)
+{
+    zmq_msg_t parts[LINE_PARTS];
+    uint64_t size, most = (line->connections + UINT64_C(1)) * line->high_water;
+    if (line->pattern == SOMA_PUSH || line->pattern == SOMA_PUB)
+        return;
+    for (uint32_t i = 0, count; i < BURY_MOST && i < most && (count = parts_receive(line, parts, &size)); i++) {
+        count = count < LINE_PARTS ? count : LINE_PARTS;
+        if (!is_topic(line, &parts[0]))
+            parts_dead(line, parts, count);
+        parts_close(parts, count);
+    }
 }
 
 void line_malformed(struct line *line, int error)

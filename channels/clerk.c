@@ -273,7 +273,7 @@ void clerk_close(soma_agent *self, struct line *line)
     soma_system *system = soma_agent_system(self);
     struct message *message = u32_load(&system->stopping) ? NULL : arrival_new(worker, line, farewell_run, 0);
     if (!message) {
-        line_close(line); // what waits for the clerk is lost
+        line_close(line); // what waits for the clerk becomes dead letters
         return;
     }
     soma_ref clerk = line->reader;

@@ -153,6 +153,7 @@ struct arrival {
     uint64_t weight;
     uint32_t peers;
     bool last;      /* with it the line is closed, whoever ends it */
+    bool came;      /* from the socket: if nobody handles it, it is a dead letter */
     uint32_t count; /* of parts */
     zmq_msg_t parts[];
 };

@@ -85,6 +85,8 @@ static void line_end(struct line *line, uint64_t now)
     line->porter->lingers = until > line->porter->lingers ? until : line->porter->lingers;
     pthread_mutex_lock(&line->use); // a clerk may be sending
     line_forget(line);
+    if (!u32_load(&line->porter->stopping)) // then nobody counts any more
+        line_bury(line);
     socket_close(line, (uint32_t)left);
     pthread_mutex_unlock(&line->use);
     if (line->dam)

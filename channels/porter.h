@@ -116,6 +116,10 @@ void line_send(struct line *line, uint64_t *until);
 /* Reads a line's socket for a while. True if there may be more at once; what there is no room for is not. */
 bool line_receive(struct line *line);
 
+/* The line ends: what its socket still has becomes dead letters, as what waits for its reader does. No more than may
+ * have come already, as each that is taken lets the other side send one that would have stayed there. */
+void line_bury(struct line *line);
+
 /* May more be put into its reader's mailbox? If not, it is marked as stalled. */
 bool line_has_room(struct line *line);
 

@@ -459,6 +459,8 @@ int arrival_run(soma_agent *self, void *state, void *arg)
         result = answer_arrive(self, channel, arrival, arrival->parts, arrival->count);
     else if (channel)
         result = message_arrive(self, state, channel, arrival);
+    else
+        arrival_dead(arrival);
     arrival_end(arrival);
     return result;
 }

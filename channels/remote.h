@@ -66,6 +66,9 @@ struct message *arrival_new(struct worker *worker, struct line *line, int (*run)
                             uint32_t count);
 struct arrival *arrival_of(struct message *message);
 
+/* It came, and nobody handles it. Any thread. */
+void arrival_dead(const struct arrival *arrival);
+
 /* Is it an answer among publications? */
 bool parts_are_answer(zmq_msg_t *parts, uint32_t count);
 

@@ -11,7 +11,9 @@
  *  - on its way to another node: SOMA_ETOOBIG, it is larger than a message may be there; SOMA_EFORMAT, a string of it
  *    is no UTF-8;
  *  - at a node where it arrived by a bridge: SOMA_ETYPE, the type is not known here, or has another layout;
- *    SOMA_EFORMAT, its bytes are malformed; SOMA_ETOOBIG, SOMA_ENOMEM. The letter's `type` is "unknown" then.
+ *    SOMA_EFORMAT, its bytes are malformed; SOMA_ETOOBIG, SOMA_ENOMEM. The letter's `type` is "unknown" then;
+ *  - SOMA_EGONE with the `type` "unknown": it came over ipc or tcp for a channel that ended, alone or with its agent,
+ *    before it was read.
  */
 #ifndef SOMA_DEAD_LETTER_H
 #define SOMA_DEAD_LETTER_H
