@@ -116,7 +116,7 @@ int topics_subscribe(soma_agent *self, soma_value map, const char *alias)
         return 0;
     for (soma_value_cursor each = soma_value_iterate(topics); !error && soma_value_next(&each);) {
         if (each.key_size > SOMA_TOPIC_MOST || memchr(each.key, '\0', each.key_size))
-            return soma_fail(self, SOMA_EINVAL, "one of the topics is none");
+            return soma_fail(self, SOMA_EINVAL, "one of the topics is none, or has over %u bytes", SOMA_TOPIC_MOST);
         memcpy(topic, each.key, each.key_size);
         topic[each.key_size] = '\0';
         error = handlers_read(self, each.value, &by);

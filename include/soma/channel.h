@@ -32,8 +32,9 @@
 /** The most bytes of an alias: printable ASCII characters without the space and `/`. */
 #define SOMA_CHANNEL_ALIAS_MOST 63
 
-/** The most bytes of a topic. */
-#define SOMA_TOPIC_MOST 255
+/** The most bytes of a topic. (ZeroMQ 4.3 writes a longer one's subscription in a way that the other side can't read,
+ *  and with it all that follow are lost, when it says them to a publisher that comes again.) */
+#define SOMA_TOPIC_MOST 245
 
 /** The most bytes of an identity. */
 #define SOMA_IDENTITY_MOST 255

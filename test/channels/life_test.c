@@ -115,6 +115,69 @@ static int use_wrongly(soma_agent *self, void *state, void *arg)
     return 0;
 }
 
+/* ---- a publisher that comes again ---- */
+
+static char longest[SOMA_TOPIC_MOST + 1];
+static const struct player_end news_bound = {SOMA_PUB, "news", "news", NULL};
+
+/* Notes of which topics some have come. */
+static int on_news(soma_agent *self, struct player *my, const struct note *m)
+{
+    assert_string_equal(soma_topic(self), m->number == 1 ? longest : "a");
+    my->notes |= m->number;
+    return 0;
+}
+
+static int subscribe_all(soma_agent *self, void *state, void *arg)
+{
+    const soma_handler *news = SOMA_HANDLERS(SOMA_ON(note, on_news));
+    (void)state, (void)arg;
+    player_connect(self, SOMA_PUB, "feed", "news", NULL);
+    assert_int_equal(soma_subscribe(self, "feed", longest, news), 0);
+    assert_int_equal(soma_subscribe(self, "feed", "a", news), 0);
+    return 0;
+}
+
+static int forget_all(soma_agent *self, void *state, void *arg)
+{
+    (void)self, (void)arg;
+    ((struct player *)state)->notes = 0;
+    return 0;
+}
+
+static int publish_all(soma_agent *self, void *state, void *arg)
+{
+    (void)state, (void)arg;
+    assert_int_equal(soma_publish(self, "news", longest, note, .number = 1), 0);
+    assert_int_equal(soma_publish(self, "news", "a", note, .number = 2), 0);
+    return 0;
+}
+
+/* Each time it hears of all subscriptions, also of that to the longest topic; of which first nobody knows. */
+static void test_the_publisher_comes_again(soma_test *test)
+{
+    soma_ref publisher = player_open(test, &player_quiet), subscriber = player_open(test, &player_quiet);
+    struct player_look *look = soma_test_alloc(test, sizeof(*look));
+    memset(longest, 't', SOMA_TOPIC_MOST);
+    player_move();
+    player_do(test, subscriber, subscribe_all, NULL);
+    for (int i = 0; i < 3; i++) {
+        uint32_t looks = 0;
+        player_do(test, publisher, player_binds, &news_bound);
+        player_peers(test, publisher, "news", 1);
+        do {
+            player_do(test, publisher, publish_all, NULL);
+            player_do(test, subscriber, player_look, look);
+        } while (look->notes != 3 && player_wait(&looks));
+        assert_int_equal(look->notes, 3);
+        player_do(test, publisher, player_closes, "news");
+        player_peers(test, subscriber, "feed", 0);
+        player_do(test, subscriber, forget_all, NULL);
+    }
+}
+
+PLAYER_WIRES(test_the_publisher_comes_again)
+
 /* A simulated world has no sockets. */
 static int use_sockets(soma_agent *self, void *state, void *arg)
 {
@@ -431,6 +494,7 @@ int main(void)
         SOMA_REAL(test_a_handler_closes_its_channel),
         SOMA_SIM(test_a_handler_fails, 200, 2000),
         PLAYER_OVER_WIRES(test_a_handler_fails),
+        PLAYER_TABLE(test_the_publisher_comes_again, 20, 2000),
         SOMA_SIM(test_an_init_fails, 20, 2000),
         SOMA_REAL(test_an_init_fails),
         SOMA_SIM(test_whatever_happens, 20000, 4000),
