@@ -12,6 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* ZeroMQ holds its handshake to the bound, too, whose largest frame has some 550 bytes with keys and an identity, and
+ * subscriptions. */
+#define MESSAGE_LEAST 1000u
+
 /* Has a pattern handlers of its own? */
 static const enum {
     HANDLERS_NONE,
@@ -64,6 +68,8 @@ static const char *options_wrong(soma_pattern pattern, const soma_channel_option
         return wrong;
     if (options->high_water > INT32_MAX) // ZeroMQ's are signed
         return "has a high_water over 2147483647";
+    if (options->message_most && options->message_most < MESSAGE_LEAST)
+        return "has a message_most under 1000: ZeroMQ's own words would be too large, and nobody could connect";
     if (options->conflate && pattern != SOMA_PULL && pattern != SOMA_SUB)
         return "can't conflate: that is for a pull or a sub";
     if (options->identity && pattern != SOMA_REQ && pattern != SOMA_ASYNC_REQ)

@@ -90,7 +90,7 @@ typedef struct soma_channel_options {
                                 soma_channel_defaults() has not said another time, and soma_channel_linger() can say
                                 none. What has not left then is lost, and not always told: docs/channels.md */
     uint32_t message_most; /**< bytes of a message: a larger one is not sent (SOMA_ETOOBIG), and who sends one is
-                                disconnected; 16 MiB */
+                                disconnected; 16 MiB. Under 1,000: SOMA_EINVAL, as ZeroMQ's own words may be as large */
     uint32_t heartbeat_ms; /**< of tcp: after how long without a sign the other machine is asked whether it is there,
                                 twice, in whole seconds; it is given up after three times that. If it is not zero, a
                                 peer that takes nothing of what is on its way to it for so long is given up, too, even
