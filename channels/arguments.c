@@ -186,6 +186,8 @@ static int keys_get(soma_agent *self, soma_value map, struct given_options *give
     soma_value keys;
     if (soma_value_get_entry(map, "keys", &keys) || soma_value_get_kind(keys) == SOMA_VALUE_NIL)
         return 0;
+    if (soma_value_get_kind(keys) != SOMA_VALUE_MAP)
+        return soma_fail(self, SOMA_ETYPE, "'keys' must be a map");
     given->options.keys = &given->keys;
     int error = option_get(self, keys, "secret", given->secret, sizeof(given->secret), &given->keys.secret);
     if (!error)

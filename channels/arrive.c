@@ -188,14 +188,14 @@ void line_bury(struct line *line)
     }
 }
 
-void line_malformed(struct line *line, int error)
+void line_malformed(struct line *line, const char *serializer, int error)
 {
     uint64_t before = u64_add(&line->counts.malformed, 1);
     if (!(before & (before + 1))) // the 1st, 2nd, 4th, 8th …
         soma_log_warning(line->porter->system,
-                         "channel '%s' of agent %u.%u: a message makes no sense here: %s (%llu so far)", line->alias,
-                         line->reader.slot, line->reader.generation, soma_strerror(error),
-                         (unsigned long long)before + 1);
+                         "channel '%s' of agent %u.%u: a message makes no sense %s%s: %s (%llu so far)", line->alias,
+                         line->reader.slot, line->reader.generation, serializer ? "as " : "here",
+                         serializer ? serializer : "", soma_strerror(error), (unsigned long long)before + 1);
 }
 
 /*
@@ -243,7 +243,7 @@ bool line_receive(struct line *line)
         if (topic)
             topic_arrive(line, &parts[0]);
         else
-            line_malformed(line, large ? SOMA_ETOOBIG : SOMA_EFORMAT);
+            line_malformed(line, NULL, large ? SOMA_ETOOBIG : SOMA_EFORMAT);
         parts_close(parts, kept);
     }
     pthread_mutex_unlock(&line->use);

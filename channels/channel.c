@@ -5,6 +5,7 @@
 #include "channels/remote.h"
 #include "runtime/type.h"
 #include <soma/error.h>
+#include <soma/monitor.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -210,7 +211,7 @@ static int place_read(soma_agent *self, struct channel *channel, const char *pla
         int error = place_parse(place, address);
         if (error)
             return channel_refuse(self, channel->alias, error == SOMA_EFORMAT ? SOMA_EINVAL : error,
-                                  "'%.200s' is no place that it can be bound at", place);
+                                  "'%.200s' is no place that it can be bound at%s", place, place_wrong(place));
         if (address->pattern && address->pattern != channel->pattern)
             return channel_refuse(self, channel->alias, SOMA_EINVAL, "'%.200s' is a place of another pattern", place);
     }
@@ -237,6 +238,8 @@ int soma_bind(soma_agent *self, soma_pattern pattern, const char *alias, const s
     bool inproc = channel->address.transport == SOMA_INPROC;
     if (!error)
         error = inproc ? hub_bind(soma_agent_system(self), channel, &here) : remote_channel_open(self, channel, given);
+    if (inproc && error == SOMA_EEXIST)
+        channel_refuse(self, alias, error, "something is bound at 'inproc://%s'", channel->address.host);
     if (error) {
         port_close(self, &channel->port);
         return error;
@@ -254,8 +257,9 @@ static int channel_look(soma_agent *self, struct channel *channel)
 {
     const struct port_place here = port_here(self, &channel->port);
     int error = hub_want(soma_agent_system(self), channel, &here);
-    if (!error)
-        error = channel_reach(self, channel);
+    if (!error && (error = channel_reach(self, channel)) == SOMA_ETYPE)
+        channel_refuse(self, channel->alias, error, "what is bound at 'inproc://%s' is of another pattern",
+                       channel->address.host);
     if (!error && channel->peer_count)
         notice_bound(soma_agent_system(self), &here); // so that the agent is told, in a turn of its own
     return error;
@@ -380,6 +384,8 @@ int soma_channel_linger(soma_agent *self, const char *alias, uint32_t linger_ms)
 {
     if (!self)
         return SOMA_EINVAL;
+    if (linger_ms > INT32_MAX) // ZeroMQ's are signed, and below 0 for ever
+        return soma_fail(self, SOMA_EINVAL, "a linger over 2147483647 ms");
     struct channel *channel = alias ? channel_find(self, alias) : channel_after(self, NULL);
     if (alias && !channel)
         return SOMA_ENOENT;

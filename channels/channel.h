@@ -94,6 +94,12 @@ static inline bool pattern_answers(soma_pattern pattern)
     return pattern == SOMA_REP || pattern == SOMA_ASYNC_REP;
 }
 
+/* What stands before its name in a sentence. */
+static inline const char *pattern_article(soma_pattern pattern)
+{
+    return pattern == SOMA_ASYNC_REQ || pattern == SOMA_ASYNC_REP ? "an" : "a";
+}
+
 /* ---- channel.c ---- */
 
 /* The agent's channel of an alias; NULL if it has none. */

@@ -216,7 +216,7 @@ static void question_ask(soma_agent *self, struct clerk *my, struct question *qu
     int error =
         parts->data ? speech_read_rows(&my->speech, my->rows, parts->data, parts->size, &reading) : SOMA_EFORMAT;
     if (error) {
-        line_malformed(line, error);
+        line_malformed(line, parts->data ? my->speech.serializer->name : NULL, error);
         question_fail(self, my, question, error, NULL);
         return;
     }
@@ -236,7 +236,7 @@ int question_run(soma_agent *self, void *state, void *arg)
     if (question)
         question_ask(self, state, question, &parts);
     else
-        line_malformed(arrival->line, whole ? SOMA_ENOMEM : SOMA_EFORMAT);
+        line_malformed(arrival->line, NULL, whole ? SOMA_ENOMEM : SOMA_EFORMAT);
     parts_close(parts.made, parts.made_count);
     arrival_end(arrival);
     return 0;

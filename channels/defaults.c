@@ -37,12 +37,22 @@ static struct defaults *defaults_of(const soma_agent *self)
 
 /* ---- setting ---- */
 
-static int place_check(const char *place)
+/* Why it can't be one; NULL if it can. */
+static const char *place_unfit(const char *place)
 {
     soma_address address;
     if (place_is_transport(place))
-        return 0;
-    return !place_parse(place, &address) && !address.pattern ? 0 : SOMA_EINVAL;
+        return NULL;
+    if (place_parse(place, &address))
+        return "that is no place";
+    return address.transport != SOMA_TCP || address.port || address.pattern
+               ? "only one channel can have that place: say a transport, or tcp://IP without a port"
+               : NULL;
+}
+
+static const char *serializer_unfit(const char *serializer)
+{
+    return serializer_find(serializer) ? NULL : "there is no such serializer";
 }
 
 /* Of texts that are right; NULL and "" are none. */
@@ -53,14 +63,25 @@ static void defaults_set(struct defaults *defaults, const char *place, const cha
     snprintf(defaults->serializer, sizeof(defaults->serializer), "%s", serializer ? serializer : "");
 }
 
-static int defaults_make(const soma_channel_options *options, struct defaults *defaults)
+static int default_refuse(soma_system *system, const char *text, const char *why)
 {
+    soma_log_error(system, "defaults of channels: '%.200s': %s", text, why);
+    return SOMA_EINVAL;
+}
+
+static int defaults_make(soma_system *system, const soma_channel_options *options, struct defaults *defaults)
+{
+    const char *wrong;
     *defaults = (struct defaults){0};
     if (!options)
         return 0;
     const char *place = options->place, *serializer = options->serializer;
-    if ((place && place_check(place)) || (serializer && !serializer_find(serializer)))
-        return SOMA_EINVAL;
+    if (place && (wrong = place_unfit(place)))
+        return default_refuse(system, place, wrong);
+    if (serializer && (wrong = serializer_unfit(serializer)))
+        return default_refuse(system, serializer, wrong);
+    if (options->linger_ms > INT32_MAX)
+        return default_refuse(system, "linger_ms", "that is over 2147483647");
     defaults_set(defaults, place, serializer, options->linger_ms);
     return 0;
 }
@@ -68,7 +89,7 @@ static int defaults_make(const soma_channel_options *options, struct defaults *d
 int soma_channel_defaults(soma_agent *self, const soma_channel_options *options)
 {
     struct defaults made;
-    int error = self ? defaults_make(options, &made) : SOMA_EINVAL;
+    int error = self ? defaults_make(soma_agent_system(self), options, &made) : SOMA_EINVAL;
     if (error)
         return error;
     struct defaults *mine = defaults_of(self);
@@ -85,7 +106,7 @@ int soma_channel_defaults(soma_agent *self, const soma_channel_options *options)
 int soma_system_channel_defaults(soma_system *system, const soma_channel_options *options)
 {
     struct defaults made;
-    int error = system ? defaults_make(options, &made) : SOMA_EINVAL;
+    int error = system ? defaults_make(system, options, &made) : SOMA_EINVAL;
     return error ? error : hub_set_defaults(system, &made);
 }
 
@@ -109,19 +130,19 @@ static const char *variable(const char *name)
     return text ? text : "";
 }
 
-/* False if it is no number of 32 bits; none is 0. */
+/* False if it is no number of milliseconds; none is 0. */
 static bool number_read(const char *text, uint32_t *number)
 {
     char *end;
     unsigned long long value = strtoull(text, &end, 10);
     *number = (uint32_t)value;
-    return !*text || (*text >= '0' && *text <= '9' && !*end && value <= UINT32_MAX);
+    return !*text || (*text >= '0' && *text <= '9' && !*end && value <= INT32_MAX);
 }
 
 /* Who set a variable and who binds are seldom the same, so the error alone would not be found. */
-static int variable_refuse(soma_agent *self, const char *name, const char *text)
+static int variable_refuse(soma_agent *self, const char *name, const char *text, const char *why)
 {
-    soma_log_error(self, "environment: %s=%.100s is wrong", name, text);
+    soma_log_error(self, "environment: %s=%.100s is wrong: %s", name, text, why);
     return SOMA_EINVAL;
 }
 
@@ -131,12 +152,13 @@ static int environment_add(soma_agent *self, struct defaults *defaults)
                *linger = variable("SOMA_CHANNEL_LINGER_MS");
     uint32_t linger_ms;
     struct defaults made;
+    const char *wrong;
     if (!number_read(linger, &linger_ms))
-        return variable_refuse(self, "SOMA_CHANNEL_LINGER_MS", linger);
-    if (*place && place_check(place))
-        return variable_refuse(self, "SOMA_CHANNEL_PLACE", place);
-    if (*serializer && !serializer_find(serializer))
-        return variable_refuse(self, "SOMA_CHANNEL_SERIALIZER", serializer);
+        return variable_refuse(self, "SOMA_CHANNEL_LINGER_MS", linger, "that is no number up to 2147483647");
+    if (*place && (wrong = place_unfit(place)))
+        return variable_refuse(self, "SOMA_CHANNEL_PLACE", place, wrong);
+    if (*serializer && (wrong = serializer_unfit(serializer)))
+        return variable_refuse(self, "SOMA_CHANNEL_SERIALIZER", serializer, wrong);
     defaults_set(&made, place, serializer, linger_ms);
     defaults_add(defaults, &made);
     return 0;

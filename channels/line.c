@@ -102,7 +102,7 @@ void line_relieve(struct line *line, uint32_t messages, uint64_t bytes)
 
 void line_linger(struct line *line, uint32_t linger)
 {
-    u32_store(&line->linger, linger < INT32_MAX ? linger : INT32_MAX); // ZeroMQ's are signed, and below 0 for ever
+    u32_store(&line->linger, linger);
 }
 
 void line_count(struct line *line, soma_channel_counts *counts)

@@ -237,6 +237,9 @@ void keys_forget(struct line *line);
 /* The place that options name, where an interface's name may stand for its address. As soma_address_parse(). */
 int place_parse(const char *text, soma_address *address);
 
+/* More of why that is none, to be put behind; "" if there is nothing to say. */
+const char *place_wrong(const char *text);
+
 /* Is it the name of a transport alone? */
 bool place_is_transport(const char *place);
 

@@ -34,8 +34,10 @@ int method_deliver(soma_agent *self, void *state, const char *method, const soma
     else
         error = method_run(self, state, method, arguments);
     soma_value_builder_close(&builder);
-    if (error)
-        soma_log_warning(self, "method '%s' can't handle what came: %s", method, soma_strerror(error));
+    if (error) {
+        const char *said = channel_refused(self, error);
+        soma_log_warning(self, "method '%s' can't handle what came: %s", method, said ? said : soma_strerror(error));
+    }
     return 0;
 }
 
@@ -49,22 +51,32 @@ static const char *why(int error)
     case SOMA_EEXIST:
         return "the alias is used already, or something is bound there";
     case SOMA_EINVAL:
-        return "its alias, place or pattern may not be, or not with this handler or option, or without one";
+        return "its alias, place, topic or pattern may not be, or not with this handler or option, or without one";
     case SOMA_ENOENT:
-        return "there is none, or no such subscription";
-    case SOMA_ESTATE:
-        return "it can't do that now, or never";
+        return "there is no such subscription";
     default:
         return soma_strerror(error);
     }
 }
 
-/* In words, if it is an error. */
-static int fail_of(soma_agent *self, int error, const char *alias)
+/* In words, if it is an error of doing that: a word, or NULL for opening and closing. */
+static int fail_of(soma_agent *self, int error, const char *alias, const char *does)
 {
     if (error >= 0 || channel_refused(self, error))
         return error < 0 ? error : 0;
-    return soma_fail(self, error, "channel '%s': %s", alias, why(error));
+    const struct channel *channel = channel_find(self, alias);
+    if (!channel && error == SOMA_ENOENT)
+        return soma_fail(self, error, "the agent has no channel '%s'", alias);
+    if (!channel || !does || error != SOMA_ESTATE)
+        return soma_fail(self, error, "channel '%s': %s", alias, why(error));
+    if (!channel->pattern)
+        return soma_fail(self, error, "channel '%s': where it connects to is not known yet", alias);
+    const char *name = soma_pattern_name(channel->pattern), *article = pattern_article(channel->pattern);
+    bool asks = pattern_asks(channel->pattern) && !strcmp(does, "ask");
+    return soma_fail(self, error,
+                     asks ? "channel '%s': %s %s can't %s before the last answer has come"
+                          : "channel '%s': %s %s can't %s",
+                     alias, article, name, does);
 }
 
 /* ---- the methods ---- */
@@ -100,7 +112,7 @@ static int bind(soma_agent *self, void *state, soma_value arguments, soma_value_
         return error;
     error = soma_bind(self, soma_pattern_find(pattern), alias, &given.options, &address);
     options_forget(&given);
-    error = error ? fail_of(self, error, alias) : topics_or_none(self, arguments, alias);
+    error = error ? fail_of(self, error, alias, NULL) : topics_or_none(self, arguments, alias);
     if (error)
         return error;
     char text[SOMA_ADDRESS_TEXT_SIZE];
@@ -127,9 +139,7 @@ static int connect_to(soma_agent *self, void *state, soma_value arguments, soma_
         return error;
     error = soma_connect_to(self, to, alias, &given.options, timeout);
     options_forget(&given);
-    if (error == SOMA_ESTATE && !strstr(to, "://"))
-        return soma_fail(self, error, "there is no client of a name service here to find '%s'", to);
-    error = error ? fail_of(self, error, alias) : topics_or_none(self, arguments, alias);
+    error = error ? fail_of(self, error, alias, NULL) : topics_or_none(self, arguments, alias);
     if (error)
         return error;
     struct channel *channel = channel_find(self, alias);
@@ -151,7 +161,7 @@ static int subscribe(soma_agent *self, void *state, soma_value arguments, soma_v
         error = handler_get(self, arguments, true, &by, &handlers);
     if (!error)
         error = entries_check(self, arguments, ENTRIES("alias", "topic", "handler"), false);
-    return error ? error : fail_of(self, soma_subscribe(self, alias, topic, handlers), alias);
+    return error ? error : fail_of(self, soma_subscribe(self, alias, topic, handlers), alias, "subscribe");
 }
 
 static int unsubscribe(soma_agent *self, void *state, soma_value arguments, soma_value_builder *result)
@@ -163,7 +173,7 @@ static int unsubscribe(soma_agent *self, void *state, soma_value arguments, soma
         error = text_get(self, arguments, "topic", true, topic, sizeof(topic));
     if (!error)
         error = entries_check(self, arguments, ENTRIES("alias", "topic"), false);
-    return error ? error : fail_of(self, soma_unsubscribe(self, alias, topic), alias);
+    return error ? error : fail_of(self, soma_unsubscribe(self, alias, topic), alias, "unsubscribe");
 }
 
 static int send_to(soma_agent *self, void *state, soma_value arguments, soma_value_builder *result)
@@ -180,7 +190,7 @@ static int send_to(soma_agent *self, void *state, soma_value arguments, soma_val
         return error;
     soma_value_get_entry(arguments, "value", &data.value); // without one it is empty
     error = soma_channel_send(self, alias, *topic ? topic : NULL, &soma_data_type, &data);
-    return fail_of(self, error, alias);
+    return fail_of(self, error, alias, *topic ? "publish" : "send");
 }
 
 /* ---- asking for somebody else: the tag is the promise ---- */
@@ -218,7 +228,7 @@ static int request_to(soma_agent *self, void *state, soma_value arguments, soma_
     const soma_then *then = SOMA_THEN(soma_result, on_result, on_error, .tag = (uint64_t)promise);
     soma_handle asked = soma_channel_request(self, alias, timeout, then, &soma_data_type, &data);
     if (asked < 0)
-        soma_reply_error_to(self, promise, fail_of(self, (int)asked, alias));
+        soma_reply_error_to(self, promise, fail_of(self, (int)asked, alias, "ask"));
     return 0;
 }
 
@@ -252,7 +262,7 @@ static int closing_get(soma_agent *self, soma_value map, char *alias, size_t siz
         error = entries_check(self, map, ENTRIES("alias", "linger_ms", "timeout"), false);
     if (error || soma_value_get_entry(map, "linger_ms", &linger))
         return error;
-    return fail_of(self, soma_channel_linger(self, *alias ? alias : NULL, linger_ms), alias);
+    return fail_of(self, soma_channel_linger(self, *alias ? alias : NULL, linger_ms), alias, NULL);
 }
 
 static int close_some(soma_agent *self, void *state, soma_value arguments, soma_value_builder *result)
@@ -272,7 +282,7 @@ static int close_some(soma_agent *self, void *state, soma_value arguments, soma_
             return soma_fail(self, SOMA_EINVAL, "soma.close wants an alias");
         memcpy(alias, text, length);
     }
-    int error = *alias ? fail_of(self, soma_close_channel(self, alias), alias) : soma_close_channels(self);
+    int error = *alias ? fail_of(self, soma_close_channel(self, alias), alias, NULL) : soma_close_channels(self);
     return error ? error : names_settle(self, timeout, NULL, result);
 }
 

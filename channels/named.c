@@ -2,7 +2,7 @@
  * Channels that connect to `name/alias`: somebody whom this layer knows by a local name alone finds the address, and
  * says so again whenever it has changed. See SOMA_NAMES in soma/channel.h.
  */
-#include "channels/channel.h"
+#include "channels/line.h"
 #include "channels/options.h"
 #include "runtime/dispatch.h"
 #include "runtime/slot.h"
@@ -43,7 +43,11 @@ static int channel_fail(soma_agent *self, void *state, struct channel *channel, 
     char alias[sizeof(channel->alias)], why[300];
     const char *said = channel_refused(self, error);
     memcpy(alias, channel->alias, sizeof(alias));
-    snprintf(why, sizeof(why), "can't be connected to '%s': %s", channel->sought, said ? said : soma_strerror(error));
+    if (said)
+        said = refusal_reason(said, alias);
+    else if (!(said = soma_error_text(self))) // of who was asked for the address
+        said = soma_strerror(error);
+    snprintf(why, sizeof(why), "can't be connected to '%s': %s", channel->sought, said);
     soma_log_warning(self, "channel '%s' %s", alias, why);
     if (channel->promise)
         soma_reply_error_to(self, channel->promise, soma_fail(self, error, "channel '%s' %s", alias, why));
@@ -89,12 +93,15 @@ static int on_not_found(soma_agent *self, void *state, const int *error)
 
 /* ---- opening ---- */
 
-/* `name/alias`, as far as that can be seen here. */
+/* `name/alias`, as far as that can be seen here: no name or alias has a blank. */
 static int sought_check(const char *to)
 {
     const char *alias = strrchr(to, '/');
     if (strnlen(to, SOMA_CHANNEL_SOUGHT_MOST + 1) > SOMA_CHANNEL_SOUGHT_MOST)
         return SOMA_ETOOBIG;
+    for (const char *at = to; *at; at++)
+        if (*at <= ' ' || *at > '~')
+            return SOMA_EINVAL;
     return alias && alias > to && alias[1] ? 0 : SOMA_EINVAL;
 }
 
@@ -113,8 +120,8 @@ static int channel_open_named(soma_agent *self, const char *to, const char *alia
         error = rows_copy(options->handlers, &channel->rows);
     if (!error && !(channel->sought = strdup(to)))
         error = SOMA_ENOMEM;
-    if (!error)
-        error = channel_seek(self, channel, NULL, timeout);
+    if (!error && (error = channel_seek(self, channel, NULL, timeout)) == SOMA_ESTATE)
+        channel_refuse(self, alias, error, "there is no client of a name service here to find '%.200s'", to);
     if (error)
         port_close(self, &channel->port);
     return error;
@@ -134,7 +141,8 @@ int soma_connect_to(soma_agent *self, const char *to, const char *alias, const s
         return channel_open_named(self, to, alias, given, timeout);
     int error = soma_address_parse(to, &address);
     if (error)
-        return channel_refuse(self, alias, error == SOMA_EFORMAT ? SOMA_EINVAL : error, "'%.100s' is no address", to);
+        return channel_refuse(self, alias, error == SOMA_EFORMAT ? SOMA_EINVAL : error, "'%.100s' is no address%s", to,
+                              place_wrong(to));
     return soma_connect_with(self, &address, alias, given);
 }
 

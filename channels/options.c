@@ -43,6 +43,13 @@ const char *channel_refused(const soma_agent *self, int error)
     return self->worker->failing ? failure_text(self, error) : NULL;
 }
 
+const char *refusal_reason(const char *text, const char *alias)
+{
+    char head[sizeof("channel '': ") + SOMA_CHANNEL_ALIAS_MOST];
+    size_t length = (size_t)snprintf(head, sizeof(head), "channel '%s': ", alias);
+    return strncmp(text, head, length) ? text : text + length;
+}
+
 /* Why it may not have these handlers, or none; NULL if it may. */
 static const char *handlers_wrong(soma_pattern pattern, const void *handlers)
 {
@@ -70,10 +77,12 @@ static const char *options_wrong(soma_pattern pattern, const soma_channel_option
         return "has a high_water over 2147483647";
     if (options->message_most && options->message_most < MESSAGE_LEAST)
         return "has a message_most under 1000: ZeroMQ's own words would be too large, and nobody could connect";
+    if (options->linger_ms > INT32_MAX)
+        return "has a linger_ms over 2147483647";
     if (options->conflate && pattern != SOMA_PULL && pattern != SOMA_SUB)
         return "can't conflate: that is for a pull or a sub";
     if (options->identity && pattern != SOMA_REQ && pattern != SOMA_ASYNC_REQ)
-        return "can't have an identity: that is for a req or an async_req";
+        return "can't have an identity: that is for a req or an async-req";
     if (options->identity && !*options->identity)
         return "has an empty identity";
     return options->framing && (!publication || (unsigned)options->framing > SOMA_FRAMES_SEPARATED)
@@ -87,7 +96,8 @@ int options_fit(soma_agent *self, const char *alias, soma_pattern pattern, const
         return channel_refuse(self, alias, SOMA_EINVAL, "there is no pattern %d", (int)pattern);
     const char *wrong = options_wrong(pattern, options);
     if (wrong)
-        return channel_refuse(self, alias, SOMA_EINVAL, "a %s %s", soma_pattern_name(pattern), wrong);
+        return channel_refuse(self, alias, SOMA_EINVAL, "%s %s %s", pattern_article(pattern),
+                              soma_pattern_name(pattern), wrong);
     if (options->identity && strnlen(options->identity, SOMA_IDENTITY_MOST + 1) > SOMA_IDENTITY_MOST)
         return channel_refuse(self, alias, SOMA_ETOOBIG, "its identity has over %u bytes", SOMA_IDENTITY_MOST);
     if (options->serializer && !serializer_find(options->serializer))

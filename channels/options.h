@@ -14,6 +14,9 @@ int channel_refuse(soma_agent *self, const char *alias, int error, const char *f
 /* What it said of an error, in the message that is being handled; NULL if nothing. */
 const char *channel_refused(const soma_agent *self, int error);
 
+/* That without the channel's alias, which stands before it. */
+const char *refusal_reason(const char *text, const char *alias);
+
 /* May a channel of the pattern have them? 0, SOMA_EINVAL, SOMA_ETOOBIG; if not, it is said why. */
 int options_fit(soma_agent *self, const char *alias, soma_pattern pattern, const soma_channel_options *options);
 

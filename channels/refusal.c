@@ -32,9 +32,11 @@ static void refusal_print(const struct line *line, enum refusal why, char text[R
     const char *reason = line->bound ? refusals[why].bound : refusals[why].connected;
     int length = snprintf(text, REFUSAL_SIZE, "no connection%s%s: %s", line->bound ? "" : " to ",
                           line->bound ? "" : line->endpoint, reason);
+    soma_pattern twin = soma_pattern_twin(line->pattern);
     if (why == REFUSED_PATTERN && length < REFUSAL_SIZE)
-        snprintf(text + length, REFUSAL_SIZE - (size_t)length, ", or breaks ZeroMQ's rules; a %s goes with a %s",
-                 soma_pattern_name(line->pattern), soma_pattern_name(soma_pattern_twin(line->pattern)));
+        snprintf(text + length, REFUSAL_SIZE - (size_t)length, ", or breaks ZeroMQ's rules; %s %s goes with %s %s",
+                 pattern_article(line->pattern), soma_pattern_name(line->pattern), pattern_article(twin),
+                 soma_pattern_name(twin));
 }
 
 static int refused_run(soma_agent *self, void *state, void *arg)

@@ -1,5 +1,6 @@
 /* Channels over ipc and tcp, in the turns of their agents; see remote.h. */
 #include "channels/clerk.h"
+#include "channels/options.h"
 #include "channels/porter.h"
 #include "runtime/interface.h"
 #include "runtime/request.h"
@@ -75,7 +76,7 @@ static int line_open(soma_agent *self, struct channel *channel, const soma_chann
 int remote_channel_open(soma_agent *self, struct channel *channel, const soma_channel_options *options)
 {
     if (soma_agent_system(self)->driver.runnable) // a simulated world has no sockets
-        return SOMA_ENOROUTE;
+        return channel_refuse(self, channel->alias, SOMA_ENOROUTE, "a simulated system has no sockets");
     struct remote *remote = calloc(1, sizeof(*remote));
     if (!remote)
         return SOMA_ENOMEM;
@@ -321,7 +322,7 @@ static int answer_arrive(soma_agent *self, struct channel *channel, struct arriv
     struct remote *remote = channel->remote;
     soma_handle handle;
     if (count < 3 || count > 4 || zmq_msg_size(&parts[0]) != sizeof(handle) || zmq_msg_size(&parts[1])) {
-        line_malformed(arrival->line, SOMA_EFORMAT);
+        line_malformed(arrival->line, NULL, SOMA_EFORMAT);
         return 0;
     }
     memcpy(&handle, zmq_msg_data(&parts[0]), sizeof(handle));
@@ -337,7 +338,7 @@ static int answer_arrive(soma_agent *self, struct channel *channel, struct arriv
     struct reading reading;
     int error = speech_read(&remote->speech, type, zmq_msg_data(&parts[2]), zmq_msg_size(&parts[2]), &reading);
     if (error) {
-        line_malformed(arrival->line, error);
+        line_malformed(arrival->line, remote->speech.serializer->name, error);
         return answer_settle(self, handle, answer_copy(self, NULL, NULL, error));
     }
     struct message *answer = answer_copy(self, type, reading.message, 0);
@@ -412,16 +413,15 @@ static int message_arrive(soma_agent *self, void *state, struct channel *channel
     const char *data = zmq_msg_data(&arrival->parts[0]);
     size_t size = zmq_msg_size(&arrival->parts[0]);
     struct reading reading;
-    int error;
-    if (pattern_subscribes(channel->pattern))
-        error = publication_split(channel, arrival, topic, &data, &size)
-                    ? publication_read(channel, topic, data, size, &reading)
-                    : SOMA_EFORMAT;
-    else
-        error = arrival->count == 1 ? speech_read_rows(&channel->remote->speech, channel->rows, data, size, &reading)
-                                    : SOMA_EFORMAT;
+    struct speech *speech = &channel->remote->speech;
+    bool subscribes = pattern_subscribes(channel->pattern);
+    bool framed = subscribes ? publication_split(channel, arrival, topic, &data, &size) : arrival->count == 1;
+    int error = SOMA_EFORMAT;
+    if (framed)
+        error = subscribes ? publication_read(channel, topic, data, size, &reading)
+                           : speech_read_rows(speech, channel->rows, data, size, &reading);
     if (error < 0)
-        line_malformed(arrival->line, error);
+        line_malformed(arrival->line, framed ? speech->serializer->name : NULL, error);
     if (error)
         return 0;
     arrival_names(self, reading.type);

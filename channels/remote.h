@@ -78,8 +78,9 @@ static inline void arrival_names(const soma_agent *self, const soma_type *type)
     self->worker->current->type = type;
 }
 
-/* Counts a message that came, and logs some of them. */
-void line_malformed(struct line *line, int error);
+/* Counts a message that came, and logs some of them: by its serializer's name it makes no sense, or, NULL, its frames
+ * make none. */
+void line_malformed(struct line *line, const char *serializer, int error);
 
 /* ---- speech.c ---- */
 

@@ -146,7 +146,7 @@ static int json_view(const struct serializer *serializer, const soma_type *type,
     }
     error = soma_type_from_value(type, message, value);
     soma_value_destroy(&value);
-    return error;
+    return error == SOMA_EFORMAT ? SOMA_ETYPE : error; // the text is well-formed: other fields
 }
 
 /* ---- typed: an array of the type's name, its hash, and the fields in their order ---- */
@@ -195,6 +195,8 @@ static int user_pack(const struct serializer *serializer, const soma_type *type,
     void *data = NULL;
     size_t size = 0;
     int error = user_error(serializer->user.pack(type, message, &data, &size));
+    if (!error && size && !data)
+        error = SOMA_EINVAL;
     if (!error && size && msgpack_sbuffer_write(out, data, size))
         error = SOMA_ENOMEM;
     free(data);

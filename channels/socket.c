@@ -32,18 +32,27 @@
 
 /* ---- places ---- */
 
+/* What stands in the place of an IP, if it may be an interface's name; its length, or 0. */
+static size_t place_name(const char *text, char name[IFNAMSIZ])
+{
+    if (strncmp(text, "tcp://", 6) != 0)
+        return 0;
+    size_t length = strcspn(text + 6, ": ");
+    if (length >= IFNAMSIZ)
+        return 0;
+    memcpy(name, text + 6, length);
+    name[length] = '\0';
+    return length;
+}
+
 /* The name of an interface, or a star for all of them, with a number in the name's place; false if that is not what it
  * is. */
 static bool place_resolve(const char *text, char *resolved, size_t size)
 {
     char name[IFNAMSIZ], host[SOMA_HOST_SIZE];
-    if (strncmp(text, "tcp://", 6) != 0)
+    size_t length = place_name(text, name);
+    if (!length)
         return false;
-    size_t length = strcspn(text + 6, ": ");
-    if (!length || length >= sizeof(name))
-        return false;
-    memcpy(name, text + 6, length);
-    name[length] = '\0';
     bool found = !strcmp(name, "*") ? snprintf(host, sizeof(host), "0.0.0.0") > 0
                                     : interface_find(name, AF_INET, host, sizeof(host));
     return found && (size_t)snprintf(resolved, size, "tcp://%s%s", host, text + 6 + length) < size;
@@ -56,6 +65,15 @@ int place_parse(const char *text, soma_address *address)
     return error == SOMA_EFORMAT && place_resolve(text, resolved, sizeof(resolved))
                ? soma_address_parse(resolved, address)
                : error;
+}
+
+const char *place_wrong(const char *text)
+{
+    char name[IFNAMSIZ], host[SOMA_HOST_SIZE];
+    if (!strncmp(text, "tcp://[", 7) && strchr(text, '%'))
+        return ": an IPv6 address with a scope (%) means another one on each machine";
+    bool bare = place_name(text, name) && if_nametoindex(name) && !interface_find(name, AF_INET, host, sizeof(host));
+    return bare ? ": that interface has no IPv4 address now" : "";
 }
 
 bool place_is_transport(const char *place)

@@ -148,6 +148,8 @@ static inline int channel_send(soma_agent *self, const char *alias, const char *
         return SOMA_ESTATE;
     if (topic && strnlen(topic, SOMA_TOPIC_MOST + 1) > SOMA_TOPIC_MOST)
         return SOMA_ETOOBIG;
+    if (topic && *topic == ANSWER_MARK)
+        return SOMA_EINVAL;
     return channel->remote ? remote_send(self, channel, topic ? topic : "", content->type, content->message)
                            : publish(self, channel, topic ? topic : "", content);
 }
@@ -253,6 +255,8 @@ static int subscriber_find(const soma_agent *self, const char *alias, const char
         return SOMA_ENOENT;
     if (!pattern_subscribes((*channel)->pattern))
         return SOMA_ESTATE;
+    if (*topic == ANSWER_MARK)
+        return SOMA_EINVAL;
     return strnlen(topic, SOMA_TOPIC_MOST + 1) > SOMA_TOPIC_MOST ? SOMA_ETOOBIG : 0;
 }
 

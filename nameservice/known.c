@@ -3,6 +3,7 @@
 #include "nameservice/client.h"
 #include <soma/error.h>
 #include <soma/method.h>
+#include <soma/monitor.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -186,7 +187,7 @@ static void address_answer(soma_agent *self, struct client *my, struct op *op, c
 {
     const char *address = address_found(op, entry);
     if (op->waits && entry->agent.node != soma_self(self).node && !strncmp(address, "inproc:", 7))
-        op_fail(self, my, op, SOMA_ENOROUTE);
+        op_fail(self, my, op, soma_fail(self, SOMA_ENOROUTE, "that is an inproc place of another system"));
     else
         op_answer(self, my, op, &soma_channel_found_type, &(struct soma_channel_found){.address = address});
 }

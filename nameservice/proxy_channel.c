@@ -130,15 +130,21 @@ static void address_take(soma_value value, char address[SOMA_ADDRESS_MOST + 1])
         snprintf(address, SOMA_ADDRESS_MOST + 1, "%.*s", (int)size, text);
 }
 
-/* Functions don't travel, methods do; `handler` is one in their place. */
-static bool options_travel(const soma_channel_options *options, const char *handler)
+/* Why options don't travel; NULL if they do. Functions don't, methods do; `handler` is one in their place. */
+static const char *options_wrong(const soma_channel_options *options, const char *handler)
 {
     if (!options)
-        return true;
-    bool travel = !options->own_serializer && (unsigned)options->framing <= SOMA_FRAMES_SEPARATED;
-    for (const soma_handler *row = options->handlers; travel && row && row->type; row++)
-        travel = row->method && !handler;
-    return travel;
+        return NULL;
+    if (options->own_serializer)
+        return "an own_serializer is of functions, and those don't travel";
+    if ((unsigned)options->framing > SOMA_FRAMES_SEPARATED)
+        return "there is no such framing";
+    for (const soma_handler *row = options->handlers; row && row->type; row++)
+        if (handler)
+            return "a handler, and handlers among the options: which?";
+        else if (!row->method)
+            return "a handler that is a function doesn't travel: say a method";
+    return NULL;
 }
 
 int soma_proxy_bind(soma_proxy *proxy, uint64_t timeout, soma_pattern pattern, const char *alias, const char *place,
@@ -155,8 +161,9 @@ int soma_proxy_bind_with(soma_proxy *proxy, uint64_t timeout, soma_pattern patte
     soma_value value;
     if (address)
         *address = '\0';
-    if (!name || !alias || !options_travel(options, handler))
-        return proxy_misused(proxy, name ? "no alias, or options that don't travel" : "there is no such pattern");
+    const char *wrong = !name ? "there is no such pattern" : !alias ? "no alias" : options_wrong(options, handler);
+    if (wrong)
+        return proxy_misused(proxy, wrong);
     const struct wiring wiring = {.pattern = name,
                                   .alias = alias,
                                   .place = options ? options->place : NULL,
@@ -178,8 +185,11 @@ int soma_proxy_connect(soma_proxy *proxy, uint64_t timeout, const char *to, cons
 int soma_proxy_connect_with(soma_proxy *proxy, uint64_t timeout, const char *to, const char *alias,
                             const soma_channel_options *options, const char *handler)
 {
-    if (!to || !alias || !options_travel(options, handler) || (options && options->place))
-        return proxy_misused(proxy, "no address or alias, or options that don't travel");
+    const char *wrong = !to || !alias               ? "no address or alias"
+                        : options && options->place ? "who connects has no place of its own"
+                                                    : options_wrong(options, handler);
+    if (wrong)
+        return proxy_misused(proxy, wrong);
     const struct wiring wiring = {
         .to = to, .alias = alias, .handler = handler, .options = options, .timeout = less(timeout)};
     return wire(proxy, timeout, "soma.connect", &wiring, NULL);

@@ -52,7 +52,7 @@ typedef enum soma_framing {
 typedef struct soma_serializer {
     const char *name; /**< for logs */
     /** Makes bytes of a message: `*data` from malloc, to be freed by the channel. 0, SOMA_ETYPE (not of this type), or
-     *  another negative error, which who sends gets. */
+     *  another negative error, which who sends gets; it gets SOMA_EINVAL for a size without data. */
     int (*pack)(const soma_type *type, const void *message, void **data, size_t *size);
     /** Makes a message of a type of bytes from anywhere, as soma_type_unpack() does, to be ended by the channel. 0, or
      *  a negative error: they are none of that type. */
@@ -88,7 +88,8 @@ typedef struct soma_channel_options {
                                 2,147,483,647: SOMA_EINVAL */
     uint32_t linger_ms;    /**< how long what was sent may take to leave after the channel has ended, at most; 1,000, if
                                 soma_channel_defaults() has not said another time, and soma_channel_linger() can say
-                                none. What has not left then is lost, and not always told: docs/channels.md */
+                                none. Over 2,147,483,647, some 24 days: SOMA_EINVAL. What has not left then is lost, and
+                              not always told: docs/channels.md */
     uint32_t message_most; /**< bytes of a message: a larger one is not sent (SOMA_ETOOBIG), and who sends one is
                                 disconnected; 16 MiB. Under 1,000: SOMA_EINVAL, as ZeroMQ's own words may be as large */
     uint32_t heartbeat_ms; /**< of tcp: after how long without a sign the other machine is asked whether it is there,
@@ -144,15 +145,16 @@ SOMA_MESSAGE(soma_data, (value, value))
  * Sets what an agent's channels take if their options leave it out, those that it opens from now on, also when it is
  * told to from outside.
  * @param self the agent
- * @param options of which three count, and what is left out of these is the system's: `place`, without a port, as each
- *        channel wants its own; `serializer`; `linger_ms`. NULL: all are the system's
- * @return 0; SOMA_EINVAL (NULL `self`, a malformed place, no such serializer), SOMA_ENOMEM
+ * @param options of which three count, and what is left out of these is the system's: `place`, which is a transport, or
+ *        tcp without a port, as each channel wants its own; `serializer`; `linger_ms`. NULL: all are the system's
+ * @return 0; SOMA_EINVAL (NULL `self`; a place that is none, or of one channel alone, no such serializer, or too long a
+ *         linger, which the log says), SOMA_ENOMEM
  */
 SOMA_API int soma_channel_defaults(soma_agent *self, const soma_channel_options *options);
 
 /** The same for all agents of a system that have none of their own; what is left out is the environment's:
- *  SOMA_CHANNEL_PLACE, SOMA_CHANNEL_SERIALIZER and SOMA_CHANNEL_LINGER_MS, else "inproc", "msgpack" and 1,000. Any
- *  thread. 0; SOMA_EINVAL (NULL `system`, a malformed place, no such serializer), SOMA_ENOMEM. */
+ *  SOMA_CHANNEL_PLACE, SOMA_CHANNEL_SERIALIZER and SOMA_CHANNEL_LINGER_MS (0: not said), else "inproc", "msgpack" and
+ *  1,000. Any thread. 0; or as soma_channel_defaults(). */
 SOMA_API int soma_system_channel_defaults(soma_system *system, const soma_channel_options *options);
 
 /**
@@ -220,7 +222,7 @@ SOMA_API int soma_connect_to(soma_agent *self, const char *to, const char *alias
  * is slow may miss it: over ipc and tcp that counts as `missed` (soma_channel_count()), and all miss it while 64 MiB
  * wait to be published.
  * @return 0, also if nobody wants it, or gets it; else as soma_send_to(), but never SOMA_EAGAIN; SOMA_ETOOBIG also for
- *         the topic, SOMA_EINVAL also for one that is not UTF-8, with SOMA_FRAMES_SEPARATED
+ *         the topic, SOMA_EINVAL also for one that begins with a byte 3, or is not UTF-8, with SOMA_FRAMES_SEPARATED
  */
 #define soma_publish(self, alias, topic, ...) soma_channel_send((self), (alias), (topic), SOMA_BODY_(__VA_ARGS__))
 
@@ -261,8 +263,8 @@ SOMA_API soma_handle soma_channel_request(soma_agent *self, const char *alias, u
  * @param alias the channel
  * @param topic the topic
  * @param handlers for it; copied
- * @return 0; SOMA_ENOENT (no such alias), SOMA_ESTATE (no SUB), SOMA_EINVAL (NULL, handlers that are none),
- * SOMA_ETOOBIG (the topic, over 256 handlers), SOMA_ENOMEM
+ * @return 0; SOMA_ENOENT (no such alias), SOMA_ESTATE (no SUB), SOMA_EINVAL (NULL, handlers that are none, a topic that
+ *         begins with a byte 3), SOMA_ETOOBIG (the topic, over 256 handlers), SOMA_ENOMEM
  */
 SOMA_API int soma_subscribe(soma_agent *self, const char *alias, const char *topic, const soma_handler *handlers);
 
@@ -297,10 +299,11 @@ SOMA_API int soma_wait_connected(soma_system *system, soma_ref agent, const char
 typedef struct soma_channel_counts {
     uint64_t connected; /**< connections so far, so more than one of the same side are reconnects */
     uint64_t malformed; /**< messages that came and that no handler's type fits: another serializer, garbage */
-    uint64_t missed;    /**< messages that somebody has missed: a subscriber or asker that does not read, or is gone;
-                             each once, and at least so many, as ZeroMQ does not tell of all; publications that nobody
-                             gets, as 64 MiB wait already; or what `conflate` has passed over, which counts within a
-                             system, too */
+    uint64_t missed;    /**< messages that were seen to be missed by somebody: a subscriber or asker that does not
+                             read, or is gone; publications that nobody gets, as 64 MiB wait already; or what
+                             `conflate` has passed over, which counts within a system, too. For publications it is no
+                             count of messages: ZeroMQ tells when it begins to pass over a slow subscriber, and not of
+                             what that misses until it has caught up */
     uint32_t waiting;   /**< messages that wait to be sent */
     uint64_t refused;   /**< connections that came to nothing: another pattern, other keys, no ZeroMQ */
 } soma_channel_counts;
@@ -318,8 +321,8 @@ SOMA_API int soma_channel_address(const soma_agent *self, const char *alias, som
  * `linger_ms`. Before soma_close_channel(), or whenever one likes.
  * @param self the agent
  * @param alias the channel; NULL: all that the agent has now
- * @param linger_ms milliseconds, some 24 days at most; 0: what has not left by then is dropped
- * @return 0, SOMA_ENOENT (no such alias), SOMA_EINVAL (NULL `self`)
+ * @param linger_ms milliseconds; 0: what has not left by then is dropped
+ * @return 0, SOMA_ENOENT (no such alias), SOMA_EINVAL (NULL `self`, over 2,147,483,647)
  */
 SOMA_API int soma_channel_linger(soma_agent *self, const char *alias, uint32_t linger_ms);
 

@@ -30,7 +30,7 @@
     X(ESHUTDOWN, 18, "the agent was told to shut down")                                                                \
     X(ERESTARTS, 19, "its children failed too often")                                                                  \
     X(ENODEDOWN, 20, "the node is down")                                                                               \
-    X(EAGAIN, 21, "the agent has too much mail, try again later")                                                      \
+    X(EAGAIN, 21, "nobody can take it now, try again later")                                                           \
     X(EDEADLOCK, 22, "who was asked waits for an answer from who asked")
 
 /** Every error code, as a negative number. */

@@ -178,9 +178,10 @@ static const soma_behavior binds = {.name = "binds", .ready = binds_ready};
 /* The one that is wrong is named, and no other. */
 static void test_environment(void **state)
 {
-    static const char *const variables[][3] = {{"SOMA_CHANNEL_PLACE", "ipc", "pigeon"},
-                                               {"SOMA_CHANNEL_SERIALIZER", "json", "smoke"},
-                                               {"SOMA_CHANNEL_LINGER_MS", "10", "soon"}};
+    static const char *const variables[][4] = {
+        {"SOMA_CHANNEL_PLACE", "ipc", "pigeon", "that is no place"},
+        {"SOMA_CHANNEL_SERIALIZER", "json", "smoke", "there is no such serializer"},
+        {"SOMA_CHANNEL_LINGER_MS", "10", "soon", "that is no number up to 2147483647"}};
     struct sink sink;
     char expected[100];
     (void)state;
@@ -189,12 +190,113 @@ static void test_environment(void **state)
     for (int i = 0; i < 3; i++) {
         assert_int_equal(setenv(variables[i][0], variables[i][2], 1), 0);
         assert_int_equal(run(&binds, &sink), 0);
-        snprintf(expected, sizeof(expected), "environment: %s=%s is wrong\n", variables[i][0], variables[i][2]);
+        snprintf(expected, sizeof(expected), "environment: %s=%s is wrong: %s\n", variables[i][0], variables[i][2],
+                 variables[i][3]);
         assert_string_equal(sink.text, expected);
         assert_int_equal(setenv(variables[i][0], variables[i][1], 1), 0);
     }
     for (int i = 0; i < 3; i++)
         unsetenv(variables[i][0]);
+}
+
+/* ---- what may not be ---- */
+
+static int refused_ready(soma_agent *self, void *state)
+{
+    const soma_channel_options taken = {.place = "inproc://taken"}, scoped = {.place = "tcp://[fe80::1%lo]:7000"},
+                               one = {.place = "ipc:///tmp/one"};
+    const soma_address pub = {.transport = SOMA_INPROC, .pattern = SOMA_PUB, .host = "taken"};
+    (void)state;
+    assert_int_equal(soma_bind(self, SOMA_PUSH, "first", &taken, NULL), 0);
+    assert_int_equal(soma_bind(self, SOMA_PUSH, "a", &taken, NULL), SOMA_EEXIST);
+    assert_int_equal(soma_connect(self, &pub, "b", NULL), SOMA_ETYPE);
+    assert_int_equal(soma_connect_to(self, "alice/jobs", "c", NULL, SOMA_SECOND), SOMA_ESTATE);
+    assert_int_equal(soma_connect_to(self, "a b/jobs", "d", NULL, SOMA_SECOND), SOMA_EINVAL);
+    assert_int_equal(soma_bind(self, SOMA_PUSH, "e", &scoped, NULL), SOMA_EINVAL);
+    assert_int_equal(soma_channel_defaults(self, &one), SOMA_EINVAL);
+    return soma_system_stop(soma_agent_system(self));
+}
+
+static const soma_behavior refused = {.name = "refused", .ready = refused_ready};
+
+static void test_what_may_not_be(void **state)
+{
+    struct sink sink;
+    (void)state;
+    assert_int_equal(run(&refused, &sink), 0);
+    assert_string_equal(
+        sink.text,
+        "channel 'a': something is bound at 'inproc://taken'\n"
+        "channel 'b': what is bound at 'inproc://taken' is of another pattern\n"
+        "channel 'c': there is no client of a name service here to find 'alice/jobs'\n"
+        "channel 'd': 'a b/jobs' is neither an address nor a name/alias\n"
+        "channel 'e': 'tcp://[fe80::1%lo]:7000' is no place that it can be bound at: an IPv6 address with a scope (%) "
+        "means another one on each machine\n"
+        "defaults of channels: 'ipc:///tmp/one': only one channel can have that place: say a transport, or tcp://IP "
+        "without a port\n");
+}
+
+/* ---- what comes and can't be handled ---- */
+
+static int stop_by(soma_agent *self, void *state, const struct note *m)
+{
+    (void)state, (void)m;
+    return soma_system_stop(soma_agent_system(self));
+}
+
+static int fail_by(soma_agent *self, void *state, soma_value arguments, soma_value_builder *result)
+{
+    (void)state, (void)arguments, (void)result;
+    soma_system_stop(soma_agent_system(self));
+    return soma_fail(self, SOMA_EFORMAT, "a note is no song");
+}
+
+static bool sings; /* by a method; else what comes is JSON */
+
+static int reads_ready(soma_agent *self, void *state)
+{
+    const soma_channel_options json = {
+        .place = place, .serializer = "json", .handlers = SOMA_HANDLERS(SOMA_ON(note, stop_by))};
+    const soma_channel_options song = {.place = "inproc://song", .handlers = SOMA_HANDLERS(SOMA_BY_METHOD("sing"))};
+    const soma_channel_options raw = {.serializer = "raw"};
+    soma_address at;
+    (void)state;
+    assert_int_equal(soma_bind(self, SOMA_PULL, "in", sings ? &song : &json, &at), 0);
+    return soma_connect_with(self, &at, "out", &raw);
+}
+
+static int reads_changed(soma_agent *self, void *state, const struct soma_channel_changed *m)
+{
+    static const char *const texts[] = {"{\"title\":\"a\"}", "{\"number\":7} and more", "{\"number\":7}"};
+    (void)state;
+    if (strcmp(m->alias, "out") != 0 || !m->peers)
+        return 0;
+    if (sings)
+        return soma_send_to(self, "out", note, .number = 1);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(soma_send_to(self, "out", text, .words = texts[i]), 0);
+    return 0;
+}
+
+static const soma_behavior reads = {.name = "reads",
+                                    .ready = reads_ready,
+                                    .handlers = SOMA_HANDLERS(SOMA_ON(soma_channel_changed, reads_changed)),
+                                    .methods = SOMA_METHODS(SOMA_METHOD("sing", fail_by))};
+
+static void test_what_makes_no_sense(void **state)
+{
+    struct sink sink;
+    (void)state;
+    sings = true;
+    assert_int_equal(run(&reads, &sink), 0);
+    assert_string_equal(sink.text, "method 'sing' can't handle what came: a note is no song\n");
+    sings = false;
+    place_next();
+    assert_int_equal(run(&reads, &sink), 0);
+    assert_string_equal(sink.text, "channel 'in' of agent 0.1: a message makes no sense as json: a value or message is "
+                                   "of another type than expected (1 so far)\n"
+                                   "channel 'in' of agent 0.1: a message makes no sense as json: the bytes are "
+                                   "malformed or truncated (2 so far)\n");
 }
 
 /* ---- closing ---- */
@@ -242,8 +344,9 @@ static void test_lingers_once(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_what_was_handled),
-                                       cmocka_unit_test(test_a_failed_question), cmocka_unit_test(test_environment),
-                                       cmocka_unit_test(test_lingers_once)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_was_handled),    cmocka_unit_test(test_a_failed_question),
+        cmocka_unit_test(test_environment),         cmocka_unit_test(test_what_may_not_be),
+        cmocka_unit_test(test_what_makes_no_sense), cmocka_unit_test(test_lingers_once)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -284,6 +284,7 @@ static int flood_and_close(soma_agent *self, void *state, void *arg)
     if (!said_last)
         return soma_close_channel(self, "it");
     assert_int_equal(soma_channel_linger(self, "none", 1), SOMA_ENOENT);
+    assert_int_equal(soma_channel_linger(self, "it", 1u << 31), SOMA_EINVAL);
     assert_int_equal(soma_channel_linger(self, said_last > 1 ? "it" : NULL, said_last > 1 ? said_last : 0), 0);
     return said_last > 1 ? soma_close_channel(self, "it") : soma_close_channels(self);
 }

@@ -88,7 +88,7 @@ static int linger_nearer_first(soma_agent *self, void *state, void *arg)
     assert_int_equal(soma_channel_defaults(self, NULL), 0);
     assert_int_equal(lingers(self, 0), 8);
     assert_int_equal(soma_system_channel_defaults(system, NULL), 0);
-    for (const char *const *wrong = (const char *const[]){"soon", "-1", "1s", "4294967296", NULL}; *wrong; wrong++) {
+    for (const char *const *wrong = (const char *const[]){"soon", "-1", "1s", "2147483648", NULL}; *wrong; wrong++) {
         assert_int_equal(setenv("SOMA_CHANNEL_LINGER_MS", *wrong, 1), 0);
         assert_int_equal(soma_bind(self, SOMA_PUSH, "a", NULL, NULL), SOMA_EINVAL);
     }
@@ -110,6 +110,10 @@ static int malformed(soma_agent *self, void *state, void *arg)
     assert_int_equal(soma_channel_defaults(self, &(soma_channel_options){.serializer = "smoke"}), SOMA_EINVAL);
     assert_int_equal(soma_system_channel_defaults(NULL, &(soma_channel_options){.place = "tcp"}), SOMA_EINVAL);
     assert_int_equal(soma_system_channel_defaults(system, &(soma_channel_options){.place = "tcp://"}), SOMA_EINVAL);
+    assert_int_equal(soma_system_channel_defaults(system, &(soma_channel_options){.linger_ms = 1u << 31}), SOMA_EINVAL);
+    for (const char *const *one = (const char *const[]){"tcp://127.0.0.1:7000", "ipc:///tmp/x", "inproc://x", NULL};
+         *one; one++)
+        assert_int_equal(soma_channel_defaults(self, &(soma_channel_options){.place = *one}), SOMA_EINVAL);
     assert_int_equal(bound_by(self, "a", NULL), SOMA_INPROC); // nothing of it has stayed
     setenv("SOMA_CHANNEL_SERIALIZER", "smoke", 1);
     assert_int_equal(soma_bind(self, SOMA_PUSH, "a", NULL, NULL), SOMA_EINVAL);

@@ -101,6 +101,8 @@ static int use_wrongly(soma_agent *self, void *state, void *arg)
     assert_int_equal(soma_publish(self, "push", "t", note), SOMA_ESTATE);
     assert_int_equal(soma_publish(self, "pub", topic, note), SOMA_ETOOBIG);
     assert_int_equal(soma_subscribe(self, "sub", topic, notes), SOMA_ETOOBIG);
+    assert_int_equal(soma_publish(self, "pub", "\003t", note), SOMA_EINVAL); // for answers
+    assert_int_equal(soma_subscribe(self, "sub", "\003t", notes), SOMA_EINVAL);
     topic[SOMA_TOPIC_MOST] = '\0';
     assert_int_equal(soma_publish(self, "pub", topic, note), 0);
     assert_int_equal(soma_subscribe(self, "sub", topic, notes), 0);

@@ -146,6 +146,15 @@ static int unpack_badly(const soma_type *type, const void *data, size_t size, vo
 
 static const soma_serializer bad = {"bad", pack_badly, unpack_badly};
 
+static int pack_nothing(const soma_type *type, const void *message, void **data, size_t *size)
+{
+    (void)type, (void)message, (void)data;
+    *size = 7; // of no bytes
+    return 0;
+}
+
+static const soma_serializer empty = {"empty", pack_nothing, unpack_badly};
+
 static int pub_bad(soma_agent *self, void *state, void *arg)
 {
     char place[SOMA_ADDRESS_TEXT_SIZE];
@@ -176,16 +185,37 @@ static int pub_worse(soma_agent *self, void *state, void *arg)
     return 0;
 }
 
+static int pub_empty(soma_agent *self, void *state, void *arg)
+{
+    const soma_channel_options options = {.place = "ipc", .own_serializer = &empty};
+    (void)state;
+    assert_int_equal(soma_bind(self, SOMA_PUB, "empty", &options, arg), 0);
+    return 0;
+}
+
 static int sub_worse(soma_agent *self, void *state, void *arg)
 {
     (void)state;
     return soma_connect(self, arg, "in2", notes);
 }
 
+static int sub_empty(soma_agent *self, void *state, void *arg)
+{
+    (void)state;
+    return soma_connect(self, arg, "in3", notes);
+}
+
 static int publish_worse(soma_agent *self, void *state, void *arg)
 {
     (void)state, (void)arg;
     assert_int_equal(soma_send_to(self, "worse", note, .number = 1), SOMA_EFORMAT);
+    return 0;
+}
+
+static int publish_empty(soma_agent *self, void *state, void *arg)
+{
+    (void)state, (void)arg;
+    assert_int_equal(soma_send_to(self, "empty", note, .number = 1), SOMA_EINVAL);
     return 0;
 }
 
@@ -216,6 +246,10 @@ static void test_a_bad_serializer(soma_test *test)
     player_do(test, subscriber, sub_worse, worse);
     player_peers(test, publisher, "worse", 1);
     player_do(test, publisher, publish_worse, NULL);
+    player_do(test, publisher, pub_empty, worse);
+    player_do(test, subscriber, sub_empty, worse);
+    player_peers(test, publisher, "empty", 1);
+    player_do(test, publisher, publish_empty, NULL);
     player_transport = SOMA_INPROC;
 }
 

@@ -125,6 +125,8 @@ static void test_connect(soma_test *test)
     assert_int_equal(send_json(two.alice, "main", NULL, "1"), 0);
     check_log(test, two.bob, "in-7 in-7 1 ");
     assert_int_equal(soma_proxy_connect(two.bob, LONG, "alice/main", "bad", NULL), SOMA_EINVAL); // PULL wants a handler
+    assert_string_equal(soma_proxy_error(two.bob), "channel 'bad' can't be connected to 'alice/main': "
+                                                   "a pull has no handlers, and wants some");
     // Bound anew, somewhere else: it follows.
     assert_int_equal(soma_proxy_close_channel(two.alice, LONG, "main"), 0);
     assert_int_equal(soma_proxy_bind(two.alice, LONG, SOMA_PUSH, "main", NULL, NULL, NULL), 0);
@@ -254,6 +256,8 @@ static void test_out_of_reach(soma_test *test)
     name_register(test, two.names, "there", "alice");
     assert_int_equal(soma_proxy_bind(two.alice, LONG, SOMA_PUSH, "main", "inproc://main", NULL, NULL), 0);
     assert_int_equal(soma_proxy_connect(two.bob, LONG, "alice/main", "in", "take"), SOMA_ENOROUTE);
+    assert_string_equal(soma_proxy_error(two.bob), "channel 'in' can't be connected to 'alice/main': "
+                                                   "that is an inproc place of another system");
     two_close(&two);
 }
 
