@@ -93,9 +93,7 @@ static void test_blocking_agents_hoard_none(void **state)
     (void)state;
     soma_system *system;
     soma_ref ref;
-    uint32_t rounds = 65536 / SLOT_CACHE + 200; // if each hoarded a cache, they would be gone
-    if (getenv("SOMA_TEST_LIGHT"))
-        rounds = 10;
+    uint32_t rounds = test_load(65536 / SLOT_CACHE + 200); // if each hoarded a cache, they would be gone
     assert_int_equal(soma_system_open(&system, &(soma_options){.workers = 1, .slots = 65536}), 0);
     for (uint32_t i = 0; i < rounds; i++) {
         assert_int_equal(soma_spawn(system, &parent, NULL, &ref), 0);
