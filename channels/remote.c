@@ -315,6 +315,16 @@ static struct message *failure_read(soma_agent *self, zmq_msg_t *part)
     return answer;
 }
 
+/* An answer that nothing waits for; or a question, as ZeroMQ lets two connect that ask: it sees but their sockets. */
+static void answer_unasked(const soma_agent *self, struct line *line, zmq_msg_t *part)
+{
+    const char *peer = zmq_msg_gets(part, "Socket-Type"); // of who has sent it
+    if (peer && !strcmp(peer, "DEALER"))
+        line_malformed(line, NULL, SOMA_EFORMAT);
+    else
+        counter_add(&self->worker->counters.late_replies, 1);
+}
+
 /* The parts are those from the question's name on. */
 static int answer_arrive(soma_agent *self, struct channel *channel, struct arrival *arrival, zmq_msg_t *parts,
                          uint32_t count)
@@ -330,7 +340,7 @@ static int answer_arrive(soma_agent *self, struct channel *channel, struct arriv
     asking_done(remote, handle);
     const soma_type *type = request_expects(self, handle, line_mark(channel->remote->line));
     if (!type) {
-        counter_add(&self->worker->counters.late_replies, 1);
+        answer_unasked(self, arrival->line, &parts[0]);
         return 0;
     }
     if (count == 4)

@@ -114,6 +114,52 @@ static void misfits(soma_test *test, const struct misfit *misfit)
     player_do(test, connected, player_closes, "it");
 }
 
+/* ---- patterns that ZeroMQ takes for fitting ---- */
+
+static int ask_it(soma_agent *self, void *state, void *arg)
+{
+    const soma_then *then = SOMA_THEN(answer, player_answer, player_error);
+    (void)state, (void)arg;
+    assert_true(soma_request_to(self, "it", SOMA_NEVER, then, ask, .number = 1) > 0);
+    return 0;
+}
+
+static int look_counts(soma_agent *self, void *state, void *arg)
+{
+    (void)state;
+    assert_int_equal(soma_channel_count(self, "it", arg), 0);
+    return 0;
+}
+
+/* They connect, but a question to who can't answer makes no sense there, which is counted. */
+static void test_questions_to_nobody(soma_test *test)
+{
+    static const struct misfit misfits_unseen[] = {{.bound = SOMA_REQ, .connected = SOMA_REQ, .own = -1},
+                                                   {.bound = SOMA_REQ, .connected = SOMA_ASYNC_REQ, .own = -1},
+                                                   {.bound = SOMA_ASYNC_REQ, .connected = SOMA_ASYNC_REQ, .own = -1},
+                                                   {.bound = SOMA_PUB, .connected = SOMA_SYNC_SUB, .own = -1}};
+    for (size_t i = 0; i < sizeof(misfits_unseen) / sizeof(*misfits_unseen); i++) {
+        soma_ref bound = player_open(test, &player_quiet), connected = player_open(test, &player_quiet);
+        soma_channel_counts counts;
+        uint32_t looks = 0;
+        player_move();
+        player_do(test, bound, misfit_bind, &misfits_unseen[i]);
+        player_do(test, connected, misfit_connect, &misfits_unseen[i]);
+        player_peers(test, connected, "it", 1);
+        player_do(test, connected, ask_it, NULL);
+        do
+            player_do(test, bound, look_counts, &counts);
+        while (!counts.malformed && player_wait(&looks));
+        assert_int_equal(counts.malformed, 1);
+        assert_int_equal(counts.refused, 0);
+        assert_int_equal(player_stats(test).late_replies, 0);
+        player_do(test, bound, player_closes, "it");
+        player_do(test, connected, player_closes, "it");
+    }
+}
+
+PLAYER_WIRES(test_questions_to_nobody)
+
 /* ---- patterns ---- */
 
 static void test_patterns(soma_test *test)
@@ -261,6 +307,7 @@ PLAYER_WIRES(test_one_identity)
 int main(void)
 {
     const struct CMUnitTest tests[] = {SOMA_REAL(test_patterns), SOMA_REAL(test_keys),
-                                       SOMA_REAL(test_nobody_is_refused), PLAYER_OVER_WIRES(test_one_identity)};
+                                       SOMA_REAL(test_nobody_is_refused), PLAYER_OVER_WIRES(test_questions_to_nobody),
+                                       PLAYER_OVER_WIRES(test_one_identity)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
