@@ -94,7 +94,7 @@ static void slab_carve(struct pool *pool, uint8_t class, struct magazine *magazi
     struct slab *slab = slab_new(depot, class);
     if (!slab)
         return;
-    pool->grown = true;
+    pool->grown |= u64_load(&depot->memory[class]) > POOL_OUTGREW; // any order will do: it is a guess
     struct magazine *filling = magazine;
     size_t size = pool_class_size(class);
     for (size_t end = SLAB_BYTES; end >= sizeof(struct slab) + size; end -= size) {

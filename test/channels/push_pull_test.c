@@ -24,7 +24,33 @@ static int send_in_vain(soma_agent *self, void *state, void *arg)
     return 0;
 }
 
-static const uint32_t two = 2, six = 6, thousand = 1000;
+static const uint32_t two = 2, six = 6, burst = 64, thousand = 1000;
+
+static int count_note(soma_agent *self, struct player *my, const struct note *m)
+{
+    (void)self, (void)m;
+    my->notes++;
+    return 0;
+}
+
+/* Also in the first that a system has to do, for which all memory is new: nobody is overloaded by that, and they are
+ * fewer than a batch. */
+static void test_the_first_burst(soma_test *test)
+{
+    const struct player_end counts = {SOMA_PUSH, "in", "jobs", SOMA_HANDLERS(SOMA_ON(note, count_note))};
+    struct player_look *look = soma_test_alloc(test, sizeof(*look));
+    soma_ref pusher = player_open(test, &player_quiet), pullers[4];
+    player_do(test, pusher, player_binds, &push_bound);
+    for (int i = 0; i < 4; i++) {
+        pullers[i] = player_open(test, &player_quiet);
+        player_do(test, pullers[i], player_connects, &counts);
+    }
+    player_do(test, pusher, send_some, &burst);
+    for (int i = 0; i < 4; i++) {
+        player_do(test, pullers[i], player_look, look);
+        assert_int_equal(look->notes, burst / 4);
+    }
+}
 
 static void test_each_in_turn(soma_test *test)
 {
@@ -324,6 +350,8 @@ PLAYER_WIRES(test_many_at_once)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        SOMA_SIM(test_the_first_burst, 20, 2000),
+        SOMA_REAL(test_the_first_burst),
         SOMA_SIM(test_each_in_turn, 200, 2000),
         PLAYER_OVER_WIRES(test_each_in_turn),
         PLAYER_TABLE(test_all_have_their_share, 20, 100000),
