@@ -324,7 +324,8 @@ static void half_open_make_room(struct soma_bridge *bridge)
     for (struct connection *connection = bridge->connections; connection; connection = connection->next)
         if (!connection->dial && !connection->ready) // the latest are the first
             oldest = connection;
-    connection_end(bridge, oldest, true);
+    if (oldest)
+        connection_end(bridge, oldest, true);
 }
 
 void bridge_received(struct soma_bridge *bridge, uint64_t id, const void *frame, size_t size)
