@@ -136,6 +136,14 @@ static int publish(soma_agent *self, struct channel *channel, const char *topic,
     return error;
 }
 
+/* May it be published, and subscribed to? */
+static inline int topic_check(const char *topic)
+{
+    if (strnlen(topic, SOMA_TOPIC_MOST + 1) > SOMA_TOPIC_MOST)
+        return SOMA_ETOOBIG;
+    return *topic == ANSWER_MARK ? SOMA_EINVAL : 0;
+}
+
 static inline int channel_send(soma_agent *self, const char *alias, const char *topic, const struct content *content)
 {
     struct channel *channel = channel_find(self, alias);
@@ -146,10 +154,9 @@ static inline int channel_send(soma_agent *self, const char *alias, const char *
                                : push(self, channel, content);
     if (!pattern_publishes(channel->pattern))
         return SOMA_ESTATE;
-    if (topic && strnlen(topic, SOMA_TOPIC_MOST + 1) > SOMA_TOPIC_MOST)
-        return SOMA_ETOOBIG;
-    if (topic && *topic == ANSWER_MARK)
-        return SOMA_EINVAL;
+    int error = topic ? topic_check(topic) : 0;
+    if (error)
+        return error;
     return channel->remote ? remote_send(self, channel, topic ? topic : "", content->type, content->message)
                            : publish(self, channel, topic ? topic : "", content);
 }
@@ -255,9 +262,7 @@ static int subscriber_find(const soma_agent *self, const char *alias, const char
         return SOMA_ENOENT;
     if (!pattern_subscribes((*channel)->pattern))
         return SOMA_ESTATE;
-    if (*topic == ANSWER_MARK)
-        return SOMA_EINVAL;
-    return strnlen(topic, SOMA_TOPIC_MOST + 1) > SOMA_TOPIC_MOST ? SOMA_ETOOBIG : 0;
+    return topic_check(topic);
 }
 
 int soma_subscribe(soma_agent *self, const char *alias, const char *topic, const soma_handler *handlers)

@@ -52,8 +52,8 @@ struct pool_list {
 /* One worker's pool: only its thread touches it. */
 struct pool {
     struct pool_depot *depot;
-    bool grown;     /* a slab was made since this was last cleared: more is in use than ever before. Not the first of a
-                       class, which every system makes */
+    bool grown;     /* a slab was made since this was last cleared: more is in use than ever before. Not while
+                       a class has no more than POOL_OUTGREW, as every system makes its first ones */
     size_t outgrew; /* bytes made on the heap since they last counted as a slab */
     struct pool_list lists[POOL_CLASSES];
 };
