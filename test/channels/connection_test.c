@@ -56,17 +56,10 @@ static struct relayed open_relayed(soma_test *test, const soma_behavior *behavio
     return pair;
 }
 
-static int counts_look(soma_agent *self, void *state, void *arg)
-{
-    (void)state;
-    assert_int_equal(soma_channel_count(self, "it", arg), 0);
-    return 0;
-}
-
 static soma_channel_counts counts_of(soma_test *test, soma_ref agent)
 {
     soma_channel_counts *counts = soma_test_alloc(test, sizeof(*counts));
-    player_do(test, agent, counts_look, counts);
+    player_do(test, agent, player_counts, counts);
     return *counts;
 }
 

@@ -57,7 +57,7 @@ static void connected_wait(soma_test *test, soma_ref ref, uint64_t connected)
     soma_channel_counts *counts = soma_test_alloc(test, sizeof(*counts));
     uint32_t looks = 0;
     do
-        player_do(test, ref, look_counts, counts);
+        player_do(test, ref, player_counts, counts);
     while (counts->connected < connected && player_wait(&looks));
     assert_int_equal(counts->connected, connected);
     player_peers(test, ref, "it", 1);
@@ -277,7 +277,7 @@ static void garbage_expect(soma_test *test, soma_ref ref, int peers)
     uint32_t looks = 0;
     player_peers(test, ref, "it", peers);
     do
-        player_do(test, ref, look_counts, counts);
+        player_do(test, ref, player_counts, counts);
     while (counts->malformed < malformed && player_wait(&looks));
     assert_true(counts->malformed >= malformed);
 }

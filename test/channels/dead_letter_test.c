@@ -63,7 +63,7 @@ static bool all_are_there(const soma_agent *self, const struct hold *hold)
     return bytes_taken(self) >= hold->bytes && !(hold->gone && connections(self));
 }
 
-/* Handles nothing until then, and ends. */
+/* Handles nothing until then, and ends. It looks now and then, as nothing tells who is busy that something has come. */
 static int hold_run(soma_agent *self, void *state, void *arg)
 {
     const struct hold *hold = arg;

@@ -158,11 +158,4 @@ static inline void asker_expect(soma_test *test, soma_ref ref, uint32_t answered
 
 /* ---- counts ---- */
 
-static inline int look_counts(soma_agent *self, void *state, void *arg)
-{
-    (void)state;
-    assert_int_equal(soma_channel_count(self, "it", arg), 0);
-    return 0;
-}
-
 #endif

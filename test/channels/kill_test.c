@@ -314,7 +314,7 @@ static void test_rep(soma_test *test)
     player_peers(test, replier, "it", 1);
     player_do(test, replier, answer_late, NULL);
     do
-        player_do(test, replier, look_counts, counts);
+        player_do(test, replier, player_counts, counts);
     while (!counts->missed && player_wait(&looks));
     assert_int_equal(counts->missed, 1);
     assert_int_equal(counts->malformed, 0);

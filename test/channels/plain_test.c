@@ -103,20 +103,13 @@ static soma_ref agent_open(soma_test *test, const struct opened *opened)
     return ref;
 }
 
-static int look_counts(soma_agent *self, void *state, void *arg)
-{
-    (void)state;
-    assert_int_equal(soma_channel_count(self, "it", arg), 0);
-    return 0;
-}
-
 /* Once nothing waits to be sent any more. */
 static soma_channel_counts counts_at_rest(soma_test *test, soma_ref agent)
 {
     soma_channel_counts *counts = soma_test_alloc(test, sizeof(*counts));
     uint32_t looks = 0;
     do
-        player_do(test, agent, look_counts, counts);
+        player_do(test, agent, player_counts, counts);
     while (counts->waiting && player_wait(&looks));
     assert_int_equal(counts->waiting, 0);
     return *counts;
@@ -311,7 +304,7 @@ static void test_a_stuck_asker(soma_test *test)
     plain_connect(slow);
     plain_ask_many(slow, MANY);
     do
-        player_do(test, replier, look_counts, counts);
+        player_do(test, replier, player_counts, counts);
     while (!counts->missed && player_wait(&looks));
     for (uint32_t ends = 0; strcmp(last, text) != 0;) {
         if (plain_receive(slow, last, ZMQ_DONTWAIT) >= 0) {

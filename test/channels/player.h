@@ -249,6 +249,14 @@ struct player_look {
     char log[PLAYER_LOG];
 };
 
+/* The counts of the channel "it", into a soma_channel_counts. */
+static inline int player_counts(soma_agent *self, void *state, void *arg)
+{
+    (void)state;
+    assert_int_equal(soma_channel_count(self, "it", arg), 0);
+    return 0;
+}
+
 static inline int player_look(soma_agent *self, void *state, void *arg)
 {
     const struct player *my = state;
