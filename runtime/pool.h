@@ -13,8 +13,10 @@
 #include <soma/system.h>
 #include <stddef.h>
 
-#define POOL_CLASSES SOMA_CLASSES /* 32, 64, 96, 128, then doubling: 256, … 4096 bytes */
-#define POOL_STEP ((size_t)32)    /* the least, and the distance between the first four */
+/* 32, 64, 96, 128 bytes, then four a doubling: 160, 192, 224, 256, 320, … 4096, so that less than a fifth of a block is
+ * unused, and large ones don't all begin in the same sets of a cache. (jemalloc's sizes.) */
+#define POOL_CLASSES SOMA_CLASSES
+#define POOL_STEP ((size_t)32) /* the least, and the distance between the first eight */
 #define POOL_MOST ((size_t)4096)
 #define POOL_AHEAD 16     /* how many blocks ahead are fetched into the cache */
 #define POOL_MAGAZINE 108 /* blocks: a magazine is 1 KiB less what malloc needs */
@@ -67,13 +69,14 @@ static inline uint8_t pool_class(size_t size)
         return (uint8_t)(size ? (size - 1) / POOL_STEP : 0);
     if (size > POOL_MOST)
         return POOL_HEAP;
-    return (uint8_t)(60 - __builtin_clzl(size - 1));
+    uint32_t power = 63 - (uint32_t)__builtin_clzl(size - 1); // of two, from which on there are four classes
+    return (uint8_t)(4 * (power - 6) + ((size - 1) >> (power - 2) & 3));
 }
 
 /* The bytes of a class's blocks. */
 static inline size_t pool_class_size(uint8_t class)
 {
-    return class < 4 ? POOL_STEP * (class + 1u) : POOL_STEP << (class - 1);
+    return class < 4 ? POOL_STEP * (class + 1u) : (class % 4 + 5u) * POOL_STEP << (class / 4 - 1);
 }
 
 /* What is too large for the pool is counted all the same: so many bytes are as much as a slab. */
