@@ -89,8 +89,21 @@ static inline int peer_send(soma_agent *self, const struct peer *peer, const cha
                          : port_send(self, &peer->place, topic, content->type, content->message);
 }
 
+/* The agent of the only peer, if there is nothing special about it, as with most: then nobody is to be chosen. */
+static inline soma_agent *peer_only(const soma_agent *self, const struct channel *channel)
+{
+    if (channel->peer_count != 1 || channel->peers->place.agent.node != self->worker->node)
+        return NULL; // or the sender is a guest
+    bool plainly = false;
+    soma_agent *target = target_look(self->worker->system, channel->peers->place.agent, &plainly);
+    return plainly ? target : NULL;
+}
+
 static inline int push(soma_agent *self, struct channel *channel, const struct content *content)
 {
+    soma_agent *only = content->body ? NULL : peer_only(self, channel);
+    if (__builtin_expect(only != NULL, 1))
+        return port_send_near(self, only, &channel->peers->place, content->type, content->message);
     for (uint32_t refused = 0; refused < channel->peer_count;) {
         uint32_t index = peer_choose(self, channel);
         if (index == channel->peer_count)

@@ -169,6 +169,15 @@ int port_send(soma_agent *self, const struct port_place *to, const char *label, 
     return error ? error : message_send(self, to->agent, block);
 }
 
+int port_send_near(soma_agent *self, soma_agent *target, const struct port_place *to, const soma_type *type,
+                   const void *message)
+{
+    struct worker *worker = self->worker;
+    struct message *block;
+    int error = block_build(worker, MESSAGE_PLAIN, to->port, "", type, message, &block);
+    return error ? error : message_depart(worker, self, target, to->agent, block);
+}
+
 int port_send_body(soma_agent *self, const struct port_place *to, const char *label, soma_body *body)
 {
     struct worker *worker = worker_or_outside(self->worker);

@@ -67,6 +67,11 @@ static inline struct port_place port_here(const soma_agent *self, const struct p
  */
 int port_send(soma_agent *self, const struct port_place *to, const char *label, const soma_type *type,
               const void *message);
+
+/* The same without a label, to the agent of that place, which target_look() has found and plainly; never by a guest. */
+int port_send_near(soma_agent *self, soma_agent *target, const struct port_place *to, const soma_type *type,
+                   const void *message);
+
 int port_send_body(soma_agent *self, const struct port_place *to, const char *label, soma_body *body);
 
 /* Asks a port; as soma_request(). A closed one answers with SOMA_EGONE. */
