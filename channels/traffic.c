@@ -93,7 +93,7 @@ static inline int peer_send(soma_agent *self, const struct peer *peer, const cha
 static inline soma_agent *peer_only(const soma_agent *self, const struct channel *channel)
 {
     if (channel->peer_count != 1 || channel->peers->place.agent.node != self->worker->node)
-        return NULL; // or the sender is a guest
+        return NULL; // the sender is a guest, whose node is 0
     bool plainly = false;
     soma_agent *target = target_look(self->worker->system, channel->peers->place.agent, &plainly);
     return plainly ? target : NULL;

@@ -13,10 +13,11 @@
 #include <soma/system.h>
 #include <stddef.h>
 
-/* 32, 64, 96, 128 bytes, then four a doubling: 160, 192, 224, 256, 320, … 4096, so that less than a fifth of a block is
- * unused, and large ones don't all begin in the same sets of a cache. (jemalloc's sizes.) */
+/* 32, 64, 96, 128 bytes, on by 64 to 512, then four a doubling, as jemalloc has them: 640, 768, 896, 1024, 1280, …
+ * 4096. So a third at most is unused of those above 128, a fifth above 256; they begin and end with a cache line, as
+ * two agents' states must not share one, and large ones don't all begin in the same sets of a cache. */
 #define POOL_CLASSES SOMA_CLASSES
-#define POOL_STEP ((size_t)32) /* the least, and the distance between the first eight */
+#define POOL_STEP ((size_t)32) /* the least, and the distance between the first four */
 #define POOL_MOST ((size_t)4096)
 #define POOL_AHEAD 16     /* how many blocks ahead are fetched into the cache */
 #define POOL_MAGAZINE 108 /* blocks: a magazine is 1 KiB less what malloc needs */
@@ -67,16 +68,20 @@ static inline uint8_t pool_class(size_t size)
 {
     if (size <= 4 * POOL_STEP)
         return (uint8_t)(size ? (size - 1) / POOL_STEP : 0);
+    if (size <= 16 * POOL_STEP)
+        return (uint8_t)(2 + (size - 1) / (2 * POOL_STEP));
     if (size > POOL_MOST)
         return POOL_HEAP;
-    uint32_t power = 63 - (uint32_t)__builtin_clzl(size - 1); // of two, from which on there are four classes
-    return (uint8_t)(4 * (power - 6) + ((size - 1) >> (power - 2) & 3));
+    uint32_t power = 63 - (uint32_t)__builtin_clzl(size - 1); // of two: 9 to 11, from each of which on there are four
+    return (uint8_t)(4 * power - 26 + ((size - 1) >> (power - 2) & 3));
 }
 
 /* The bytes of a class's blocks. */
 static inline size_t pool_class_size(uint8_t class)
 {
-    return class < 4 ? POOL_STEP * (class + 1u) : (class % 4 + 5u) * POOL_STEP << (class / 4 - 1);
+    if (class < 4)
+        return POOL_STEP * (class + 1u);
+    return class < 10 ? 2 * POOL_STEP * (class - 1u) : ((class - 2u) % 4 + 5) * 4 * POOL_STEP << (class - 10) / 4;
 }
 
 /* What is too large for the pool is counted all the same: so many bytes are as much as a slab. */

@@ -67,12 +67,12 @@ static inline struct port_place port_here(const soma_agent *self, const struct p
  */
 int port_send(soma_agent *self, const struct port_place *to, const char *label, const soma_type *type,
               const void *message);
+int port_send_body(soma_agent *self, const struct port_place *to, const char *label, soma_body *body);
 
-/* The same without a label, to the agent of that place, which target_look() has found and plainly; never by a guest. */
+/* As port_send() without a label, to the agent of that place, which target_look() has found, and plainly; by no guest.
+ */
 int port_send_near(soma_agent *self, soma_agent *target, const struct port_place *to, const soma_type *type,
                    const void *message);
-
-int port_send_body(soma_agent *self, const struct port_place *to, const char *label, soma_body *body);
 
 /* Asks a port; as soma_request(). A closed one answers with SOMA_EGONE. */
 soma_handle port_request(soma_agent *self, const struct port_place *to, uint64_t timeout, const soma_then *then,

@@ -9,7 +9,7 @@
 #include <soma/log.h>
 
 /** How many sizes of blocks for messages and states there are. */
-#define SOMA_CLASSES 24
+#define SOMA_CLASSES 22
 
 /** The most workers that a system takes. */
 #define SOMA_WORKERS_MAX 64
@@ -49,8 +49,8 @@ typedef struct soma_stats {
     uint64_t sleeps;       /**< times that a worker went to sleep */
     uint64_t queued;       /**< agents that wait in the workers' queues now */
     uint64_t memory;       /**< bytes held for messages and states in blocks; slots and what is larger excepted */
-    uint64_t memory_by_class[SOMA_CLASSES]; /**< the same by size of block: 32, 64, 96, 128, then four sizes a
-                                                 doubling: 160, 192, 224, 256, 320, … 4096 */
+    uint64_t memory_by_class[SOMA_CLASSES]; /**< the same by size of block: 32, 64, 96, 128, on by 64 to 512,
+                                                 then four sizes a doubling: 640, 768, … 4096 */
 } soma_stats;
 
 /**

@@ -98,15 +98,20 @@ static void test_classes(void **state)
     assert_int_equal(pool_class(96), 2);
     assert_int_equal(pool_class(97), 3);
     assert_int_equal(pool_class(129), 4);
-    assert_int_equal(pool_class_size(4), 160);
+    assert_int_equal(pool_class_size(4), 192);
+    assert_int_equal(pool_class_size(pool_class(513)), 640);
     assert_int_equal(pool_class_size(pool_class(1100)), 1280);
     assert_int_equal(pool_class(4096), POOL_CLASSES - 1);
     for (uint8_t class = 0; class < POOL_CLASSES; class ++) {
         assert_int_equal(pool_class(pool_class_size(class)), class);
         assert_int_not_equal(pool_class(pool_class_size(class) + 1), class);
     }
-    for (size_t size = 4 * POOL_STEP + 1; size <= POOL_MOST; size++) // less than a fifth is unused
-        assert_true(pool_class_size(pool_class(size)) * 4 < size * 5);
+    for (size_t size = 1; size <= POOL_MOST; size++) { // each the least that holds it
+        uint8_t class = pool_class(size);
+        assert_in_range(size, class ? pool_class_size(class - 1) + 1 : 1, pool_class_size(class));
+        assert_true(size <= 256 || pool_class_size(class) * 4 < size * 5);
+        assert_true(size <= 128 || pool_class_size(class) % 64 == 0);
+    }
     assert_int_equal(pool_class(4097), POOL_HEAP);
 }
 
