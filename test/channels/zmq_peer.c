@@ -2,7 +2,9 @@
  * An agent with one channel, whose other side is a program that is not of Soma: test/channels/zmq_peers.py. Says what
  * it gets; sends, or asks, once for each line on standard input, and says what came of it; ends with its input.
  *
- *     zmq_peer PATTERN bind|connect PLACE SERIALIZER FRAMING [IDENTITY]
+ *     zmq_peer PATTERN bind|connect PLACE SERIALIZER FRAMING IDENTITY [SECRET PUBLIC]
+ *
+ * An identity of no letters is none. The keys are its own, and the other side's.
  */
 #include <soma/soma.h>
 #include <stdio.h>
@@ -17,6 +19,7 @@ static struct {
     bool binds;
     bool raw;
     soma_channel_options options;
+    soma_channel_keys keys;
     const char *place;
 } given;
 
@@ -124,15 +127,19 @@ int main(int argc, char **argv)
     soma_system *system;
     soma_ref ref;
     char line[64];
-    if (argc < 6 || argc > 7)
+    if (argc != 7 && argc != 9)
         return 2;
     setvbuf(stdout, NULL, _IOLBF, 0);
     given.pattern = soma_pattern_find(argv[1]);
     given.binds = !strcmp(argv[2], "bind");
     given.place = argv[3];
     given.raw = !strcmp(argv[4], "raw");
-    given.options =
-        (soma_channel_options){.serializer = argv[4], .framing = (soma_framing)atoi(argv[5]), .identity = argv[6]};
+    given.options = (soma_channel_options){
+        .serializer = argv[4], .framing = (soma_framing)atoi(argv[5]), .identity = *argv[6] ? argv[6] : NULL};
+    if (argc == 9) {
+        given.keys = (soma_channel_keys){.secret = argv[7], .server = argv[8], .allowed = argv[8]};
+        given.options.keys = &given.keys;
+    }
     if (given.pattern == SOMA_PULL || given.pattern == SOMA_PAIR || answers())
         given.options.handlers = given.raw ? lumps : items;
     if (soma_system_open(&system, NULL) || soma_spawn(system, &peer, NULL, &ref) ||

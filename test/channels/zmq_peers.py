@@ -1,13 +1,16 @@
 #!/usr/bin/python3
-"""Each pattern of channels against a plain ZeroMQ socket: both sides binding, serializers raw, msgpack and json, and
-the ways in which topic and message share frames. The other side is zmq_peer.c, whose path is the argument."""
+"""Each pattern of channels against the plain ZeroMQ sockets that it may talk with: both sides binding, serializers raw,
+msgpack and json, the ways in which topic and message share frames, and keys. The other side is zmq_peer.c, whose path
+is the argument."""
 import json
+import select
 import subprocess
 import sys
 import tempfile
 
 import msgpack
 import zmq
+import zmq.utils.monitor
 
 PROGRAM = sys.argv[1]
 APART, PREFIX, SEPARATED = range(3)
@@ -19,7 +22,8 @@ count = 0
 class Peer:
     """The agent's program, and a socket that its channel talks with."""
 
-    def __init__(self, pattern, kind, binds, serializer, transport, framing=APART, identity=None):
+    def __init__(self, pattern, kind, binds, serializer, transport, framing=APART, identity="", keys=None):
+        """The keys are pairs, the agent's and the socket's."""
         global count
         count += 1
         self.serializer, self.framing = serializer, framing
@@ -28,13 +32,20 @@ class Peer:
         self.socket.linger = 0
         self.socket.rcvtimeo = 10000
         self.socket.sndtimeo = 10000
+        if keys:
+            self.agent_key = keys[0][0]
+            self.socket.curve_publickey, self.socket.curve_secretkey = keys[1]
+            if binds:
+                self.socket.curve_serverkey = self.agent_key
+            else:
+                self.socket.curve_server = True
         if not binds:
             self.socket.bind(place if transport == "ipc" else place + ":*")
             place = self.socket.last_endpoint.decode()
         self.name = f"{pattern} {'binds' if binds else 'connects'} {transport} {serializer} {framing}"
         self.process = subprocess.Popen(
-            [PROGRAM, pattern, "bind" if binds else "connect", place, serializer, str(framing)] +
-            ([identity] if identity else []),
+            [PROGRAM, pattern, "bind" if binds else "connect", place, serializer, str(framing), identity] +
+            ([keys[0][1].decode(), keys[1][0].decode()] if keys else []),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.address = self.line()
         if binds:
@@ -113,7 +124,11 @@ def pair(peer):
 
 
 def pub(peer):
-    peer.socket.subscribe(b"a/")
+    """An XSUB takes whatever comes, so the publisher must have left out what is not wanted."""
+    if peer.socket.type == zmq.SUB:
+        peer.socket.subscribe(b"a/")
+    else:
+        peer.socket.send(b"\x01a/")
     for i in range(3):
         peer.send()  # b/1 is the second
     for i, topic in ((0, "a/1"), (2, "a/2")):
@@ -130,12 +145,36 @@ def sub(peer):
     peer.expect(f"got 'a' {peer.said(0, 't0')}", f"got 'a' {peer.said(2, 't2')}")
 
 
+def heard(peer):
+    """A PUB does not tell who has subscribed: from when it is heard nothing is missed."""
+    sent = 0
+    while not select.select([peer.process.stdout], [], [], 0.01)[0]:
+        for topic in ("b", "a"):
+            peer.socket.send_multipart(peer.frames(topic, peer.pack(sent, f"t{sent}")))
+        sent += 1
+    first = peer.line()
+    number = int(first.rsplit("t", 1)[1])
+    assert first == f"got 'a' {peer.said(number, f't{number}')}", first
+    peer.expect(*(f"got 'a' {peer.said(i, f't{i}')}" for i in range(number + 1, sent)))
+
+
 def req(peer):
     for i in range(3):
         peer.send()
         assert peer.unpack(peer.socket.recv()) == peer.message(i, f"m{i}")
         peer.socket.send(peer.pack(i + 10, "reply"))
         peer.expect(f"answer {peer.said(i + 10, 'reply')}")
+    if peer.serializer == "raw":
+        return
+    peer.send()
+    peer.socket.recv()
+    peer.socket.send(b"\xc1 is no message")
+    got = peer.line()
+    assert got.startswith("error -"), got
+    peer.send()
+    peer.socket.recv()
+    peer.socket.send(peer.pack(13, "reply"))
+    peer.expect("answer 13 reply")
 
 
 def rep(peer):
@@ -227,11 +266,28 @@ def sync_sub(peer):
     peer.expect(f"answer {peer.said(5, 'so')}")
 
 
+def pull_of_one(peer):
+    """Who comes with another key than the one that is allowed is turned away, and hears of it."""
+    stranger = context.socket(zmq.PUSH)
+    stranger.linger, stranger.curve_serverkey = 0, peer.agent_key
+    stranger.curve_publickey, stranger.curve_secretkey = zmq.curve_keypair()
+    monitor = stranger.get_monitor_socket(zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_SUCCEEDED)
+    stranger.connect(peer.address)
+    assert monitor.poll(10000), f"{peer.name}: nothing was heard"
+    event = zmq.utils.monitor.recv_monitor_message(monitor)["event"]
+    assert event == zmq.EVENT_HANDSHAKE_FAILED_AUTH, event
+    stranger.disable_monitor()
+    stranger.close()
+    pull(peer)
+
+
 PATTERNS = [
     ("push", zmq.PULL, push), ("pull", zmq.PUSH, pull), ("pub", zmq.SUB, pub), ("sub", zmq.XPUB, sub),
     ("req", zmq.REP, req), ("rep", zmq.REQ, rep), ("pair", zmq.PAIR, pair),
     ("async-req", zmq.ROUTER, async_req), ("async-rep", zmq.DEALER, async_rep),
     ("sync-pub", zmq.XSUB, sync_pub), ("sync-sub", zmq.XPUB, sync_sub),
+    ("pub", zmq.XSUB, pub), ("sub", zmq.PUB, heard), ("sync-pub", zmq.SUB, pub),
+    ("async-req", zmq.REP, req), ("async-rep", zmq.REQ, rep),
 ]
 
 for pattern, kind, talk in PATTERNS:
@@ -239,7 +295,8 @@ for pattern, kind, talk in PATTERNS:
         for binds in (True, False):
             framings = (APART, PREFIX, SEPARATED) if pattern in ("pub", "sub") else (APART,)
             for framing in framings:
-                peer = Peer(pattern, kind, binds, serializer, "tcp" if binds else "ipc", framing)
+                transport = "tcp" if binds == (serializer != "json") else "ipc"
+                peer = Peer(pattern, kind, binds, serializer, transport, framing)
                 talk(peer)
                 peer.end()
 
@@ -252,4 +309,9 @@ for pattern in ("rep", "async-rep"):
     for transport in ("tcp", "ipc"):
         peer = Peer(pattern, zmq.DEALER, True, "msgpack", transport)
         comes_again(peer)
+        peer.end()
+for pattern, kind, binds, talk in (("pull", zmq.PUSH, True, pull_of_one), ("push", zmq.PULL, False, push)):
+    for transport in ("tcp", "ipc"):
+        peer = Peer(pattern, kind, binds, "msgpack", transport, keys=(zmq.curve_keypair(), zmq.curve_keypair()))
+        talk(peer)
         peer.end()
