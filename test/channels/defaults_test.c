@@ -63,6 +63,70 @@ static void test_nearer_first(soma_test *test)
     player_do(test, player_open(test, &player_quiet), nearer_first, NULL);
 }
 
+/* An IP may be that of all channels, each at a port of its own, whoever has said it. */
+static void bound_at(soma_agent *self, const char *host)
+{
+    soma_address first, second;
+    assert_int_equal(soma_bind(self, SOMA_PUSH, "a", NULL, &first), 0);
+    assert_int_equal(soma_bind(self, SOMA_PUSH, "b", NULL, &second), 0);
+    assert_string_equal(first.host, host);
+    assert_string_equal(second.host, host);
+    assert_int_not_equal(first.port, second.port);
+    assert_int_equal(soma_close_channels(self), 0);
+}
+
+static int addresses(soma_agent *self, void *state, void *arg)
+{
+    soma_system *system = soma_agent_system(self);
+    (void)state, (void)arg;
+    assert_int_equal(setenv("SOMA_CHANNEL_PLACE", "tcp://127.0.0.2", 1), 0);
+    bound_at(self, "127.0.0.2");
+    assert_int_equal(soma_system_channel_defaults(system, &(soma_channel_options){.place = "tcp://127.0.0.3"}), 0);
+    bound_at(self, "127.0.0.3");
+    assert_int_equal(soma_channel_defaults(self, &(soma_channel_options){.place = "tcp://lo"}), 0);
+    bound_at(self, "127.0.0.1");
+    assert_int_equal(soma_system_channel_defaults(system, NULL), 0);
+    assert_int_equal(soma_channel_defaults(self, NULL), 0);
+    unsetenv("SOMA_CHANNEL_PLACE");
+    return 0;
+}
+
+static void test_addresses(soma_test *test)
+{
+    player_do(test, player_open(test, &player_quiet), addresses, NULL);
+}
+
+/* By the serializer that a channel has whose options say this one. */
+static void speaks(soma_agent *self, const char *said, const char *expected)
+{
+    assert_int_equal(soma_bind(self, SOMA_PUSH, "a", &(soma_channel_options){.place = "ipc", .serializer = said}, NULL),
+                     0);
+    assert_string_equal(channel_find(self, "a")->remote->speech.serializer->name, expected);
+    assert_int_equal(soma_close_channel(self, "a"), 0);
+}
+
+static int serializers(soma_agent *self, void *state, void *arg)
+{
+    soma_system *system = soma_agent_system(self);
+    (void)state, (void)arg;
+    speaks(self, NULL, "msgpack");
+    assert_int_equal(setenv("SOMA_CHANNEL_SERIALIZER", "raw", 1), 0);
+    speaks(self, NULL, "raw");
+    assert_int_equal(soma_system_channel_defaults(system, &(soma_channel_options){.serializer = "json"}), 0);
+    speaks(self, NULL, "json");
+    assert_int_equal(soma_channel_defaults(self, &(soma_channel_options){.serializer = "typed"}), 0);
+    speaks(self, NULL, "typed");
+    speaks(self, "msgpack", "msgpack");
+    assert_int_equal(soma_system_channel_defaults(system, NULL), 0);
+    unsetenv("SOMA_CHANNEL_SERIALIZER");
+    return 0;
+}
+
+static void test_serializers(soma_test *test)
+{
+    player_do(test, player_open(test, &player_quiet), serializers, NULL);
+}
+
 /* The linger of a channel that says none, or that one. */
 static uint32_t lingers(soma_agent *self, uint32_t linger_ms)
 {
@@ -164,6 +228,8 @@ static void test_serializer(soma_test *test)
 int main(void)
 {
     const struct CMUnitTest tests[] = {SOMA_REAL(test_transport_alone), SOMA_REAL(test_nearer_first),
-                                       SOMA_REAL(test_linger), SOMA_REAL(test_malformed), SOMA_REAL(test_serializer)};
+                                       SOMA_REAL(test_addresses),       SOMA_REAL(test_serializers),
+                                       SOMA_REAL(test_linger),          SOMA_REAL(test_malformed),
+                                       SOMA_REAL(test_serializer)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -243,12 +243,16 @@ static const soma_behavior narrow = {
 static const soma_behavior latest = {
     .name = "latest", .state_size = sizeof(struct player), .limit = {.messages = 2, .policy = SOMA_DROP_OLDEST}};
 
-/* Subscribers with limits miss what these turn away, which is counted; the others don't. */
+/* Subscribers with limits miss what these turn away, which is counted; the others don't. What one does not want takes
+ * no room of it: it is not sent. */
 static void test_limits_hold(soma_test *test)
 {
     soma_ref publisher = publisher_open(test, &player_quiet), rejects = subscriber_open(test, &narrow, notes),
-             drops = subscriber_open(test, &latest, notes), all = subscriber_open(test, &player_quiet, notes);
+             drops = subscriber_open(test, &latest, notes), all = subscriber_open(test, &player_quiet, notes),
+             picks = subscriber_open(test, &narrow, NULL);
+    player_do(test, picks, sub_topics, "foo ");
     player_do(test, publisher, publish_four, NULL);
+    player_expect(test, picks, "foo3 ");
     player_expect(test, rejects, "1 fo2 ");
     player_expect(test, drops, "foo3 bar4 ");
     player_expect(test, all, "1 fo2 foo3 bar4 ");

@@ -472,12 +472,12 @@ static void fast_sender(soma_test *test, soma_pattern bound, bool asks)
 
 static void test_a_fast_sender(soma_test *test)
 {
-    player_transport = SOMA_TCP;
     fast_sender(test, SOMA_PULL, false);
     fast_sender(test, SOMA_PAIR, false);
     fast_sender(test, SOMA_ASYNC_REP, true);
-    player_transport = SOMA_INPROC;
 }
+
+PLAYER_WIRES(test_a_fast_sender)
 
 /* ---- keys ---- */
 
@@ -553,7 +553,7 @@ int main(void)
         SOMA_REAL(test_serializers),
         SOMA_REAL(test_mismatch),
         SOMA_REAL(test_garbage),
-        SOMA_REAL(test_a_fast_sender),
+        PLAYER_OVER_WIRES(test_a_fast_sender),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
