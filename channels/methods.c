@@ -81,6 +81,32 @@ static int fail_of(soma_agent *self, int error, const char *alias, const char *d
 
 /* ---- the methods ---- */
 
+static int defaults(soma_agent *self, void *state, soma_value arguments, soma_value_builder *result)
+{
+    char place[SOMA_ADDRESS_TEXT_SIZE] = "", serializer[SERIALIZER_MOST + 1] = "";
+    soma_channel_options options = {0};
+    int error = 0;
+    (void)state, (void)result;
+    if (soma_value_get_kind(arguments) != SOMA_VALUE_NIL) {
+        error = text_get(self, arguments, "place", false, place, sizeof(place));
+        if (!error)
+            error = text_get(self, arguments, "serializer", false, serializer, sizeof(serializer));
+        if (!error)
+            error = number_get(self, arguments, "linger_ms", &options.linger_ms);
+        if (!error)
+            error = entries_check(self, arguments, ENTRIES("place", "serializer", "linger_ms"), false);
+    }
+    if (error)
+        return error;
+    options.place = *place ? place : NULL;
+    options.serializer = *serializer ? serializer : NULL;
+    error = soma_channel_defaults(self, &options);
+    return error == SOMA_EINVAL ? soma_fail(self, error,
+                                            "all channels can't have that: a place is a transport or tcp://IP, a "
+                                            "serializer one that there is, a linger_ms at most 2147483647")
+                                : error;
+}
+
 /* With all topics that its handlers are for, or not at all. */
 static int topics_or_none(soma_agent *self, soma_value arguments, const char *alias)
 {
@@ -240,10 +266,15 @@ static int channels(soma_agent *self, void *state, soma_value arguments, soma_va
     soma_value_begin_map(result);
     for (const struct channel *channel = NULL; (channel = channel_after(self, channel));) {
         char address[SOMA_ADDRESS_TEXT_SIZE] = "";
+        soma_channel_counts counts;
         soma_address_print(&channel->address, address, sizeof(address)); // "": not known yet
+        soma_channel_count(self, channel->alias, &counts);
         soma_value_add_key(result, channel->alias);
         SOMA_VALUE_MAP(result, (string, "pattern", soma_pattern_name(channel->pattern)), (string, "address", address),
-                       (bool, "bound", channel->bound), (u64, "peers", peers_ready(channel)));
+                       (bool, "bound", channel->bound), (u64, "peers", peers_ready(channel)),
+                       (u64, "connected", counts.connected), (u64, "malformed", counts.malformed),
+                       (u64, "missed", counts.missed), (u64, "waiting", counts.waiting),
+                       (u64, "refused", counts.refused));
     }
     return soma_value_end(result);
 }
@@ -289,6 +320,8 @@ static int close_some(soma_agent *self, void *state, soma_value arguments, soma_
 const soma_behavior soma_channel_agent = {
     .name = "channel agent",
     .methods = SOMA_METHODS(
+        SOMA_METHOD("soma.defaults", defaults,
+                    "what channels take that are opened from now on: [place], [serializer], [linger_ms]"),
         SOMA_METHOD("soma.bind", bind,
                     "binds a channel: pattern, alias, [place], [handler], [options], [timeout in ns]; its address"),
         SOMA_METHOD("soma.connect", connect_to, "connects one: to, alias, [handler], [options], [timeout in ns]"),
@@ -296,7 +329,8 @@ const soma_behavior soma_channel_agent = {
         SOMA_METHOD("soma.unsubscribe", unsubscribe, "ends that: alias, topic"),
         SOMA_METHOD("soma.send", send_to, "sends by a channel: alias, [topic], value"),
         SOMA_METHOD("soma.request", request_to, "asks by one: alias, value, [timeout in ns]; the answer"),
-        SOMA_METHOD("soma.channels", channels, "lists channels by their aliases"),
+        SOMA_METHOD("soma.channels", channels,
+                    "lists channels by their aliases, with what has become of their messages"),
         SOMA_METHOD(
             "soma.close", close_some,
             "closes the channel of an alias, or all: nil, the alias, or [alias], [linger_ms], [timeout in ns]"))};

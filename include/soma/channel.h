@@ -339,19 +339,20 @@ SOMA_API int soma_close_channels(soma_agent *self);
 
 /**
  * What an agent extends (`.base = &soma_channel_agent`) that is to be wired from outside, by soma_proxy_bind() and its
- * like or the command `soma call`: it has a method for each of the functions above. Their arguments are maps; `handler`
+ * like or the command `soma call`: it has methods for what the functions above do. Their arguments are maps; `handler`
  * is the name of a method, as for #SOMA_BY_METHOD, or a list of several, run in that order; of a SUB it may also be a
  * map, by topics, of such names and lists. What is in brackets may be left out.
  *
  * | method | arguments | gives |
  * | --- | --- | --- |
+ * | `soma.defaults` | [`place`], [`serializer`], [`linger_ms`], as soma_channel_defaults(); nil: the system's | nil |
  * | `soma.bind` | `pattern` (as in addresses), `alias`, [`place`], [`handler`], [options], [`timeout`] | the address |
  * | `soma.connect` | `to` (as soma_connect_to()), `alias`, [`handler`], [options], [`timeout`] | nil, once known |
  * | `soma.subscribe` | `alias`, `topic`, `handler` | nil |
  * | `soma.unsubscribe` | `alias`, `topic` | nil |
  * | `soma.send` | `alias`, [`topic`], `value`, sent as a soma_data | nil |
  * | `soma.request` | `alias`, `value`, [`timeout`] | the answer, which must be a soma_result |
- * | `soma.channels` | nil | a map by alias of maps: `pattern`, `address`, `bound`, `peers` |
+ * | `soma.channels` | nil | a map by alias of maps: `pattern`, `address`, `bound`, `peers`, and soma_channel_counts |
  * | `soma.close` | the alias; nil: all; or a map of [`alias`], [`linger_ms`], [`timeout`] | nil |
  *
  * Where the agent has names, `soma.bind` and `soma.close` are answered when the name service has what they have

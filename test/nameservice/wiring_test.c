@@ -130,11 +130,16 @@ static void test_types(soma_test *test)
 
 /* ---- several handlers ---- */
 
-static void connect_by(soma_proxy *proxy, const char *json_arguments, int expected)
+static void call(soma_proxy *proxy, const char *method, const char *arguments, int expected)
 {
-    soma_value arguments = json(json_arguments);
-    assert_int_equal(soma_proxy_call(proxy, LONG, "soma.connect", arguments, NULL), expected);
-    soma_value_destroy(&arguments);
+    soma_value value = json(arguments);
+    assert_int_equal(soma_proxy_call(proxy, LONG, method, value, NULL), expected);
+    soma_value_destroy(&value);
+}
+
+static void connect_by(soma_proxy *proxy, const char *arguments, int expected)
+{
+    call(proxy, "soma.connect", arguments, expected);
 }
 
 /* A list of methods, which run in its order, by name and by rows; of a SUB also a map of them by topics. */
@@ -304,6 +309,58 @@ static void test_options_hold(soma_test *test)
     soma_proxy_close(&inner);
 }
 
+/* The agent's defaults, from outside, and again what they were. */
+static void test_defaults(soma_test *test)
+{
+    soma_proxy *alice = part_open(soma_test_system(test), "alice");
+    char address[SOMA_ADDRESS_MOST + 1];
+    call(alice, "soma.defaults", "{\"place\":\"tcp\",\"serializer\":\"json\"}", 0);
+    assert_int_equal(soma_proxy_bind(alice, LONG, SOMA_PUSH, "a", NULL, NULL, address), 0);
+    assert_memory_equal(address, "tcp://127.0.0.1:", 16);
+    call(alice, "soma.defaults", "{\"place\":\"ipc:///tmp/one\"}", SOMA_EINVAL);
+    call(alice, "soma.defaults", "{\"serializer\":\"smoke\"}", SOMA_EINVAL);
+    call(alice, "soma.defaults", "{\"handler\":\"take\"}", SOMA_EINVAL);
+    assert_int_equal(soma_proxy_bind(alice, LONG, SOMA_PUSH, "b", NULL, NULL, address), 0);
+    assert_memory_equal(address, "tcp://127.0.0.1:", 16);
+    call(alice, "soma.defaults", "null", 0);
+    assert_int_equal(soma_proxy_bind(alice, LONG, SOMA_PUSH, "c", NULL, NULL, address), 0);
+    assert_memory_equal(address, "inproc://", 9);
+    soma_proxy_close(&alice);
+}
+
+/* A count of a channel of alice's. */
+static int64_t counted(soma_proxy *alice, const char *alias, const char *count)
+{
+    soma_value channels, channel, item;
+    int64_t number;
+    assert_int_equal(soma_proxy_call(alice, LONG, "soma.channels", SOMA_VALUE_NONE, &channels), 0);
+    assert_int_equal(soma_value_get_entry(channels, alias, &channel), 0);
+    assert_int_equal(soma_value_get_entry(channel, count, &item), 0);
+    assert_int_equal(soma_value_get_i64(item, &number), 0);
+    soma_value_destroy(&channels);
+    return number;
+}
+
+/* What a channel can't make sense of is seen from outside. */
+static void test_counts(soma_test *test)
+{
+    soma_system *system = soma_test_system(test);
+    soma_proxy *alice = part_open(system, "alice"), *bob = part_open(system, "bob");
+    char address[SOMA_ADDRESS_MOST + 1];
+    const soma_channel_options bound = {.place = "tcp", .serializer = "json"}, other = {.serializer = "msgpack"};
+    assert_int_equal(soma_proxy_bind_with(alice, LONG, SOMA_PULL, "in", &bound, "take", address), 0);
+    assert_int_equal(soma_proxy_connect_with(bob, LONG, address, "main", &other, NULL), 0);
+    assert_int_equal(soma_proxy_wait_peers(bob, LONG, "main", 1), 0);
+    assert_int_equal(send_json(bob, "main", NULL, "[1]"), 0);
+    while (!counted(alice, "in", "malformed"))
+        ;
+    assert_int_equal(counted(alice, "in", "malformed"), 1);
+    assert_int_equal(counted(alice, "in", "connected"), 1);
+    assert_int_equal(counted(alice, "in", "missed"), 0);
+    soma_proxy_close(&alice);
+    soma_proxy_close(&bob);
+}
+
 /* Keys from outside: who has the right one comes in. */
 static void test_keys(soma_test *test)
 {
@@ -400,6 +457,8 @@ int main(void)
         SOMA_REAL(test_several_handlers),
         SOMA_SIM(test_options_travel, 1, 100000),
         SOMA_REAL(test_options_hold),
+        SOMA_REAL(test_defaults),
+        SOMA_REAL(test_counts),
         SOMA_REAL(test_keys),
         SOMA_SIM(test_errors, test_load(50), 100000),
         SOMA_SIM(test_arguments, test_load(50), 100000),
