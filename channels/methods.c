@@ -83,24 +83,17 @@ static int fail_of(soma_agent *self, int error, const char *alias, const char *d
 
 static int defaults(soma_agent *self, void *state, soma_value arguments, soma_value_builder *result)
 {
-    char place[SOMA_ADDRESS_TEXT_SIZE] = "", serializer[SERIALIZER_MOST + 1] = "";
-    soma_channel_options options = {0};
-    int error = 0;
+    struct given_options given;
     (void)state, (void)result;
-    if (soma_value_get_kind(arguments) != SOMA_VALUE_NIL) {
-        error = text_get(self, arguments, "place", false, place, sizeof(place));
-        if (!error)
-            error = text_get(self, arguments, "serializer", false, serializer, sizeof(serializer));
-        if (!error)
-            error = number_get(self, arguments, "linger_ms", &options.linger_ms);
-        if (!error)
-            error = entries_check(self, arguments, ENTRIES("place", "serializer", "linger_ms"), false);
-    }
+    if (soma_value_get_kind(arguments) == SOMA_VALUE_NIL)
+        return soma_channel_defaults(self, NULL);
+    int error = entries_check(self, arguments, ENTRIES("place", "serializer", "linger_ms"), false);
+    if (!error)
+        error = options_get(self, arguments, true, &given);
     if (error)
         return error;
-    options.place = *place ? place : NULL;
-    options.serializer = *serializer ? serializer : NULL;
-    error = soma_channel_defaults(self, &options);
+    error = soma_channel_defaults(self, &given.options);
+    options_forget(&given);
     return error == SOMA_EINVAL ? soma_fail(self, error,
                                             "all channels can't have that: a place is a transport or tcp://IP, a "
                                             "serializer one that there is, a linger_ms at most 2147483647")
