@@ -4,21 +4,19 @@
  */
 #include "channels/porter.h"
 #include "channels/remote.h"
-#include "player.h"
+#include "plain.h"
 #include "test_support.h"
 #include <dirent.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/time.h>
-#include <zmq.h>
 
 #define PEERS 8u
 #define LARGE 100000u
 #define EACH 6u /* messages, more than a socket's buffer has room for */
 #define ROUNDS 20u
 
-static void *context;
 static char place[SOMA_ADDRESS_TEXT_SIZE]; /* of the channels of a round */
 
 /* Fewer where all is slow: what is looked for is no race that tools could see. */
@@ -54,33 +52,27 @@ static void *plain_main(void *argument)
 {
     struct plain *plain = argument;
     for (uint32_t i = 0; i < plain->count; i++)
-        zmq_close(plain->sockets[i]);
+        plain_close(plain->sockets[i]);
     return NULL;
 }
 
 /* One that is bound or connected where the test's channels are. */
 static void *plain_socket(int kind, bool binds)
 {
-    const int one = 1, none = 0;
-    void *socket = zmq_socket(context, kind);
-    assert_non_null(socket);
-    zmq_setsockopt(socket, ZMQ_RCVHWM, &one, sizeof(one));
-    zmq_setsockopt(socket, ZMQ_LINGER, &none, sizeof(none));
+    void *socket = plain_open(kind, 1);
     if (kind == ZMQ_SUB)
         zmq_setsockopt(socket, ZMQ_SUBSCRIBE, "", 0);
     assert_int_equal((binds ? zmq_bind : zmq_connect)(socket, place), 0);
     return socket;
 }
 
-static void plain_open(struct plain *plain, int kind, uint32_t count, bool asks)
+static void plain_come(struct plain *plain, int kind, uint32_t count, bool asks)
 {
     *plain = (struct plain){.count = count};
     for (uint32_t i = 0; i < count; i++) {
         plain->sockets[i] = plain_socket(kind, false);
-        for (uint32_t k = 0; k < EACH && asks; k++) {
-            assert_int_equal(zmq_send(plain->sockets[i], "", 0, ZMQ_SNDMORE), 0);
-            assert_int_equal(zmq_send(plain->sockets[i], "?", 1, 0), 1);
-        }
+        for (uint32_t k = 0; k < EACH && asks; k++)
+            plain_ask(plain->sockets[i], "?");
     }
 }
 
@@ -148,7 +140,7 @@ static void closed_with_others(soma_test *test, const struct kind *kind)
     soma_ref ref = player_open(test, &player_quiet);
     place_next();
     player_do(test, ref, end_bind, kind);
-    plain_open(&plain, kind->plain, kind->peers, asked);
+    plain_come(&plain, kind->plain, kind->peers, asked);
     player_peers(test, ref, "it", (int)kind->peers);
     if (!asked)
         player_do(test, ref, flood, &kind->peers);
@@ -270,7 +262,7 @@ static void test_connected_again(soma_test *test)
     player_do(test, sends, end_connect, NULL);
     player_peers(test, sends, "it", 1);
     player_do(test, sends, flood, &two);
-    zmq_close(takes);
+    plain_close(takes);
     player_peers(test, sends, "it", 0);
     player_do(test, sends, lose, NULL);
     player_do(test, sends, player_closes, "it");
@@ -325,7 +317,7 @@ static void test_signals(void **state)
     (void)state;
     player_transport = SOMA_IPC;
     place_next();
-    plain_open(&plain, ZMQ_PULL, 1, false);
+    plain_come(&plain, ZMQ_PULL, 1, false);
     uint32_t before = threads_count();
     assert_int_equal(soma_system_open(&system, NULL), 0);
     assert_int_equal(soma_spawn(system, &sender, NULL, &ref), 0);
@@ -340,22 +332,9 @@ static void test_signals(void **state)
     player_transport = SOMA_INPROC;
 }
 
-static int context_begin(void **state)
-{
-    (void)state;
-    context = zmq_ctx_new();
-    return !context;
-}
-
-static int context_end(void **state)
-{
-    (void)state;
-    return zmq_ctx_term(context);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {PLAYER_OVER_WIRES(test_others_leave), PLAYER_OVER_WIRES(test_connected_again),
                                        PLAYER_OVER_WIRES(test_both_leave), cmocka_unit_test(test_signals)};
-    return cmocka_run_group_tests(tests, context_begin, context_end);
+    return cmocka_run_group_tests(tests, NULL, plain_end);
 }
