@@ -244,26 +244,29 @@ static void test_too_slow(soma_test *test)
 {
     const soma_channel_options few = {.high_water = 10};
     const soma_handler *chunks = SOMA_HANDLERS(SOMA_ON(chunk, on_flood));
-    const uint32_t all = FLOOD;
-    uint32_t looks = 0;
+    const uint32_t some = FLOOD;
+    uint32_t looks = 0, all = 0;
     struct relayed pair = open_relayed(test, &player_quiet, (struct end){SOMA_PUB, NULL, NULL, few},
                                        (struct end){SOMA_SUB, chunks, NULL, few});
     atomic_store(&published, 0);
     atomic_store(&got, 0);
     atomic_store(&pair.relay->still, true);
-    player_do(test, pair.bound, flood, &all);
-    while (counts_of(test, pair.bound).waiting && player_wait(&looks))
-        ;
-    assert_int_equal(counts_of(test, pair.bound).waiting, 0);
+    do {
+        player_do(test, pair.bound, flood, &some);
+        all += some;
+        while (counts_of(test, pair.bound).waiting && player_wait(&looks))
+            ;
+        assert_int_equal(counts_of(test, pair.bound).waiting, 0);
+    } while (!counts_of(test, pair.bound).missed && all * (uint64_t)FLOOD_BYTES < 2 * kernel_sends());
     assert_true(counts_of(test, pair.bound).missed > 0);
     atomic_store(&pair.relay->still, false);
     do
         player_do(test, pair.bound, flood, &one);
-    while (atomic_load(&got) <= FLOOD && player_wait(&looks));
-    assert_true(atomic_load(&got) > FLOOD);
+    while (atomic_load(&got) <= all && player_wait(&looks));
+    assert_true(atomic_load(&got) > all);
     struct player_look *look = soma_test_alloc(test, sizeof(*look));
     player_do(test, pair.connected, player_look, look);
-    assert_true(look->notes < FLOOD);
+    assert_true(look->notes < all);
     relay_close(pair.relay);
 }
 
@@ -318,6 +321,13 @@ static void test_sent_and_closed(soma_test *test)
     relay_close(pair.relay);
 }
 
+/* Not all has left, unless the kernel could take it. */
+static void lost_expect(struct relayed pair)
+{
+    const uint64_t all = FLOOD * (uint64_t)FLOOD_BYTES;
+    assert_true(atomic_load(&pair.relay->passed) < all || kernel_sends() + 4 * KERNEL_ROOM > all);
+}
+
 /* What can't leave is given up when its time is over. */
 static void test_lingered_in_vain(soma_test *test)
 {
@@ -329,7 +339,7 @@ static void test_lingered_in_vain(soma_test *test)
     assert_int_equal(player_stats(test).agents, 2);
     atomic_store(&pair.relay->still, false);
     player_peers(test, pair.bound, "it", 0);
-    assert_true(atomic_load(&pair.relay->passed) < (unsigned long long)FLOOD * FLOOD_BYTES);
+    lost_expect(pair);
     relay_close(pair.relay);
 }
 
@@ -345,7 +355,7 @@ static void test_lingered_as_said(soma_test *test)
     assert_int_equal(player_stats(test).agents, 2);
     atomic_store(&pair.relay->still, false);
     player_peers(test, pair.bound, "it", 0);
-    assert_true(atomic_load(&pair.relay->passed) < (unsigned long long)FLOOD * FLOOD_BYTES);
+    lost_expect(pair);
     relay_close(pair.relay);
     assert_int_equal(soma_kill(soma_test_system(test), pair.bound), 0);
     soma_test_settle(test);

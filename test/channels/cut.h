@@ -5,7 +5,7 @@
 #ifndef TEST_CHANNELS_CUT_H
 #define TEST_CHANNELS_CUT_H
 
-#include "player.h"
+#include "kernel.h"
 #include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -41,6 +41,7 @@ static inline int relay_dial(uint16_t port)
         .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port)};
     int made = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(made >= 0);
+    kernel_keeps_little(made);
     if (!connect(made, (const struct sockaddr *)&name, sizeof(name)))
         return made;
     close(made);
@@ -112,6 +113,7 @@ static inline void relay_listen(struct relay *relay, uint16_t to)
     *relay = (struct relay){.to = to, .listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
     atomic_store(&relay->budget, -1);
     assert_true(relay->listener >= 0);
+    kernel_keeps_little(relay->listener); // also for those who come
     assert_int_equal(setsockopt(relay->listener, SOL_SOCKET, SO_REUSEADDR, &(const int){1}, sizeof(int)), 0);
     assert_int_equal(bind(relay->listener, (const struct sockaddr *)&name, size), 0);
     assert_int_equal(listen(relay->listener, RELAY_PAIRS), 0);

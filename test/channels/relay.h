@@ -5,7 +5,7 @@
 #ifndef TEST_CHANNELS_RELAY_H
 #define TEST_CHANNELS_RELAY_H
 
-#include "player.h"
+#include "kernel.h"
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -62,6 +62,7 @@ static inline void relay_accept(struct relay *relay)
     int there = socket(relay->target.ss_family, SOCK_STREAM, 0);
     while (link < relay->ways + RELAY_LINKS && (*link)[0].from)
         link++;
+    kernel_keeps_little(there);
     if (here < 0 || there < 0 || link == relay->ways + RELAY_LINKS ||
         connect(there, (const struct sockaddr *)&relay->target, relay->size)) {
         close(here);
@@ -150,6 +151,7 @@ static inline struct relay *relay_open(soma_test *test, soma_address target)
     socklen_t size = relay_name(&relay->address, &name);
     relay->listener = socket(name.ss_family, SOCK_STREAM, 0);
     assert_true(relay->listener >= 0);
+    kernel_keeps_little(relay->listener); // also for those who come
     if (target.transport == SOMA_IPC)
         unlink(relay->address.host); // of a test that has failed
     assert_int_equal(bind(relay->listener, (const struct sockaddr *)&name, size), 0);
