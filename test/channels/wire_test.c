@@ -5,7 +5,6 @@
 #include "player.h"
 #include <arpa/inet.h>
 #include <errno.h>
-#include <soma/value.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -160,194 +159,13 @@ static void test_a_file_of_another(soma_test *test)
     assert_int_equal(unlink(path), 0);
 }
 
-/* ---- serializers ---- */
-
-SOMA_MESSAGE(any, (value, content))
-SOMA_MESSAGE(raw, (bytes, data))
-SOMA_MESSAGE(mixed, (u32, number), (string, words), (array, f64, samples))
-
-static int on_any(soma_agent *self, struct player *my, const struct any *m)
-{
-    char *json = NULL;
-    (void)self;
-    assert_int_equal(soma_value_to_json(m->content, &json), 0);
-    player_log(my, "%s ", json);
-    free(json);
-    return 0;
-}
-
-static int on_raw(soma_agent *self, struct player *my, const struct raw *m)
-{
-    (void)self;
-    player_log(my, "raw:%.*s ", (int)m->data.size, (const char *)m->data.data);
-    return 0;
-}
-
-static int on_mixed(soma_agent *self, struct player *my, const struct mixed *m)
-{
-    (void)self;
-    player_log(my, "%u%s%u ", m->number, m->words, m->samples.count);
-    return 0;
-}
-
-/* One of the user's: a note as its number in decimal. */
-static int decimal_pack(const soma_type *type, const void *message, void **data, size_t *size)
-{
-    char *text = malloc(16);
-    if (type != &note_type || !text) {
-        free(text);
-        return SOMA_ETYPE;
-    }
-    *size = (size_t)snprintf(text, 16, "%u", ((const struct note *)message)->number);
-    *data = text;
-    return 0;
-}
-
-static int decimal_unpack(const soma_type *type, const void *data, size_t size, void *message)
-{
-    char text[16];
-    if (type != &note_type)
-        return SOMA_ETYPE;
-    if (!size || size >= sizeof(text))
-        return SOMA_EFORMAT;
-    memcpy(text, data, size);
-    text[size] = '\0';
-    ((struct note *)message)->number = (uint32_t)strtoul(text, NULL, 10);
-    return 0;
-}
-
-static const soma_serializer decimal = {"decimal", decimal_pack, decimal_unpack};
-
-/* What each side speaks. */
-struct speaks {
-    const char *sends;
-    const char *takes;
-    const soma_serializer *own;
-    const soma_handler *handlers;
-};
-
-static int pull_speaking(soma_agent *self, void *state, void *arg)
-{
-    const struct speaks *speaks = arg;
-    soma_address at = player_at("speech", SOMA_PULL);
-    char place[SOMA_ADDRESS_TEXT_SIZE];
-    (void)state;
-    assert_true(soma_address_print(&at, place, sizeof(place)) > 0);
-    const soma_channel_options options = {
-        .place = place, .serializer = speaks->takes, .own_serializer = speaks->own, .handlers = speaks->handlers};
-    assert_int_equal(soma_bind(self, SOMA_PULL, "in", &options, NULL), 0);
-    return 0;
-}
-
-static int push_speaking(soma_agent *self, void *state, void *arg)
-{
-    const struct speaks *speaks = arg;
-    soma_address at = player_at("speech", SOMA_PULL);
-    const soma_channel_options options = {.serializer = speaks->sends, .own_serializer = speaks->own};
-    (void)state;
-    assert_int_equal(soma_connect_with(self, &at, "out", &options), 0);
-    return 0;
-}
-
-static int send_mixed(soma_agent *self, void *state, void *arg)
-{
-    static const double samples[] = {0.5, 2};
-    (void)state, (void)arg;
-    return soma_send_to(self, "out", mixed, .number = 7, .words = "x", .samples = {samples, 2});
-}
+/* ---- strangers ---- */
 
 static int send_note(soma_agent *self, void *state, void *arg)
 {
     (void)state;
     return soma_send_to(self, "out", note, .number = arg ? *(const uint32_t *)arg : 12);
 }
-
-static int send_raw(soma_agent *self, void *state, void *arg)
-{
-    (void)state, (void)arg;
-    return soma_send_to(self, "out", raw, .data = {"abc", 3});
-}
-
-static int send_not(soma_agent *self, void *state, void *arg)
-{
-    (void)state, (void)arg;
-    assert_int_equal(soma_send_to(self, "out", mixed, .number = 7), SOMA_ETYPE); // it has no such form
-    return 0;
-}
-
-static void speak(soma_test *test, const struct speaks *speaks, player_fn *send, const char *expected)
-{
-    soma_ref takes = player_open(test, &player_quiet), sends = player_open(test, &player_quiet);
-    struct speaks *given = soma_test_alloc(test, sizeof(*given));
-    *given = *speaks;
-    player_do(test, takes, pull_speaking, given);
-    player_do(test, sends, push_speaking, given);
-    player_peers(test, sends, "out", 1);
-    player_do(test, sends, send, NULL);
-    player_expect(test, takes, expected);
-    assert_int_equal(soma_kill(soma_test_system(test), takes), 0);
-    assert_int_equal(soma_kill(soma_test_system(test), sends), 0);
-    soma_test_settle(test);
-}
-
-static const soma_handler *const mixeds = SOMA_HANDLERS(SOMA_ON(note, player_note), SOMA_ON(mixed, on_mixed));
-static const soma_handler *const anys = SOMA_HANDLERS(SOMA_ON(any, on_any));
-static const soma_handler *const raws = SOMA_HANDLERS(SOMA_ON(raw, on_raw));
-
-static void test_serializers(soma_test *test)
-{
-    player_transport = SOMA_TCP;
-    speak(test, &(struct speaks){.handlers = mixeds}, send_mixed, "7x2 "); // msgpack, by the names of the fields
-    speak(test, &(struct speaks){"json", "json", NULL, mixeds}, send_mixed, "7x2 ");
-    speak(test, &(struct speaks){"typed", "typed", NULL, mixeds}, send_mixed, "7x2 ");
-    speak(test, &(struct speaks){.handlers = anys}, send_mixed,
-          "{\"number\":7,\"words\":\"x\",\"samples\":[0.5,2.0]} ");
-    speak(test, &(struct speaks){"json", "json", NULL, anys}, send_note, "{\"number\":12} ");
-    speak(test, &(struct speaks){"json", "raw", NULL, raws}, send_note, "raw:{\"number\":12} ");
-    speak(test, &(struct speaks){"raw", "raw", NULL, raws}, send_raw, "raw:abc ");
-    speak(test, &(struct speaks){.own = &decimal, .handlers = notes}, send_note, "12 ");
-    speak(test, &(struct speaks){"raw", "raw", NULL, raws}, send_not, "");
-    player_transport = SOMA_INPROC;
-}
-
-/* What the two sides do not agree about is counted where it comes, and harms nothing that comes after it. */
-static int look_malformed(soma_agent *self, void *state, void *arg)
-{
-    soma_channel_counts counts;
-    (void)state;
-    assert_int_equal(soma_channel_count(self, "in", &counts), 0);
-    *(uint64_t *)arg = counts.malformed;
-    return 0;
-}
-
-static void test_mismatch(soma_test *test)
-{
-    soma_ref takes, sends;
-    uint64_t *malformed = soma_test_alloc(test, sizeof(*malformed));
-    struct speaks *speaks = soma_test_alloc(test, sizeof(*speaks));
-    uint32_t looks = 0;
-    player_transport = SOMA_TCP;
-    takes = player_open(test, &player_quiet);
-    sends = player_open(test, &player_quiet);
-    *speaks = (struct speaks){"json", "msgpack", NULL, notes};
-    player_do(test, takes, pull_speaking, speaks);
-    player_do(test, sends, push_speaking, speaks);
-    player_peers(test, sends, "out", 1);
-    player_do(test, sends, send_note, NULL);
-    do
-        player_do(test, takes, look_malformed, malformed);
-    while (!*malformed && player_wait(&looks));
-    assert_int_equal(*malformed, 1);
-    soma_ref good = player_open(test, &player_quiet);
-    *speaks = (struct speaks){"msgpack", "msgpack", NULL, notes};
-    player_do(test, good, push_speaking, speaks);
-    player_peers(test, good, "out", 1);
-    player_do(test, good, send_note, NULL);
-    player_expect(test, takes, "12 ");
-    player_transport = SOMA_INPROC;
-}
-
-/* ---- strangers ---- */
 
 /* Who does not speak ZeroMQ is no peer, and is nothing to those who do. */
 static void test_garbage(soma_test *test)
@@ -550,8 +368,6 @@ int main(void)
         SOMA_REAL(test_keys),
         SOMA_REAL(test_files),
         SOMA_REAL(test_a_file_of_another),
-        SOMA_REAL(test_serializers),
-        SOMA_REAL(test_mismatch),
         SOMA_REAL(test_garbage),
         PLAYER_OVER_WIRES(test_a_fast_sender),
     };
