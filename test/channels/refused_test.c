@@ -2,8 +2,10 @@
  * Connections that come to nothing, as the patterns or keys of the two sides don't fit: both hear of it, and why; and
  * nobody hears of any where all is well.
  */
-#include "player.h"
+#include "stranger.h"
+#include <soma/log.h>
 #include <stdlib.h>
+#include <zmq.h>
 
 /* ---- two sides ---- */
 
@@ -191,6 +193,104 @@ static void test_keys(soma_test *test)
     player_transport = SOMA_INPROC;
 }
 
+/* ---- strangers ---- */
+
+/* What the log has of them: how many there were, each time. */
+struct told {
+    char counts[256];
+};
+
+static void refusals_keep(void *context, const soma_log_record *record)
+{
+    struct told *told = context;
+    const char *count = strrchr(record->text, '(');
+    if (strstr(record->text, "no connection: ") && count)
+        strncat(told->counts, count, sizeof(told->counts) - strlen(told->counts) - 1);
+}
+
+/* Until the other side has closed it. */
+static void stranger_end(int stranger)
+{
+    char bytes[256];
+    while (read(stranger, bytes, sizeof(bytes)) > 0)
+        ;
+    close(stranger);
+}
+
+static void refused_count_expect(soma_test *test, soma_ref agent, uint64_t refused)
+{
+    soma_channel_counts *counts = soma_test_alloc(test, sizeof(*counts));
+    uint32_t looks = 0;
+    do
+        player_do(test, agent, player_counts, counts);
+    while (counts->refused < refused && player_wait(&looks));
+    assert_int_equal(counts->refused, refused);
+}
+
+static const struct misfit pulls = {.bound = SOMA_PULL, .own = -1};
+
+/* All are counted, and the 1st, 2nd, 4th, 8th … is told, to the channel and in the log. */
+static void test_told_now_and_then(soma_test *test)
+{
+    unsigned char words[256];
+    char expected[64];
+    struct told *told = soma_test_alloc(test, sizeof(*told));
+    *told->counts = '\0';
+    soma_test_node_open(test, "node", &(soma_options){.log_sink = refusals_keep, .log_context = told});
+    player_transport = SOMA_TCP;
+    player_move();
+    soma_ref bound = player_open(test, &hears);
+    player_do(test, bound, misfit_bind, &pulls);
+    for (uint64_t i = 1; i <= 17; i++) {
+        int stranger = relay_dial(player_port());
+        stranger_write(stranger, words, words_ready(words, "PUB"));
+        stranger_end(stranger);
+        refused_count_expect(test, bound, i);
+    }
+    const int e = SOMA_ETYPE;
+    snprintf(expected, sizeof(expected), "%d %d %d %d %d ", e, e, e, e, e);
+    player_expect(test, bound, expected);
+    assert_string_equal(told->counts, "(1 so far)(2 so far)(4 so far)(8 so far)(16 so far)");
+    player_transport = SOMA_INPROC;
+}
+
+/* Who is to speak ZeroMQ within so many ms; 0: as long as it is set to. */
+static int handshake_ms;
+
+int __real_zmq_setsockopt(void *socket, int option, const void *value, size_t size);
+int __wrap_zmq_setsockopt(void *socket, int option, const void *value, size_t size);
+
+int __wrap_zmq_setsockopt(void *socket, int option, const void *value, size_t size)
+{
+    if (option != ZMQ_HANDSHAKE_IVL || !handshake_ms)
+        return __real_zmq_setsockopt(socket, option, value, size);
+    assert_int_equal(*(const int *)value, 10000);
+    return __real_zmq_setsockopt(socket, option, &handshake_ms, sizeof(handshake_ms));
+}
+
+/* Who connects and says nothing, or not all, is disconnected after ten seconds, which are fewer here. */
+static void test_silent_strangers(soma_test *test)
+{
+    static const size_t said[] = {0, 1, 64};
+    unsigned char words[256];
+    player_transport = SOMA_TCP;
+    player_move();
+    soma_ref bound = player_open(test, &hears);
+    handshake_ms = 100;
+    player_do(test, bound, misfit_bind, &pulls);
+    handshake_ms = 0;
+    for (uint64_t i = 0; i < sizeof(said) / sizeof(*said); i++) {
+        int stranger = relay_dial(player_port());
+        words_ready(words, "PUSH");
+        if (said[i])
+            stranger_write(stranger, words, said[i]);
+        stranger_end(stranger);
+        refused_count_expect(test, bound, i + 1);
+        player_peers(test, bound, "it", 0);
+    }
+    player_transport = SOMA_INPROC;
+}
+
 /* ---- all is well ---- */
 
 static int none_refused(soma_agent *self, void *state, void *arg)
@@ -299,8 +399,12 @@ PLAYER_WIRES(test_one_identity)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {SOMA_REAL(test_patterns), SOMA_REAL(test_keys),
-                                       SOMA_REAL(test_nobody_is_refused), PLAYER_OVER_WIRES(test_questions_to_nobody),
+    const struct CMUnitTest tests[] = {SOMA_REAL(test_patterns),
+                                       SOMA_REAL(test_keys),
+                                       SOMA_REAL(test_told_now_and_then),
+                                       SOMA_REAL(test_silent_strangers),
+                                       SOMA_REAL(test_nobody_is_refused),
+                                       PLAYER_OVER_WIRES(test_questions_to_nobody),
                                        PLAYER_OVER_WIRES(test_one_identity)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
