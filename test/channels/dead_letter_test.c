@@ -10,6 +10,8 @@
 #define MESSAGES 10u
 #define LARGE 100000u
 #define LARGE_ONES 40u /* far more than may wait for who reads */
+#define BURIED 10000u  /* that are read of a socket at the end, at most */
+#define MORE 20000u    /* than that, and may wait for who reads, beside it */
 
 enum how { CLOSES, EXITS, FAILS, IS_KILLED, HOWS };
 
@@ -254,6 +256,64 @@ static void test_waits_in_socket(soma_test *test)
 
 PLAYER_WIRES(test_waits_in_socket)
 
+/* Whether it can be bound, into an int. */
+static int takes_many(soma_agent *self, void *state, void *arg)
+{
+    char place[SOMA_ADDRESS_TEXT_SIZE];
+    soma_address at = player_at("it", SOMA_PULL);
+    (void)state;
+    assert_true(soma_address_print(&at, place, sizeof(place)) > 0);
+    const soma_channel_options options = {
+        .place = place, .handlers = PLAYER_NOTES, .serializer = "typed", .high_water = 2 * MORE};
+    *(int *)arg = soma_bind(self, SOMA_PULL, "it", &options, NULL);
+    return 0;
+}
+
+static int send_many_and_exit(soma_agent *self, void *state, void *arg)
+{
+    static const uint32_t many = MORE;
+    (void)arg;
+    send_some(self, state, (void *)(uintptr_t)&many);
+    assert_int_equal(soma_channel_linger(self, "it", 60000), 0);
+    soma_agent_exit(self, 0);
+    return 0;
+}
+
+/* Once the place is free nothing more is read of what was bound there. */
+static void takes_many_bind(soma_test *test, soma_ref ref)
+{
+    int *error = soma_test_alloc(test, sizeof(*error));
+    uint32_t looks = 0;
+    do
+        player_do(test, ref, takes_many, error);
+    while (*error == SOMA_EEXIST && player_wait(&looks));
+    assert_int_equal(*error, 0);
+}
+
+/* Of more than so many no more are looked at, whatever ZeroMQ may keep. */
+static void test_too_many_in_socket(soma_test *test)
+{
+    static const uint32_t one = 1;
+    struct hold *hold = soma_test_alloc(test, sizeof(*hold));
+    uint64_t *each = soma_test_alloc(test, sizeof(*each));
+    soma_ref gets = player_open(test, &holder), sends = player_open(test, &player_quiet);
+    player_move();
+    takes_many_bind(test, gets);
+    player_do(test, sends, player_connects, &gives_large);
+    player_peers(test, sends, "it", 1);
+    player_do(test, sends, send_some, &one);
+    player_expect(test, gets, "1 ");
+    player_do(test, gets, look_taken, each);
+    *hold = (struct hold){CLOSES, false, *each + LINE_WINDOW, true};
+    assert_int_equal(soma_post(soma_test_system(test), gets, hold_run, hold, NULL), 0);
+    player_do(test, sends, send_many_and_exit, NULL);
+    takes_many_bind(test, player_open(test, &player_quiet));
+    // some may have been read as there was room again, before it was closed
+    assert_in_range(player_stats(test).dead_letters, LINE_WINDOW / *each + BURIED, MORE - 1);
+}
+
+PLAYER_WIRES(test_too_many_in_socket)
+
 /* ---- answers ---- */
 
 /* Whose answers are here closes the channel: they are nobody's any more. */
@@ -287,6 +347,8 @@ PLAYER_WIRES(test_answers_wait)
 int main(void)
 {
     const struct CMUnitTest tests[] = {SOMA_REAL(test_waits_for_agent), PLAYER_OVER_WIRES(test_waits_for_agent),
-                                       PLAYER_OVER_WIRES(test_waits_in_socket), PLAYER_OVER_WIRES(test_answers_wait)};
+                                       PLAYER_OVER_WIRES(test_waits_in_socket),
+                                       PLAYER_OVER_WIRES(test_too_many_in_socket),
+                                       PLAYER_OVER_WIRES(test_answers_wait)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
