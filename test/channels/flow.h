@@ -8,6 +8,7 @@
 #include "player.h"
 
 #define QUESTIONS 100u
+#define REPLIES (3 * QUESTIONS) /* of one who replies, at most */
 
 /* How a side opens its channel. */
 struct side {
@@ -156,6 +157,71 @@ static inline void asker_expect(soma_test *test, soma_ref ref, uint32_t answered
         assert_true(seen->ends[i] <= 1);
 }
 
-/* ---- counts ---- */
+/* ---- what comes ---- */
+
+struct taker {
+    struct player player;
+    uint32_t next; /* number that is expected */
+    uint32_t count;
+    uint32_t gaps;
+};
+
+/* Each once, in order; some may be lost. */
+static inline int on_taken(soma_agent *self, struct taker *my, const struct note *m)
+{
+    (void)self;
+    assert_true(m->number >= my->next);
+    my->gaps += m->number != my->next;
+    my->next = m->number + 1;
+    my->count++;
+    return 0;
+}
+
+static const soma_handler *const takes = SOMA_HANDLERS(SOMA_ON(note, on_taken));
+static const soma_behavior taker = {.name = "taker", .state_size = sizeof(struct taker)};
+
+static inline int look_taker(soma_agent *self, void *state, void *arg)
+{
+    (void)self;
+    *(struct taker *)arg = *(const struct taker *)state;
+    return 0;
+}
+
+static inline struct taker taker_wait(soma_test *test, soma_ref ref, uint32_t next)
+{
+    struct taker *seen = soma_test_alloc(test, sizeof(*seen));
+    uint32_t looks = 0;
+    do
+        player_do(test, ref, look_taker, seen);
+    while (seen->next < next && player_wait(&looks));
+    assert_int_equal(seen->next, next);
+    return *seen;
+}
+
+/* ---- answering ---- */
+
+struct clerkship {
+    struct player player;
+    uint8_t asked[REPLIES];
+    bool answers; /* else it keeps them */
+};
+
+/* Each question at most once. */
+static inline int on_once(soma_agent *self, struct clerkship *my, const struct ask *m)
+{
+    assert_int_equal(my->asked[m->number]++, 0);
+    return my->answers ? soma_reply(self, answer, .number = m->number * 2) : soma_reply_later(self) < 0;
+}
+
+static const soma_handler *const repliers = SOMA_HANDLERS(SOMA_ON(ask, on_once));
+static const soma_behavior replier = {.name = "replier", .state_size = sizeof(struct clerkship)};
+
+static inline int replier_begin(soma_agent *self, void *state, void *arg)
+{
+    struct clerkship *my = state;
+    (void)self;
+    my->answers = arg;
+    return 0;
+}
 
 #endif

@@ -302,19 +302,19 @@ static void test_rep(soma_test *test)
     player_transport = SOMA_TCP;
     side_place(place);
     const struct side here = {SOMA_REP, true, place, keeps, ALL, 0}, there = {SOMA_REQ, false, place, NULL, ALL, 0};
-    soma_ref replier = player_open(test, &player_quiet);
-    player_do(test, replier, side_open, &here);
+    soma_ref keeper = player_open(test, &player_quiet);
+    player_do(test, keeper, side_open, &here);
     peer_start(&program, &there, "0");
-    player_expect(test, replier, "ask7 ");
+    player_expect(test, keeper, "ask7 ");
     peer_kill(&program);
     peer_close(&program);
-    player_peers(test, replier, "it", 0);
+    player_peers(test, keeper, "it", 0);
     // ZeroMQ says that somebody is gone before it has done away with him, but lets the next one in only after that.
     player_do(test, player_open(test, &player_quiet), side_open, &there);
-    player_peers(test, replier, "it", 1);
-    player_do(test, replier, answer_late, NULL);
+    player_peers(test, keeper, "it", 1);
+    player_do(test, keeper, answer_late, NULL);
     do
-        player_do(test, replier, player_counts, counts);
+        player_do(test, keeper, player_counts, counts);
     while (!counts->missed && player_wait(&looks));
     assert_int_equal(counts->missed, 1);
     assert_int_equal(counts->malformed, 0);
