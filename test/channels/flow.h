@@ -93,7 +93,10 @@ static inline void pump_go(soma_test *test, soma_ref ref, uint32_t until)
 static inline void side_place(char place[64])
 {
     player_move();
-    snprintf(place, 64, "tcp://127.0.0.1:%u", player_port());
+    if (player_transport == SOMA_IPC)
+        snprintf(place, 64, "ipc:///tmp/soma-%ld-%u-side", (long)getpid(), player_moved);
+    else
+        snprintf(place, 64, "tcp://127.0.0.1:%u", player_port());
 }
 
 /* ---- asking ---- */

@@ -1,12 +1,13 @@
 /*
- * The other side of a channel is a process that is killed with no warning, and started again: what each pattern
- * promises then, counted message by message. The other side says each number that comes to it, so what it got is known
- * even of one that is dead.
+ * The other side of a channel, of Soma or a plain ZeroMQ socket, is a process that is killed with no warning, and
+ * started again: what each pattern promises then, counted message by message. The other side says each number that
+ * comes to it, so what it got is known even of one that is dead.
  */
 #include "flow.h"
 #include "nameservice/programs.h"
 #include <soma/soma.h>
 #include <stdlib.h>
+#include <zmq.h>
 
 #define FIRST 4000u /* messages before the kill */
 #define ALL 8000u   /* in all */
@@ -65,11 +66,119 @@ static int peer_run(char **arguments)
     return soma_system_close(&system) != 0;
 }
 
-static void peer_start(struct program *program, const struct side *side, const char *answered)
+/* ---- the other side, without Soma ---- */
+
+#define FRAMES 4u
+#define FRAME_MOST 64u
+#define HASHED 10u /* bytes of a typed message between its name and its field */
+
+static const int kinds[] = {[SOMA_PULL] = ZMQ_PULL,        [SOMA_PAIR] = ZMQ_PAIR,     [SOMA_SUB] = ZMQ_SUB,
+                            [SOMA_ASYNC_REP] = ZMQ_ROUTER, [SOMA_SYNC_PUB] = ZMQ_XPUB, [SOMA_REQ] = ZMQ_REQ};
+
+struct frame {
+    unsigned char data[FRAME_MOST];
+    size_t size;
+};
+
+/* The number that is all of a typed message, as MessagePack writes it, in as few bytes as it needs. */
+static uint32_t number_read(const struct frame *frame)
+{
+    const unsigned char *at = frame->data + 2 + (frame->data[1] & 0x1f) + HASHED;
+    uint32_t number = *at < 0x80 ? *at : 0;
+    for (int i = 1; *at >= 0xcc && i <= 1 << (*at - 0xcc); i++)
+        number = number << 8 | at[i];
+    return number;
+}
+
+static void number_send(void *socket, const soma_type *type, uint32_t number)
+{
+    unsigned char data[FRAME_MOST] = {0x93, (unsigned char)(0xa0 | strlen(type->name))};
+    const uint64_t hash = soma_type_hash(type);
+    size_t size = 2 + strlen(type->name);
+    memcpy(data + 2, type->name, strlen(type->name));
+    data[size++] = 0xcf;
+    for (int i = 56; i >= 0; i -= 8)
+        data[size++] = (unsigned char)(hash >> i);
+    data[size++] = 0x91;
+    data[size++] = 0xce;
+    for (int i = 24; i >= 0; i -= 8)
+        data[size++] = (unsigned char)(number >> i);
+    zmq_send(socket, data, size, 0);
+}
+
+static uint32_t frames_receive(void *socket, struct frame frames[FRAMES])
+{
+    uint32_t count = 0;
+    int more = 1;
+    for (size_t width = sizeof(more); more && count < FRAMES; count++) {
+        frames[count].size = (size_t)zmq_recv(socket, frames[count].data, FRAME_MOST, 0);
+        zmq_getsockopt(socket, ZMQ_RCVMORE, &more, &width);
+    }
+    return count;
+}
+
+/* A subscriber's question, or that it wants something: its frames become those that an answer begins with. */
+static bool asking_split(struct frame frames[FRAMES])
+{
+    const struct frame whole = frames[0];
+    const size_t topic = whole.data[9], head = 10 + topic;
+    if (whole.data[0] != 2)
+        return false;
+    memcpy(frames[0].data, whole.data + 10, frames[0].size = topic);
+    memcpy(frames[1].data, whole.data + 1, frames[1].size = 8);
+    frames[2].size = 0;
+    memcpy(frames[3].data, whole.data + head, frames[3].size = whole.size - head);
+    return true;
+}
+
+static void plain_hear(void *socket, soma_pattern pattern)
+{
+    struct frame frames[FRAMES];
+    char line[16];
+    uint32_t count = frames_receive(socket, frames);
+    if (pattern == SOMA_SYNC_PUB && !asking_split(frames))
+        return;
+    bool asked = pattern == SOMA_SYNC_PUB || pattern == SOMA_ASYNC_REP;
+    uint32_t number = number_read(&frames[asked ? FRAMES - 1 : count - 1]);
+    snprintf(line, sizeof(line), "%u", number);
+    program_say(line);
+    for (uint32_t i = 0; asked && number < held && i < FRAMES - 1; i++)
+        zmq_send(socket, frames[i].data, frames[i].size, ZMQ_SNDMORE);
+    if (asked && number < held)
+        number_send(socket, &answer_type, 2 * number);
+}
+
+/* The same arguments. */
+static int plain_run(char **arguments)
+{
+    const int none = 0, room = ALL;
+    const soma_pattern pattern = soma_pattern_find(arguments[0]);
+    void *context = zmq_ctx_new(), *socket = zmq_socket(context, kinds[pattern]);
+    zmq_pollitem_t items[] = {{.socket = socket, .events = ZMQ_POLLIN}, {.fd = STDIN_FILENO, .events = ZMQ_POLLIN}};
+    held = (uint32_t)strtoul(arguments[3], NULL, 10);
+    zmq_setsockopt(socket, ZMQ_LINGER, &none, sizeof(none));
+    zmq_setsockopt(socket, ZMQ_RCVHWM, &room, sizeof(room));
+    if (pattern == SOMA_SUB)
+        zmq_setsockopt(socket, ZMQ_SUBSCRIBE, "", 0);
+    if ((strcmp(arguments[1], "bind") ? zmq_connect : zmq_bind)(socket, arguments[2]))
+        return 1;
+    if (pattern == SOMA_REQ)
+        number_send(socket, &ask_type, 7);
+    while (zmq_poll(items, 2, -1) > 0 && !items[1].revents)
+        plain_hear(socket, pattern);
+    zmq_close(socket);
+    if (!strcmp(arguments[1], "bind") && !strncmp(arguments[2], "ipc://", 6))
+        unlink(arguments[2] + 6);
+    return zmq_ctx_term(context);
+}
+
+/* ---- its life ---- */
+
+static void peer_start(struct program *program, const char *role, const struct side *side, const char *answered)
 {
     const char *const arguments[] = {soma_pattern_name(side->pattern), side->binds ? "bind" : "connect", side->place,
                                      answered, NULL};
-    program_start(program, "peer", arguments);
+    program_start(program, role, arguments);
 }
 
 /* The next number that it says; false when it is dead, and has no more. */
@@ -121,9 +230,13 @@ static bool run_read(const struct program *program, struct run *run)
 
 /* ---- this side ---- */
 
+#define ROLES 2u
+
+static const char *const others[ROLES] = {"peer", "plain"};
+
 /* What a PUSH or PAIR has sent: to the first process a run from the first on, to the second one from some later one to
  * the last; what is between was lost with the connection, and nothing comes twice. */
-static void pusher_and_killed(soma_test *test, soma_pattern pattern, bool binds)
+static void pusher_and_killed(soma_test *test, const char *role, soma_pattern pattern, bool binds)
 {
     char place[64];
     struct program program;
@@ -133,7 +246,7 @@ static void pusher_and_killed(soma_test *test, soma_pattern pattern, bool binds)
                       there = {soma_pattern_twin(pattern), !binds, place, NULL, ALL, 0};
     soma_ref sender = player_open(test, &pump);
     player_do(test, sender, side_open, &here);
-    peer_start(&program, &there, "0");
+    peer_start(&program, role, &there, "0");
     player_peers(test, sender, "it", 1);
     pump_go(test, sender, FIRST);
     while (before.count < FIRST / 8)
@@ -143,7 +256,7 @@ static void pusher_and_killed(soma_test *test, soma_pattern pattern, bool binds)
         ;
     peer_close(&program);
     player_peers(test, sender, "it", 0);
-    peer_start(&program, &there, "0");
+    peer_start(&program, role, &there, "0");
     player_peers(test, sender, "it", 1);
     pump_go(test, sender, ALL);
     while (!after.count || after.first + after.count < ALL)
@@ -158,19 +271,23 @@ static void pusher_and_killed(soma_test *test, soma_pattern pattern, bool binds)
 
 static void test_push(soma_test *test)
 {
-    player_transport = SOMA_TCP;
-    pusher_and_killed(test, SOMA_PUSH, true);
-    pusher_and_killed(test, SOMA_PUSH, false);
-    player_transport = SOMA_INPROC;
+    for (size_t i = 0; i < ROLES; i++) {
+        pusher_and_killed(test, others[i], SOMA_PUSH, true);
+        pusher_and_killed(test, others[i], SOMA_PUSH, false);
+    }
 }
+
+PLAYER_WIRES(test_push)
 
 static void test_pair(soma_test *test)
 {
-    player_transport = SOMA_TCP;
-    pusher_and_killed(test, SOMA_PAIR, true);
-    pusher_and_killed(test, SOMA_PAIR, false);
-    player_transport = SOMA_INPROC;
+    for (size_t i = 0; i < ROLES; i++) {
+        pusher_and_killed(test, others[i], SOMA_PAIR, true);
+        pusher_and_killed(test, others[i], SOMA_PAIR, false);
+    }
 }
+
+PLAYER_WIRES(test_pair)
 
 /* ---- publications ---- */
 
@@ -185,14 +302,13 @@ static int on_all(soma_agent *self, struct player *my, const struct note *m)
 static const soma_handler *const all = SOMA_HANDLERS(SOMA_ON(note, on_all));
 
 /* One that is killed costs others nothing; and who comes again gets all from when it has subscribed. */
-static void test_pub(soma_test *test)
+static void publisher_and_killed(soma_test *test, const char *role)
 {
     char place[64];
     struct program program;
     struct run before = {0}, after = {0};
     struct player_look *look = soma_test_alloc(test, sizeof(*look));
     uint32_t looks = 0;
-    player_transport = SOMA_TCP;
     side_place(place);
     const struct side here = {SOMA_PUB, true, place, NULL, ALL, 0}, there = {SOMA_SUB, false, place, NULL, ALL, 0},
                       good = {SOMA_SUB, false, place, all, ALL, 0};
@@ -200,7 +316,7 @@ static void test_pub(soma_test *test)
     player_do(test, publisher, pump_publishes, NULL);
     player_do(test, publisher, side_open, &here);
     player_do(test, subscriber, side_open, &good);
-    peer_start(&program, &there, "0");
+    peer_start(&program, role, &there, "0");
     player_peers(test, publisher, "it", 2);
     pump_go(test, publisher, FIRST);
     while (before.count < FIRST / 8)
@@ -210,7 +326,7 @@ static void test_pub(soma_test *test)
         ;
     peer_close(&program);
     player_peers(test, publisher, "it", 1);
-    peer_start(&program, &there, "0");
+    peer_start(&program, role, &there, "0");
     player_peers(test, publisher, "it", 2);
     pump_go(test, publisher, ALL);
     while (!after.count || after.first + after.count < ALL)
@@ -222,13 +338,20 @@ static void test_pub(soma_test *test)
         player_do(test, subscriber, player_look, look);
     while (look->notes < ALL && player_wait(&looks));
     assert_int_equal(look->notes, ALL);
-    player_transport = SOMA_INPROC;
 }
+
+static void test_pub(soma_test *test)
+{
+    for (size_t i = 0; i < ROLES; i++)
+        publisher_and_killed(test, others[i]);
+}
+
+PLAYER_WIRES(test_pub)
 
 /* ---- questions ---- */
 
 /* Each question ends once: with its answer, or, if whoever had it is killed, with SOMA_EGONE. */
-static void asker_and_killed(soma_test *test, soma_pattern pattern, bool binds)
+static void asker_and_killed(soma_test *test, const char *role, soma_pattern pattern, bool binds)
 {
     static const uint32_t first = 0, later = HELD;
     char place[64];
@@ -239,7 +362,7 @@ static void asker_and_killed(soma_test *test, soma_pattern pattern, bool binds)
                       there = {soma_pattern_twin(pattern), !binds, place, NULL, ALL, 0};
     soma_ref ref = player_open(test, &asker);
     player_do(test, ref, side_open, &here);
-    peer_start(&program, &there, "50");
+    peer_start(&program, role, &there, "50");
     player_peers(test, ref, "it", 1);
     player_do(test, ref, ask_from, &first);
     for (; asked < QUESTIONS; asked++) {
@@ -252,7 +375,7 @@ static void asker_and_killed(soma_test *test, soma_pattern pattern, bool binds)
     assert_false(peer_says(&program, &number)); // none has come twice
     peer_close(&program);
     player_peers(test, ref, "it", 0);
-    peer_start(&program, &there, "4294967295");
+    peer_start(&program, role, &there, "4294967295");
     player_peers(test, ref, "it", 1);
     player_do(test, ref, ask_from, &later);
     asker_expect(test, ref, QUESTIONS, QUESTIONS - HELD);
@@ -263,18 +386,21 @@ static void asker_and_killed(soma_test *test, soma_pattern pattern, bool binds)
 
 static void test_req(soma_test *test)
 {
-    player_transport = SOMA_TCP;
-    asker_and_killed(test, SOMA_ASYNC_REQ, true);
-    asker_and_killed(test, SOMA_ASYNC_REQ, false);
-    player_transport = SOMA_INPROC;
+    for (size_t i = 0; i < ROLES; i++) {
+        asker_and_killed(test, others[i], SOMA_ASYNC_REQ, true);
+        asker_and_killed(test, others[i], SOMA_ASYNC_REQ, false);
+    }
 }
+
+PLAYER_WIRES(test_req)
 
 static void test_sync_sub(soma_test *test)
 {
-    player_transport = SOMA_TCP;
-    asker_and_killed(test, SOMA_SYNC_SUB, false);
-    player_transport = SOMA_INPROC;
+    for (size_t i = 0; i < ROLES; i++)
+        asker_and_killed(test, others[i], SOMA_SYNC_SUB, false);
 }
+
+PLAYER_WIRES(test_sync_sub)
 
 /* ---- an answer for one who is dead ---- */
 
@@ -293,18 +419,17 @@ static int answer_late(soma_agent *self, void *state, void *arg)
     return soma_reply_to(self, my->promise, answer, .number = 1);
 }
 
-static void test_rep(soma_test *test)
+static void killed_with_a_question(soma_test *test, const char *role)
 {
     char place[64];
     struct program program;
     soma_channel_counts *counts = soma_test_alloc(test, sizeof(*counts));
     uint32_t looks = 0;
-    player_transport = SOMA_TCP;
     side_place(place);
     const struct side here = {SOMA_REP, true, place, keeps, ALL, 0}, there = {SOMA_REQ, false, place, NULL, ALL, 0};
     soma_ref keeper = player_open(test, &player_quiet);
     player_do(test, keeper, side_open, &here);
-    peer_start(&program, &there, "0");
+    peer_start(&program, role, &there, "0");
     player_expect(test, keeper, "ask7 ");
     peer_kill(&program);
     peer_close(&program);
@@ -318,15 +443,22 @@ static void test_rep(soma_test *test)
     while (!counts->missed && player_wait(&looks));
     assert_int_equal(counts->missed, 1);
     assert_int_equal(counts->malformed, 0);
-    player_transport = SOMA_INPROC;
 }
+
+static void test_rep(soma_test *test)
+{
+    for (size_t i = 0; i < ROLES; i++)
+        killed_with_a_question(test, others[i]);
+}
+
+PLAYER_WIRES(test_rep)
 
 int main(int argc, char **argv)
 {
-    static const struct role roles[] = {{"peer", peer_run}, {NULL, NULL}};
+    static const struct role roles[] = {{"peer", peer_run}, {"plain", plain_run}, {NULL, NULL}};
     const struct CMUnitTest tests[] = {
-        SOMA_REAL(test_push), SOMA_REAL(test_pair),     SOMA_REAL(test_pub),
-        SOMA_REAL(test_req),  SOMA_REAL(test_sync_sub), SOMA_REAL(test_rep),
+        PLAYER_OVER_WIRES(test_push), PLAYER_OVER_WIRES(test_pair),     PLAYER_OVER_WIRES(test_pub),
+        PLAYER_OVER_WIRES(test_req),  PLAYER_OVER_WIRES(test_sync_sub), PLAYER_OVER_WIRES(test_rep),
     };
     int status;
     (void)argc;
