@@ -9,6 +9,8 @@
 #include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <stddef.h>
+#include <sys/un.h>
 
 #define RELAY_PAIRS 8
 
@@ -25,6 +27,39 @@ struct relay {
     int count;
 };
 
+/* ---- places ---- */
+
+/* Where nobody has been: a port, or over ipc a number in a name, of which there is no file. */
+static inline uint16_t relay_free(void)
+{
+    static uint16_t number;
+    return player_transport == SOMA_IPC ? ++number : player_free_port();
+}
+
+static inline void relay_place(uint16_t at, char place[64])
+{
+    if (player_transport == SOMA_IPC)
+        snprintf(place, 64, "ipc://@soma-%ld-%u", (long)getpid(), at);
+    else
+        snprintf(place, 64, "tcp://127.0.0.1:%u", at);
+}
+
+static inline socklen_t relay_name(uint16_t at, struct sockaddr_storage *name)
+{
+    struct sockaddr_in *tcp = (struct sockaddr_in *)name;
+    struct sockaddr_un *ipc = (struct sockaddr_un *)name;
+    *name = (struct sockaddr_storage){.ss_family = player_transport == SOMA_IPC ? AF_UNIX : AF_INET};
+    if (player_transport == SOMA_IPC) {
+        int size = snprintf(ipc->sun_path + 1, sizeof(ipc->sun_path) - 1, "soma-%ld-%u", (long)getpid(), at);
+        return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)size);
+    }
+    tcp->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    tcp->sin_port = htons(at);
+    return sizeof(*tcp);
+}
+
+/* ---- the relay ---- */
+
 /* The way of its connections that is to be cut is over. */
 static inline void relay_close_pairs(struct relay *relay)
 {
@@ -35,14 +70,14 @@ static inline void relay_close_pairs(struct relay *relay)
     }
 }
 
-static inline int relay_dial(uint16_t port)
+static inline int relay_dial(uint16_t at)
 {
-    const struct sockaddr_in name = {
-        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port)};
-    int made = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_storage name;
+    const socklen_t size = relay_name(at, &name);
+    int made = socket(name.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(made >= 0);
     kernel_keeps_little(made);
-    if (!connect(made, (const struct sockaddr *)&name, sizeof(name)))
+    if (!connect(made, (const struct sockaddr *)&name, size))
         return made;
     close(made);
     return -1;
@@ -105,12 +140,14 @@ static inline void *relay_main(void *argument)
     return NULL;
 }
 
-/* Has a port of its own, where others can connect. */
+/* Has a place of its own, where others can connect. */
 static inline void relay_listen(struct relay *relay, uint16_t to)
 {
-    struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof(name);
-    *relay = (struct relay){.to = to, .listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    struct sockaddr_storage name;
+    const struct sockaddr_in *tcp = (const struct sockaddr_in *)&name;
+    uint16_t from = player_transport == SOMA_IPC ? relay_free() : 0;
+    socklen_t size = relay_name(from, &name);
+    *relay = (struct relay){.from = from, .to = to, .listener = socket(name.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0)};
     atomic_store(&relay->budget, -1);
     assert_true(relay->listener >= 0);
     kernel_keeps_little(relay->listener); // also for those who come
@@ -118,10 +155,11 @@ static inline void relay_listen(struct relay *relay, uint16_t to)
     assert_int_equal(bind(relay->listener, (const struct sockaddr *)&name, size), 0);
     assert_int_equal(listen(relay->listener, RELAY_PAIRS), 0);
     assert_int_equal(getsockname(relay->listener, (struct sockaddr *)&name, &size), 0);
-    relay->from = ntohs(name.sin_port);
+    if (!from)
+        relay->from = ntohs(tcp->sin_port);
 }
 
-/* From a port of its own to another. */
+/* From a place of its own to another. */
 static inline void relay_open(struct relay *relay, uint16_t to)
 {
     relay_listen(relay, to);

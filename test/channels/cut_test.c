@@ -4,7 +4,9 @@
  */
 #include "cut.h"
 #include "flow.h"
+#include "plain.h"
 #include "stranger.h"
+#include "typed.h"
 #include <errno.h>
 
 #define ROUNDS 2u
@@ -26,8 +28,8 @@ static void connected_wait(soma_test *test, soma_ref ref, uint64_t connected)
 
 static void places(const struct relay *relay, char bound[64], char connected[64])
 {
-    snprintf(bound, 64, "tcp://127.0.0.1:%u", relay->to);
-    snprintf(connected, 64, "tcp://127.0.0.1:%u", relay->from);
+    relay_place(relay->to, bound);
+    relay_place(relay->from, connected);
 }
 
 /* ---- cuts ---- */
@@ -38,7 +40,7 @@ static void sender_and_cuts(soma_test *test, soma_pattern pattern, bool binds)
     struct relay relay;
     char bound[64], connected[64];
     bool publishes = pattern == SOMA_PUB;
-    relay_open(&relay, player_free_port()); // who was bound before may not be gone
+    relay_open(&relay, relay_free()); // who was bound before may not be gone
     places(&relay, bound, connected);
     const struct side here = {pattern, binds, binds ? bound : connected, NULL, ROUND, 0},
                       there = {soma_pattern_twin(pattern), !binds, binds ? connected : bound, takes, ROUND, 0};
@@ -65,28 +67,125 @@ static void sender_and_cuts(soma_test *test, soma_pattern pattern, bool binds)
 
 static void test_push_is_cut(soma_test *test)
 {
-    player_transport = SOMA_TCP;
     sender_and_cuts(test, SOMA_PUSH, true);
     sender_and_cuts(test, SOMA_PUSH, false);
-    player_transport = SOMA_INPROC;
 }
+
+PLAYER_WIRES(test_push_is_cut)
 
 static void test_pair_is_cut(soma_test *test)
 {
-    player_transport = SOMA_TCP;
     sender_and_cuts(test, SOMA_PAIR, true);
-    player_transport = SOMA_INPROC;
 }
+
+PLAYER_WIRES(test_pair_is_cut)
 
 static void test_pub_is_cut(soma_test *test)
 {
-    player_transport = SOMA_TCP;
     sender_and_cuts(test, SOMA_PUB, true);
     sender_and_cuts(test, SOMA_PUB, false);
-    player_transport = SOMA_INPROC;
 }
 
+PLAYER_WIRES(test_pub_is_cut)
+
 static const uint32_t first = 0;
+
+/* ---- cuts, with a plain socket ---- */
+
+static void *plain_at(int kind, const char *place)
+{
+    void *socket = plain_open(kind, (ROUNDS + 2) * ROUND);
+    assert_int_equal(zmq_connect(socket, place), 0);
+    return socket;
+}
+
+/* What a plain socket gets until the last one; the same holds for it. */
+static void plain_takes(void *socket, uint32_t next)
+{
+    uint32_t expected = 0, count = 0, gaps = 0;
+    char last[64];
+    while (expected < next) {
+        assert_true(plain_receive(socket, last, 0) > 0);
+        uint32_t number = typed_number((const unsigned char *)last);
+        assert_true(number >= expected);
+        gaps += number != expected;
+        expected = number + 1;
+        count++;
+    }
+    assert_int_equal(expected, next);
+    assert_in_range(gaps, 0, ROUNDS);
+    assert_true(count >= ROUND + ROUNDS * 100);
+}
+
+/* It connects: one that is bound reads two connections side by side, if it has not read what came by the first. */
+static void sender_and_plain(soma_test *test, soma_pattern pattern, int kind)
+{
+    struct relay relay;
+    char bound[64], connected[64];
+    relay_open(&relay, relay_free());
+    places(&relay, bound, connected);
+    const struct side here = {pattern, true, bound, NULL, ROUND, 0};
+    soma_ref sends = player_open(test, &pump);
+    player_do(test, sends, side_open, &here);
+    void *gets = plain_at(kind, connected);
+    for (uint32_t round = 1; round <= ROUNDS; round++) {
+        connected_wait(test, sends, round);
+        relay_cut(&relay, 20011 * (long)round);
+        pump_go(test, sends, round * ROUND);
+    }
+    connected_wait(test, sends, ROUNDS + 1);
+    pump_go(test, sends, (ROUNDS + 1) * ROUND);
+    plain_takes(gets, (ROUNDS + 1) * ROUND);
+    plain_close(gets);
+    assert_int_equal(soma_kill(soma_test_system(test), sends), 0);
+    soma_test_settle(test);
+    relay_close(&relay);
+}
+
+static void test_plain_takers_are_cut(soma_test *test)
+{
+    sender_and_plain(test, SOMA_PUSH, ZMQ_PULL);
+    sender_and_plain(test, SOMA_PAIR, ZMQ_PAIR);
+}
+
+PLAYER_WIRES(test_plain_takers_are_cut)
+
+/* The other way. */
+static void plain_and_taker(soma_test *test, soma_pattern pattern, int kind)
+{
+    struct relay relay;
+    char bound[64], connected[64];
+    relay_open(&relay, relay_free());
+    places(&relay, bound, connected);
+    const struct side there = {pattern, true, bound, takes, ROUND, 0};
+    soma_ref gets = player_open(test, &taker);
+    player_do(test, gets, side_open, &there);
+    void *sends = plain_at(kind, connected);
+    for (uint32_t number = 0; number < (ROUNDS + 1) * ROUND; number++) {
+        if (number % ROUND == 0) { // the last one without a cut
+            connected_wait(test, gets, number / ROUND + 1);
+            relay_cut(&relay, number < ROUNDS * ROUND ? 20011 : -1);
+        }
+        assert_int_equal(typed_send(sends, &note_type, number), 0);
+    }
+    struct taker seen = taker_wait(test, gets, (ROUNDS + 1) * ROUND);
+    assert_in_range(seen.gaps, 0, ROUNDS);
+    assert_true(seen.count >= ROUND + ROUNDS * 100);
+    plain_close(sends);
+    assert_int_equal(soma_kill(soma_test_system(test), gets), 0);
+    soma_test_settle(test);
+    relay_close(&relay);
+}
+
+static void test_plain_senders_are_cut(soma_test *test)
+{
+    plain_and_taker(test, SOMA_PULL, ZMQ_PUSH);
+    plain_and_taker(test, SOMA_PAIR, ZMQ_PAIR);
+}
+
+PLAYER_WIRES(test_plain_senders_are_cut)
+
+/* ---- questions ---- */
 
 /* Each question has one end, and is asked once at most. */
 static void asker_and_cuts(soma_test *test, soma_pattern pattern)
@@ -95,7 +194,7 @@ static void asker_and_cuts(soma_test *test, soma_pattern pattern)
     char bound[64], connected[64];
     struct asker *seen = soma_test_alloc(test, sizeof(*seen));
     uint32_t looks = 0;
-    relay_open(&relay, player_free_port()); // who was bound before may not be gone
+    relay_open(&relay, relay_free()); // who was bound before may not be gone
     places(&relay, bound, connected);
     const struct side there = {soma_pattern_twin(pattern), true, bound, repliers, 1000, 0},
                       here = {pattern, false, connected, NULL, 1000, 0};
@@ -125,11 +224,11 @@ static void asker_and_cuts(soma_test *test, soma_pattern pattern)
 
 static void test_questions_are_cut(soma_test *test)
 {
-    player_transport = SOMA_TCP;
     asker_and_cuts(test, SOMA_ASYNC_REQ);
     asker_and_cuts(test, SOMA_SYNC_SUB);
-    player_transport = SOMA_INPROC;
 }
+
+PLAYER_WIRES(test_questions_are_cut)
 
 /* ---- silence ---- */
 
@@ -140,7 +239,7 @@ static void sender_and_silence(soma_test *test, soma_pattern pattern)
 {
     struct relay relay;
     char bound[64], connected[64];
-    relay_open(&relay, player_free_port()); // who was bound before may not be gone
+    relay_open(&relay, relay_free()); // who was bound before may not be gone
     places(&relay, bound, connected);
     const struct side there = {soma_pattern_twin(pattern), true, bound, takes, ROUND, 0},
                       here = {pattern, false, connected, NULL, ROUND, 100};
@@ -178,10 +277,9 @@ static void test_a_wrong_peer(soma_test *test)
 {
     unsigned char words[256];
     struct relay relay; // for its port alone
-    player_transport = SOMA_TCP;
     relay_listen(&relay, 0);
     char place[64];
-    snprintf(place, sizeof(place), "tcp://127.0.0.1:%u", relay.from);
+    relay_place(relay.from, place);
     const struct side here = {SOMA_PUSH, true, place, NULL, 1000, 0}, there = {SOMA_PULL, false, place, takes, 1000, 0};
     soma_ref sends = player_open(test, &pump), gets = player_open(test, &taker);
     player_do(test, gets, side_open, &there);
@@ -196,8 +294,9 @@ static void test_a_wrong_peer(soma_test *test)
     player_peers(test, sends, "it", 1);
     pump_go(test, sends, 10);
     taker_wait(test, gets, 10);
-    player_transport = SOMA_INPROC;
 }
+
+PLAYER_WIRES(test_a_wrong_peer)
 
 /* A PAIR too many is cut off, and may come again, also when a stranger who says nothing has come after it. */
 static void test_a_third_and_a_stranger(soma_test *test)
@@ -206,9 +305,8 @@ static void test_a_third_and_a_stranger(soma_test *test)
     char place[64];
     ssize_t heard;
     const size_t size = words_ready(words, "PAIR");
-    uint16_t port = player_free_port();
-    player_transport = SOMA_TCP;
-    snprintf(place, sizeof(place), "tcp://127.0.0.1:%u", port);
+    uint16_t port = relay_free();
+    relay_place(port, place);
     const struct side there = {SOMA_PAIR, true, place, takes, 1000, 0};
     soma_ref gets = player_open(test, &taker);
     player_do(test, gets, side_open, &there);
@@ -235,14 +333,20 @@ static void test_a_third_and_a_stranger(soma_test *test)
     }
     close(second);
     player_peers(test, gets, "it", 0);
-    player_transport = SOMA_INPROC;
 }
+
+PLAYER_WIRES(test_a_third_and_a_stranger)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        SOMA_REAL(test_push_is_cut),           SOMA_REAL(test_pair_is_cut), SOMA_REAL(test_pub_is_cut),
-        SOMA_REAL(test_questions_are_cut),     SOMA_REAL(test_silence),     SOMA_REAL(test_a_wrong_peer),
-        SOMA_REAL(test_a_third_and_a_stranger)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest tests[] = {PLAYER_OVER_WIRES(test_push_is_cut),
+                                       PLAYER_OVER_WIRES(test_pair_is_cut),
+                                       PLAYER_OVER_WIRES(test_pub_is_cut),
+                                       PLAYER_OVER_WIRES(test_plain_takers_are_cut),
+                                       PLAYER_OVER_WIRES(test_plain_senders_are_cut),
+                                       PLAYER_OVER_WIRES(test_questions_are_cut),
+                                       SOMA_REAL(test_silence),
+                                       PLAYER_OVER_WIRES(test_a_wrong_peer),
+                                       PLAYER_OVER_WIRES(test_a_third_and_a_stranger)};
+    return cmocka_run_group_tests(tests, NULL, plain_end);
 }

@@ -5,9 +5,9 @@
  */
 #include "flow.h"
 #include "nameservice/programs.h"
+#include "typed.h"
 #include <soma/soma.h>
 #include <stdlib.h>
-#include <zmq.h>
 
 #define FIRST 4000u /* messages before the kill */
 #define ALL 8000u   /* in all */
@@ -69,49 +69,21 @@ static int peer_run(char **arguments)
 /* ---- the other side, without Soma ---- */
 
 #define FRAMES 4u
-#define FRAME_MOST 64u
-#define HASHED 10u /* bytes of a typed message between its name and its field */
 
 static const int kinds[] = {[SOMA_PULL] = ZMQ_PULL,        [SOMA_PAIR] = ZMQ_PAIR,     [SOMA_SUB] = ZMQ_SUB,
                             [SOMA_ASYNC_REP] = ZMQ_ROUTER, [SOMA_SYNC_PUB] = ZMQ_XPUB, [SOMA_REQ] = ZMQ_REQ};
 
 struct frame {
-    unsigned char data[FRAME_MOST];
+    unsigned char data[TYPED_MOST];
     size_t size;
 };
-
-/* The number that is all of a typed message, as MessagePack writes it, in as few bytes as it needs. */
-static uint32_t number_read(const struct frame *frame)
-{
-    const unsigned char *at = frame->data + 2 + (frame->data[1] & 0x1f) + HASHED;
-    uint32_t number = *at < 0x80 ? *at : 0;
-    for (int i = 1; *at >= 0xcc && i <= 1 << (*at - 0xcc); i++)
-        number = number << 8 | at[i];
-    return number;
-}
-
-static void number_send(void *socket, const soma_type *type, uint32_t number)
-{
-    unsigned char data[FRAME_MOST] = {0x93, (unsigned char)(0xa0 | strlen(type->name))};
-    const uint64_t hash = soma_type_hash(type);
-    size_t size = 2 + strlen(type->name);
-    memcpy(data + 2, type->name, strlen(type->name));
-    data[size++] = 0xcf;
-    for (int i = 56; i >= 0; i -= 8)
-        data[size++] = (unsigned char)(hash >> i);
-    data[size++] = 0x91;
-    data[size++] = 0xce;
-    for (int i = 24; i >= 0; i -= 8)
-        data[size++] = (unsigned char)(number >> i);
-    zmq_send(socket, data, size, 0);
-}
 
 static uint32_t frames_receive(void *socket, struct frame frames[FRAMES])
 {
     uint32_t count = 0;
     int more = 1;
     for (size_t width = sizeof(more); more && count < FRAMES; count++) {
-        frames[count].size = (size_t)zmq_recv(socket, frames[count].data, FRAME_MOST, 0);
+        frames[count].size = (size_t)zmq_recv(socket, frames[count].data, TYPED_MOST, 0);
         zmq_getsockopt(socket, ZMQ_RCVMORE, &more, &width);
     }
     return count;
@@ -139,13 +111,13 @@ static void plain_hear(void *socket, soma_pattern pattern)
     if (pattern == SOMA_SYNC_PUB && !asking_split(frames))
         return;
     bool asked = pattern == SOMA_SYNC_PUB || pattern == SOMA_ASYNC_REP;
-    uint32_t number = number_read(&frames[asked ? FRAMES - 1 : count - 1]);
+    uint32_t number = typed_number(frames[asked ? FRAMES - 1 : count - 1].data);
     snprintf(line, sizeof(line), "%u", number);
     program_say(line);
     for (uint32_t i = 0; asked && number < held && i < FRAMES - 1; i++)
         zmq_send(socket, frames[i].data, frames[i].size, ZMQ_SNDMORE);
     if (asked && number < held)
-        number_send(socket, &answer_type, 2 * number);
+        typed_send(socket, &answer_type, 2 * number);
 }
 
 /* The same arguments. */
@@ -163,7 +135,7 @@ static int plain_run(char **arguments)
     if ((strcmp(arguments[1], "bind") ? zmq_connect : zmq_bind)(socket, arguments[2]))
         return 1;
     if (pattern == SOMA_REQ)
-        number_send(socket, &ask_type, 7);
+        typed_send(socket, &ask_type, 7);
     while (zmq_poll(items, 2, -1) > 0 && !items[1].revents)
         plain_hear(socket, pattern);
     zmq_close(socket);

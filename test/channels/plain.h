@@ -103,10 +103,10 @@ static inline void plain_send(void *socket, const void *frame, size_t size, bool
     assert_int_equal(zmq_send(socket, frame, size, more ? ZMQ_SNDMORE : 0), size);
 }
 
-static inline void plain_ask(void *asker, const char *text)
+static inline void plain_ask(void *socket, const char *text)
 {
-    plain_send(asker, "", 0, true);
-    plain_send(asker, text, strlen(text), false);
+    plain_send(socket, "", 0, true);
+    plain_send(socket, text, strlen(text), false);
 }
 
 /* ---- the channel's side ---- */

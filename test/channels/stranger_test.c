@@ -10,10 +10,13 @@
 #define FLOW 20000u
 #define PATIENCE 60 /* s, for a frame */
 
+static uint16_t place_at;
+
+/* Where nobody was before. */
 static void place_next(char place[64])
 {
-    player_transport = SOMA_TCP;
-    side_place(place);
+    place_at = relay_free();
+    relay_place(place_at, place);
 }
 
 /* ---- who throws ---- */
@@ -24,7 +27,7 @@ static void stranger_speak(soma_test *test, int number, const char *kind, bool c
 {
     unsigned char words[1024];
     size_t size = number % 3 ? words_ready(words, kind) : 0;
-    int stranger = relay_dial(player_port());
+    int stranger = relay_dial(place_at);
     assert_true(stranger >= 0);
     stranger_write(stranger, words, number % 3 == 1 ? 64 : size);
     if (number % 3 == 2 && !cut)
@@ -83,7 +86,6 @@ static void garbage_for_a_taker(soma_test *test, soma_pattern pattern, const cha
     assert_int_equal(soma_kill(soma_test_system(test), sends), 0);
     assert_int_equal(soma_kill(soma_test_system(test), gets), 0);
     soma_test_settle(test);
-    player_transport = SOMA_INPROC;
 }
 
 static void test_garbage_for_takers(soma_test *test)
@@ -93,6 +95,8 @@ static void test_garbage_for_takers(soma_test *test)
     garbage_for_a_taker(test, SOMA_SUB, "PUB", all);
     garbage_for_a_taker(test, SOMA_PAIR, "PAIR", 0);
 }
+
+PLAYER_WIRES(test_garbage_for_takers)
 
 /* What a stranger throws who is the other side of a PAIR is counted, and who comes after him is heard. */
 static void test_garbage_for_a_pair(soma_test *test)
@@ -108,8 +112,9 @@ static void test_garbage_for_a_pair(soma_test *test)
     player_peers(test, sends, "it", 1);
     pump_go(test, sends, FLOW);
     assert_int_equal(taker_wait(test, gets, FLOW).count, FLOW);
-    player_transport = SOMA_INPROC;
 }
+
+PLAYER_WIRES(test_garbage_for_a_pair)
 
 /* ---- at who answers ---- */
 
@@ -135,7 +140,6 @@ static void garbage_for_answers(soma_test *test, soma_pattern answering, soma_pa
     assert_int_equal(soma_kill(soma_test_system(test), asks), 0);
     assert_int_equal(soma_kill(soma_test_system(test), answers), 0);
     soma_test_settle(test);
-    player_transport = SOMA_INPROC;
 }
 
 static void test_garbage_for_answers(soma_test *test)
@@ -144,6 +148,8 @@ static void test_garbage_for_answers(soma_test *test)
     garbage_for_answers(test, SOMA_REP, SOMA_ASYNC_REQ, "REQ");
     garbage_for_answers(test, SOMA_SYNC_PUB, SOMA_SYNC_SUB, "XSUB");
 }
+
+PLAYER_WIRES(test_garbage_for_answers)
 
 /* ---- at who asks ---- */
 
@@ -186,7 +192,7 @@ static int asker_bind(soma_agent *self, void *state, void *arg)
 {
     char place[64];
     (void)state;
-    snprintf(place, sizeof(place), "tcp://127.0.0.1:%u", player_port());
+    relay_place(place_at, place);
     const soma_channel_options options = {.place = place, .serializer = "json"};
     return soma_bind(self, *(const soma_pattern *)arg, "it", &options, NULL);
 }
@@ -202,7 +208,7 @@ static int ask_it(soma_agent *self, void *state, void *arg)
 static int stranger_come(const char *kind)
 {
     unsigned char words[256];
-    int stranger = relay_dial(player_port());
+    int stranger = relay_dial(place_at);
     assert_true(stranger >= 0);
     stranger_write(stranger, words, words_ready(words, kind));
     stranger_hear(stranger);
@@ -241,7 +247,6 @@ static void garbage_for_an_asker(soma_test *test, soma_pattern pattern)
     frames_throw(stranger, (const struct frame[]){{name, 8}, {"", 0}, {"{\"number\":4}", 12}}, 3);
     player_expect_end(test, asks, "answer4 ");
     close(stranger);
-    player_transport = SOMA_INPROC;
 }
 
 static void test_garbage_for_askers(soma_test *test)
@@ -249,6 +254,8 @@ static void test_garbage_for_askers(soma_test *test)
     garbage_for_an_asker(test, SOMA_REQ);
     garbage_for_an_asker(test, SOMA_ASYNC_REQ);
 }
+
+PLAYER_WIRES(test_garbage_for_askers)
 
 /* ---- heartbeats ---- */
 
@@ -280,13 +287,15 @@ static void test_pings(soma_test *test)
         close(stranger);
         player_peers(test, ref, "it", 0);
     }
-    player_transport = SOMA_INPROC;
 }
+
+PLAYER_WIRES(test_pings)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {SOMA_REAL(test_garbage_for_takers), SOMA_REAL(test_garbage_for_a_pair),
-                                       SOMA_REAL(test_garbage_for_answers), SOMA_REAL(test_garbage_for_askers),
-                                       SOMA_REAL(test_pings)};
+    const struct CMUnitTest tests[] = {PLAYER_OVER_WIRES(test_garbage_for_takers),
+                                       PLAYER_OVER_WIRES(test_garbage_for_a_pair),
+                                       PLAYER_OVER_WIRES(test_garbage_for_answers),
+                                       PLAYER_OVER_WIRES(test_garbage_for_askers), PLAYER_OVER_WIRES(test_pings)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
