@@ -80,8 +80,7 @@ static void garbage_for_a_taker(soma_test *test, soma_pattern pattern, const cha
     player_peers(test, sends, "it", 1);
     pump_go(test, sends, FLOW);
     strangers_speak(test, kind, pattern == SOMA_PAIR); // which has its other side
-    struct taker seen = taker_wait(test, gets, FLOW);
-    assert_int_equal(seen.count, FLOW); // nothing is lost, nothing is added
+    taker_wait(test, gets, FLOW, 0);                   // nothing is lost, nothing is added
     garbage_expect(test, gets, 1, malformed);
     assert_int_equal(soma_kill(soma_test_system(test), sends), 0);
     assert_int_equal(soma_kill(soma_test_system(test), gets), 0);
@@ -111,7 +110,7 @@ static void test_garbage_for_a_pair(soma_test *test)
     player_do(test, sends, side_open, &here);
     player_peers(test, sends, "it", 1);
     pump_go(test, sends, FLOW);
-    assert_int_equal(taker_wait(test, gets, FLOW).count, FLOW);
+    taker_wait(test, gets, FLOW, 0);
 }
 
 PLAYER_WIRES(test_garbage_for_a_pair)
