@@ -31,7 +31,8 @@ static bool place_is_valid(const char *place)
     return strncmp(place, "ipc://", 6) ? colon && colon > place + 6 && is_port(colon + 1) : place[6] != '\0';
 }
 
-bool address_to_bind(const char *text, char *place, size_t size)
+/* False if it is malformed. */
+static bool place_to_bind(const char *text, char *place, size_t size)
 {
     bool tcp = !strncmp(text, "tcp://", 6);
     if (strlen(text) > ADDRESS_MAX || strchr(text, ' '))
@@ -87,6 +88,40 @@ bool address_is_any(const char *place)
     for (size_t i = 0; i < sizeof(hosts) / sizeof(*hosts); i++)
         any |= !strncmp(place, "tcp://", 6) && !strncmp(place + 6, hosts[i], strlen(hosts[i]));
     return any;
+}
+
+int address_bind(struct soma_bridge *bridge, const char *text, char *place, size_t size)
+{
+    if (address_is_ipv6(bridge, text))
+        return SOMA_EINVAL;
+    if (!place_to_bind(text, place, size)) {
+        soma_log_error(bridge->system, "bridge: '%s' is no address: tcp://IP, tcp://IP:PORT or ipc://PATH", text);
+        return SOMA_EINVAL;
+    }
+    if (address_is_local(text) || bridge->keys.on || bridge->options.insecure)
+        return 0;
+    soma_log_error(bridge->system,
+                   "bridge: '%s' can be reached from other machines: that wants keys, or the option `insecure`", text);
+    return SOMA_EINVAL;
+}
+
+uint16_t address_split(const char *place, char *host, size_t size)
+{
+    const char *colon = port_find(place);
+    snprintf(host, size, "%.*s", colon ? (int)(colon - place - 6) : (int)size, place + 6);
+    return colon ? (uint16_t)strtoul(colon + 1, NULL, 10) : 0; // a star is no number
+}
+
+socklen_t address_to_path(const char *path, struct sockaddr_un *name)
+{
+    const size_t length = strlen(path);
+    *name = (struct sockaddr_un){.sun_family = AF_UNIX};
+    if (length >= sizeof(name->sun_path))
+        return 0;
+    memcpy(name->sun_path, path, length);
+    if (*path == '@')
+        name->sun_path[0] = '\0';
+    return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + (*path != '@'));
 }
 
 void address_publish(char *place, size_t size)

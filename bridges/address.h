@@ -6,18 +6,26 @@
 #define BRIDGES_ADDRESS_H
 
 #include "bridges/bridge.h"
+#include <sys/socket.h>
+#include <sys/un.h>
 
 struct address {
-    char place[ADDRESS_MAX + 1]; /* for ZeroMQ */
+    char place[ADDRESS_MAX + 1]; /* as ZeroMQ has it */
     char key[KEY_SIZE];          /* empty: none */
 };
 
 /* Takes an address apart. False if it is malformed. */
 bool address_read(const char *text, struct address *address);
 
-/* Where ZeroMQ is to bind for an address whose port may be left out, or 0 or a star, which is any that is free. False
- * if it is malformed. */
-bool address_to_bind(const char *text, char *place, size_t size);
+/* Where to bind for an address of the options, whose port may be left out, or 0 or a star, which is any that is free.
+ * 0; else SOMA_EINVAL, and why is in the log. */
+int address_bind(struct soma_bridge *bridge, const char *text, char *place, size_t size);
+
+/* The host of a `tcp://HOST:PORT`, and its port; 0: any. */
+uint16_t address_split(const char *place, char *host, size_t size);
+
+/* The path of an `ipc://PATH` as a socket's name, of so many bytes; 0: it is too long. `@NAME` is no file. */
+socklen_t address_to_path(const char *path, struct sockaddr_un *name);
 
 /* Can it be reached from this machine alone? */
 bool address_is_local(const char *place);

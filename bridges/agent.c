@@ -172,7 +172,7 @@ static int locate(soma_agent *self, struct bridge_agent *my, const struct soma_b
             soma_log_error(my->bridge->system, "bridge: '%s' is an address of this node itself", m->address);
         return SOMA_EINVAL;
     }
-    if (my->bridge->zmq && // a simulation has addresses of its own
+    if (my->bridge->keeper && // a simulation has addresses of its own
         (address_check(my->bridge, m->address, &parts) || !trust_address(my->bridge, &parts)))
         return SOMA_EINVAL;
     size_t address_size = strlen(m->address) + 1, name_size = strlen(m->name) + 1;

@@ -2,7 +2,9 @@
 #include "bridges/address.h"
 #include "bridges/agent.h"
 #include "bridges/bridge.h"
+#include "bridges/keeper.h"
 #include "bridges/zmq_wire.h"
+#include "bridges/zmtp_wire.h"
 #include "runtime/spin.h"
 #include <soma/error.h>
 #include <soma/log.h>
@@ -17,10 +19,10 @@
 static void bridge_release(void *context)
 {
     struct soma_bridge *bridge = context;
-    if (bridge->zmq)
-        zmq_wire_free(bridge->zmq);
+    if (bridge->keeper)
+        keeper_free(bridge->keeper);
     struct soma_bridge *older = bridge->older;
-    bridge->zmq = NULL;
+    bridge->keeper = NULL;
     bridge_free(bridge);
     if (older)
         bridge_release(older);
@@ -29,7 +31,7 @@ static void bridge_release(void *context)
 static int bridge_stop(void *context)
 {
     struct soma_bridge *bridge = context;
-    int error = zmq_wire_stop(bridge->zmq) ? 0 : SOMA_ETIMEOUT;
+    int error = keeper_stop(bridge->keeper) ? 0 : SOMA_ETIMEOUT;
     explicit_bzero(bridge->keys.secret_key, KEY_SIZE); // the rest stays until the system ends
     return error;
 }
@@ -48,7 +50,7 @@ int soma_bridge_open(soma_system *system, const soma_bridge_options *options, so
         error = bridge_new(system, options, &bridge);
     if (error)
         return error;
-    error = zmq_wire_open(bridge, &bridge->zmq);
+    error = bridge->keys.on ? zmq_wire_open(bridge) : zmtp_wire_open(bridge);
     if (!error)
         error = bridge_agent_spawn(bridge);
     if (!error)
@@ -61,7 +63,7 @@ int soma_bridge_open(soma_system *system, const soma_bridge_options *options, so
     error = soma_name_set(system, bridge->agent, SOMA_NODE);
     if (error)
         soma_log_warning(system, "bridge: no agent is called '%s': %s", SOMA_NODE, soma_strerror(error));
-    error = zmq_wire_start(bridge->zmq);
+    error = keeper_start(bridge->keeper);
     if (error)
         return error; // the system has it, and frees it
     *result = bridge;

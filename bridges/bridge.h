@@ -82,7 +82,7 @@ struct soma_bridge {
     bool reloaded;                  /* the allowed keys have changed */
     struct unsaid unsaid;           /* likewise */
     shared_u32 closing;
-    struct zmq_wire *zmq;      /* its thread and sockets; NULL in a simulation */
+    struct keeper *keeper;     /* its thread and sockets; NULL in a simulation */
     struct soma_bridge *older; /* the one before, closed: senders may still be in it */
     /* ---- the thread's own ---- */
     struct connection *connections;

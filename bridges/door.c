@@ -13,10 +13,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
-#define WAITING_MOST 256u    /* who have not said who they are; the oldest goes */
-#define UNSAID_MOST 65536u   /* bytes of one of them: a hello has hundreds; ZeroMQ would keep a message's beginning */
 #define WEIGH (20 * SOMA_MS) /* how often that is looked at */
-#define FAREWELL (300 * SOMA_MS) /* for what was said last to leave */
 #define ZAP_ADDRESS "inproc://zeromq.zap.01"
 #define ZAP_PARTS 7 /* version, id, domain, address, identity, mechanism, key */
 #define ZAP_PART_MOST 256
@@ -195,10 +192,6 @@ static void events_receive(struct door *door)
             if (value == EPIPE || value == ECONNRESET)
                 door->why = QUIET;
             break;
-        case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
-            if (value == ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH)
-                door->why = "keys, and this node has none";
-            break;
         case ZMQ_EVENT_DISCONNECTED:
             guest = guest_find(door, value, 0);
             if (guest && door->why)
@@ -343,11 +336,10 @@ int door_open(struct door *door, struct soma_bridge *bridge, void *context, void
 {
     const int all = 0, none = 0;
     *door = (struct door){.bridge = bridge, .due = UINT64_MAX};
-    int events = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED |
-                 ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL;
-    // While it tells of what is no message by CURVE, ZeroMQ forgets what it was about to do (4.3.4).
-    if (!bridge->keys.on)
-        events |= ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL;
+    // Not ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL: while it tells of what is no message by CURVE, ZeroMQ forgets what it
+    // was about to do (4.3.4).
+    const int events = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED |
+                       ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL;
     if (zmq_socket_monitor(router, "inproc://door", events))
         return SOMA_ENOMEM;
     door->monitor = zmq_socket(context, ZMQ_PAIR);

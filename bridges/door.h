@@ -10,7 +10,7 @@
 #ifndef BRIDGES_DOOR_H
 #define BRIDGES_DOOR_H
 
-#include "bridges/bridge.h"
+#include "bridges/keeper.h"
 
 struct guest;
 

@@ -43,7 +43,7 @@ static int address_refused(struct soma_bridge *bridge, const char *address, bool
     struct address parts;
     if (!address || !address[0] || strlen(address) > ADDRESS_MAX)
         return SOMA_EINVAL;
-    if (!bridge->zmq || (!is_first && address_read(address, &parts))) // a simulation has addresses of its own
+    if (!bridge->keeper || (!is_first && address_read(address, &parts))) // a simulation has addresses of its own
         return 0;
     return address_check(bridge, address, &parts);
 }

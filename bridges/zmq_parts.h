@@ -1,12 +1,12 @@
 /*
  * What the files of the wire over ZeroMQ share: zmq_wire.c sends and opens, zmq_round.c reads and waits. All of it is
- * for who has the turn, see zmq_post.h.
+ * for who has the turn, see post.h.
  */
 #ifndef BRIDGES_ZMQ_PARTS_H
 #define BRIDGES_ZMQ_PARTS_H
 
 #include "bridges/door.h"
-#include "bridges/zmq_post.h"
+#include "bridges/keeper.h"
 #include "bridges/zmq_wire.h"
 #include <zmq.h>
 
@@ -36,14 +36,12 @@ struct dealer {
     uint64_t id;
     struct end socket;
     struct end monitor;
-    bool connected;
     bool gone; /* hung up: closed after the round that it may be part of */
 };
 
 struct zmq_wire {
-    struct soma_bridge *bridge;
+    struct keeper keeper; /* first, as whoever has that has this */
     void *context;
-    struct post post;
     struct end router;
     struct end guard; /* for the door, whose sockets are its own */
     struct door door;
@@ -53,18 +51,11 @@ struct zmq_wire {
     uint64_t current_id;
     struct dealer *dealers;
     uint64_t next_id;
-    bool looks;          /* some end is to be looked at */
-    bool looked;         /* the same, before another thread sent something */
+    bool looked;         /* the keeper's `looks`, before another thread sent something */
     struct end *touched; /* by which something was sent last */
     uint64_t *broken;    /* connections to tell the bridge of, once it has returned */
     uint32_t broken_count;
     uint32_t broken_capacity;
-    uint64_t deadline; /* of closing; UINT64_MAX: it does not close */
-    bool over;         /* nobody sees to anything any more */
-    bool late;         /* it had come to the deadline by then */
-    struct losses left;
-    bool started;
-    pthread_t thread;
 };
 
 /* Closes those dealers that have gone. */
@@ -78,12 +69,9 @@ static inline int frame_socket(zmq_msg_t *frame)
     return zmq_msg_get(frame, ZMQ_SRCFD);
 }
 
-/* The wire's thread. */
-void *wire_main(void *wire);
-
-/* struct wire's, for a worker in the thread's place. */
-bool wire_await(void *context, const shared_u32 *awake, bool *mail);
-void wire_attend(void *context, struct worker *worker);
-void wire_rouse(void *context);
+/* struct ways', for the keeper. */
+void zmq_note(struct keeper *keeper, const uint64_t *keys, uint32_t count);
+bool zmq_look(struct keeper *keeper, bool all);
+bool zmq_tell(struct keeper *keeper);
 
 #endif

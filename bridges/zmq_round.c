@@ -1,12 +1,7 @@
-/* What comes by the wire over ZeroMQ, and who waits for it: the wire's thread, or a worker; see zmq_parts.h. */
+/* What comes by the wire over ZeroMQ; see zmq_parts.h. */
 #include "bridges/zmq_parts.h"
-#include "runtime/thread.h"
 #include <soma/timer.h>
 #include <string.h>
-
-/* Of one socket, before the others and the bridge get their turn: acknowledgements, beats, handshakes wait for it. */
-#define RECEIVE_MOST 256 /* frames */
-#define RECEIVE_BYTES ((size_t)512 * 1024)
 
 /* ---- reading ---- */
 
@@ -23,7 +18,7 @@ static void frame_accepted(struct zmq_wire *wire, uint64_t connection, zmq_msg_t
     }
     wire->current = frame;
     wire->current_id = connection;
-    bridge_received(wire->bridge, connection, zmq_msg_data(frame), size);
+    bridge_received(wire->keeper.bridge, connection, zmq_msg_data(frame), size);
     wire->current = NULL;
 }
 
@@ -51,7 +46,7 @@ static int64_t frame_receive(struct zmq_wire *wire, void *socket, const struct d
         return -1;
     size_t bytes = zmq_msg_more(&frame) ? 0 : zmq_msg_size(&frame); // no node of ours sends parts: they are no frame
     if (dealer)
-        bridge_received(wire->bridge, dealer->id, zmq_msg_data(&frame), bytes);
+        bridge_received(wire->keeper.bridge, dealer->id, zmq_msg_data(&frame), bytes);
     else if (accepted)
         frame_accepted(wire, accepted, &frame, bytes);
     else
@@ -68,7 +63,7 @@ static int frames_receive(struct zmq_wire *wire, struct end *end, const struct d
 {
     size_t total = 0;
     int count = 0;
-    while (count < RECEIVE_MOST && total < RECEIVE_BYTES) {
+    while (count < READ_FRAMES && total < READ_BYTES) {
         bool gone = dealer && dealer->gone;
         int64_t bytes = gone ? -1 : frame_receive(wire, end->socket, dealer);
         if (bytes < 0) {
@@ -78,14 +73,14 @@ static int frames_receive(struct zmq_wire *wire, struct end *end, const struct d
         total += (size_t)bytes;
         count++;
     }
-    end->look = wire->looks = true;
+    end->look = wire->keeper.looks = true;
     return count;
 }
 
 /* What has come by a connection: no more than that can be, or who sends on would keep the thread here. */
 static void frames_receive_all(struct zmq_wire *wire, struct end *end, const struct dealer *dealer)
 {
-    const struct soma_bridge *bridge = wire->bridge;
+    const struct soma_bridge *bridge = wire->keeper.bridge;
     int64_t most = READ_LAST * (dealer ? 1 : (int64_t)bridge->accepted + bridge->half_open + 1);
     do
         most -= frames_receive(wire, end, dealer);
@@ -93,20 +88,16 @@ static void frames_receive_all(struct zmq_wire *wire, struct end *end, const str
 }
 
 /* Why the other side does not want a connection, for the log; NULL: that is not it, as nobody was there. */
-static const char *refusal(const struct soma_bridge *bridge, uint16_t kind, uint32_t value)
+static const char *refusal(uint16_t kind, uint32_t value)
 {
-    bool keys = bridge->keys.on;
     switch (kind) {
     case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
         return "refuses this node's key: it is not on the list of keys that are allowed there";
     case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
-        if (value != ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH)
-            return "answers, but not as a node does";
-        return keys ? "is of a node without keys, and this one has some"
-                    : "is of a node with keys, and this one has none";
+        return value == ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH ? "is of a node without keys, and this one has some"
+                                                                   : "answers, but not as a node does";
     case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
-        return keys ? "closed the connection during the handshake: is it of a node without keys, or with another one?"
-                    : "closed the connection during the handshake: is it of a node with keys? This one has none";
+        return "closed the connection during the handshake: is it of a node without keys, or with another one?";
     default:
         return NULL;
     }
@@ -126,15 +117,14 @@ static void monitor_receive(struct zmq_wire *wire, struct dealer *dealer)
         if (dealer->gone)
             continue;
         if (kind == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
-            dealer->connected = true;
-            bridge_connected(wire->bridge, dealer->id);
+            bridge_connected(wire->keeper.bridge, dealer->id);
         } else {
-            const char *why = refusal(wire->bridge, kind, value);
+            const char *why = refusal(kind, value);
             dealer->gone = true;
             if (why)
-                bridge_turned_away(wire->bridge, dealer->id, why, kind == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL);
+                bridge_turned_away(wire->keeper.bridge, dealer->id, why, kind == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL);
             else
-                bridge_broken(wire->bridge, dealer->id);
+                bridge_broken(wire->keeper.bridge, dealer->id);
         }
     }
 }
@@ -143,8 +133,9 @@ static void monitor_receive(struct zmq_wire *wire, struct dealer *dealer)
  * Connections by which nothing can be sent any more. What has come by one before, maybe a goodbye, may not be read yet:
  * ZeroMQ takes no more as soon as it knows of the end. True if there were any.
  */
-static bool broken_tell(struct zmq_wire *wire)
+bool zmq_tell(struct keeper *keeper)
 {
+    struct zmq_wire *wire = (struct zmq_wire *)keeper;
     bool any = wire->broken_count;
     while (wire->broken_count) {
         uint64_t id = wire->broken[--wire->broken_count];
@@ -152,7 +143,7 @@ static bool broken_tell(struct zmq_wire *wire)
         frames_receive_all(wire, dealer ? &dealer->socket : &wire->router, dealer);
         if (dealer)
             dealer->gone = true;
-        bridge_broken(wire->bridge, id);
+        bridge_broken(wire->keeper.bridge, id);
     }
     return any;
 }
@@ -171,12 +162,11 @@ static bool dealer_look(struct zmq_wire *wire, struct dealer *dealer)
     return any || told;
 }
 
-/* Reads what there is, of each end not too much at a time; or, if not of `all`, only of one that has anything. False if
- * there was nothing. */
-static bool ends_look(struct zmq_wire *wire, bool all)
+bool zmq_look(struct keeper *keeper, bool all)
 {
+    struct zmq_wire *wire = (struct zmq_wire *)keeper;
     bool any = false;
-    wire->looks = false;
+    keeper->looks = false;
     if (wire->guard.look)
         door_look(&wire->door); // who comes is known before what he says
     wire->guard.look = false;
@@ -186,126 +176,28 @@ static bool ends_look(struct zmq_wire *wire, bool all)
         if (!dealer->socket.look && !dealer->monitor.look)
             continue;
         if (any && !all)
-            wire->looks = true;
+            keeper->looks = true;
         else
             any |= dealer_look(wire, dealer);
     }
     return any;
 }
 
-/* ---- rounds ---- */
-
-/* What somebody was told of is to be looked at. */
-static bool keys_note(void *context, const uint64_t *keys, uint32_t count)
+static void end_told(struct zmq_wire *wire, struct end *end)
 {
-    struct zmq_wire *wire = context;
+    end->look = wire->keeper.looks = true;
+}
+
+void zmq_note(struct keeper *keeper, const uint64_t *keys, uint32_t count)
+{
+    struct zmq_wire *wire = (struct zmq_wire *)keeper;
     for (uint32_t i = 0; i < count; i++) {
         struct dealer *dealer = keys[i] >= 4 ? dealer_find(wire, keys[i] / 4) : NULL; // it may have gone
-        struct end *end = keys[i] == KEY_ROUTER        ? &wire->router
-                          : keys[i] == KEY_DOOR        ? &wire->guard
-                          : !dealer                    ? NULL
-                          : keys[i] % 4 == KEY_MONITOR ? &dealer->monitor
-                                                       : &dealer->socket;
-        if (end)
-            end->look = wire->looks = true;
+        if (keys[i] == KEY_ROUTER)
+            end_told(wire, &wire->router);
+        else if (keys[i] == KEY_DOOR)
+            end_told(wire, &wire->guard);
+        else if (dealer)
+            end_told(wire, keys[i] % 4 == KEY_MONITOR ? &dealer->monitor : &dealer->socket);
     }
-    return wire->looks;
-}
-
-/* The bridge's turn, and the wire's own. When the next one is due. */
-static uint64_t turn_run(struct zmq_wire *wire)
-{
-    struct soma_bridge *bridge = wire->bridge;
-    uint64_t next;
-    do
-        next = bridge_turn(bridge);
-    while (broken_tell(wire)); // then there may be something to be done sooner: to look for another way
-    next = earlier(next, door_watch(&wire->door));
-    dealers_sweep(wire);
-    return next;
-}
-
-/* The bridge closes: is all said, or its time over? Else when that is. */
-static uint64_t closing_look(struct zmq_wire *wire)
-{
-    struct soma_bridge *bridge = wire->bridge;
-    if (wire->deadline == UINT64_MAX)
-        wire->deadline = bridge_now(bridge) + bridge->options.close_ms * SOMA_MS;
-    bool drained = bridge_is_drained(bridge);
-    wire->late = !drained && bridge_now(bridge) >= wire->deadline;
-    wire->over = drained || wire->late;
-    return wire->deadline;
-}
-
-static void alarm_set(struct zmq_wire *wire, uint64_t next)
-{
-    post_set_alarm(&wire->post, bridge_now(wire->bridge), next);
-}
-
-void *wire_main(void *argument)
-{
-    struct zmq_wire *wire = argument;
-    struct post *post = &wire->post;
-    uint64_t keys[POST_MOST];
-    worker_enter(wire->bridge->worker);
-    pthread_mutex_lock(&post->turn);
-    for (;;) {
-        uint64_t next = turn_run(wire);
-        if (u32_load(&wire->bridge->closing))
-            next = earlier(next, closing_look(wire));
-        if (wire->over)
-            break;
-        alarm_set(wire, next);
-        uint32_t count = post_wait(post, wire->looks, keys); // also if there is much of one: others have something, too
-        keys_note(wire, keys, count);
-        if (ends_look(wire, true) && wire->looks)
-            post_share(post);
-    }
-    wire->left = bridge_goodbye(wire->bridge);
-    pthread_mutex_unlock(&post->turn);
-    return NULL;
-}
-
-/* ---- a worker in the thread's place ---- */
-
-bool wire_await(void *context, const shared_u32 *awake, bool *mail)
-{
-    struct zmq_wire *wire = context;
-    return post_await(&wire->post, awake, keys_note, wire, mail);
-}
-
-/*
- * What it brings is for this worker, so others need not be woken for it. It reads of one end, and not for long, as
- * agents here wait for it: if there is more, that is the thread's.
- */
-void wire_attend(void *context, struct worker *worker)
-{
-    struct zmq_wire *wire = context;
-    struct worker *own = wire->bridge->worker;
-    bool more = false;
-    if (pthread_mutex_trylock(&wire->post.turn)) { // somebody sees to it, and what we were told of is noted
-        post_ring(&wire->post);
-        return;
-    }
-    if (!wire->over) {
-        worker_enter(own);
-        own->lent = true;
-        more = ends_look(wire, false) && wire->looks;
-        own->lent = false;
-        uint64_t next = turn_run(wire);
-        if (!more && wire->looks && ends_look(wire, false)) // what was sent may have brought word of something
-            next = turn_run(wire);
-        worker_enter(worker);
-        more = wire->looks;
-        if (!more)
-            alarm_set(wire, next);
-    }
-    pthread_mutex_unlock(&wire->post.turn);
-    if (more)
-        post_ring(&wire->post);
-}
-
-void wire_rouse(void *context)
-{
-    post_call(&((struct zmq_wire *)context)->post);
 }

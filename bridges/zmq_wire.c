@@ -24,8 +24,6 @@
 #include <zmq.h>
 
 #define NEVER_MS (24 * 60 * 60 * 1000)
-#define GOODBYE_MS 300 /* for what was said last to leave */
-#define BACKLOG 1024
 
 /* ---- sockets ---- */
 
@@ -36,7 +34,7 @@ static void set(void *socket, int option, int value)
 
 static void socket_prepare(const struct zmq_wire *wire, void *socket)
 {
-    const int64_t most = (int64_t)wire->bridge->options.message_most + (1 << 20);
+    const int64_t most = (int64_t)wire->keeper.bridge->options.message_most + (1 << 20);
     zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &most, sizeof(most));
     set(socket, ZMQ_HANDSHAKE_IVL, (int)(HANDSHAKE / SOMA_MS));
     set(socket, ZMQ_BACKLOG, BACKLOG);
@@ -72,7 +70,7 @@ static void socket_close(struct zmq_wire *wire, void *socket, int linger)
 {
     if (!socket)
         return;
-    post_forget(&wire->post, socket);
+    post_forget(&wire->keeper.post, socket);
     set(socket, ZMQ_LINGER, linger);
     zmq_close(socket);
 }
@@ -103,7 +101,7 @@ void dealers_sweep(struct zmq_wire *wire)
 
 static bool curve_dial(const struct zmq_wire *wire, void *socket, const struct address *address)
 {
-    const struct keys *keys = &wire->bridge->keys;
+    const struct keys *keys = &wire->keeper.bridge->keys;
     return !zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, address->key, KEY_SIZE) &&
            !zmq_setsockopt(socket, ZMQ_CURVE_PUBLICKEY, keys->public_key, KEY_SIZE) &&
            !zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, keys->secret_key, KEY_SIZE);
@@ -117,7 +115,7 @@ static int dealer_open(struct zmq_wire *wire, struct dealer *dealer, const struc
     if (!socket)
         return SOMA_ENOMEM;
     socket_prepare(wire, socket);
-    if (address->key[0] && !curve_dial(wire, socket, address))
+    if (!curve_dial(wire, socket, address))
         return SOMA_ENOMEM;
     set(socket, ZMQ_RECONNECT_IVL, NEVER_MS); // -1 would drop what has come and was not read at the end
     int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_CONNECT_RETRIED |
@@ -127,10 +125,10 @@ static int dealer_open(struct zmq_wire *wire, struct dealer *dealer, const struc
         return SOMA_ENOMEM;
     dealer->monitor.socket = zmq_socket(wire->context, ZMQ_PAIR);
     if (!dealer->monitor.socket || zmq_connect(dealer->monitor.socket, monitor) ||
-        !post_watch(&wire->post, dealer->monitor.socket, KEY_OF(dealer) + KEY_MONITOR) ||
-        !post_watch(&wire->post, socket, KEY_OF(dealer)))
+        !post_watch(&wire->keeper.post, dealer->monitor.socket, KEY_OF(dealer) + KEY_MONITOR) ||
+        !post_watch(&wire->keeper.post, socket, KEY_OF(dealer)))
         return SOMA_ENOMEM;
-    dealer->socket.look = dealer->monitor.look = wire->looks = true;
+    dealer->socket.look = dealer->monitor.look = wire->keeper.looks = true;
     return zmq_connect(socket, address->place) ? SOMA_EINVAL : 0;
 }
 
@@ -138,7 +136,7 @@ static int wire_dial(void *context, const char *address, uint64_t *connection)
 {
     struct zmq_wire *wire = context;
     struct address parts;
-    if (address_check(wire->bridge, address, &parts) || !trust_address(wire->bridge, &parts))
+    if (address_check(wire->keeper.bridge, address, &parts) || !trust_address(wire->keeper.bridge, &parts))
         return SOMA_EINVAL;
     struct dealer *dealer = calloc(1, sizeof(*dealer));
     if (!dealer)
@@ -212,7 +210,7 @@ static void wire_send(void *context, uint64_t connection, const struct pieces *f
     struct end *end = dealer ? &dealer->socket : &wire->router;
     if (frame_write(end->socket, connection, frame) < 0)
         broken_note(wire, connection);
-    end->look = wire->looks = true;
+    end->look = wire->keeper.looks = true;
     wire->touched = end;
 }
 
@@ -239,24 +237,16 @@ static const char *wire_greeted(void *context, uint64_t connection)
     return zmq_msg_gets(wire->current, "User-Id"); // as zap_answer() has said
 }
 
-static void wire_wake(void *context)
-{
-    post_ring(&((struct zmq_wire *)context)->post);
-}
-
 /* ---- in the thread's place ---- */
 
 static bool wire_enter(void *context)
 {
     struct zmq_wire *wire = context;
-    if (pthread_mutex_trylock(&wire->post.turn))
+    if (!keeper_enter(&wire->keeper))
         return false;
-    const bool over = wire->over;
     wire->touched = NULL;
-    wire->looked = wire->looks;
-    if (over)
-        pthread_mutex_unlock(&wire->post.turn);
-    return !over;
+    wire->looked = wire->keeper.looks;
+    return true;
 }
 
 /* The socket that something was sent by may have taken the word that something has come, which the thread waits for. */
@@ -267,37 +257,29 @@ static void wire_leave(void *context)
     if (wire->touched) {
         wire->touched->look = post_socket_has(wire->touched->socket);
         wanted |= wire->touched->look;
-        wire->looks = wire->looked || wire->touched->look;
+        wire->keeper.looks = wire->looked || wire->touched->look;
     }
-    pthread_mutex_unlock(&wire->post.turn);
+    pthread_mutex_unlock(&wire->keeper.post.turn);
     if (wanted)
-        wire_wake(wire);
+        keeper_wake(wire);
 }
 
 /* ---- addresses ---- */
 
-static int wire_bind(struct zmq_wire *wire, const char *address)
+static int wire_bind(struct keeper *keeper, const char *address)
 {
-    struct soma_bridge *bridge = wire->bridge;
+    struct zmq_wire *wire = (struct zmq_wire *)keeper;
+    struct soma_bridge *bridge = wire->keeper.bridge;
     char bound[ADDRESS_MAX + 8];
     size_t size = sizeof(bound);
-    if (address_is_ipv6(bridge, address))
-        return SOMA_EINVAL;
-    if (!address_to_bind(address, bound, sizeof(bound))) {
-        soma_log_error(bridge->system, "bridge: '%s' is no address: tcp://IP, tcp://IP:PORT or ipc://PATH", address);
-        return SOMA_EINVAL;
-    }
-    if (!address_is_local(address) && !bridge->keys.on && !bridge->options.insecure) {
-        soma_log_error(bridge->system,
-                       "bridge: '%s' can be reached from other machines: that wants keys, or the option `insecure`",
-                       address);
-        return SOMA_EINVAL;
-    }
+    int error = address_bind(bridge, address, bound, sizeof(bound));
+    if (error)
+        return error;
     bool is_path = !strncmp(bound, "ipc://", 6);
-    int error = is_path && path_is_taken(bound + 6)    ? EEXIST
-                : is_path && path_is_bound(bound + 6)  ? EADDRINUSE
-                : zmq_bind(wire->router.socket, bound) ? errno
-                                                       : 0;
+    error = is_path && path_is_taken(bound + 6)    ? EEXIST
+            : is_path && path_is_bound(bound + 6)  ? EADDRINUSE
+            : zmq_bind(wire->router.socket, bound) ? errno
+                                                   : 0;
     if (error) {
         soma_log_error(bridge->system, "bridge: can't bind '%s': %s%s", address, zmq_strerror(error),
                        error == ENODEV ? ", and no name of a host will do: only a number, as 127.0.0.1" : "");
@@ -334,22 +316,19 @@ static int wire_sockets(struct zmq_wire *wire)
         return SOMA_ENOMEM;
     socket_prepare(wire, wire->router.socket);
     set(wire->router.socket, ZMQ_ROUTER_MANDATORY, 1);
-    int error = door_open(&wire->door, wire->bridge, wire->context, wire->router.socket);
+    int error = door_open(&wire->door, wire->keeper.bridge, wire->context, wire->router.socket);
     if (error)
         return error;
-    wire->looks = wire->router.look = wire->guard.look = true;
-    bool watched = post_watch(&wire->post, wire->door.monitor, KEY_DOOR) &&
-                   (!wire->door.zap || post_watch(&wire->post, wire->door.zap, KEY_DOOR)) &&
-                   post_watch(&wire->post, wire->router.socket, KEY_ROUTER);
+    wire->keeper.looks = wire->router.look = wire->guard.look = true;
+    bool watched = post_watch(&wire->keeper.post, wire->door.monitor, KEY_DOOR) &&
+                   (!wire->door.zap || post_watch(&wire->keeper.post, wire->door.zap, KEY_DOOR)) &&
+                   post_watch(&wire->keeper.post, wire->router.socket, KEY_ROUTER);
     return watched ? 0 : SOMA_ENOMEM;
 }
 
 /* What the thread waits by, and the sockets; errno says more of an error. 0 or SOMA_ENOMEM. */
 static int wire_begin(struct zmq_wire *wire)
 {
-    int error = post_open(&wire->post);
-    if (error)
-        return error;
     if (!files_are_left())
         return SOMA_ENOMEM;
     wire->context = zmq_ctx_new();
@@ -360,70 +339,18 @@ static int wire_begin(struct zmq_wire *wire)
     return wire_sockets(wire);
 }
 
-int zmq_wire_open(struct soma_bridge *bridge, struct zmq_wire **result)
+static uint64_t zmq_watch(struct keeper *keeper)
 {
-    struct zmq_wire *wire = calloc(1, sizeof(*wire));
-    if (!wire)
-        return SOMA_ENOMEM;
-    wire->bridge = bridge;
-    wire->deadline = UINT64_MAX;
-    memory_prepare();
-    int error = wire_begin(wire);
-    if (error)
-        soma_log_error(bridge->system, "bridge: no sockets: %s", zmq_strerror(errno));
-    for (const struct dial *dial = bridge->dials; !error && dial; dial = dial->next) {
-        struct address parts;
-        error = address_check(bridge, dial->address, &parts);
-    }
-    for (uint32_t i = 0; !error && bridge->options.bind && bridge->options.bind[i]; i++)
-        error = wire_bind(wire, bridge->options.bind[i]);
-    if (error) {
-        zmq_wire_free(wire);
-        return error;
-    }
-    bridge->wire = (struct wire){.dial = wire_dial,
-                                 .send = wire_send,
-                                 .hang_up = wire_hang_up,
-                                 .wake = wire_wake,
-                                 .greeted = wire_greeted,
-                                 .enter = wire_enter,
-                                 .leave = wire_leave,
-                                 .await = wire_await,
-                                 .attend = wire_attend,
-                                 .rouse = wire_rouse,
-                                 .context = wire};
-    *result = wire;
-    return 0;
-}
-
-int zmq_wire_start(struct zmq_wire *wire)
-{
-    int error = thread_start(&wire->thread, wire_main, wire);
-    wire->started = !error;
-    if (!error)
-        return 0;
-    post_shut(&wire->post); // a worker may have been there already
-    pthread_mutex_lock(&wire->post.turn);
-    wire->over = true;
-    pthread_mutex_unlock(&wire->post.turn);
-    return error;
-}
-
-/* What was left at the end; false if the time was over for it. What was said in the last moment may be among it. */
-static bool left_tell(const struct zmq_wire *wire)
-{
-    const struct losses *left = &wire->left;
-    if (!losses_any(left))
-        return true;
-    soma_log_warning(
-        wire->bridge->system, "bridge: closing: %llu messages, %llu answers and %llu other words were not acknowledged",
-        (unsigned long long)left->messages, (unsigned long long)left->answers, (unsigned long long)left->words);
-    return !wire->late;
+    struct zmq_wire *wire = (struct zmq_wire *)keeper;
+    uint64_t next = door_watch(&wire->door);
+    dealers_sweep(wire);
+    return next;
 }
 
 /* And the context with its threads: then addresses are free again, and what was said last has left. */
-static void sockets_close(struct zmq_wire *wire, int linger)
+static void zmq_close_all(struct keeper *keeper, int linger)
 {
+    struct zmq_wire *wire = (struct zmq_wire *)keeper;
     for (struct dealer *dealer = wire->dealers; dealer; dealer = dealer->next)
         dealer->gone = true;
     dealers_sweep(wire);
@@ -435,25 +362,36 @@ static void sockets_close(struct zmq_wire *wire, int linger)
     wire->context = NULL;
 }
 
-bool zmq_wire_stop(struct zmq_wire *wire)
+static void zmq_free(struct keeper *keeper)
 {
-    bool whole = true;
-    u32_store(&wire->bridge->closing, 1);
-    post_shut(&wire->post); // what follows only the thread may be told
-    if (wire->started) {
-        wire_wake(wire);
-        pthread_join(wire->thread, NULL);
-        whole = left_tell(wire);
-    }
-    wire->started = false;
-    sockets_close(wire, GOODBYE_MS);
-    return whole;
-}
-
-void zmq_wire_free(struct zmq_wire *wire)
-{
-    sockets_close(wire, 0); // of one that never was a bridge's
-    post_close(&wire->post);
+    struct zmq_wire *wire = (struct zmq_wire *)keeper;
     free(wire->broken);
     free(wire);
+}
+
+int zmq_wire_open(struct soma_bridge *bridge)
+{
+    static const struct ways ways = {zmq_note, zmq_look, zmq_tell, zmq_watch, zmq_close_all, zmq_free};
+    struct zmq_wire *wire = calloc(1, sizeof(*wire));
+    if (!wire)
+        return SOMA_ENOMEM;
+    memory_prepare();
+    int error = keeper_open(&wire->keeper, &ways, bridge);
+    if (!error)
+        error = wire_begin(wire);
+    if (error)
+        soma_log_error(bridge->system, "bridge: no sockets: %s", zmq_strerror(errno));
+    if (!error)
+        error = keeper_bind(&wire->keeper, wire_bind);
+    if (error) {
+        keeper_free(&wire->keeper);
+        return error;
+    }
+    keeper_take(&wire->keeper, &(const struct wire){.dial = wire_dial,
+                                                    .send = wire_send,
+                                                    .hang_up = wire_hang_up,
+                                                    .greeted = wire_greeted,
+                                                    .enter = wire_enter,
+                                                    .leave = wire_leave});
+    return 0;
 }

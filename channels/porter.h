@@ -1,6 +1,6 @@
 /*
  * The porter: who sees to all ZeroMQ sockets of a system's channels. That is a thread of its own, or a worker that has
- * nothing else to do and waits in its place: whoever has the turn of the post (bridges/zmq_post.h). It is there from
+ * nothing else to do and waits in its place: whoever has the turn of the post (bridges/post.h). It is there from
  * the first channel over ipc or tcp on, and works without a bridge; docs/architecture.md says why it is not the
  * bridge's. It sends what waits in the lines, and puts what comes, as it came, into the mailboxes of its readers, who
  * make messages of it: so it only moves frames.
@@ -8,7 +8,7 @@
 #ifndef CHANNELS_PORTER_H
 #define CHANNELS_PORTER_H
 
-#include "bridges/zmq_post.h"
+#include "bridges/post.h"
 #include "channels/line.h"
 #include "runtime/system.h"
 

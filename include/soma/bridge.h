@@ -2,10 +2,10 @@
  * @file
  * Bridges: with one open, the refs of a system's agents work from other nodes, and theirs work here: sends, requests,
  * replies, monitors, links, kills and orders to shut down, with no change to the agents. Two nodes with a bridge are
- * joined by a *link*: a session over ZeroMQ that numbers what it carries, keeps it until the other side has it, and
- * survives its connections. So nothing is lost, doubled or out of order while both processes live and an outage is
- * shorter than `down_ms`; after that the node is *down*: its monitors and links tell with SOMA_ENODEDOWN, requests fail
- * with it, and what was not acknowledged becomes dead letters. docs/protocol.md has the wire.
+ * joined by a *link*: a session over ZMTP, ZeroMQ's protocol, that numbers what it carries, keeps it until the other
+ * side has it, and survives its connections. So nothing is lost, doubled or out of order while both processes live and
+ * an outage is shorter than `down_ms`; after that the node is *down*: its monitors and links tell with SOMA_ENODEDOWN,
+ * requests fail with it, and what was not acknowledged becomes dead letters. docs/protocol.md has the wire.
  */
 #ifndef SOMA_BRIDGE_H
 #define SOMA_BRIDGE_H
@@ -46,7 +46,7 @@ typedef struct soma_bridge_options {
                                        added); ended by NULL. Without, one that is bound to all interfaces tells the
                                        first IPv4 address of this machine that is not loopback */
     const char *const *connect;   /**< nodes to connect to from the start, and always again; ended by NULL. Host
-                                       names are looked up by libzmq, at each attempt */
+                                       names are looked up at each attempt */
     bool insecure;                /**< addresses other than loopback and ipc are allowed without keys */
     const char *secret_key;       /**< the node's secret key, see soma_bridge_keygen() */
     const char *secret_file;      /**< or a file with it, which nobody else may read or write; not both */

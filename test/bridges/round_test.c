@@ -1,15 +1,19 @@
 /*
  * A node that gets much at once acknowledges it in between, and so also dials, beats and answers handshakes in time:
  * what it reads before it looks after all else is bounded. One that can't send by a connection any more reads all that
- * has come by it. The other node is the test, which speaks ZeroMQ itself.
+ * has come by it. The other node is the test, which speaks ZeroMQ itself. All of it over both wires, that of a node
+ * without keys and that of one with some.
  */
 #include "bridges/item.h"
-#include "bridges/zmq_parts.h"
+#include "bridges/keeper.h"
 #include "test_support.h"
+#include <netinet/in.h>
 #include <soma/error.h>
 #include <soma/soma.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <zmq.h>
 
 SOMA_MESSAGE(word, (u64, number))
@@ -22,6 +26,14 @@ SOMA_MESSAGE(word, (u64, number))
 #define UNHEARD_MOST ((size_t)1 << 20) /* bytes */
 
 static const unsigned char unwatch[] = {0x94, ITEM_UNWATCH, 0x92, 0x70, 0x01, 0x92, 0x00, 0x01, 0x05}; // of nobody
+
+struct keys_of {
+    char public_key[SOMA_BRIDGE_KEY_SIZE];
+    char secret_key[SOMA_BRIDGE_KEY_SIZE];
+};
+
+static struct keys_of node_keys, stranger_keys;
+static bool keyed; /* the node has keys, and so ZeroMQ for its wire */
 
 struct stranger {
     soma_system *system;
@@ -91,17 +103,40 @@ static void *socket_open(void *context, int kind)
     return socket;
 }
 
+/* Where the node listens, without its key. */
+static void node_place(const struct stranger *stranger, char place[64])
+{
+    const char *address = soma_bridge_address(stranger->bridge, 0);
+    snprintf(place, 64, "%.*s", (int)strcspn(address, " "), address);
+}
+
+static void stranger_connect(const struct stranger *stranger, void *socket)
+{
+    char place[64];
+    node_place(stranger, place);
+    if (keyed) {
+        zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, node_keys.public_key, SOMA_BRIDGE_KEY_SIZE);
+        zmq_setsockopt(socket, ZMQ_CURVE_PUBLICKEY, stranger_keys.public_key, SOMA_BRIDGE_KEY_SIZE);
+        zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, stranger_keys.secret_key, SOMA_BRIDGE_KEY_SIZE);
+    }
+    assert_int_equal(zmq_connect(socket, place), 0);
+}
+
 static void stranger_open(struct stranger *stranger)
 {
     static const char *const loopback[] = {"tcp://127.0.0.1", NULL};
     const soma_options options = {.log_level = SOMA_LOG_OFF, .workers = 1};
-    const soma_bridge_options bridging = {.bind = loopback, .heartbeat_ms = 60000, .down_ms = 600000};
+    const soma_bridge_options bridging = {.bind = loopback,
+                                          .secret_key = keyed ? node_keys.secret_key : NULL,
+                                          .allowed = keyed ? stranger_keys.public_key : NULL,
+                                          .heartbeat_ms = 60000,
+                                          .down_ms = 600000};
     assert_int_equal(soma_system_open(&stranger->system, &options), 0);
     assert_int_equal(soma_bridge_open(stranger->system, &bridging, &stranger->bridge), 0);
     stranger->context = zmq_ctx_new();
     stranger->visitors = zmq_ctx_new();
     stranger->socket = socket_open(stranger->context, ZMQ_DEALER);
-    assert_int_equal(zmq_connect(stranger->socket, soma_bridge_address(stranger->bridge, 0)), 0);
+    stranger_connect(stranger, stranger->socket);
     msgpack_sbuffer_init(&stranger->frame);
     stranger_join(stranger);
 }
@@ -162,17 +197,27 @@ static void *visitor_new(struct stranger *stranger)
     snprintf(name, sizeof(name), "inproc://visitor-%u", stranger->visits++);
     assert_int_equal(zmq_socket_monitor(visitor, name, ZMQ_EVENT_HANDSHAKE_SUCCEEDED), 0);
     assert_int_equal(zmq_connect(monitor, name), 0);
-    assert_int_equal(zmq_connect(visitor, soma_bridge_address(stranger->bridge, 0)), 0);
+    stranger_connect(stranger, visitor);
     assert_int_equal(zmq_recv(monitor, event, sizeof(event), 0), sizeof(event));
     zmq_socket_monitor(visitor, NULL, 0);
     zmq_close(monitor);
     return visitor;
 }
 
-/* Then ZeroMQ's thread has seen to all connections that ended before. */
+/* Then ZeroMQ's thread, if there is one, has seen to all connections that ended before; and the node's own is told. */
 static void visitor_come(struct stranger *stranger)
 {
-    zmq_close(visitor_new(stranger));
+    unsigned port;
+    char place[64], byte;
+    node_place(stranger, place);
+    assert_int_equal(sscanf(place, "tcp://127.0.0.1:%u", &port), 1);
+    const struct sockaddr_in there = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int visitor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(visitor, (const struct sockaddr *)&there, sizeof(there)), 0);
+    if (keyed) // it greets
+        assert_int_equal(recv(visitor, &byte, 1, 0), 1);
+    close(visitor);
 }
 
 static bool turn_is_free(struct post *post)
@@ -197,7 +242,7 @@ static void test_goodbye_unread(void **state)
     assert_int_equal(soma_send(stranger.system, ((soma_ref){NODE, 1, 1}), word, .number = 1), 0);
     do
         visitor_come(&stranger);
-    while (turn_is_free(&bridge->zmq->post));
+    while (turn_is_free(&bridge->keeper->post));
     assert_true(bye_write(&stranger.frame));
     stranger_say(&stranger);
     stranger_go(&stranger);
@@ -218,11 +263,15 @@ static void test_borrowed_identity(void **state)
     struct stranger stranger = {.visits = 0};
     stranger_open(&stranger);
     unsigned char identity[5] = {1};
+    struct post *post = &stranger.bridge->keeper->post;
+    pthread_mutex_lock(&post->turn); // the connections are for who has it
+    const uint64_t id = stranger.bridge->connections->id;
+    pthread_mutex_unlock(&post->turn);
     for (int i = 1; i < 5; i++)
-        identity[i] = (unsigned char)(stranger.bridge->connections->id >> 8 * (4 - i));
+        identity[i] = (unsigned char)(id >> 8 * (4 - i));
     void *other = socket_open(stranger.visitors, ZMQ_DEALER);
     assert_int_equal(zmq_setsockopt(other, ZMQ_ROUTING_ID, identity, sizeof(identity)), 0);
-    assert_int_equal(zmq_connect(other, soma_bridge_address(stranger.bridge, 0)), 0);
+    stranger_connect(&stranger, other);
     assert_true(bye_write(&stranger.frame) && frame_seal(&stranger.frame));
     assert_int_equal(zmq_send(other, stranger.frame.data, stranger.frame.size, 0), stranger.frame.size);
     soma_bridge_counts counts = {0};
@@ -270,19 +319,30 @@ static int called_hear(struct called *called, unsigned char *data, size_t size, 
 static void called_open(struct called *called)
 {
     static const char *const loopback[] = {"tcp://127.0.0.1", NULL};
-    char address[64];
+    char address[128];
     const char *const connect[] = {address, NULL};
     const soma_options options = {.log_level = SOMA_LOG_OFF, .workers = 1};
-    const soma_bridge_options bridging = {
-        .bind = loopback, .connect = connect, .heartbeat_ms = 60000, .down_ms = 600000};
+    const soma_bridge_options bridging = {.bind = loopback,
+                                          .connect = connect,
+                                          .secret_key = keyed ? node_keys.secret_key : NULL,
+                                          .allowed = keyed ? stranger_keys.public_key : NULL,
+                                          .heartbeat_ms = 60000,
+                                          .down_ms = 600000};
     unsigned char data[4096];
+    const int on = 1;
     size_t room = sizeof(address);
     struct stranger *stranger = &called->stranger;
     *stranger = (struct stranger){.context = zmq_ctx_new(), .visitors = zmq_ctx_new()};
     called->router = socket_open(stranger->context, ZMQ_ROUTER);
     msgpack_sbuffer_init(&stranger->frame);
+    if (keyed) {
+        zmq_setsockopt(called->router, ZMQ_CURVE_SERVER, &on, sizeof(on));
+        zmq_setsockopt(called->router, ZMQ_CURVE_SECRETKEY, stranger_keys.secret_key, SOMA_BRIDGE_KEY_SIZE);
+    }
     assert_int_equal(zmq_bind(called->router, "tcp://127.0.0.1:*"), 0);
     assert_int_equal(zmq_getsockopt(called->router, ZMQ_LAST_ENDPOINT, address, &room), 0);
+    if (keyed)
+        snprintf(address + strlen(address), sizeof(address) - strlen(address), " %s", stranger_keys.public_key);
     assert_int_equal(soma_system_open(&stranger->system, &options), 0);
     assert_int_equal(soma_bridge_open(stranger->system, &bridging, &stranger->bridge), 0);
     assert_true(called_hear(called, data, sizeof(data), 0) > 0);
@@ -309,7 +369,7 @@ static void test_ended_when_called(void **state)
     pthread_mutex_lock(&bridge->lock); // for which each round waits in its begin
     do
         visitor_come(&called.stranger);
-    while (turn_is_free(&bridge->zmq->post));
+    while (turn_is_free(&bridge->keeper->post));
     assert_int_equal(msgpack_sbuffer_write(frame, "\xc1", 1), 0);
     called_say(&called);
     assert_true(hello_write(frame, &hello));
@@ -323,8 +383,8 @@ static void test_ended_when_called(void **state)
         assert_int_equal(soma_bridge_count(bridge, &counts), 0);
         sched_yield();
     }
-    pthread_mutex_lock(&bridge->zmq->post.turn); // when what came has been read
-    pthread_mutex_unlock(&bridge->zmq->post.turn);
+    pthread_mutex_lock(&bridge->keeper->post.turn); // when what came has been read
+    pthread_mutex_unlock(&bridge->keeper->post.turn);
     assert_int_equal(soma_bridge_peers(bridge, &peer, 1), 0);
     called_close(&called);
 }
@@ -391,11 +451,29 @@ static void test_newcomer_beside_much(void **state)
     called_close(&called);
 }
 
+/* Each over both wires. */
+static int begin_plain(void **state)
+{
+    (void)state;
+    keyed = false;
+    return 0;
+}
+
+static int begin_keyed(void **state)
+{
+    (void)state;
+    keyed = true;
+    return 0;
+}
+
+#define BOTH(test) cmocka_unit_test_setup(test, begin_plain), cmocka_unit_test_setup(test, begin_keyed)
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_much_at_once), cmocka_unit_test(test_goodbye_unread),
-                                       cmocka_unit_test(test_borrowed_identity),
-                                       cmocka_unit_test(test_ended_when_called),
-                                       cmocka_unit_test(test_newcomer_beside_much)};
+    const struct CMUnitTest tests[] = {BOTH(test_much_at_once), BOTH(test_goodbye_unread), BOTH(test_borrowed_identity),
+                                       BOTH(test_ended_when_called), BOTH(test_newcomer_beside_much)};
+    if (soma_bridge_keygen(node_keys.public_key, node_keys.secret_key) ||
+        soma_bridge_keygen(stranger_keys.public_key, stranger_keys.secret_key))
+        return 1;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,16 +12,17 @@
  * worker comes after the thread: had it come first, the thread would be told, call the worker, and be the last to come
  * again. What is only quicker by that order, and stays right if it is another.
  */
-#ifndef BRIDGES_ZMQ_POST_H
-#define BRIDGES_ZMQ_POST_H
+#ifndef BRIDGES_POST_H
+#define BRIDGES_POST_H
 
 #include "runtime/concurrent.h"
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-#define POST_MOST 64   /* things that a wait tells of; the others by the next */
-#define POST_NOTHING 0 /* a key: the bell or the alarm */
+#define POST_MOST 64                   /* things that a wait tells of; the others by the next */
+#define POST_NOTHING 0                 /* a key: the bell or the alarm */
+#define POST_ENDED (UINT64_C(1) << 63) /* in the key of a handle: nothing comes any more, behind what is there */
 
 struct post {
     int poll;             /* an epoll */
@@ -53,6 +54,11 @@ bool post_watch_used(struct post *post, void *socket, uint64_t key);
 /* The same of one that must not be read later than what follows it: until it has been read, all who are told of
  * anything are told of it. */
 bool post_watch_first(struct post *post, void *socket, uint64_t key);
+
+/* Tells of a handle that is no socket of ZeroMQ's: that it can be read or, if somebody `writes`, written to, once it
+ * could not. It is forgotten when it is closed. */
+bool post_watch_handle(const struct post *post, int handle, uint64_t key, bool writes);
+bool post_watch_again(const struct post *post, int handle, uint64_t key, bool writes);
 
 /* Before the socket is closed. */
 void post_forget(struct post *post, void *socket);

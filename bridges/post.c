@@ -1,5 +1,5 @@
-/* Handles, wakes and waits; see zmq_post.h. */
-#include "bridges/zmq_post.h"
+/* Handles, wakes and waits; see post.h. */
+#include "bridges/post.h"
 #include "runtime/thread.h"
 #include <errno.h>
 #include <soma/error.h>
@@ -13,6 +13,7 @@
 
 #define CALL UINT64_MAX /* a key */
 #define SECOND UINT64_C(1000000000)
+#define ENDED (EPOLLRDHUP | EPOLLHUP | EPOLLERR)
 
 /* ---- what is waited for ---- */
 
@@ -45,6 +46,22 @@ bool post_watch_first(struct post *post, void *socket, uint64_t key)
 bool post_watch_used(struct post *post, void *socket, uint64_t key)
 {
     return watch(post, handle_of(socket), key, EPOLLIN | EPOLLOUT | EPOLLET);
+}
+
+static uint32_t handle_signs(bool writes)
+{
+    return EPOLLIN | EPOLLRDHUP | EPOLLET | (writes ? (uint32_t)EPOLLOUT : 0u);
+}
+
+bool post_watch_handle(const struct post *post, int handle, uint64_t key, bool writes)
+{
+    return watch(post, handle, key, handle_signs(writes));
+}
+
+bool post_watch_again(const struct post *post, int handle, uint64_t key, bool writes)
+{
+    struct epoll_event event = {.events = handle_signs(writes), .data.u64 = key};
+    return !epoll_ctl(post->poll, EPOLL_CTL_MOD, handle, &event);
 }
 
 void post_forget(struct post *post, void *socket)
@@ -129,7 +146,7 @@ static bool keys_wait(struct post *post, bool asks, int timeout, uint64_t keys[P
         if (events[i].data.u64 == CALL)
             called = true;
         else
-            keys[(*count)++] = events[i].data.u64;
+            keys[(*count)++] = events[i].data.u64 | (events[i].events & ENDED ? POST_ENDED : 0);
     }
     return called;
 }
