@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static bool is_port(const char *text)
 {
@@ -76,7 +77,7 @@ bool address_is_local(const char *place)
         return false;
     memcpy(host, place + 6, size);
     host[size] = '\0';
-    if (!strcmp(host, "localhost") || !strcmp(host, "[::1]"))
+    if (!strcasecmp(host, "localhost") || !strcmp(host, "[::1]"))
         return true;
     return inet_pton(AF_INET, host, &ip) == 1 && ntohl(ip.s_addr) >> 24 == 127;
 }

@@ -75,10 +75,25 @@ static struct seeker **seeker_link(struct bridge_agent *my, uint64_t promise)
     return link;
 }
 
-static void seeker_end(soma_agent *self, struct seeker **link, int error, soma_ref agent)
+/* Nobody waits any more for who answers there: if nobody else does, it need not be called so often. */
+static void await_end(const struct bridge_agent *my, const char *address)
+{
+    struct soma_bridge *bridge = my->bridge;
+    for (const struct seeker *seeker = my->seekers; seeker; seeker = seeker->next)
+        if (!strcmp(seeker->address, address))
+            return;
+    pthread_mutex_lock(&bridge->lock);
+    for (struct want *want = bridge->wants; want; want = want->next)
+        if (!strcmp(want->address, address))
+            want->awaited = false;
+    pthread_mutex_unlock(&bridge->lock);
+}
+
+static void seeker_end(soma_agent *self, struct bridge_agent *my, struct seeker **link, int error, soma_ref agent)
 {
     struct seeker *seeker = *link;
     *link = seeker->next;
+    await_end(my, seeker->address);
     if (error || soma_reply_to(self, seeker->promise, soma_bridge_located, .agent = agent) == SOMA_ENOMEM)
         soma_reply_error_to(self, seeker->promise, error ? error : SOMA_ENOMEM);
     if (seeker->timer)
@@ -92,7 +107,7 @@ static int on_located(soma_agent *self, struct bridge_agent *my, const struct so
 {
     struct seeker **link = seeker_link(my, soma_tag(self));
     (*link)->request = 0;
-    seeker_end(self, link, 0, m->agent);
+    seeker_end(self, my, link, 0, m->agent);
     return 0;
 }
 
@@ -102,7 +117,7 @@ static int on_location_error(soma_agent *self, struct bridge_agent *my, const in
     seeker->request = 0;
     seeker->rests = *error == SOMA_ENODEDOWN && soma_after(self, AGAIN, soma_bridge_again, seeker->promise) > 0;
     if (!seeker->rests)
-        seeker_end(self, link, *error, SOMA_REF_NULL);
+        seeker_end(self, my, link, *error, SOMA_REF_NULL);
     return 0;
 }
 
@@ -120,7 +135,7 @@ static bool seek(soma_agent *self, struct bridge_agent *my, struct seeker **link
             soma_bridge_whereis, .name = seeker->name);
     if (!error && seeker->request >= 0)
         return true;
-    seeker_end(self, link, SOMA_ENOMEM, SOMA_REF_NULL);
+    seeker_end(self, my, link, SOMA_ENOMEM, SOMA_REF_NULL);
     return false;
 }
 
@@ -138,7 +153,7 @@ static int on_give_up(soma_agent *self, struct bridge_agent *my, const struct so
     if (!*link) // from a stranger
         return 0;
     (*link)->timer = 0;
-    seeker_end(self, link, SOMA_ETIMEOUT, SOMA_REF_NULL);
+    seeker_end(self, my, link, SOMA_ETIMEOUT, SOMA_REF_NULL);
     return 0;
 }
 
@@ -191,7 +206,7 @@ static int locate(soma_agent *self, struct bridge_agent *my, const struct soma_b
     }
     my->seekers = seeker;
     if (seeker->timer < 0)
-        seeker_end(self, &my->seekers, SOMA_ENOMEM, SOMA_REF_NULL);
+        seeker_end(self, my, &my->seekers, SOMA_ENOMEM, SOMA_REF_NULL);
     else
         seek(self, my, &my->seekers);
     return 0;
@@ -220,7 +235,7 @@ static void agent_stop(soma_agent *self, void *state, int reason)
     struct bridge_agent *my = state;
     (void)reason;
     while (my->seekers)
-        seeker_end(self, &my->seekers, SOMA_ECLOSED, SOMA_REF_NULL);
+        seeker_end(self, my, &my->seekers, SOMA_ECLOSED, SOMA_REF_NULL);
 }
 
 static const soma_behavior bridge_agent = {

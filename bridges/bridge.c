@@ -349,8 +349,9 @@ void bridge_received(struct soma_bridge *bridge, uint64_t id, const void *frame,
         trust_count(bridge, &bridge->counts.bad_frames);
         if (trust_may_log(bridge))
             soma_log_warning(bridge->system,
-                             "bridge: a frame of %zu bytes from %s makes no sense: the connection is ended", size,
-                             connection && connection->peer ? connection->peer->name : "a stranger");
+                             "bridge: a frame of %zu bytes from %s makes no sense%s: the connection is ended", size,
+                             connection && connection->peer ? connection->peer->name : "a stranger",
+                             size ? "" : ", or one of several parts, or too long");
     }
     if (connection)
         connection_end(bridge, connection, true);

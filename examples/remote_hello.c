@@ -35,9 +35,9 @@ static int serve(const char *address)
     soma_system *system;
     soma_bridge *bridge;
     soma_ref agent;
-    if (soma_system_open(&system, NULL) ||
-        soma_bridge_open(system, &(soma_bridge_options){.name = "two", .bind = bind}, &bridge) ||
-        soma_spawn(system, &greeter, NULL, &agent) || soma_name_set(system, agent, "greeter"))
+    if (soma_system_open(&system, NULL) || soma_spawn(system, &greeter, NULL, &agent) ||
+        soma_name_set(system, agent, "greeter") ||
+        soma_bridge_open(system, &(soma_bridge_options){.name = "two", .bind = bind}, &bridge))
         return 1;
     printf("%s\n", soma_bridge_address(bridge, 0));
     fflush(stdout);

@@ -222,8 +222,9 @@ SOMA_API int soma_bridge_offer(soma_bridge *bridge, const char *name, const soma
  * `soma_bridge_spawn(bridge, "tcp://10.0.0.2:7000", "resizer", SOMA_SECOND, &ref, resize_options, .width = 64)`.
  * Handlers, which must not wait, find the agent `name` once, by soma_bridge_find() outside, and send it a
  * soma_request() of the argument's type instead.
- * @return 0; SOMA_ENOENT (nothing of this name is offered); SOMA_ETYPE (with another argument; the log says more); what
- *         init returned there; or as soma_bridge_find()
+ * @return 0; SOMA_ENOENT (nothing of this name is there); SOMA_EUNHANDLED (it is an agent of another kind); SOMA_ETYPE
+ *         (with another argument; if its type's layout is another there, the log says more); what init returned there;
+ *         or as soma_bridge_find()
  */
 #define soma_bridge_spawn(bridge, address, name, timeout, agent, ...)                                                  \
     soma_bridge_spawn_send((bridge), (address), (name), (timeout), (agent), SOMA_BODY_(__VA_ARGS__))

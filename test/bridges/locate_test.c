@@ -1,4 +1,5 @@
 /* Finding agents at addresses, as handlers do: by a request to the bridge's own agent. */
+#include "bridges/bridge.h"
 #include "nodes.h"
 #include <pthread.h>
 #include <soma/fault.h>
@@ -26,6 +27,15 @@ static int locate(struct node *from, soma_ref bridge, const char *address, const
     return error;
 }
 
+/* The address that was asked for last. */
+static bool is_awaited(const struct node *node)
+{
+    pthread_mutex_lock(&node->bridge->lock);
+    bool awaited = node->bridge->wants->awaited;
+    pthread_mutex_unlock(&node->bridge->lock);
+    return awaited;
+}
+
 static void test_locate(void **state)
 {
     struct node nodes[2];
@@ -40,6 +50,7 @@ static void test_locate(void **state)
     assert_true(soma_ref_equal(found, nodes[1].agent));
     assert_int_equal(locate(&nodes[0], here, address, "nobody", PATIENCE, &found), SOMA_ENOENT);
     assert_int_equal(locate(&nodes[0], here, "tcp://127.0.0.1:1", "found", 50 * SOMA_MS, &found), SOMA_ETIMEOUT);
+    assert_false(is_awaited(&nodes[0])); // it is called ever less often
     assert_int_equal(locate(&nodes[0], here, "nonsense", "found", PATIENCE, &found), SOMA_EINVAL);
     assert_int_equal(locate(&nodes[0], here, address, NULL, PATIENCE, &found), SOMA_EINVAL);
     assert_int_equal(locate(&nodes[0], here, address, "found", 0, &found), SOMA_EINVAL);

@@ -120,8 +120,8 @@ static void test_addresses(void **state)
 {
     (void)state;
     static const char *const local[] = {"ipc:///tmp/x",      "tcp://127.0.0.1",   "tcp://127.0.0.1:5555",
-                                        "tcp://127.9.9.9:*", "tcp://localhost:1", "tcp://[::1]:5555",
-                                        "tcp://[::1]"};
+                                        "tcp://127.9.9.9:*", "tcp://localhost:1", "tcp://LocalHost:1",
+                                        "tcp://[::1]:5555",  "tcp://[::1]"};
     static const char *const far[] = {"tcp://10.0.0.1:5555",
                                       "tcp://127.example.org:5555",
                                       "tcp://*:5555",
