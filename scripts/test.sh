@@ -80,6 +80,7 @@ if [ "$quick" != --quick ]; then
     step "fuzz JSON" fuzz json 800000
     step "fuzz frames" fuzz frame 150000 -detect_leaks=0 # a node is kept, in memory where the detector does not look
     step "fuzz conversations" fuzz conversation 10000
+    step "fuzz the bytes of ZMTP" fuzz zmtp_bytes 1000000
     step "fuzz ZMTP" fuzz zmtp 10000 -detect_leaks=0 # likewise
     step "debug build, without zstd" build debug
     step "bridges without zstd" tests debug -R '^bridges/(compress|frame|lone|session)_test'
