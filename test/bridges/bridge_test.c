@@ -1,4 +1,4 @@
-/* Bridges over ZeroMQ, between systems of one process. */
+/* Bridges between systems of one process. */
 #include "test_support.h"
 #include <dirent.h>
 #include <soma/bridge.h>
@@ -54,11 +54,14 @@ static const soma_behavior server = {
 /* ---- one that watches ---- */
 
 static atomic_int reason;
+static atomic_bool watches;
 
 static int on_watch_it(soma_agent *self, void *my, const struct watch_it *m)
 {
     (void)my;
-    return soma_monitor(self, m->agent) < 0 ? SOMA_ENOMEM : 0;
+    int error = soma_monitor(self, m->agent) < 0 ? SOMA_ENOMEM : 0;
+    atomic_store(&watches, true);
+    return error;
 }
 
 static int on_down(soma_agent *self, void *my, const struct soma_down *m)
@@ -100,6 +103,7 @@ static void pair_open(struct pair *pair)
     const soma_options quiet = {.log_level = SOMA_LOG_ERROR};
     atomic_store(&greeted, 0);
     atomic_store(&reason, 0);
+    atomic_store(&watches, false);
     assert_int_equal(soma_system_open(&pair->near, &quiet), 0);
     assert_int_equal(soma_system_open(&pair->far, &quiet), 0);
     assert_int_equal(soma_bridge_open(pair->far, &listens, &pair->far_bridge), 0);
@@ -159,6 +163,11 @@ static bool has_reason(void)
     return atomic_load(&reason) != 0;
 }
 
+static bool is_watched(void)
+{
+    return atomic_load(&watches);
+}
+
 static void test_monitor(void **state)
 {
     (void)state;
@@ -167,6 +176,7 @@ static void test_monitor(void **state)
     pair_open(&pair);
     assert_int_equal(soma_spawn(pair.near, &watcher, NULL, &near), 0);
     assert_int_equal(soma_send(pair.near, near, watch_it, .agent = pair.server), 0);
+    wait_for("the watch", is_watched);
     struct told answer; // the monitor is on its way before this
     assert_int_equal(soma_call(pair.near, pair.server, 10 * SOMA_SECOND, &answer, told, ask, .number = 1), 0);
     assert_int_equal(soma_send(pair.near, pair.server, fail_now), 0);
@@ -183,6 +193,7 @@ static void test_node_down(void **state)
     pair_open(&pair);
     assert_int_equal(soma_spawn(pair.near, &watcher, NULL, &near), 0);
     assert_int_equal(soma_send(pair.near, near, watch_it, .agent = pair.server), 0);
+    wait_for("the watch", is_watched);
     struct told answer;
     assert_int_equal(soma_call(pair.near, pair.server, 10 * SOMA_SECOND, &answer, told, ask, .number = 1), 0);
     assert_int_equal(soma_system_close(&pair.far), 0);
