@@ -3,12 +3,14 @@
 #include "runtime/interface.h"
 #include "runtime/type.h"
 #include <arpa/inet.h>
+#include <errno.h>
 #include <soma/error.h>
 #include <soma/log.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <zmq.h>
 
 static bool is_port(const char *text)
 {
@@ -104,6 +106,18 @@ int address_bind(struct soma_bridge *bridge, const char *text, char *place, size
     soma_log_error(bridge->system,
                    "bridge: '%s' can be reached from other machines: that wants keys, or the option `insecure`", text);
     return SOMA_EINVAL;
+}
+
+int path_obstacle(const char *path)
+{
+    return path_is_taken(path) ? EEXIST : path_is_bound(path) ? EADDRINUSE : 0;
+}
+
+int address_refuse(const struct soma_bridge *bridge, const char *text, int error)
+{
+    soma_log_error(bridge->system, "bridge: can't bind '%s': %s%s", text, zmq_strerror(error),
+                   error == ENODEV ? ", and no name of a host will do: only a number, as 127.0.0.1" : "");
+    return error == EADDRINUSE || error == EEXIST ? SOMA_EEXIST : SOMA_EINVAL;
 }
 
 uint16_t address_split(const char *place, char *host, size_t size)

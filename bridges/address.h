@@ -21,6 +21,12 @@ bool address_read(const char *text, struct address *address);
  * 0; else SOMA_EINVAL, and why is in the log. */
 int address_bind(struct soma_bridge *bridge, const char *text, char *place, size_t size);
 
+/* What is in the way of listening at a path: EEXIST, EADDRINUSE; 0: nothing. */
+int path_obstacle(const char *path);
+
+/* An address can't be bound, for that errno: the log says so. SOMA_EEXIST or SOMA_EINVAL. */
+int address_refuse(const struct soma_bridge *bridge, const char *text, int error);
+
 /* The host of a `tcp://HOST:PORT`, and its port; 0: any. */
 uint16_t address_split(const char *place, char *host, size_t size);
 

@@ -135,7 +135,8 @@ int keeper_open(struct keeper *keeper, const struct ways *ways, struct soma_brid
     return post_open(&keeper->post);
 }
 
-int keeper_bind(struct keeper *keeper, int (*bind)(struct keeper *keeper, const char *address))
+/* 0, or the first error. */
+static int keeper_bind(struct keeper *keeper, int (*bind)(struct keeper *keeper, const char *address))
 {
     struct soma_bridge *bridge = keeper->bridge;
     struct address parts;
@@ -147,7 +148,7 @@ int keeper_bind(struct keeper *keeper, int (*bind)(struct keeper *keeper, const 
     return error;
 }
 
-void keeper_take(struct keeper *keeper, const struct wire *wire)
+static void keeper_take(struct keeper *keeper, const struct wire *wire)
 {
     struct soma_bridge *bridge = keeper->bridge;
     bridge->wire = *wire;
@@ -157,6 +158,18 @@ void keeper_take(struct keeper *keeper, const struct wire *wire)
     bridge->wire.rouse = keeper_rouse;
     bridge->wire.context = keeper;
     bridge->keeper = keeper;
+}
+
+int keeper_begin(struct keeper *keeper, int error, int (*bind)(struct keeper *keeper, const char *address),
+                 const struct wire *wire)
+{
+    if (!error)
+        error = keeper_bind(keeper, bind);
+    if (error)
+        keeper_free(keeper);
+    else
+        keeper_take(keeper, wire);
+    return error;
 }
 
 int keeper_start(struct keeper *keeper)

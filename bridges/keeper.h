@@ -52,11 +52,13 @@ struct keeper {
 /* What a wire begins with: its post. 0 or SOMA_ENOMEM; to be freed in any case. */
 int keeper_open(struct keeper *keeper, const struct ways *ways, struct soma_bridge *bridge);
 
-/* Are the addresses to call some that can be called, and can all to listen at be bound? 0, or the first error. */
-int keeper_bind(struct keeper *keeper, int (*bind)(struct keeper *keeper, const char *address));
-
-/* Makes the bridge's wire one that is kept going so; the rest of it is there. */
-void keeper_take(struct keeper *keeper, const struct wire *wire);
+/*
+ * What opening a wire ends with, if it has come to no `error` so far: the addresses to call must be some that can be
+ * called, those to listen at are bound, and the bridge's wire is this one, kept going by the keeper. Else the keeper is
+ * freed. 0, or the first error.
+ */
+int keeper_begin(struct keeper *keeper, int error, int (*bind)(struct keeper *keeper, const char *address),
+                 const struct wire *wire);
 
 /* Starts the thread that drives the bridge. 0 or SOMA_ETHREAD. */
 int keeper_start(struct keeper *keeper);

@@ -275,16 +275,11 @@ static int wire_bind(struct keeper *keeper, const char *address)
     int error = address_bind(bridge, address, bound, sizeof(bound));
     if (error)
         return error;
-    bool is_path = !strncmp(bound, "ipc://", 6);
-    error = is_path && path_is_taken(bound + 6)    ? EEXIST
-            : is_path && path_is_bound(bound + 6)  ? EADDRINUSE
-            : zmq_bind(wire->router.socket, bound) ? errno
-                                                   : 0;
-    if (error) {
-        soma_log_error(bridge->system, "bridge: can't bind '%s': %s%s", address, zmq_strerror(error),
-                       error == ENODEV ? ", and no name of a host will do: only a number, as 127.0.0.1" : "");
-        return error == EADDRINUSE || error == EEXIST ? SOMA_EEXIST : SOMA_EINVAL;
-    }
+    error = strncmp(bound, "ipc://", 6) ? 0 : path_obstacle(bound + 6);
+    if (!error && zmq_bind(wire->router.socket, bound))
+        error = errno;
+    if (error)
+        return address_refuse(bridge, address, error);
     if (bridge->options.advertise)
         return 0;
     zmq_getsockopt(wire->router.socket, ZMQ_LAST_ENDPOINT, bound, &size);
@@ -381,17 +376,11 @@ int zmq_wire_open(struct soma_bridge *bridge)
         error = wire_begin(wire);
     if (error)
         soma_log_error(bridge->system, "bridge: no sockets: %s", zmq_strerror(errno));
-    if (!error)
-        error = keeper_bind(&wire->keeper, wire_bind);
-    if (error) {
-        keeper_free(&wire->keeper);
-        return error;
-    }
-    keeper_take(&wire->keeper, &(const struct wire){.dial = wire_dial,
-                                                    .send = wire_send,
-                                                    .hang_up = wire_hang_up,
-                                                    .greeted = wire_greeted,
-                                                    .enter = wire_enter,
-                                                    .leave = wire_leave});
-    return 0;
+    return keeper_begin(&wire->keeper, error, wire_bind,
+                        &(const struct wire){.dial = wire_dial,
+                                             .send = wire_send,
+                                             .hang_up = wire_hang_up,
+                                             .greeted = wire_greeted,
+                                             .enter = wire_enter,
+                                             .leave = wire_leave});
 }

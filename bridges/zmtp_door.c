@@ -150,7 +150,7 @@ static int path_listen(const char *path)
 {
     struct sockaddr_un here;
     const socklen_t size = address_to_path(path, &here);
-    errno = !size ? ENAMETOOLONG : path_is_taken(path) ? EEXIST : path_is_bound(path) ? EADDRINUSE : 0;
+    errno = size ? path_obstacle(path) : ENAMETOOLONG;
     if (errno)
         return -1;
     if (path[0] != '@')
@@ -178,13 +178,6 @@ static int door_publish(struct zmtp_wire *wire, const struct doorway *door, cons
     return bridge_bound(bridge, bound);
 }
 
-static int door_refuse(const struct zmtp_wire *wire, const char *address, int error)
-{
-    soma_log_error(wire->keeper.bridge->system, "bridge: can't bind '%s': %s%s", address, strerror(error),
-                   error == ENODEV ? ", and no name of a host will do: only a number, as 127.0.0.1" : "");
-    return error == EADDRINUSE || error == EEXIST ? SOMA_EEXIST : memory_is_out(error) ? SOMA_ENOMEM : SOMA_EINVAL;
-}
-
 int door_bind(struct keeper *keeper, const char *address)
 {
     struct zmtp_wire *wire = (struct zmtp_wire *)keeper;
@@ -200,8 +193,11 @@ int door_bind(struct keeper *keeper, const char *address)
     struct doorway *door = &wire->doors[wire->door_count];
     const bool path = !strncmp(place, "ipc://", 6);
     *door = (struct doorway){.socket = path ? path_listen(place + 6) : tcp_listen(place)};
-    if (door->socket < 0)
-        return door_refuse(wire, address, errno);
+    if (door->socket < 0) {
+        const bool out = memory_is_out(errno);
+        error = address_refuse(wire->keeper.bridge, address, errno);
+        return out ? SOMA_ENOMEM : error;
+    }
     wire->door_count++;
     const bool file = path && place[6] != '@';
     door->path = file ? strdup(place + 6) : NULL;

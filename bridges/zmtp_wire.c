@@ -386,17 +386,11 @@ int zmtp_wire_open(struct soma_bridge *bridge)
         error = SOMA_ENOMEM;
     if (error)
         soma_log_error(bridge->system, "bridge: no sockets: %s", strerror(errno));
-    if (!error)
-        error = keeper_bind(&wire->keeper, door_bind);
-    if (error) {
-        keeper_free(&wire->keeper);
-        return error;
-    }
-    keeper_take(&wire->keeper, &(const struct wire){.dial = wire_dial,
-                                                    .send = wire_send,
-                                                    .hang_up = wire_hang_up,
-                                                    .greeted = wire_greeted,
-                                                    .enter = keeper_enter,
-                                                    .leave = wire_leave});
-    return 0;
+    return keeper_begin(&wire->keeper, error, door_bind,
+                        &(const struct wire){.dial = wire_dial,
+                                             .send = wire_send,
+                                             .hang_up = wire_hang_up,
+                                             .greeted = wire_greeted,
+                                             .enter = keeper_enter,
+                                             .leave = wire_leave});
 }
