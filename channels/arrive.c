@@ -77,14 +77,6 @@ struct arrival *arrival_of(struct message *message)
     return (struct arrival *)((char *)message->body + sizeof(struct callback));
 }
 
-static void parts_move(zmq_msg_t *to, zmq_msg_t *from, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        zmq_msg_init(&to[i]);
-        zmq_msg_move(&to[i], &from[i]);
-    }
-}
-
 /* Puts a message into the place of the one before, if that has not been taken yet. */
 static bool newest_replace(struct line *line, zmq_msg_t *parts, uint32_t count)
 {
@@ -118,31 +110,49 @@ static bool conflate(struct line *line, zmq_msg_t *parts, uint32_t count)
     return (pattern_subscribes(line->pattern) && parts_are_answer(parts, count)) || newest_replace(line, parts, count);
 }
 
+/* Of a question what its answer needs is kept apart. False if that can't be: it is done with. */
+static bool question_note(struct line *line, zmq_msg_t *parts, uint32_t *count, uint64_t weight, soma_handle *question)
+{
+    int error = question_open(line, parts, count, weight, question);
+    if (error == SOMA_EFORMAT)
+        line_malformed(line, NULL, error);
+    else if (error == SOMA_EGONE)
+        parts_dead(line, parts, *count);
+    else if (error)
+        u64_add(&line->counts.missed, 1);
+    return !error;
+}
+
 /* Takes the parts, which have so many bytes. */
 static void message_arrive(struct line *line, zmq_msg_t *parts, uint32_t count, uint64_t size)
 {
     struct porter *porter = line->porter;
-    bool asks = pattern_answers(line->pattern) || line->pattern == SOMA_SYNC_PUB, conflates = line->conflates;
-    if (conflates && conflate(line, parts, count)) {
+    bool conflates = line->conflates;
+    uint64_t weight = conflates ? 0 : LINE_PART_COST + size; // of those there is one
+    soma_handle question = 0;
+    if ((conflates && conflate(line, parts, count)) ||
+        (line->clerk && !question_note(line, parts, &count, weight, &question))) {
         parts_close(parts, count);
         return;
     }
     struct message *message =
-        arrival_new(porter->worker, line, asks ? question_run : arrival_run, conflates ? LINE_PARTS : count);
+        arrival_new(porter->worker, line, question ? question_run : arrival_run, conflates ? LINE_PARTS : count);
     if (!message) {
         u64_add(&line->counts.missed, 1);
+        question_drop(porter, question);
         parts_close(parts, count);
         return;
     }
     struct arrival *arrival = arrival_of(message);
     arrival->count = count;
     arrival->came = true;
-    arrival->weight = conflates ? 0 : LINE_PART_COST + size; // of those there is one
-    line->taken += arrival->weight;
+    arrival->question = question;
+    arrival->weight = question ? 0 : weight; // a question has it until it is answered
+    line->taken += weight;
     parts_move(arrival->parts, parts, count);
     if (conflates)
         newest_set(line, arrival);
-    message_push_along(porter->system, porter->worker, line->reader, message);
+    message_push_along(porter->system, porter->worker, line->owner.agent, message);
 }
 
 /* ---- receiving ---- */
@@ -194,7 +204,7 @@ void line_malformed(struct line *line, const char *serializer, int error)
     if (!(before & (before + 1))) // the 1st, 2nd, 4th, 8th …
         soma_log_warning(line->porter->system,
                          "channel '%s' of agent %u.%u: a message makes no sense %s%s: %s (%llu so far)", line->alias,
-                         line->reader.slot, line->reader.generation, serializer ? "as " : "here",
+                         line->owner.agent.slot, line->owner.agent.generation, serializer ? "as " : "here",
                          serializer ? serializer : "", soma_strerror(error), (unsigned long long)before + 1);
 }
 

@@ -1,154 +1,144 @@
 /* Clerks; see clerk.h. */
 #include "channels/clerk.h"
+#include "runtime/port.h"
 #include "runtime/request.h"
-#include "runtime/system.h"
+#include "runtime/spin.h"
+#include "runtime/type.h"
 #include <soma/error.h>
+#include <soma/monitor.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define LAST_MOST 2u /* frames of an answer behind those that it begins with */
+#define LAST_MOST 2u           /* frames of an answer behind those that it begins with */
+#define PLACES_FIRST 64u       /* for questions that wait at the same time, */
+#define PLACES_MOST (1u << 30) /* twice as many each time, up to this */
+#define GENERATION_MASK 0x7fffffffu
 
-/* One that waits for its answer, with the frames that this begins with. It counts as mail of the clerk's until then: so
- * they are bounded. */
+/* One that waits for its answer, with the frames that this begins with. It counts as mail of the channel's agent until
+ * then: so they are bounded. */
 struct question {
-    struct question *next;
+    struct question *next; /* of its clerk's */
     struct question *before;
+    soma_handle handle;
     struct arrival *arrival; /* in the same block */
 };
 
 struct clerk {
-    struct rows *rows;
+    soma_ref agent;
+    struct question *questions; /* under the lock of all questions, as what follows */
+    bool closed;
+    pthread_mutex_t speaks; /* guards what follows: any agent may answer */
     struct speech speech;
-    struct question *questions;
 };
 
-struct order {
-    const struct rows *rows;
-    const soma_channel_options *options;
-};
+static const soma_behavior clerk_behavior = {.name = "clerk"};
 
-/* ---- its life ---- */
-
-static int clerk_init(soma_agent *self, void *state, const void *arg)
+int clerk_open(soma_system *system, struct line *line, const soma_channel_options *options)
 {
-    struct clerk *my = state;
-    const struct order *order = arg;
-    size_t size = sizeof(*my->rows) + order->rows->count * sizeof(soma_handler);
-    (void)self;
-    my->rows = malloc(size);
-    if (!my->rows)
+    struct clerk *clerk = calloc(1, sizeof(*clerk));
+    if (!clerk)
         return SOMA_ENOMEM;
-    memcpy(my->rows, order->rows, size);
-    speech_open(&my->speech, order->options);
+    int error = stand_in_spawn(system, &clerk_behavior, &clerk->agent);
+    if (error) {
+        free(clerk);
+        return error;
+    }
+    pthread_mutex_init(&clerk->speaks, NULL);
+    speech_open(&clerk->speech, options);
+    line->clerk = clerk;
     return 0;
 }
 
-static void question_end(struct clerk *my, struct question *question)
+void clerk_free(struct clerk *clerk)
 {
+    if (!clerk)
+        return;
+    speech_close(&clerk->speech);
+    pthread_mutex_destroy(&clerk->speaks);
+    free(clerk);
+}
+
+/* ---- those that wait ---- */
+
+static bool places_grow(struct questions *questions)
+{
+    uint32_t before = questions->capacity, capacity = before ? before * 2 : PLACES_FIRST;
+    struct question_place *grown =
+        capacity > PLACES_MOST ? NULL : realloc(questions->places, capacity * sizeof(*grown));
+    if (!grown)
+        return false;
+    for (uint32_t i = before; i < capacity; i++)
+        grown[i] = (struct question_place){.next_free = i + 1 < capacity ? i + 2 : 0};
+    questions->places = grown;
+    questions->capacity = capacity;
+    questions->free = before + 1;
+    return true;
+}
+
+/* 0, SOMA_EGONE, SOMA_ENOMEM. */
+static int question_enter(struct questions *questions, struct clerk *clerk, struct question *question)
+{
+    int error = 0;
+    spin_lock(&questions->busy);
+    if (clerk->closed)
+        error = SOMA_EGONE;
+    else if (!questions->free && !places_grow(questions))
+        error = SOMA_ENOMEM;
+    if (!error) {
+        uint32_t number = questions->free;
+        struct question_place *place = &questions->places[number - 1];
+        questions->free = place->next_free;
+        place->question = question;
+        question->handle = (soma_handle)place->generation << 32 | number;
+        question->next = clerk->questions;
+        question->before = NULL;
+        if (question->next)
+            question->next->before = question;
+        clerk->questions = question;
+    }
+    spin_unlock(&questions->busy);
+    return error;
+}
+
+/* Under the lock. */
+static void question_leave(struct questions *questions, struct clerk *clerk, struct question *question)
+{
+    uint32_t number = (uint32_t)question->handle;
+    struct question_place *place = &questions->places[number - 1];
+    *place =
+        (struct question_place){.generation = (place->generation + 1) & GENERATION_MASK, .next_free = questions->free};
+    questions->free = number;
     if (question->next)
         question->next->before = question->before;
     if (question->before)
         question->before->next = question->next;
     else
-        my->questions = question->next;
+        clerk->questions = question->next;
+}
+
+/* Whoever takes it out answers it. NULL if somebody has. */
+static struct question *question_take(struct questions *questions, soma_handle handle)
+{
+    uint32_t number = (uint32_t)handle;
+    struct question *question = NULL;
+    spin_lock(&questions->busy);
+    if (handle > 0 && number && number <= questions->capacity)
+        question = questions->places[number - 1].question;
+    if (question && question->handle != handle)
+        question = NULL;
+    if (question)
+        question_leave(questions, question->arrival->line->clerk, question);
+    spin_unlock(&questions->busy);
+    return question;
+}
+
+static void question_end(struct question *question)
+{
     arrival_end(question->arrival);
     free(question);
 }
 
-static void clerk_stop(soma_agent *self, void *state, int reason)
-{
-    struct clerk *my = state;
-    (void)self, (void)reason;
-    for (struct question *question = my->questions, *next; question; question = next) {
-        next = question->next;
-        arrival_end(question->arrival);
-        free(question);
-    }
-    speech_close(&my->speech);
-    free(my->rows);
-}
-
-/* Never muted: answers go through it, too, and must not wait until whoever gives them has caught up with questions.
- * These are bounded by the line's window. */
-static const soma_behavior clerk_behavior = {
-    .name = "clerk", .state_size = sizeof(struct clerk), .init = clerk_init, .stop = clerk_stop, .unmuted = true};
-
-int clerk_open(soma_system *system, struct line *line, const struct rows *rows, const soma_channel_options *options)
-{
-    const struct order order = {rows, options};
-    return soma_system_spawn(system, &clerk_behavior, &order, &line->reader);
-}
-
-/* ---- asking ---- */
-
-/* What a question is made of: frames that the answer begins with, and the message. */
-struct parts {
-    zmq_msg_t *head; /* in the arrival, or made of it */
-    uint32_t count;
-    zmq_msg_t made[3];
-    uint32_t made_count;
-    const char *data; /* NULL: there is no message, or more than one frame of it */
-    size_t size;
-};
-
-/* Who asks and what he wants back, up to an empty frame; behind it the message. False if nobody can be answered. */
-static bool envelope_take(struct arrival *arrival, struct parts *parts)
-{
-    uint32_t at = 1; // the first is who asks
-    while (at < arrival->count && zmq_msg_size(&arrival->parts[at]))
-        at++;
-    if (at >= arrival->count)
-        return false;
-    parts->head = arrival->parts;
-    parts->count = at + 1;
-    if (at + 2 != arrival->count)
-        return true;
-    parts->data = zmq_msg_data(&arrival->parts[at + 1]);
-    parts->size = zmq_msg_size(&arrival->parts[at + 1]);
-    return true;
-}
-
-/* A subscriber's, see ASK_MARK: the answer begins with its topic for answers, what it knows the question by, and an
- * empty frame. */
-static bool asking_take(struct arrival *arrival, struct parts *parts)
-{
-    const unsigned char *data = zmq_msg_data(&arrival->parts[0]);
-    size_t size = zmq_msg_size(&arrival->parts[0]), topic = size > ASK_HEAD ? data[ASK_HEAD - 1] : 0;
-    if (arrival->count != 1 || !topic || topic > SOMA_TOPIC_MOST || size < ASK_HEAD + topic || *data != ASK_MARK ||
-        data[ASK_HEAD] != ANSWER_MARK)
-        return false;
-    parts->head = parts->made;
-    parts->count = parts->made_count = 3;
-    for (uint32_t i = 0; i < 3; i++)
-        zmq_msg_init(&parts->made[i]);
-    parts->data = (const char *)data + ASK_HEAD + topic;
-    parts->size = size - ASK_HEAD - topic;
-    return part_make(&parts->made[0], data + ASK_HEAD, topic) &&
-           part_make(&parts->made[1], data + 1, sizeof(soma_handle));
-}
-
-/* Keeps what an answer begins with, and the line. NULL when memory is out. */
-static struct question *question_new(struct clerk *my, struct arrival *arrival, struct parts *parts)
-{
-    size_t size = sizeof(struct question) + sizeof(*arrival) + (parts->count + LAST_MOST) * sizeof(zmq_msg_t);
-    struct question *question = malloc(size);
-    if (!question)
-        return NULL;
-    question->arrival = (struct arrival *)(question + 1);
-    *question->arrival = (struct arrival){.line = arrival->line, .weight = arrival->weight, .count = parts->count};
-    u32_add(&arrival->line->references, 1);
-    for (uint32_t i = 0; i < parts->count; i++) {
-        zmq_msg_init(&question->arrival->parts[i]);
-        zmq_msg_move(&question->arrival->parts[i], &parts->head[i]);
-    }
-    arrival->weight = 0; // it counts on
-    question->next = my->questions;
-    question->before = NULL;
-    if (question->next)
-        question->next->before = question;
-    my->questions = question;
-    return question;
-}
+/* ---- answering ---- */
 
 /* Where an answer's last frames are made, behind those that it begins with. */
 static zmq_msg_t *question_last(const struct question *question)
@@ -157,128 +147,219 @@ static zmq_msg_t *question_last(const struct question *question)
 }
 
 /* Sends the answer, whose last frames, so many, have been made: the question ends. */
-static void question_answer(soma_agent *self, struct clerk *my, struct question *question, uint32_t count)
+static void question_send(struct worker *worker, struct question *question, uint32_t count)
 {
     struct arrival *arrival = question->arrival;
     count += arrival->count;
     arrival->count = 0; // they are the line's
-    if (line_put(arrival->line, self->worker, arrival->parts, count))
+    if (line_put(arrival->line, worker, arrival->parts, count))
         u64_add(&arrival->line->counts.missed, 1);
-    question_end(my, question);
+    question_end(question);
 }
 
 /* An empty message, and behind it what went wrong. */
-static void question_fail(soma_agent *self, struct clerk *my, struct question *question, int error, const char *text)
+static void question_fail(struct worker *worker, struct question *question, int error, const char *text)
 {
     const struct soma_failure failure = {.error = error, .text = text};
     zmq_msg_t *last = question_last(question);
     void *data = NULL;
     size_t size = 0;
     if (soma_type_pack(&soma_failure_type, &failure, &data, &size) || !part_make(&last[1], data, size)) {
-        question_end(my, question); // who asks will see that its time is over
+        question_end(question); // who asks will see that its time is over
     } else {
         zmq_msg_init(&last[0]);
-        question_answer(self, my, question, 2);
+        question_send(worker, question, 2);
     }
     free(data);
 }
 
-static struct question *question_asked(const soma_agent *self)
-{
-    return (struct question *)(uintptr_t)soma_tag(self);
-}
-
-static int on_answer(soma_agent *self, void *state, const void *answer)
-{
-    struct clerk *my = state;
-    struct question *question = question_asked(self);
-    int error = speech_write(&my->speech, question->arrival->line, self->worker, NULL, 0, self->worker->current->type,
-                             answer, question_last(question));
-    if (error)
-        question_fail(self, my, question, error, "the answer can't be serialized, or is too large");
-    else
-        question_answer(self, my, question, 1);
-    return 0;
-}
-
-static int on_failure(soma_agent *self, void *state, const void *error)
-{
-    (void)state;
-    question_fail(self, state, question_asked(self), *(const int *)error, soma_error_text(self));
-    return 0;
-}
-
-static void question_ask(soma_agent *self, struct clerk *my, struct question *question, const struct parts *parts)
+static int answer_write(struct worker *worker, const struct question *question, const soma_type *type,
+                        const void *message)
 {
     struct line *line = question->arrival->line;
-    const soma_then then = {.on_reply = on_answer, .on_error = on_failure, .tag = (uintptr_t)question};
-    struct reading reading;
-    int error =
-        parts->data ? speech_read_rows(&my->speech, my->rows, parts->data, parts->size, &reading) : SOMA_EFORMAT;
-    if (error) {
-        line_malformed(line, parts->data ? my->speech.serializer->name : NULL, error);
-        question_fail(self, my, question, error, NULL);
-        return;
+    struct clerk *clerk = line->clerk;
+    pthread_mutex_lock(&clerk->speaks);
+    int error = speech_write(&clerk->speech, line, worker, NULL, 0, type, message, question_last(question));
+    pthread_mutex_unlock(&clerk->speaks);
+    return error;
+}
+
+void question_answer(struct porter *porter, struct worker *worker, soma_handle handle, const soma_type *type,
+                     const void *message)
+{
+    struct question *question = question_take(&porter->questions, handle);
+    if (!question && worker) {
+        counter_add(&worker->counters.late_replies, 1);
+    } else if (!question) {
+        u64_add(&porter->system->outside.late_replies, 1);
+    } else if (type_same(type, &soma_failure_type)) {
+        const struct soma_failure *failure = message;
+        question_fail(worker, question, failure->error ? failure->error : SOMA_ETYPE, failure->text);
+    } else {
+        int error = answer_write(worker, question, type, message);
+        if (error)
+            question_fail(worker, question, error, "the answer can't be serialized, or is too large");
+        else
+            question_send(worker, question, 1);
     }
-    soma_handle handle = port_request(self, &line->owner, SOMA_NEVER, &then, reading.type, reading.message);
-    speech_done(&my->speech, &reading);
-    if (handle < 0)
-        question_fail(self, my, question, (int)handle, NULL);
+}
+
+void question_drop(struct porter *porter, soma_handle handle)
+{
+    struct question *question = question_take(&porter->questions, handle);
+    if (question)
+        question_end(question);
+}
+
+/* ---- asking ---- */
+
+/* What a question is made of: frames that the answer begins with, in what came or made of it; behind them, or in the
+ * same frame, is the message. */
+struct head {
+    zmq_msg_t *parts;
+    uint32_t count;
+    uint32_t taken; /* of what came */
+    zmq_msg_t made[3];
+};
+
+/* Who asks and what he wants back, up to an empty frame. False if nobody can be answered. */
+static bool envelope_take(zmq_msg_t *parts, uint32_t count, struct head *head)
+{
+    uint32_t at = 1; // the first is who asks
+    while (at < count && zmq_msg_size(&parts[at]))
+        at++;
+    *head = (struct head){.parts = parts, .count = at + 1, .taken = at + 1};
+    return at < count;
+}
+
+/* Where a subscriber's message begins in its frame, see ASK_MARK; 0 if it is malformed. */
+static size_t asking_head(zmq_msg_t *part)
+{
+    const unsigned char *data = zmq_msg_data(part);
+    size_t size = zmq_msg_size(part), topic = size > ASK_HEAD ? data[ASK_HEAD - 1] : 0;
+    bool whole = topic && topic <= SOMA_TOPIC_MOST && size >= ASK_HEAD + topic && *data == ASK_MARK &&
+                 data[ASK_HEAD] == ANSWER_MARK;
+    return whole ? ASK_HEAD + topic : 0;
+}
+
+/* Its answer begins with its topic for answers, what it knows the question by, and an empty frame. */
+static bool asking_take(zmq_msg_t *parts, uint32_t count, struct head *head)
+{
+    size_t size = count == 1 ? asking_head(&parts[0]) : 0;
+    const char *data = zmq_msg_data(&parts[0]);
+    *head = (struct head){.parts = head->made, .count = size ? 3 : 0};
+    for (uint32_t i = 0; i < head->count; i++)
+        zmq_msg_init(&head->made[i]);
+    return size && part_make(&head->made[0], data + ASK_HEAD, size - ASK_HEAD) &&
+           part_make(&head->made[1], data + 1, sizeof(soma_handle));
+}
+
+/* Keeps the head, and the line. NULL when memory is out. */
+static struct question *question_new(struct line *line, const struct head *head, uint64_t weight)
+{
+    size_t size = sizeof(struct question) + sizeof(struct arrival) + (head->count + LAST_MOST) * sizeof(zmq_msg_t);
+    struct question *question = malloc(size);
+    if (!question)
+        return NULL;
+    question->arrival = (struct arrival *)(question + 1);
+    *question->arrival = (struct arrival){.line = line, .weight = weight, .count = head->count};
+    u32_add(&line->references, 1);
+    parts_move(question->arrival->parts, head->parts, head->count);
+    return question;
+}
+
+int question_open(struct line *line, zmq_msg_t *parts, uint32_t *count, uint64_t weight, soma_handle *handle)
+{
+    struct head head;
+    bool whole = (pattern_publishes(line->pattern) ? asking_take : envelope_take)(parts, *count, &head);
+    struct question *question = whole ? question_new(line, &head, weight) : NULL;
+    if (head.parts == head.made)
+        parts_close(head.made, head.count);
+    if (!question)
+        return whole ? SOMA_ENOMEM : SOMA_EFORMAT;
+    *count -= head.taken;
+    if (head.taken)
+        parts_move(parts, parts + head.taken, *count);
+    int error = question_enter(&line->porter->questions, line->clerk, question);
+    if (error) {
+        question->arrival->weight = 0; // it was not counted yet
+        question_end(question);
+    } else {
+        *handle = question->handle;
+    }
+    return error;
+}
+
+/* The bytes of the message; false if there is none, or more than one frame of it. */
+static bool question_data(const struct arrival *arrival, const char **data, size_t *size)
+{
+    zmq_msg_t *part = (zmq_msg_t *)arrival->parts;
+    if (arrival->count != 1)
+        return false;
+    size_t head = pattern_publishes(arrival->line->pattern) ? asking_head(part) : 0;
+    *data = (const char *)zmq_msg_data(part) + head;
+    *size = zmq_msg_size(part) - head;
+    return true;
+}
+
+static int question_ask(soma_agent *self, void *state, struct channel *channel, struct arrival *arrival)
+{
+    struct line *line = arrival->line;
+    struct speech *speech = &channel->remote->speech;
+    struct reading reading;
+    const char *data;
+    size_t size;
+    bool whole = question_data(arrival, &data, &size);
+    int error = whole ? speech_read_rows(speech, channel->rows, data, size, &reading) : SOMA_EFORMAT;
+    if (error) {
+        const struct soma_failure failure = {.error = error};
+        line_malformed(line, whole ? speech->serializer->name : NULL, error);
+        question_answer(line->porter, worker_or_outside(self->worker), arrival->question, &soma_failure_type, &failure);
+        return 0;
+    }
+    arrival_names(self, reading.type);
+    error = port_ask(self, state, &channel->port, line->clerk->agent, arrival->question, reading.type, reading.message);
+    channel = owner_find(self, arrival); // a handler may have closed it
+    speech_done(channel ? &channel->remote->speech : NULL, &reading);
+    return error;
 }
 
 int question_run(soma_agent *self, void *state, void *arg)
 {
     struct arrival *arrival = arg;
-    struct parts parts = {.data = NULL, .made_count = 0};
-    bool publisher = pattern_publishes(arrival->line->pattern);
-    bool whole = (publisher ? asking_take : envelope_take)(arrival, &parts);
-    struct question *question = whole ? question_new(state, arrival, &parts) : NULL;
-    if (question)
-        question_ask(self, state, question, &parts);
+    struct channel *channel = owner_find(self, arrival);
+    int result = 0;
+    if (channel)
+        result = question_ask(self, state, channel, arrival);
     else
-        line_malformed(arrival->line, NULL, whole ? SOMA_ENOMEM : SOMA_EFORMAT);
-    parts_close(parts.made, parts.made_count);
+        arrival_dead(arrival); // it has failed with the channel
     arrival_end(arrival);
-    return 0;
-}
-
-int publication_run(soma_agent *self, void *state, void *arg)
-{
-    struct arrival *arrival = arg;
-    (void)state;
-    if (line_put(arrival->line, self->worker, arrival->parts, arrival->count))
-        u64_add(&arrival->line->counts.missed, 1);
-    arrival->count = 0;
-    arrival_end(arrival);
-    return 0;
+    return result;
 }
 
 /* ---- the channel's end ---- */
 
-static int farewell_run(soma_agent *self, void *state, void *arg)
+/* Whatever waits: it is answered no more. NULL if nothing does, and from then on nothing will. */
+static struct question *question_last_take(struct questions *questions, struct clerk *clerk)
 {
-    struct clerk *my = state;
-    for (struct question *question = my->questions, *next; question; question = next) {
-        next = question->next;
-        question_fail(self, my, question, SOMA_EGONE, "its channel is closed");
-    }
-    soma_agent_exit(self, 0); // so no answer comes to a question that is gone
-    arrival_end(arg);
-    return 0;
+    spin_lock(&questions->busy);
+    struct question *question = clerk->questions;
+    clerk->closed = true;
+    if (question)
+        question_leave(questions, clerk, question);
+    spin_unlock(&questions->busy);
+    return question;
 }
 
 void clerk_close(soma_agent *self, struct line *line)
 {
     struct worker *worker = worker_or_outside(self->worker);
     soma_system *system = soma_agent_system(self);
-    struct message *message = u32_load(&system->stopping) ? NULL : arrival_new(worker, line, farewell_run, 0);
-    if (!message) {
-        line_close(line); // what waits for the clerk becomes dead letters
-        return;
-    }
-    soma_ref clerk = line->reader;
-    arrival_of(message)->last = true;
-    line_unref(line); // the message has a reference of its own
-    message->sender = soma_self(self);
-    message_push(system, worker, clerk, message);
+    bool tells = !u32_load(&system->stopping);
+    for (struct question *question; (question = question_last_take(&line->porter->questions, line->clerk));)
+        if (tells)
+            question_fail(worker, question, SOMA_EGONE, "its channel is closed");
+        else
+            question_end(question);
+    soma_kill(system, line->clerk->agent);
 }

@@ -1,25 +1,36 @@
 /*
  * Clerks: who asks a channel in the name of those beyond its line. A question that comes over ipc or tcp must have an
  * agent that asked it, to whom the answer goes, whoever gives it and whenever. So each line that questions come through
- * has such an agent: it makes requests of what comes, and frames of the answers.
+ * has such an agent. It takes no turns (see stand_in_spawn()): what the answer begins with is noted when the question
+ * is read from the socket, the channel's agent makes a request of the rest, and who answers that writes the frames.
  */
 #ifndef CHANNELS_CLERK_H
 #define CHANNELS_CLERK_H
 
+#include "channels/porter.h"
 #include "channels/remote.h"
 
-/* A clerk for a line, with the channel's handlers: of them it knows what may be asked. 0, SOMA_ENOMEM, SOMA_EFULL,
- * SOMA_EINVAL. */
-int clerk_open(soma_system *system, struct line *line, const struct rows *rows, const soma_channel_options *options);
+/* A clerk for a line. 0, SOMA_ENOMEM, SOMA_EFULL, SOMA_EINVAL. */
+int clerk_open(soma_system *system, struct line *line, const soma_channel_options *options);
 
-/* A question has come: a callback of the clerk's. */
+/* The channel has ended: what it has not answered fails, and nothing more is asked. */
+void clerk_close(soma_agent *self, struct line *line);
+void clerk_free(struct clerk *clerk);
+
+/*
+ * Notes a question that has come, and weighs on its line until it is answered: of its parts are left, at the front,
+ * those with the message. 0, SOMA_EFORMAT (nobody could be answered), SOMA_ENOMEM, SOMA_EGONE (the channel has ended).
+ */
+int question_open(struct line *line, zmq_msg_t *parts, uint32_t *count, uint64_t weight, soma_handle *question);
+
+/* It can't be asked, and has no answer. */
+void question_drop(struct porter *porter, soma_handle question);
+
+/* A question has come: a callback of the channel's agent. */
 int question_run(soma_agent *self, void *state, void *arg);
 
-/* A publication of a SYNC_PUB is on its way: the same. So it keeps its place among the answers. */
-int publication_run(soma_agent *self, void *state, void *arg);
-
-/* The channel has ended: the line closes behind all that was answered and published before, and what is not answered by
- * then fails. Takes the channel's reference. */
-void clerk_close(soma_agent *self, struct line *line);
+/* Somebody has answered, see struct tenant. */
+void question_answer(struct porter *porter, struct worker *worker, soma_handle question, const soma_type *type,
+                     const void *message);
 
 #endif

@@ -1,5 +1,6 @@
 /* The places of one system, under one lock; see hub.h. */
 #include "channels/hub.h"
+#include "channels/clerk.h"
 #include "channels/porter.h"
 #include "runtime/hash.h"
 #include "runtime/system.h"
@@ -60,6 +61,13 @@ static bool hub_stop(struct tenant *tenant)
     return !porter || porter_stop(porter);
 }
 
+/* There is a porter, as it has brought what is answered. */
+static void hub_answer(struct tenant *tenant, struct worker *worker, soma_handle handle, const soma_type *type,
+                       const void *message)
+{
+    question_answer(((struct hub *)tenant)->porter, worker, handle, type, message);
+}
+
 static struct tenant *hub_make(void)
 {
     struct hub *hub = calloc(1, sizeof(*hub));
@@ -67,6 +75,7 @@ static struct tenant *hub_make(void)
         return NULL;
     hub->tenant.stop = hub_stop;
     hub->tenant.release = hub_release;
+    hub->tenant.answer = hub_answer;
     pthread_mutex_init(&hub->lock, NULL);
     return &hub->tenant;
 }

@@ -1,5 +1,6 @@
 /* The queue of a line, and its life; see line.h. */
 #include "channels/line.h"
+#include "channels/clerk.h"
 #include "channels/porter.h"
 #include "runtime/pressure.h"
 #include "runtime/send.h"
@@ -127,7 +128,6 @@ struct line *line_new(struct porter *porter, soma_pattern pattern, const struct 
     line->number = u32_add(&porter->numbers, 1);
     line->pattern = pattern;
     line->owner = *owner;
-    line->reader = owner->agent;
     pthread_mutex_init(&line->use, NULL);
     u32_store(&line->references, 1);
     return line;
@@ -149,6 +149,7 @@ void line_unref(struct line *line)
 {
     if (u32_add(&line->references, (uint32_t)-1) != 1) // acquire-release: the last one sees what all have done
         return;
+    clerk_free(line->clerk);
     answers_drop(line);
     crates_free(line->sending, line->sent);
     crates_free(line->first, 0);
@@ -202,8 +203,6 @@ void arrival_take(const struct arrival *arrival)
 void arrival_end(struct arrival *arrival)
 {
     struct line *line = arrival->line;
-    if (arrival->last)
-        line_list(line, true);
     parts_close(arrival->parts, arrival->count);
     u64_add(&line->handled, arrival->weight); // a full fence: either we see that the porter has stopped to read, or it
     if (u32_load(&line->stalled) && u32_cas(&line->stalled, 1, 0)) // sees, when it looks again, what was handled

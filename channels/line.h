@@ -32,6 +32,7 @@
 
 struct porter;
 struct asker;
+struct clerk;
 
 /* A frame on its way out. */
 struct parcel {
@@ -86,7 +87,7 @@ struct line {
     bool conflates;          /* only the newest of what comes is kept for who reads it */
     struct port_place owner; /* the channel, */
     char alias[SOMA_CHANNEL_ALIAS_MOST + 1];
-    soma_ref reader; /* who gets what comes: the owner's agent, or its clerk */
+    struct clerk *clerk; /* who asks in the name of those beyond, of one that answers; else NULL */
     void *socket;
     void *monitor;
     char *allowed; /* keys, of one that is bound with some; else NULL */
@@ -152,9 +153,9 @@ struct arrival {
     struct line *line;
     uint64_t weight;
     uint32_t peers;
-    bool last;      /* with it the line is closed, whoever ends it */
-    bool came;      /* from the socket: if nobody handles it, it is a dead letter */
-    uint32_t count; /* of parts */
+    soma_handle question; /* that it brings; else 0 */
+    bool came;            /* from the socket: if nobody handles it, it is a dead letter */
+    uint32_t count;       /* of parts */
     zmq_msg_t parts[];
 };
 
@@ -200,11 +201,14 @@ void line_refuse(struct line *line, enum refusal why);
 
 /* ---- part.c ---- */
 
-/* A part for a line with room for so many bytes, made in a turn of the worker's. False when memory is out. */
+/* A part for a line with room for so many bytes; `worker` may be NULL, as in send.h. False when memory is out. */
 bool part_room(zmq_msg_t *part, const struct line *line, struct worker *worker, size_t size);
 
 /* A small part with these bytes. */
 bool part_make(zmq_msg_t *part, const void *data, size_t size);
+
+/* Into parts that are not made yet; what is left is empty. */
+void parts_move(zmq_msg_t *to, zmq_msg_t *from, uint32_t count);
 void parts_close(zmq_msg_t *parts, uint32_t count);
 
 /* ---- socket.c ---- */

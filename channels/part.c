@@ -27,7 +27,7 @@ void part_sources_init(struct porter *porter)
 
 bool part_room(zmq_msg_t *part, const struct line *line, struct worker *worker, size_t size)
 {
-    uint8_t class = !worker_or_outside(worker) || size < POOLED_FROM ? POOL_HEAP : pool_class(size);
+    uint8_t class = !worker || !worker_or_outside(worker) || size < POOLED_FROM ? POOL_HEAP : pool_class(size);
     if (class == POOL_HEAP)
         return !zmq_msg_init_size(part, size);
     void *block = pool_take(&worker->pool, class);
@@ -45,6 +45,14 @@ bool part_make(zmq_msg_t *part, const void *data, size_t size)
     if (size)
         memcpy(zmq_msg_data(part), data, size);
     return true;
+}
+
+void parts_move(zmq_msg_t *to, zmq_msg_t *from, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        zmq_msg_init(&to[i]);
+        zmq_msg_move(&to[i], &from[i]);
+    }
 }
 
 void parts_close(zmq_msg_t *parts, uint32_t count)

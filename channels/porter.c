@@ -83,7 +83,7 @@ static void line_end(struct line *line, uint64_t now)
     }
     uint64_t until = left && !pattern_subscribes(line->pattern) ? now + left * SOMA_MS : 0;
     line->porter->lingers = until > line->porter->lingers ? until : line->porter->lingers;
-    pthread_mutex_lock(&line->use); // a clerk may be sending
+    pthread_mutex_lock(&line->use); // who answers may be sending
     line_forget(line);
     if (!u32_load(&line->porter->stopping)) // then nobody counts any more
         line_bury(line);
@@ -91,8 +91,6 @@ static void line_end(struct line *line, uint64_t now)
     pthread_mutex_unlock(&line->use);
     if (line->dam)
         soma_kill(line->porter->system, line->dam_ref);
-    if (!soma_ref_equal(line->reader, line->owner.agent))
-        soma_kill(line->porter->system, line->reader);
     line_unref(line);
 }
 
@@ -431,6 +429,7 @@ void porter_free(struct porter *porter)
         soma_log_warning(porter->system, "channels: the time is over for what was sent to leave (linger_ms), and it "
                                          "may not have left");
     post_close(&porter->post);
+    free(porter->questions.places);
     free(porter->worker);
     free(porter);
 }

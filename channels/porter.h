@@ -18,13 +18,26 @@ struct part_source {
     uint8_t class; /* of the pools' */
 };
 
+/* Questions from beyond that wait for their answers, see clerk.h: their handles are numbers of places here. */
+struct questions {
+    shared_u32 busy; /* guards what follows */
+    struct question_place {
+        struct question *question; /* NULL: it is free */
+        uint32_t generation;
+        uint32_t next_free; /* its number, from 1 on; 0 for none */
+    } * places;
+    uint32_t capacity;
+    uint32_t free;
+};
+
 struct porter {
     soma_system *system;
     struct part_source sources[POOL_CLASSES];
     struct worker *worker; /* a pool and counters, no queue: of who has the turn */
     void *context;
-    struct post post;  /* where it is waited for something to do */
-    struct rest rest;  /* by a worker, too */
+    struct post post; /* where it is waited for something to do */
+    struct rest rest; /* by a worker, too */
+    struct questions questions;
     shared_ptr listed; /* lines that have something new, by listed_next */
     shared_u32 asleep; /* ring, to be heard */
     shared_u32 stopping;

@@ -33,11 +33,10 @@ static bool pattern_waits(soma_pattern pattern)
 }
 
 /* The agents that stand in for those beyond a line. */
-static int line_staff(soma_system *system, struct line *line, const struct rows *rows,
-                      const soma_channel_options *options)
+static int line_staff(soma_system *system, struct line *line, const soma_channel_options *options)
 {
     if (pattern_answers(line->pattern) || line->pattern == SOMA_SYNC_PUB)
-        return clerk_open(system, line, rows, options);
+        return clerk_open(system, line, options);
     int error = pattern_waits(line->pattern) ? soma_system_spawn(system, &dam_behavior, NULL, &line->dam_ref) : 0;
     if (!error && line->dam_ref.node)
         line->dam = &system->slots.base[line->dam_ref.slot];
@@ -63,7 +62,7 @@ static int line_open(soma_agent *self, struct channel *channel, const soma_chann
     line_linger(line, options->linger_ms ? options->linger_ms : LINE_LINGER);
     error = socket_open(self, line, options, &channel->address);
     if (!error)
-        error = line_staff(soma_agent_system(self), line, channel->rows, options);
+        error = line_staff(soma_agent_system(self), line, options);
     if (error) {
         socket_close(line, 0);
         line_unref(line);
@@ -130,10 +129,9 @@ void remote_channel_close(soma_agent *self, struct channel *channel)
         u64_store(&line->porter->vacated, system_now(soma_agent_system(self)));
     if (pattern_asks(channel->pattern))
         unanswered_tell(self, line);
-    if (soma_ref_equal(line->reader, line->owner.agent))
-        line_close(line);
-    else
+    if (line->clerk)
         clerk_close(self, line);
+    line_close(line);
     speech_close(&remote->speech);
     free(remote->asked);
     free(remote);
@@ -167,22 +165,6 @@ static int frames_write(const soma_agent *self, struct remote *remote, const cha
     return SOMA_ENOMEM;
 }
 
-/* Behind the answers that were given before. */
-static int by_clerk(soma_agent *self, struct line *line, zmq_msg_t *parts, uint32_t count)
-{
-    struct worker *worker = worker_or_outside(self->worker);
-    struct message *message = arrival_new(worker, line, publication_run, count);
-    for (uint32_t i = 0; i < count && message; i++) {
-        zmq_msg_init(&arrival_of(message)->parts[i]);
-        zmq_msg_move(&arrival_of(message)->parts[i], &parts[i]);
-    }
-    parts_close(parts, count);
-    if (!message)
-        return SOMA_ENOMEM;
-    message->sender = soma_self(self);
-    return message_push(soma_agent_system(self), worker, line->reader, message);
-}
-
 int remote_send(soma_agent *self, struct channel *channel, const char *topic, const soma_type *type, const void *body)
 {
     struct remote *remote = channel->remote;
@@ -194,8 +176,6 @@ int remote_send(soma_agent *self, struct channel *channel, const char *topic, co
                           : speech_write(&remote->speech, remote->line, self->worker, NULL, 0, type, body, &parts[0]);
     if (count < 0)
         return count;
-    if (channel->pattern == SOMA_SYNC_PUB)
-        return by_clerk(self, remote->line, parts, (uint32_t)count);
     int error = line_put(remote->line, self->worker, parts, publishes ? (uint32_t)count : 1);
     if (!publishes || error != SOMA_EAGAIN)
         return error;

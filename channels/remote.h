@@ -1,6 +1,7 @@
 /*
  * Channels over ipc and tcp, as their agents have them: what is sent becomes frames for the line, and frames that come
- * become messages, by the channel's serializer. Both in the turns of the agent, or of its clerk (clerk.c).
+ * become messages, by the channel's serializer. Both in the turns of the agent; what others answer, in theirs
+ * (clerk.c).
  */
 #ifndef CHANNELS_REMOTE_H
 #define CHANNELS_REMOTE_H

@@ -133,7 +133,7 @@ int port_copy(soma_agent *self, const struct port *port, const char *label, cons
     return error;
 }
 
-int port_hand(soma_agent *self, void *state, struct port *port, struct message *block)
+static int block_deliver(soma_agent *self, void *state, struct port *port, struct message *block)
 {
     struct worker *worker = self->worker;
     struct message *outer = worker->current;
@@ -142,9 +142,40 @@ int port_hand(soma_agent *self, void *state, struct port *port, struct message *
     int error = port->class->deliver(self, state, port, block);
     port->busy = false;
     worker->current = outer;
+    return error;
+}
+
+static void block_done(struct worker *worker, struct port *port, struct message *block)
+{
     message_dispose(worker_or_outside(worker), block);
     if (port->closed)
         port_free(worker, port);
+}
+
+int port_hand(soma_agent *self, void *state, struct port *port, struct message *block)
+{
+    int error = block_deliver(self, state, port, block);
+    block_done(self->worker, port, block);
+    return error;
+}
+
+int port_ask(soma_agent *self, void *state, struct port *port, soma_ref stand_in, soma_handle handle,
+             const soma_type *type, const void *message)
+{
+    struct worker *worker = self->worker;
+    void *body;
+    struct message *block =
+        block_new(worker_or_outside(worker), MESSAGE_REQUEST, port->handle, "", type, type->size, &body);
+    if (!block) {
+        reply_fail(worker->system, worker_or_outside(worker), soma_self(self), stand_in, (uint64_t)handle, SOMA_ENOMEM);
+        return 0;
+    }
+    block->sender = stand_in;
+    block->body[0] = (uint64_t)handle;
+    memcpy(body, message, type->size);
+    int error = block_deliver(self, state, port, block);
+    request_handled(worker, self, block, error); // the block stays a request: to fail it needs no memory
+    block_done(worker, port, block);
     return error;
 }
 

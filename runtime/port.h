@@ -91,6 +91,13 @@ int port_hand(soma_agent *self, void *state, struct port *port, struct message *
 int port_show(soma_agent *self, void *state, struct port *port, const char *label, const soma_type *type,
               const void *message);
 
+/*
+ * The same for a question of somebody an agent stands in for (see struct tenant): a request by that agent, whose handle
+ * is what the tenant knows the question by.
+ */
+int port_ask(soma_agent *self, void *state, struct port *port, soma_ref stand_in, soma_handle handle,
+             const soma_type *type, const void *message);
+
 /* The label of the message that is being handled; NULL for one that is for no port. */
 const char *port_label(const soma_agent *self);
 
@@ -108,11 +115,22 @@ struct tenant {
      * does anything any more. False if something was left. */
     bool (*stop)(struct tenant *tenant);
     void (*release)(struct tenant *tenant); /* the system's end, after that of its agents */
-    shared_ptr worker;                      /* whose counters belong to the system's; NULL for none */
-    shared_ptr rest;                        /* the struct rest of what comes for it; NULL for none */
+    /* An agent that stands in for others is answered, in the turn of who answers, or wherever word comes that nobody
+     * will (then by a soma_failure). What it points to is the caller's. Any thread; `worker` as in send.h. */
+    void (*answer)(struct tenant *tenant, struct worker *worker, soma_handle handle, const soma_type *type,
+                   const void *message);
+    shared_ptr worker; /* whose counters belong to the system's; NULL for none */
+    shared_ptr rest;   /* the struct rest of what comes for it; NULL for none */
 };
 
 /* The system's, made by the first who needs it; NULL when memory is out. Any thread. */
 struct tenant *system_tenant(soma_system *system, struct tenant *(*make)(void));
+
+/*
+ * Spawns an agent without mail that stands in for those outside the system whose questions the tenant brings. So they
+ * have a ref, whom a request comes from and its answer goes to, through promises and other nodes, but no turn is taken
+ * for it. As soma_system_spawn().
+ */
+int stand_in_spawn(soma_system *system, const soma_behavior *behavior, soma_ref *ref);
 
 #endif

@@ -278,60 +278,6 @@ uint64_t soma_tag(const soma_agent *self)
 
 /* ---- answering ---- */
 
-int reply_send(soma_system *system, struct worker *worker, soma_ref from, soma_ref requester, uint64_t handle,
-               const soma_type *type, const void *body)
-{
-    struct message *message;
-    int error = message_build(worker, MESSAGE_REPLY, handle, type, body, &message);
-    if (error)
-        return error;
-    message->sender = from;
-    return message_push(system, worker, requester, message);
-}
-
-int reply_fail(soma_system *system, struct worker *worker, soma_ref from, soma_ref requester, uint64_t handle,
-               int error)
-{
-    struct message *message = message_new(worker, MESSAGE_ERROR, 2 * sizeof(uint64_t));
-    if (!message)
-        return SOMA_ENOMEM;
-    message->sender = from;
-    message->body[0] = handle;
-    message->body[1] = (uint64_t)(int64_t)error;
-    return message_push(system, worker, requester, message);
-}
-
-static void request_become_error(struct message *request, int error)
-{
-    request->kind = MESSAGE_ERROR;
-    request->type = NULL;
-    request->body[1] = (uint64_t)(int64_t)error;
-}
-
-void request_fail(soma_system *system, struct worker *worker, soma_ref from, struct message *request, int error)
-{
-    soma_ref requester = request->sender;
-    request_become_error(request, error);
-    request->sender = from;
-    message_push(system, worker, requester, request);
-}
-
-void request_refuse(struct worker *worker, soma_ref self, struct message *request, int error)
-{
-    request->settled = true;
-    if (reply_fail(worker->system, worker_or_outside(worker), self, request->sender, request->body[0], error) ==
-        SOMA_ENOMEM)
-        request_become_error(request, error);
-}
-
-void request_refused(soma_system *system, struct worker *worker, soma_ref self, struct message *refused)
-{
-    soma_ref requester = refused->sender;
-    refused->settled = false;
-    refused->sender = self;
-    message_push(system, worker, requester, refused);
-}
-
 void request_handled(struct worker *worker, const soma_agent *agent, struct message *message, int error)
 {
     if (message->settled)

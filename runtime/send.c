@@ -260,6 +260,8 @@ int message_push(soma_system *system, struct worker *worker, soma_ref to, struct
         message_dead(system, worker, to, message, SOMA_EGONE);
         return SOMA_EGONE;
     }
+    if (u64_load(&target->life) & LIFE_STANDS && stand_in_take(system, worker, message))
+        return 0;
     bool passed = message->marks & MARK_PASSED; // then its sender isn't who sends it now
     uint32_t sender = passed ? UINT32_MAX : message->sender.slot;
     bool from_agent = message_presses(message);

@@ -120,6 +120,9 @@ void message_dead(soma_system *system, struct worker *worker, soma_ref to, struc
  * stays. */
 void message_unhandled(struct worker *worker, soma_ref self, struct message *message, int reason);
 
+/* Takes a message for who stands in for others, see port.h, if it is an answer; else false. */
+bool stand_in_take(soma_system *system, struct worker *worker, struct message *message);
+
 /* Answers a request: `requester` and `handle` are its sender and first word. */
 int reply_send(soma_system *system, struct worker *worker, soma_ref from, soma_ref requester, uint64_t handle,
                const soma_type *type, const void *body);

@@ -23,6 +23,7 @@ struct extension;
 #define LIFE_COUNTED (1u << 28)  /* its mail is counted, see tally.h */
 #define LIFE_LOOSE (1u << 29)    /* nobody keeps it, or its keeper has let go of it, which it has not heard yet */
 #define LIFE_OBSERVED (1u << 30) /* its driver is told of all its messages */
+#define LIFE_STANDS (1u << 31)   /* it stands in for others: what it is answered is the tenant's, see port.h */
 #define LIFE_RELEASE (1u << 25)  /* free: nobody has put the slot on the free list yet; its last turn will */
 #define LIFE_FREE (1u << 26)     /* free: so that no ref, not even a forged one, has the slot's life */
 

@@ -1,0 +1,122 @@
+/* The way of answers: to who asked, or at once to the tenant, if an agent stands in for that one. See send.h, port.h.
+ */
+#include "runtime/port.h"
+#include "runtime/request.h"
+#include "runtime/send.h"
+#include "runtime/type.h"
+#include <soma/error.h>
+
+/* ---- for who stands in for others ---- */
+
+int stand_in_spawn(soma_system *system, const soma_behavior *behavior, soma_ref *ref)
+{
+    int error = soma_system_spawn(system, behavior, NULL, ref);
+    if (!error)
+        life_mark(&system->slots.base[ref->slot], LIFE_STANDS); // nobody else knows it yet, so it lives
+    return error;
+}
+
+static void stand_in_give(soma_system *system, struct worker *worker, uint64_t handle, const soma_type *type,
+                          const void *body)
+{
+    struct tenant *tenant = ptr_load(&system->tenant); // it is there before any such agent
+    tenant->answer(tenant, worker, (soma_handle)handle, type, body);
+}
+
+bool stand_in_take(soma_system *system, struct worker *worker, struct message *message)
+{
+    bool failed = message->kind == MESSAGE_ERROR;
+    if (!failed && message->kind != MESSAGE_REPLY)
+        return false;
+    const struct soma_failure failure = {.error = failed ? (int)(int64_t)message->body[1] : 0};
+    stand_in_give(system, worker, message->body[0], failed ? &soma_failure_type : message->type,
+                  failed ? &failure : message_body(message));
+    message_dispose(worker, message);
+    return true;
+}
+
+/* Is an answer for such an agent here? Then it need not become a block. */
+static bool stands_in(soma_system *system, soma_ref ref)
+{
+    const soma_agent *agent = ref.node == system->node ? target_find(system, ref) : NULL;
+    return agent && u64_load(&agent->life) & LIFE_STANDS;
+}
+
+static void stand_in_answer(soma_system *system, struct worker *worker, uint64_t handle, const soma_type *type,
+                            const void *body)
+{
+    if (worker)
+        counter_add(&worker->counters.sent, 1);
+    else
+        u64_add(&system->outside.sent, 1);
+    if (worker && worker->sending)
+        outbox_flush(worker); // what was sent before arrives before
+    stand_in_give(system, worker, handle, type, body);
+}
+
+/* ---- answers ---- */
+
+int reply_send(soma_system *system, struct worker *worker, soma_ref from, soma_ref requester, uint64_t handle,
+               const soma_type *type, const void *body)
+{
+    struct message *message = NULL;
+    bool at_once = stands_in(system, requester);
+    size_t size;
+    int error = at_once ? type_flat_size(type, body, &size)
+                        : message_build(worker, MESSAGE_REPLY, handle, type, body, &message);
+    if (error)
+        return error;
+    if (at_once) {
+        stand_in_answer(system, worker, handle, type, body);
+        return 0;
+    }
+    message->sender = from;
+    return message_push(system, worker, requester, message);
+}
+
+int reply_fail(soma_system *system, struct worker *worker, soma_ref from, soma_ref requester, uint64_t handle,
+               int error)
+{
+    if (stands_in(system, requester)) {
+        stand_in_answer(system, worker, handle, &soma_failure_type, &(const struct soma_failure){.error = error});
+        return 0;
+    }
+    struct message *message = message_new(worker, MESSAGE_ERROR, 2 * sizeof(uint64_t));
+    if (!message)
+        return SOMA_ENOMEM;
+    message->sender = from;
+    message->body[0] = handle;
+    message->body[1] = (uint64_t)(int64_t)error;
+    return message_push(system, worker, requester, message);
+}
+
+static void request_become_error(struct message *request, int error)
+{
+    request->kind = MESSAGE_ERROR;
+    request->type = NULL;
+    request->body[1] = (uint64_t)(int64_t)error;
+}
+
+void request_fail(soma_system *system, struct worker *worker, soma_ref from, struct message *request, int error)
+{
+    soma_ref requester = request->sender;
+    request_become_error(request, error);
+    request->sender = from;
+    message_push(system, worker, requester, request);
+}
+
+void request_refuse(struct worker *worker, soma_ref self, struct message *request, int error)
+{
+    request->settled = true;
+    if (reply_fail(worker->system, worker_or_outside(worker), self, request->sender, request->body[0], error) ==
+        SOMA_ENOMEM)
+        request_become_error(request, error);
+}
+
+void request_refused(soma_system *system, struct worker *worker, soma_ref self, struct message *refused)
+{
+    soma_ref requester = refused->sender;
+    refused->settled = false;
+    refused->sender = self;
+    message_push(system, worker, requester, refused);
+}
