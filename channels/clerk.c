@@ -173,14 +173,35 @@ static void question_fail(struct worker *worker, struct question *question, int 
     free(data);
 }
 
+/* Does it begin with who asks and a name that the message may follow in the same frame? */
+static bool question_joins(const struct question *question)
+{
+    zmq_msg_t *name = &question->arrival->parts[1];
+    return question->arrival->count == 3 && zmq_msg_size(name) == NAME_SIZE &&
+           !memcmp(zmq_msg_data(name), NAME_MARK, NAME_MARK_SIZE);
+}
+
+/* Makes the last frame of an answer. One that the name makes too large has a frame of its own. */
 static int answer_write(struct worker *worker, const struct question *question, const soma_type *type,
                         const void *message)
 {
-    struct line *line = question->arrival->line;
-    struct clerk *clerk = line->clerk;
-    pthread_mutex_lock(&clerk->speaks);
-    int error = speech_write(&clerk->speech, line, worker, NULL, 0, type, message, question_last(question));
-    pthread_mutex_unlock(&clerk->speaks);
+    struct arrival *arrival = question->arrival;
+    struct line *line = arrival->line;
+    struct speech *speech = &line->clerk->speech;
+    zmq_msg_t *name = &arrival->parts[1], *last = question_last(question);
+    bool joins = question_joins(question);
+    pthread_mutex_lock(&line->clerk->speaks);
+    int error = speech_write(speech, line, worker, joins ? zmq_msg_data(name) : NULL, joins ? NAME_SIZE : 0, type,
+                             message, last);
+    joins = joins && !error;
+    if (error == SOMA_ETOOBIG)
+        error = speech_write(speech, line, worker, NULL, 0, type, message, last);
+    pthread_mutex_unlock(&line->clerk->speaks);
+    if (joins) {
+        zmq_msg_move(name, last); // which is sent from there
+        zmq_msg_close(&arrival->parts[2]);
+        arrival->count = 1;
+    }
     return error;
 }
 

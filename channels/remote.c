@@ -202,7 +202,9 @@ int remote_topic(soma_agent *self, const struct channel *channel, const char *to
 static int request_put(soma_agent *self, struct remote *remote, soma_handle handle, zmq_msg_t parts[3])
 {
     const soma_handle name = handle ^ remote->salt;
-    if (!part_make(&parts[0], &name, sizeof(name))) {
+    char frame[NAME_SIZE] = NAME_MARK;
+    memcpy(frame + NAME_MARK_SIZE, &name, sizeof(name));
+    if (!part_make(&parts[0], frame, sizeof(frame))) {
         zmq_msg_close(&parts[2]);
         return SOMA_ENOMEM;
     }
@@ -305,28 +307,46 @@ static void answer_unasked(const soma_agent *self, struct line *line, zmq_msg_t 
         counter_add(&self->worker->counters.late_replies, 1);
 }
 
-/* The parts are those from the question's name on. */
-static int answer_arrive(soma_agent *self, struct channel *channel, struct arrival *arrival, zmq_msg_t *parts,
-                         uint32_t count)
+/* What an answer is: whose, and its message, or what says that there is none. */
+struct answered {
+    soma_handle name;
+    const char *data;
+    size_t size;
+    zmq_msg_t *failure; /* NULL: there is a message */
+};
+
+/* The parts are those from the question's name on, before which so many bytes are a mark. False if they are no answer.
+ */
+static bool answer_split(zmq_msg_t *parts, uint32_t count, size_t mark, struct answered *answered)
+{
+    const char *data = zmq_msg_data(&parts[0]);
+    size_t size = zmq_msg_size(&parts[0]), head = mark + sizeof(soma_handle);
+    bool joined = count == 1 && mark && size >= head,
+         apart = (count == 3 || count == 4) && size == head && !zmq_msg_size(&parts[1]);
+    if ((!joined && !apart) || memcmp(data, NAME_MARK, mark) != 0)
+        return false;
+    memcpy(&answered->name, data + mark, sizeof(answered->name));
+    answered->data = joined ? data + head : zmq_msg_data(&parts[2]);
+    answered->size = joined ? size - head : zmq_msg_size(&parts[2]);
+    answered->failure = count == 4 ? &parts[3] : NULL;
+    return true;
+}
+
+static int answer_arrive(soma_agent *self, struct channel *channel, struct arrival *arrival,
+                         const struct answered *answered)
 {
     struct remote *remote = channel->remote;
-    soma_handle handle;
-    if (count < 3 || count > 4 || zmq_msg_size(&parts[0]) != sizeof(handle) || zmq_msg_size(&parts[1])) {
-        line_malformed(arrival->line, NULL, SOMA_EFORMAT);
-        return 0;
-    }
-    memcpy(&handle, zmq_msg_data(&parts[0]), sizeof(handle));
-    handle ^= remote->salt;
+    soma_handle handle = answered->name ^ remote->salt;
     asking_done(remote, handle);
     const soma_type *type = request_expects(self, handle, line_mark(channel->remote->line));
     if (!type) {
-        answer_unasked(self, arrival->line, &parts[0]);
+        answer_unasked(self, arrival->line, &arrival->parts[0]);
         return 0;
     }
-    if (count == 4)
-        return answer_settle(self, handle, failure_read(self, &parts[3]));
+    if (answered->failure)
+        return answer_settle(self, handle, failure_read(self, answered->failure));
     struct reading reading;
-    int error = speech_read(&remote->speech, type, zmq_msg_data(&parts[2]), zmq_msg_size(&parts[2]), &reading);
+    int error = speech_read(&remote->speech, type, answered->data, answered->size, &reading);
     if (error) {
         line_malformed(arrival->line, remote->speech.serializer->name, error);
         return answer_settle(self, handle, answer_copy(self, NULL, NULL, error));
@@ -421,13 +441,20 @@ static int message_arrive(soma_agent *self, void *state, struct channel *channel
     return error;
 }
 
-/* Answers among publications: to this channel, or to another one of whom it gets all. */
-static int private_arrive(soma_agent *self, struct channel *channel, struct arrival *arrival)
+/* What comes for who has asked. Answers among publications are to this channel, or to another one of whom it gets all.
+ */
+static int answers_arrive(soma_agent *self, struct channel *channel, struct arrival *arrival, bool published)
 {
     zmq_msg_t *topic = &arrival->parts[0];
+    struct answered answered;
     bool own = channel->pattern == SOMA_SYNC_SUB && zmq_msg_size(topic) == ANSWER_TOPIC &&
                !memcmp(zmq_msg_data(topic), channel->remote->answers, ANSWER_TOPIC);
-    return own ? answer_arrive(self, channel, arrival, arrival->parts + 1, arrival->count - 1) : 0;
+    if (published && !own)
+        return 0;
+    if (answer_split(arrival->parts + published, arrival->count - published, published ? 0 : NAME_MARK_SIZE, &answered))
+        return answer_arrive(self, channel, arrival, &answered);
+    line_malformed(arrival->line, NULL, SOMA_EFORMAT);
+    return 0;
 }
 
 /* By the number of frames, too: the bytes of a publication may begin with anything, if it has no topic before. */
@@ -443,10 +470,9 @@ int arrival_run(soma_agent *self, void *state, void *arg)
     bool subscribes = channel && pattern_subscribes(channel->pattern);
     int result = 0;
     arrival_take(arrival);
-    if (subscribes && parts_are_answer(arrival->parts, arrival->count))
-        result = private_arrive(self, channel, arrival);
-    else if (channel && pattern_asks(channel->pattern) && !subscribes)
-        result = answer_arrive(self, channel, arrival, arrival->parts, arrival->count);
+    bool published = subscribes && parts_are_answer(arrival->parts, arrival->count);
+    if (published || (channel && pattern_asks(channel->pattern) && !subscribes))
+        result = answers_arrive(self, channel, arrival, published);
     else if (channel)
         result = message_arrive(self, state, channel, arrival);
     else

@@ -29,6 +29,14 @@ struct speech {
 #define ASK_HEAD (2 + sizeof(soma_handle))
 #define ANSWER_TOPIC 17u /* bytes: the mark, and a random number in hexadecimal */
 
+/*
+ * What others know a question of a REQ or ASYNC_REQ by is a frame: a mark, and its name. Who answers, and knows that
+ * mark, puts the message behind it into the same frame, as each frame is work for four threads.
+ */
+#define NAME_MARK "soma"
+#define NAME_MARK_SIZE (sizeof(NAME_MARK) - 1)
+#define NAME_SIZE (NAME_MARK_SIZE + sizeof(soma_handle))
+
 struct remote {
     struct line *line;
     struct speech speech;

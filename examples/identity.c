@@ -44,11 +44,11 @@ static const soma_behavior asker = {.name = "asker",
                                     .ready = asker_ready,
                                     .handlers = SOMA_HANDLERS(SOMA_ON(soma_channel_changed, on_changed))};
 
-/* ---- the router: who asks, 8 bytes that he knows the question by, an empty frame, the question ---- */
+/* ---- the router: who asks, 12 bytes that he knows the question by, an empty frame, the question ---- */
 
 static void answer(void *router)
 {
-    char name[256] = "", question[8], text[512];
+    char name[256] = "", question[12], text[512];
     int length = zmq_recv(router, name, sizeof(name) - 1, 0);
     zmq_recv(router, question, sizeof(question), 0);
     zmq_recv(router, text, 0, 0);

@@ -93,21 +93,23 @@ static int ask_seven(soma_agent *self, void *state, void *arg)
     return 0;
 }
 
+#define NAME 12 /* bytes that who asks knows a question by */
+
 /* A question of who calls himself "me", with what the answer begins with. */
-static void question_take(void *answers, char name[8])
+static void question_take(void *answers, char name[NAME])
 {
     char frame[64];
     assert_int_equal(zmq_recv(answers, frame, sizeof(frame), 0), 2);
     assert_memory_equal(frame, "me", 2);
-    assert_int_equal(zmq_recv(answers, name, 8, 0), 8);
+    assert_int_equal(zmq_recv(answers, name, NAME, 0), NAME);
     assert_int_equal(zmq_recv(answers, frame, sizeof(frame), 0), 0);
     assert_int_equal(zmq_recv(answers, frame, sizeof(frame), 0), 1);
 }
 
-static void question_answer(void *answers, const char name[8], const char *text)
+static void question_answer(void *answers, const char name[NAME], const char *text)
 {
     plain_send(answers, "me", 2, true);
-    plain_send(answers, name, 8, true);
+    plain_send(answers, name, NAME, true);
     plain_send(answers, "", 0, true);
     plain_send(answers, text, strlen(text), false);
 }
@@ -138,7 +140,7 @@ PLAYER_WIRES(test_no_question)
 static void test_the_answer_to_another(soma_test *test)
 {
     static const struct opened asks = {.pattern = SOMA_REQ, .options = {.identity = "me"}};
-    char before[8], now[8];
+    char before[NAME], now[NAME];
     player_move();
     void *answers = plain_open(ZMQ_ROUTER, 1000);
     zmq_setsockopt(answers, ZMQ_ROUTER_HANDOVER, &(const int){1}, sizeof(int));

@@ -199,9 +199,11 @@ def async_req(peer):
         peer.send()
     asked = [peer.socket.recv_multipart() for i in range(3)]
     for i in (2, 1, 0):
-        *head, data = asked[i]
+        who, name, empty, data = asked[i]
+        assert len(name) == 12 and name[:4] == b"soma" and empty == b""
         assert peer.unpack(data) == peer.message(i, f"m{i}")
-        peer.socket.send_multipart(head + [peer.pack(i + 10, "reply")])
+        reply = peer.pack(i + 10, "reply")
+        peer.socket.send_multipart([who, name + reply] if i == 1 else [who, name, b"", reply])
     peer.expect(*(f"answer {peer.said(i + 10, 'reply')}" for i in (2, 1, 0)))
 
 
@@ -209,10 +211,15 @@ def async_rep(peer):
     """A DEALER asks three times before it looks."""
     for i in range(3):
         peer.socket.send_multipart([b"id%d" % i, b"", peer.pack(i, f"t{i}")])
-    for i in range(3):
+    peer.socket.send_multipart([b"soma12345678", b"", peer.pack(3, "t3")])
+    for i in range(4):
         peer.expect(f"got '' {peer.said(i, f't{i}')}")
-        head, empty, data = peer.socket.recv_multipart()
-        assert head == b"id%d" % i and empty == b""
+        *head, data = peer.socket.recv_multipart()
+        if i == 3:  # whose name has the mark gets it in one frame with the answer
+            assert not head and data[:12] == b"soma12345678"
+            data = data[12:]
+        else:
+            assert head == [b"id%d" % i, b""]
         assert peer.unpack(data) == (f"t{i}" if peer.serializer == "raw" else (2 * i, "answer"))
 
 
