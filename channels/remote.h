@@ -50,6 +50,12 @@ struct remote {
     uint32_t asked_most; /* as ZeroMQ itself has no limit here */
 };
 
+/* What the runtime knows the place by that a request went to: the line, as a channel may move to another one. */
+static inline soma_ref line_mark(const struct line *line)
+{
+    return (soma_ref){0, line->number, 1};
+}
+
 /* Binds or connects a channel at its address. As soma_bind(). */
 int remote_channel_open(soma_agent *self, struct channel *channel, const soma_channel_options *options);
 void remote_channel_close(soma_agent *self, struct channel *channel);
@@ -65,6 +71,10 @@ int remote_topic(soma_agent *self, const struct channel *channel, const char *to
 /* Callbacks of the reader of a line, which get an arrival. */
 int arrival_run(soma_agent *self, void *state, void *arg);
 int peers_run(soma_agent *self, void *state, void *arg);
+
+/* What comes for who has asked; as a handler's, the result. Answers among publications are to this channel, or to
+ * another one of whom it gets all. */
+int answers_arrive(soma_agent *self, struct channel *channel, struct arrival *arrival, bool published);
 
 /* The channel of an arrival, if it still has the line: it may have been closed, or have moved to another address. */
 struct channel *owner_find(const soma_agent *self, const struct arrival *arrival);
