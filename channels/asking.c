@@ -162,9 +162,10 @@ static int answer_arrive(soma_agent *self, struct channel *channel, struct arriv
         line_malformed(arrival->line, remote->speech.serializer->name, error);
         return answer_settle(self, handle, answer_copy(self, NULL, NULL, error));
     }
-    struct message *answer = answer_copy(self, type, reading.message, 0);
-    speech_done(&remote->speech, &reading);
-    return answer_settle(self, handle, answer);
+    error = answer_show(self, handle, type, reading.message);
+    channel = owner_find(self, arrival); // a handler may have closed it
+    speech_done(channel ? &channel->remote->speech : NULL, &reading);
+    return error;
 }
 
 int answers_arrive(soma_agent *self, struct channel *channel, struct arrival *arrival, bool published)

@@ -254,6 +254,17 @@ int answer_settle(soma_agent *self, soma_handle request, struct message *answer)
     return result;
 }
 
+int answer_show(soma_agent *self, soma_handle request, const soma_type *type, const void *body)
+{
+    struct message *answer =
+        message_new(worker_or_outside(self->worker), MESSAGE_REPLY, sizeof(answer->body[0]) + type->size);
+    if (!answer)
+        return 0;
+    answer->type = type;
+    memcpy(answer->body + 1, body, type->size);
+    return answer_settle(self, request, answer);
+}
+
 int requests_fail(soma_agent *self, soma_ref to, int error)
 {
     int result = 0;
