@@ -177,12 +177,12 @@ static unsigned char frame_hear(int stranger, unsigned char words[255])
     return head[0];
 }
 
-/* Of a question the 8 bytes that it is known by. */
-static void question_hear(int stranger, char name[8])
+/* Of a question the 12 bytes that it is known by. */
+static void question_hear(int stranger, char name[12])
 {
     unsigned char words[255];
     assert_int_equal(frame_hear(stranger, words), 1);
-    memcpy(name, words, 8);
+    memcpy(name, words, 12);
     assert_int_equal(frame_hear(stranger, words), 1);
     assert_int_equal(frame_hear(stranger, words), 0);
 }
@@ -217,7 +217,7 @@ static int stranger_come(const char *kind)
 /* What is no answer to the question is counted, or is late, and the question waits on; bytes that are none fail it. */
 static void garbage_for_an_asker(soma_test *test, soma_pattern pattern)
 {
-    char name[8], expected[64];
+    char name[12], expected[64];
     place_next((char[64]){0});
     soma_ref asks = player_open(test, &player_quiet);
     uint64_t late = player_stats(test).late_replies;
@@ -227,23 +227,23 @@ static void garbage_for_an_asker(soma_test *test, soma_pattern pattern)
     player_do(test, asks, ask_it, NULL);
     question_hear(stranger, name);
     frames_throw(stranger, (const struct frame[]){{"Garbage", 7}}, 1);
-    frames_throw(stranger, (const struct frame[]){{name, 8}, {"x", 1}, {"{\"number\":1}", 12}}, 3);
-    frames_throw(stranger, (const struct frame[]){{name, 7}, {"", 0}, {"{\"number\":2}", 12}}, 3);
-    frames_throw(stranger, (const struct frame[]){{name, 8}, {"", 0}, {"", 0}, {"", 0}, {"", 0}}, 5);
-    frames_throw(stranger, (const struct frame[]){{"nobody's", 8}, {"", 0}, {"{\"number\":3}", 12}}, 3);
-    frames_throw(stranger, (const struct frame[]){{name, 8}, {"", 0}, {"{\"number\":", 10}}, 3);
+    frames_throw(stranger, (const struct frame[]){{name, 12}, {"x", 1}, {"{\"number\":1}", 12}}, 3);
+    frames_throw(stranger, (const struct frame[]){{name, 11}, {"", 0}, {"{\"number\":2}", 12}}, 3);
+    frames_throw(stranger, (const struct frame[]){{name, 12}, {"", 0}, {"", 0}, {"", 0}, {"", 0}}, 5);
+    frames_throw(stranger, (const struct frame[]){{"somanobody's", 12}, {"", 0}, {"{\"number\":3}", 12}}, 3);
+    frames_throw(stranger, (const struct frame[]){{name, 12}, {"", 0}, {"{\"number\":", 10}}, 3);
     snprintf(expected, sizeof(expected), "error%d ", SOMA_EFORMAT);
     player_expect(test, asks, expected);
     garbage_expect(test, asks, 1, 5);
     assert_int_equal(player_stats(test).late_replies, late + 1);
     player_do(test, asks, ask_it, NULL);
     question_hear(stranger, name);
-    frames_throw(stranger, (const struct frame[]){{name, 8}, {"", 0}, {"", 0}, {"\xc1", 1}}, 4); // a failure
+    frames_throw(stranger, (const struct frame[]){{name, 12}, {"", 0}, {"", 0}, {"\xc1", 1}}, 4); // a failure
     snprintf(expected, sizeof(expected), "error%d error%d ", SOMA_EFORMAT, SOMA_EFORMAT);
     player_expect(test, asks, expected);
     player_do(test, asks, ask_it, NULL);
     question_hear(stranger, name);
-    frames_throw(stranger, (const struct frame[]){{name, 8}, {"", 0}, {"{\"number\":4}", 12}}, 3);
+    frames_throw(stranger, (const struct frame[]){{name, 12}, {"", 0}, {"{\"number\":4}", 12}}, 3);
     player_expect_end(test, asks, "answer4 ");
     close(stranger);
 }
