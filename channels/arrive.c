@@ -110,10 +110,12 @@ static bool conflate(struct line *line, zmq_msg_t *parts, uint32_t count)
     return (pattern_subscribes(line->pattern) && parts_are_answer(parts, count)) || newest_replace(line, parts, count);
 }
 
-/* Of a question what its answer needs is kept apart. False if that can't be: it is done with. */
+/* Of a question what its answer needs is kept apart, and has its weight, which is taken with it. False if that can't be:
+ * it is done with. */
 static bool question_note(struct line *line, zmq_msg_t *parts, uint32_t *count, uint64_t weight, soma_handle *question)
 {
     int error = question_open(line, parts, count, weight, question);
+    line->taken += error ? 0 : weight;
     if (error == SOMA_EFORMAT)
         line_malformed(line, NULL, error);
     else if (error == SOMA_EGONE)
@@ -148,7 +150,7 @@ static void message_arrive(struct line *line, zmq_msg_t *parts, uint32_t count, 
     arrival->came = true;
     arrival->question = question;
     arrival->weight = question ? 0 : weight; // a question has it until it is answered
-    line->taken += weight;
+    line->taken += arrival->weight;
     parts_move(arrival->parts, parts, count);
     if (conflates)
         newest_set(line, arrival);

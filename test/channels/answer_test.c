@@ -2,85 +2,11 @@
  * Answers to questions from beyond, by whatever way they come: from the agent that was asked, in the same frame as the
  * question's name or not; from another node; and word that there will be none.
  */
-#include "../bridges/nodes.h"
-#include <soma/channel.h>
+#include "desk.h"
 
-SOMA_MESSAGE(chunk, (bytes, data))
-
-#define MOST 1000u /* bytes of a message here */
-#define BACK_MOST 16
-
-static char bytes[MOST + 1];
-static soma_address place;
 static soma_ref helper; /* who answers for who was asked */
-static atomic_int bound, answered, held;
-static uint32_t sizes[BACK_MOST]; /* of the answers; */
-static int errors[BACK_MOST];     /* or why there is none */
-
-static const soma_channel_options least = {.serializer = "raw", .message_most = MOST};
-
-/* ---- who asks: for one answer after the other, by its size ---- */
-
-struct asker {
-    const uint32_t *next; /* 0 is the last */
-    int count;
-};
-
-static int ask_next(soma_agent *self, struct asker *my);
-
-static int answer_note(soma_agent *self, struct asker *my, uint32_t size, int error)
-{
-    sizes[my->count] = size;
-    errors[my->count++] = error;
-    atomic_fetch_add(&answered, 1);
-    return ask_next(self, my);
-}
-
-static int on_answer(soma_agent *self, struct asker *my, const struct chunk *m)
-{
-    assert_memory_equal(m->data.data, bytes, m->data.size);
-    return answer_note(self, my, m->data.size, 0);
-}
-
-static int on_no_answer(soma_agent *self, struct asker *my, const int *error)
-{
-    return answer_note(self, my, 0, *error);
-}
-
-static int ask_next(soma_agent *self, struct asker *my)
-{
-    uint32_t size = *my->next++;
-    if (!size)
-        return 0;
-    return soma_request_to(self, "it", SOMA_NEVER, SOMA_THEN(chunk, on_answer, on_no_answer), chunk,
-                           .data = {(const char *)&size, sizeof(size)}) < 0;
-}
-
-static int on_changed(soma_agent *self, struct asker *my, const struct soma_channel_changed *m)
-{
-    return m->peers ? ask_next(self, my) : 0;
-}
-
-static int asker_init(soma_agent *self, void *state, const void *asked)
-{
-    ((struct asker *)state)->next = asked;
-    return soma_connect_with(self, &place, "it", &least);
-}
-
-static const soma_behavior asker = {.name = "asker",
-                                    .state_size = sizeof(struct asker),
-                                    .init = asker_init,
-                                    .handlers = SOMA_HANDLERS(SOMA_ON(soma_channel_changed, on_changed))};
 
 /* ---- who is asked ---- */
-
-static uint32_t size_asked(const struct chunk *m)
-{
-    uint32_t size;
-    assert_int_equal(m->data.size, sizeof(size));
-    memcpy(&size, m->data.data, sizeof(size));
-    return size;
-}
 
 /* At once. What is no message is not sent, and then another may be. */
 static int on_asked(soma_agent *self, void *my, const struct chunk *m)
@@ -108,31 +34,6 @@ static int on_helped(soma_agent *self, void *my, const struct chunk *m)
 }
 
 static const soma_behavior helpful = {.name = "helper", .handlers = SOMA_HANDLERS(SOMA_ON(chunk, on_helped))};
-
-static int desk_init(soma_agent *self, void *my, const void *handlers)
-{
-    soma_channel_options options = least;
-    (void)my;
-    options.place = "tcp";
-    options.handlers = handlers;
-    int error = soma_bind(self, SOMA_ASYNC_REP, "it", &options, &place);
-    atomic_store(&bound, 1);
-    return error;
-}
-
-static const soma_behavior desk = {.name = "desk", .init = desk_init};
-
-/* A desk with such handlers is asked for answers of sizes. */
-static void desk_ask(struct node *node, const soma_handler *handlers, const uint32_t *asked)
-{
-    soma_ref ref;
-    atomic_store(&bound, 0);
-    atomic_store(&answered, 0);
-    atomic_store(&held, 0);
-    assert_int_equal(soma_spawn(node->system, &desk, handlers, &node->agent), 0);
-    wait_word("a desk", &bound, 1);
-    assert_int_equal(soma_spawn(node->system, &asker, asked, &ref), 0);
-}
 
 /* ---- tests ---- */
 
@@ -194,8 +95,7 @@ static void test_from_another_node(void **state)
 
 int main(void)
 {
-    for (uint32_t i = 0; i < sizeof(bytes); i++)
-        bytes[i] = (char)(i % 251);
+    bytes_fill();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_of_each_size),
         cmocka_unit_test(test_from_another),
