@@ -110,8 +110,8 @@ static bool conflate(struct line *line, zmq_msg_t *parts, uint32_t count)
     return (pattern_subscribes(line->pattern) && parts_are_answer(parts, count)) || newest_replace(line, parts, count);
 }
 
-/* Of a question what its answer needs is kept apart, and has its weight, which is taken with it. False if that can't be:
- * it is done with. */
+/* Of a question what its answer needs is kept apart, and has its weight, which is taken with it. False if that can't
+ * be: it is done with. */
 static bool question_note(struct line *line, zmq_msg_t *parts, uint32_t *count, uint64_t weight, soma_handle *question)
 {
     int error = question_open(line, parts, count, weight, question);
@@ -141,7 +141,7 @@ static void message_arrive(struct line *line, zmq_msg_t *parts, uint32_t count, 
         arrival_new(porter->worker, line, question ? question_run : arrival_run, conflates ? LINE_PARTS : count);
     if (!message) {
         u64_add(&line->counts.missed, 1);
-        question_drop(porter, question);
+        question_drop(line, question);
         parts_close(parts, count);
         return;
     }

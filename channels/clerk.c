@@ -116,15 +116,15 @@ static void question_leave(struct questions *questions, struct clerk *clerk, str
         clerk->questions = question->next;
 }
 
-/* Whoever takes it out answers it. NULL if somebody has. */
-static struct question *question_take(struct questions *questions, soma_handle handle)
+/* Whoever takes it out answers it. NULL if somebody has, or it is another clerk's. */
+static struct question *question_take(struct questions *questions, soma_ref clerk, soma_handle handle)
 {
     uint32_t number = (uint32_t)handle;
     struct question *question = NULL;
     spin_lock(&questions->busy);
     if (handle > 0 && number && number <= questions->capacity)
         question = questions->places[number - 1].question;
-    if (question && question->handle != handle)
+    if (question && (question->handle != handle || !soma_ref_equal(question->arrival->line->clerk->agent, clerk)))
         question = NULL;
     if (question)
         question_leave(questions, question->arrival->line->clerk, question);
@@ -205,10 +205,10 @@ static int answer_write(struct worker *worker, const struct question *question, 
     return error;
 }
 
-void question_answer(struct porter *porter, struct worker *worker, soma_handle handle, const soma_type *type,
-                     const void *message)
+void question_answer(struct porter *porter, struct worker *worker, soma_ref clerk, soma_handle handle,
+                     const soma_type *type, const void *message)
 {
-    struct question *question = question_take(&porter->questions, handle);
+    struct question *question = question_take(&porter->questions, clerk, handle);
     if (!question && worker) {
         counter_add(&worker->counters.late_replies, 1);
     } else if (!question) {
@@ -225,9 +225,10 @@ void question_answer(struct porter *porter, struct worker *worker, soma_handle h
     }
 }
 
-void question_drop(struct porter *porter, soma_handle handle)
+void question_drop(const struct line *line, soma_handle handle)
 {
-    struct question *question = question_take(&porter->questions, handle);
+    struct question *question =
+        line->clerk ? question_take(&line->porter->questions, line->clerk->agent, handle) : NULL;
     if (question)
         question_end(question);
 }
@@ -335,7 +336,8 @@ static int question_ask(soma_agent *self, void *state, struct channel *channel, 
     if (error) {
         const struct soma_failure failure = {.error = error};
         line_malformed(line, whole ? speech->serializer->name : NULL, error);
-        question_answer(line->porter, worker_or_outside(self->worker), arrival->question, &soma_failure_type, &failure);
+        question_answer(line->porter, worker_or_outside(self->worker), line->clerk->agent, arrival->question,
+                        &soma_failure_type, &failure);
         return 0;
     }
     arrival_names(self, reading.type);

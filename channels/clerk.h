@@ -24,13 +24,13 @@ void clerk_free(struct clerk *clerk);
 int question_open(struct line *line, zmq_msg_t *parts, uint32_t *count, uint64_t weight, soma_handle *question);
 
 /* It can't be asked, and has no answer. */
-void question_drop(struct porter *porter, soma_handle question);
+void question_drop(const struct line *line, soma_handle question);
 
 /* A question has come: a callback of the channel's agent. */
 int question_run(soma_agent *self, void *state, void *arg);
 
-/* Somebody has answered, see struct tenant. */
-void question_answer(struct porter *porter, struct worker *worker, soma_handle question, const soma_type *type,
-                     const void *message);
+/* Somebody has answered a clerk, see struct tenant. */
+void question_answer(struct porter *porter, struct worker *worker, soma_ref clerk, soma_handle question,
+                     const soma_type *type, const void *message);
 
 #endif

@@ -16,20 +16,20 @@ int stand_in_spawn(soma_system *system, const soma_behavior *behavior, soma_ref 
     return error;
 }
 
-static void stand_in_give(soma_system *system, struct worker *worker, uint64_t handle, const soma_type *type,
-                          const void *body)
+static void stand_in_give(soma_system *system, struct worker *worker, soma_ref to, uint64_t handle,
+                          const soma_type *type, const void *body)
 {
     struct tenant *tenant = ptr_load(&system->tenant); // it is there before any such agent
-    tenant->answer(tenant, worker, (soma_handle)handle, type, body);
+    tenant->answer(tenant, worker, to, (soma_handle)handle, type, body);
 }
 
-bool stand_in_take(soma_system *system, struct worker *worker, struct message *message)
+bool stand_in_take(soma_system *system, struct worker *worker, soma_ref to, struct message *message)
 {
     bool failed = message->kind == MESSAGE_ERROR;
     if (!failed && message->kind != MESSAGE_REPLY)
         return false;
     const struct soma_failure failure = {.error = failed ? (int)(int64_t)message->body[1] : 0};
-    stand_in_give(system, worker, message->body[0], failed ? &soma_failure_type : message->type,
+    stand_in_give(system, worker, to, message->body[0], failed ? &soma_failure_type : message->type,
                   failed ? &failure : message_body(message));
     message_dispose(worker, message);
     return true;
@@ -38,12 +38,12 @@ bool stand_in_take(soma_system *system, struct worker *worker, struct message *m
 /* Is an answer for such an agent here? Then it need not become a block. */
 static bool stands_in(soma_system *system, soma_ref ref)
 {
-    const soma_agent *agent = ref.node == system->node ? target_find(system, ref) : NULL;
-    return agent && u64_load(&agent->life) & LIFE_STANDS;
+    const soma_agent *agent = ref.node == system->node ? slots_find(&system->slots, ref.slot) : NULL;
+    return agent && life_stands(u64_load(&agent->life), ref);
 }
 
-static void stand_in_answer(soma_system *system, struct worker *worker, uint64_t handle, const soma_type *type,
-                            const void *body)
+static void stand_in_answer(soma_system *system, struct worker *worker, soma_ref to, uint64_t handle,
+                            const soma_type *type, const void *body)
 {
     if (worker)
         counter_add(&worker->counters.sent, 1);
@@ -51,7 +51,7 @@ static void stand_in_answer(soma_system *system, struct worker *worker, uint64_t
         u64_add(&system->outside.sent, 1);
     if (worker && worker->sending)
         outbox_flush(worker); // what was sent before arrives before
-    stand_in_give(system, worker, handle, type, body);
+    stand_in_give(system, worker, to, handle, type, body);
 }
 
 /* ---- answers ---- */
@@ -67,7 +67,7 @@ int reply_send(soma_system *system, struct worker *worker, soma_ref from, soma_r
     if (error)
         return error;
     if (at_once) {
-        stand_in_answer(system, worker, handle, type, body);
+        stand_in_answer(system, worker, requester, handle, type, body);
         return 0;
     }
     message->sender = from;
@@ -78,7 +78,8 @@ int reply_fail(soma_system *system, struct worker *worker, soma_ref from, soma_r
                int error)
 {
     if (stands_in(system, requester)) {
-        stand_in_answer(system, worker, handle, &soma_failure_type, &(const struct soma_failure){.error = error});
+        stand_in_answer(system, worker, requester, handle, &soma_failure_type,
+                        &(const struct soma_failure){.error = error});
         return 0;
     }
     struct message *message = message_new(worker, MESSAGE_ERROR, 2 * sizeof(uint64_t));

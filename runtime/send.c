@@ -260,12 +260,13 @@ int message_push(soma_system *system, struct worker *worker, soma_ref to, struct
         message_dead(system, worker, to, message, SOMA_EGONE);
         return SOMA_EGONE;
     }
-    if (u64_load(&target->life) & LIFE_STANDS && stand_in_take(system, worker, message))
+    uint64_t life = u64_load(&target->life);
+    if (life_stands(life, to) && stand_in_take(system, worker, to, message))
         return 0;
     bool passed = message->marks & MARK_PASSED; // then its sender isn't who sends it now
     uint32_t sender = passed ? UINT32_MAX : message->sender.slot;
     bool from_agent = message_presses(message);
-    if (message->kind <= MESSAGE_REQUEST && u64_load(&target->life) & LIFE_COUNTED) {
+    if (message->kind <= MESSAGE_REQUEST && life & LIFE_COUNTED) {
         bool pushed;
         int error = limit_enter(system, worker, to, message, &pushed);
         if (!pushed)

@@ -121,7 +121,13 @@ void message_dead(soma_system *system, struct worker *worker, soma_ref to, struc
 void message_unhandled(struct worker *worker, soma_ref self, struct message *message, int reason);
 
 /* Takes a message for who stands in for others, see port.h, if it is an answer; else false. */
-bool stand_in_take(soma_system *system, struct worker *worker, struct message *message);
+bool stand_in_take(soma_system *system, struct worker *worker, soma_ref to, struct message *message);
+
+/* Is it the life of such a one? Not of one that has come into its slot since that was found. */
+static inline bool life_stands(uint64_t life, soma_ref to)
+{
+    return life & LIFE_STANDS && life_generation(life) == to.generation;
+}
 
 /* Answers a request: `requester` and `handle` are its sender and first word. */
 int reply_send(soma_system *system, struct worker *worker, soma_ref from, soma_ref requester, uint64_t handle,
