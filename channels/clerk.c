@@ -26,6 +26,7 @@ struct question {
 struct clerk {
     soma_ref agent;
     struct question *questions; /* under the lock of all questions, as what follows */
+    uint32_t users;             /* the channel, and who answers at the moment: the last one closes the line */
     bool closed;
     pthread_mutex_t speaks; /* guards what follows: any agent may answer */
     struct speech speech;
@@ -43,6 +44,7 @@ int clerk_open(soma_system *system, struct line *line, const soma_channel_option
         free(clerk);
         return error;
     }
+    clerk->users = 1;
     pthread_mutex_init(&clerk->speaks, NULL);
     speech_open(&clerk->speech, options);
     line->clerk = clerk;
@@ -103,6 +105,7 @@ static int question_enter(struct questions *questions, struct clerk *clerk, stru
 /* Under the lock. */
 static void question_leave(struct questions *questions, struct clerk *clerk, struct question *question)
 {
+    clerk->users++;
     uint32_t number = (uint32_t)question->handle;
     struct question_place *place = &questions->places[number - 1];
     *place =
@@ -132,10 +135,28 @@ static struct question *question_take(struct questions *questions, soma_ref cler
     return question;
 }
 
-static void question_end(struct question *question)
+static void question_free(struct question *question)
 {
     arrival_end(question->arrival);
     free(question);
+}
+
+/* What a channel's end has found answered by somebody is on its way before its line closes, however long that takes. */
+static void line_leave(struct line *line)
+{
+    struct questions *questions = &line->porter->questions;
+    spin_lock(&questions->busy);
+    bool last = !--line->clerk->users;
+    spin_unlock(&questions->busy);
+    if (last)
+        line_close(line);
+}
+
+/* One that was taken out. */
+static void question_end(struct question *question)
+{
+    line_leave(question->arrival->line); // which is still there, as the arrival has it
+    question_free(question);
 }
 
 /* ---- answering ---- */
@@ -305,7 +326,7 @@ int question_open(struct line *line, zmq_msg_t *parts, uint32_t *count, uint64_t
     int error = question_enter(&line->porter->questions, line->clerk, question);
     if (error) {
         question->arrival->weight = 0; // it was not counted yet
-        question_end(question);
+        question_free(question);
     } else {
         *handle = question->handle;
     }
@@ -385,4 +406,5 @@ void clerk_close(soma_agent *self, struct line *line)
         else
             question_end(question);
     soma_kill(system, line->clerk->agent);
+    line_leave(line);
 }

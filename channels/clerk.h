@@ -13,7 +13,8 @@
 /* A clerk for a line. 0, SOMA_ENOMEM, SOMA_EFULL, SOMA_EINVAL. */
 int clerk_open(soma_system *system, struct line *line, const soma_channel_options *options);
 
-/* The channel has ended: what it has not answered fails, and nothing more is asked. */
+/* The channel has ended: what nobody has answered fails, nothing more is asked, and the line closes behind what
+ * somebody answers at the moment. Takes the channel's reference. */
 void clerk_close(soma_agent *self, struct line *line);
 void clerk_free(struct clerk *clerk);
 

@@ -125,7 +125,8 @@ void remote_channel_close(soma_agent *self, struct channel *channel)
         unanswered_tell(self, line);
     if (line->clerk)
         clerk_close(self, line);
-    line_close(line);
+    else
+        line_close(line);
     speech_close(&remote->speech);
     free(remote->asked);
     free(remote);

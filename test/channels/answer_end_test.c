@@ -6,8 +6,45 @@
 static soma_ref clerks[2]; /* who has asked, */
 static uint64_t names[2];  /* and what by */
 static int asked_so_far;
+static soma_ref helper;        /* who answers for who was asked, */
+static atomic_int answers_now; /* and is about to */
+
+/* ---- a serializer that takes its time for the helper's answer: until the channel is closed ---- */
+
+static int slow_pack(const soma_type *type, const void *message, void **data, size_t *size)
+{
+    if (atomic_load(&answers_now)) {
+        wait_word("the channel's end", &left, 1);
+        atomic_store(&answers_now, 0);
+    }
+    return soma_type_pack(type, message, data, size);
+}
+
+static int slow_unpack(const soma_type *type, const void *data, size_t size, void *message)
+{
+    return soma_type_unpack(type, message, data, size);
+}
+
+static const soma_serializer slow = {"slow", slow_pack, slow_unpack};
 
 /* ---- who is asked ---- */
+
+static int on_passed(soma_agent *self, void *my, const struct chunk *m)
+{
+    (void)my, (void)m;
+    return soma_forward(self, helper);
+}
+
+static int on_helped(soma_agent *self, void *my, const struct chunk *m)
+{
+    (void)my;
+    atomic_store(&answers_now, 1);
+    return soma_reply(self, chunk, .data = {bytes, size_asked(m)});
+}
+
+/* With a thread of its own, as it stands still for another agent's turn. */
+static const soma_behavior helpful = {
+    .name = "helper", .blocking = true, .handlers = SOMA_HANDLERS(SOMA_ON(chunk, on_helped))};
 
 static int on_kept(soma_agent *self, void *my, const struct chunk *m)
 {
@@ -50,11 +87,31 @@ static void test_of_another_clerk(void **state)
     nodes_close(&node, 1);
 }
 
+/* Who answers while the channel is closed was first: the line closes behind that. */
+static void test_of_a_channel(void **state)
+{
+    static const uint32_t asked[] = {5, 0};
+    struct node node;
+    (void)state;
+    node_open(&node, "leaves");
+    speaks = (soma_channel_options){.own_serializer = &slow};
+    assert_int_equal(soma_spawn(node.system, &helpful, NULL, &helper), 0);
+    desk_ask(&node, SOMA_HANDLERS(SOMA_ON(chunk, on_passed)), asked);
+    wait_word("an answer that is written", &answers_now, 1);
+    assert_int_equal(soma_send(node.system, node.agent, leave), 0);
+    wait_word("the answer", &answered, 1);
+    assert_int_equal(errors[0], 0);
+    assert_int_equal(sizes[0], 5);
+    speaks = (soma_channel_options){.serializer = "raw", .message_most = MOST};
+    nodes_close(&node, 1);
+}
+
 int main(void)
 {
     bytes_fill();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_of_another_clerk),
+        cmocka_unit_test(test_of_a_channel),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
