@@ -32,34 +32,6 @@ struct clerk {
     struct speech speech;
 };
 
-static const soma_behavior clerk_behavior = {.name = "clerk"};
-
-int clerk_open(soma_system *system, struct line *line, const soma_channel_options *options)
-{
-    struct clerk *clerk = calloc(1, sizeof(*clerk));
-    if (!clerk)
-        return SOMA_ENOMEM;
-    int error = stand_in_spawn(system, &clerk_behavior, &clerk->agent);
-    if (error) {
-        free(clerk);
-        return error;
-    }
-    clerk->users = 1;
-    pthread_mutex_init(&clerk->speaks, NULL);
-    speech_open(&clerk->speech, options);
-    line->clerk = clerk;
-    return 0;
-}
-
-void clerk_free(struct clerk *clerk)
-{
-    if (!clerk)
-        return;
-    speech_close(&clerk->speech);
-    pthread_mutex_destroy(&clerk->speaks);
-    free(clerk);
-}
-
 /* ---- those that wait ---- */
 
 static bool places_grow(struct questions *questions)
@@ -381,7 +353,7 @@ int question_run(soma_agent *self, void *state, void *arg)
     return result;
 }
 
-/* ---- the channel's end ---- */
+/* ---- the end: the channel's, or the clerk's own ---- */
 
 /* Whatever waits: it is answered no more. NULL if nothing does, and from then on nothing will. */
 static struct question *question_last_take(struct questions *questions, struct clerk *clerk)
@@ -395,16 +367,74 @@ static struct question *question_last_take(struct questions *questions, struct c
     return question;
 }
 
-void clerk_close(soma_agent *self, struct line *line)
+static void questions_close(soma_agent *self, struct line *line, const char *text)
 {
     struct worker *worker = worker_or_outside(self->worker);
-    soma_system *system = soma_agent_system(self);
-    bool tells = !u32_load(&system->stopping);
+    bool tells = !u32_load(&soma_agent_system(self)->stopping);
     for (struct question *question; (question = question_last_take(&line->porter->questions, line->clerk));)
         if (tells)
-            question_fail(worker, question, SOMA_EGONE, "its channel is closed");
+            question_fail(worker, question, SOMA_EGONE, text);
         else
             question_end(question);
-    soma_kill(system, line->clerk->agent);
+}
+
+/* ---- a clerk's life ---- */
+
+static int clerk_init(soma_agent *self, void *state, const void *arg)
+{
+    struct line *line = *(struct line **)state = *(struct line *const *)arg;
+    (void)self;
+    u32_add(&line->references, 1);
+    return 0;
+}
+
+/* Whoever ends it, as anybody may who has its ref: the channel may live on, and what comes then is a dead letter. */
+static void clerk_stop(soma_agent *self, void *state, int reason)
+{
+    struct line *line = *(struct line **)state;
+    (void)reason;
+    questions_close(self, line, "who asks in its name has ended");
+    line_unref(line);
+}
+
+static const soma_behavior clerk_behavior = {
+    .name = "clerk", .state_size = sizeof(struct line *), .init = clerk_init, .stop = clerk_stop};
+
+int clerk_open(soma_system *system, struct line *line, const soma_channel_options *options)
+{
+    struct clerk *clerk = calloc(1, sizeof(*clerk));
+    if (!clerk)
+        return SOMA_ENOMEM;
+    clerk->users = 1;
+    pthread_mutex_init(&clerk->speaks, NULL);
+    speech_open(&clerk->speech, options);
+    line->clerk = clerk; // whose it is from here on
+    return stand_in_spawn(system, &clerk_behavior, &line, &clerk->agent);
+}
+
+/* Who watches it hears of no failure. */
+static int farewell_run(soma_agent *self, void *state, void *arg)
+{
+    (void)state, (void)arg;
+    soma_agent_exit(self, 0);
+    return 0;
+}
+
+void clerk_close(soma_agent *self, struct line *line)
+{
+    soma_system *system = soma_agent_system(self);
+    const soma_ref clerk = line->clerk->agent;
+    questions_close(self, line, "its channel is closed");
+    if (soma_post(system, clerk, farewell_run, NULL, NULL) == SOMA_ENOMEM)
+        soma_kill(system, clerk);
     line_leave(line);
+}
+
+void clerk_free(struct clerk *clerk)
+{
+    if (!clerk)
+        return;
+    speech_close(&clerk->speech);
+    pthread_mutex_destroy(&clerk->speaks);
+    free(clerk);
 }

@@ -3,6 +3,7 @@
  * agent that asked it, to whom the answer goes, whoever gives it and whenever. So each line that questions come through
  * has such an agent. It takes no turns (see stand_in_spawn()): what the answer begins with is noted when the question
  * is read from the socket, the channel's agent makes a request of the rest, and who answers that writes the frames.
+ * It ends with the channel, or before, if somebody wants it: then what it has asked fails, and it asks no more.
  */
 #ifndef CHANNELS_CLERK_H
 #define CHANNELS_CLERK_H
@@ -10,7 +11,7 @@
 #include "channels/porter.h"
 #include "channels/remote.h"
 
-/* A clerk for a line. 0, SOMA_ENOMEM, SOMA_EFULL, SOMA_EINVAL. */
+/* A clerk for a line, which then has it, whatever this returns. 0, SOMA_ENOMEM, SOMA_EFULL, SOMA_EINVAL. */
 int clerk_open(soma_system *system, struct line *line, const soma_channel_options *options);
 
 /* The channel has ended: what nobody has answered fails, nothing more is asked, and the line closes behind what

@@ -8,9 +8,9 @@
 
 /* ---- for who stands in for others ---- */
 
-int stand_in_spawn(soma_system *system, const soma_behavior *behavior, soma_ref *ref)
+int stand_in_spawn(soma_system *system, const soma_behavior *behavior, const void *arg, soma_ref *ref)
 {
-    int error = soma_system_spawn(system, behavior, NULL, ref);
+    int error = soma_system_spawn(system, behavior, arg, ref);
     if (!error)
         life_mark(&system->slots.base[ref->slot], LIFE_STANDS); // nobody else knows it yet, so it lives
     return error;

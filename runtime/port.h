@@ -130,8 +130,8 @@ struct tenant *system_tenant(soma_system *system, struct tenant *(*make)(void));
 /*
  * Spawns an agent without mail that stands in for those outside the system whose questions the tenant brings. So they
  * have a ref, whom a request comes from and its answer goes to, through promises and other nodes, but no turn is taken
- * for it. As soma_system_spawn().
+ * for it but its init and its end. As soma_system_spawn().
  */
-int stand_in_spawn(soma_system *system, const soma_behavior *behavior, soma_ref *ref);
+int stand_in_spawn(soma_system *system, const soma_behavior *behavior, const void *arg, soma_ref *ref);
 
 #endif

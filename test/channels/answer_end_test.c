@@ -56,6 +56,57 @@ static int on_kept(soma_agent *self, void *my, const struct chunk *m)
     return promise < 0;
 }
 
+/* ---- who watches a clerk, or ends it ---- */
+
+static atomic_int down;
+static int down_reason;
+
+static int on_watched(soma_agent *self, void *my, const struct chunk *m)
+{
+    (void)my, (void)m;
+    assert_true(soma_monitor(self, soma_sender(self)) > 0);
+    assert_true(soma_reply_later(self) > 0);
+    atomic_fetch_add(&held, 1);
+    return 0;
+}
+
+static int on_down(soma_agent *self, void *my, const struct soma_down *m)
+{
+    (void)self, (void)my;
+    down_reason = m->reason;
+    atomic_store(&down, 1);
+    return 0;
+}
+
+static const soma_behavior watchful = {.name = "watchful desk",
+                                       .init = desk_init,
+                                       .handlers =
+                                           SOMA_HANDLERS(SOMA_ON(leave, on_leave), SOMA_ON(soma_down, on_down))};
+
+static int on_end(soma_agent *self, void *my, const struct chunk *m)
+{
+    (void)my, (void)m;
+    assert_true(soma_reply_later(self) > 0);
+    assert_int_equal(soma_kill(soma_agent_system(self), soma_sender(self)), 0);
+    return 0;
+}
+
+#define FLOOD 5000u /* questions: more than a line takes that nobody handles */
+
+static int flood(soma_agent *self, void *state, const struct soma_channel_changed *m)
+{
+    const soma_then then = *SOMA_THEN(chunk, on_answer, on_no_answer);
+    (void)state;
+    for (uint32_t i = 0; m->peers && i < FLOOD; i++)
+        assert_true(soma_request_to(self, "it", SOMA_NEVER, &then, chunk, .data = {"1234", 4}) > 0);
+    return 0;
+}
+
+static const soma_behavior floods = {.name = "floods",
+                                     .state_size = sizeof(struct asker),
+                                     .init = asker_init,
+                                     .handlers = SOMA_HANDLERS(SOMA_ON(soma_channel_changed, flood))};
+
 /* ---- tests ---- */
 
 static uint64_t late_replies(soma_system *system)
@@ -87,6 +138,45 @@ static void test_of_another_clerk(void **state)
     nodes_close(&node, 1);
 }
 
+/* Who watches whom a question comes from hears of the channel's end as of any that is well. */
+static void test_that_a_clerk_is_watched(void **state)
+{
+    static const uint32_t asked[] = {5, 0};
+    struct node node;
+    (void)state;
+    node_open(&node, "watches");
+    desk_ask_at(&node, &watchful, SOMA_HANDLERS(SOMA_ON(chunk, on_watched)), asked);
+    wait_word("a question", &held, 1);
+    assert_int_equal(soma_send(node.system, node.agent, leave), 0);
+    wait_word("word of its end", &down, 1);
+    assert_int_equal(down_reason, 0);
+    wait_word("no answer", &answered, 1);
+    assert_int_equal(errors[0], SOMA_EGONE);
+    nodes_close(&node, 1);
+}
+
+/* It is ended: who has asked hears of it, and what comes then nobody handles, but it is still read. */
+static void test_that_a_clerk_is_killed(void **state)
+{
+    static const uint32_t asked[] = {5, 0};
+    struct node node;
+    soma_ref ref;
+    soma_stats stats = {0};
+    (void)state;
+    node_open(&node, "kills");
+    desk_ask(&node, SOMA_HANDLERS(SOMA_ON(chunk, on_end)), asked);
+    wait_word("no answer", &answered, 1);
+    assert_int_equal(errors[0], SOMA_EGONE);
+    assert_int_equal(soma_spawn(node.system, &floods, asked, &ref), 0);
+    for (int i = 0; i < 20000 && stats.dead_letters < FLOOD; i++) {
+        const struct timespec nap = {0, 1000000};
+        nanosleep(&nap, NULL);
+        assert_int_equal(soma_system_stats(node.system, &stats), 0);
+    }
+    assert_int_equal(stats.dead_letters, FLOOD);
+    nodes_close(&node, 1);
+}
+
 /* Who answers while the channel is closed was first: the line closes behind that. */
 static void test_of_a_channel(void **state)
 {
@@ -112,6 +202,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_of_another_clerk),
         cmocka_unit_test(test_of_a_channel),
+        cmocka_unit_test(test_that_a_clerk_is_watched),
+        cmocka_unit_test(test_that_a_clerk_is_killed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
