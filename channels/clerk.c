@@ -9,9 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LAST_MOST 2u           /* frames of an answer behind those that it begins with */
-#define PLACES_FIRST 64u       /* for questions that wait at the same time, */
-#define PLACES_MOST (1u << 30) /* twice as many each time, up to this */
+#define LAST_MOST 2u /* frames of an answer behind those that it begins with */
 #define GENERATION_MASK 0x7fffffffu
 
 /* One that waits for its answer, with the frames that this begins with. It counts as mail of the channel's agent until
@@ -34,52 +32,72 @@ struct clerk {
 
 /* ---- those that wait ---- */
 
+/* Of a number that is one. */
+static struct question_place *place_of(struct questions *questions, uint32_t number)
+{
+    uint32_t index = number - 1, first = PLACES_FIRST;
+    if (index < first)
+        return &questions->shelves[0][index];
+    uint32_t shelf = (uint32_t)(__builtin_clz(first) - __builtin_clz(index));
+    return &questions->shelves[shelf + 1][index - (first << shelf)];
+}
+
+/* The memory is had, and made ready, before the lock is: all who answer would wait meanwhile. */
 static bool places_grow(struct questions *questions)
 {
-    uint32_t before = questions->capacity, capacity = before ? before * 2 : PLACES_FIRST;
-    struct question_place *grown =
-        capacity > PLACES_MOST ? NULL : realloc(questions->places, capacity * sizeof(*grown));
-    if (!grown)
+    uint32_t before = questions->capacity, count = before ? before : PLACES_FIRST, shelf = 0;
+    while (shelf < PLACE_SHELVES && questions->shelves[shelf]) // nobody else adds any
+        shelf++;
+    struct question_place *places = shelf < PLACE_SHELVES ? malloc(count * sizeof(*places)) : NULL;
+    if (!places)
         return false;
-    for (uint32_t i = before; i < capacity; i++)
-        grown[i] = (struct question_place){.next_free = i + 1 < capacity ? i + 2 : 0};
-    questions->places = grown;
-    questions->capacity = capacity;
+    for (uint32_t i = 0; i < count; i++)
+        places[i] = (struct question_place){.next_free = i + 1 < count ? before + i + 2 : 0};
+    spin_lock(&questions->busy);
+    places[count - 1].next_free = questions->free; // some may have become free meanwhile
     questions->free = before + 1;
+    questions->shelves[shelf] = places;
+    questions->capacity = before + count;
+    spin_unlock(&questions->busy);
     return true;
 }
 
-/* 0, SOMA_EGONE, SOMA_ENOMEM. */
+/* Under the lock, where there is a free place. */
+static void question_put(struct questions *questions, struct clerk *clerk, struct question *question)
+{
+    uint32_t number = questions->free;
+    struct question_place *place = place_of(questions, number);
+    questions->free = place->next_free;
+    place->question = question;
+    question->handle = (soma_handle)place->generation << 32 | number;
+    question->next = clerk->questions;
+    question->before = NULL;
+    if (question->next)
+        question->next->before = question;
+    clerk->questions = question;
+}
+
+/* By who has the porter's turn. 0, SOMA_EGONE, SOMA_ENOMEM. */
 static int question_enter(struct questions *questions, struct clerk *clerk, struct question *question)
 {
-    int error = 0;
-    spin_lock(&questions->busy);
-    if (clerk->closed)
-        error = SOMA_EGONE;
-    else if (!questions->free && !places_grow(questions))
-        error = SOMA_ENOMEM;
-    if (!error) {
-        uint32_t number = questions->free;
-        struct question_place *place = &questions->places[number - 1];
-        questions->free = place->next_free;
-        place->question = question;
-        question->handle = (soma_handle)place->generation << 32 | number;
-        question->next = clerk->questions;
-        question->before = NULL;
-        if (question->next)
-            question->next->before = question;
-        clerk->questions = question;
+    for (;;) {
+        spin_lock(&questions->busy);
+        bool closed = clerk->closed, enters = !closed && questions->free;
+        if (enters)
+            question_put(questions, clerk, question);
+        spin_unlock(&questions->busy);
+        if (closed || enters)
+            return closed ? SOMA_EGONE : 0;
+        if (!places_grow(questions))
+            return SOMA_ENOMEM;
     }
-    spin_unlock(&questions->busy);
-    return error;
 }
 
 /* Under the lock. */
 static void question_leave(struct questions *questions, struct clerk *clerk, struct question *question)
 {
-    clerk->users++;
     uint32_t number = (uint32_t)question->handle;
-    struct question_place *place = &questions->places[number - 1];
+    struct question_place *place = place_of(questions, number);
     *place =
         (struct question_place){.generation = (place->generation + 1) & GENERATION_MASK, .next_free = questions->free};
     questions->free = number;
@@ -89,6 +107,7 @@ static void question_leave(struct questions *questions, struct clerk *clerk, str
         question->before->next = question->next;
     else
         clerk->questions = question->next;
+    clerk->users++;
 }
 
 /* Whoever takes it out answers it. NULL if somebody has, or it is another clerk's. */
@@ -98,7 +117,7 @@ static struct question *question_take(struct questions *questions, soma_ref cler
     struct question *question = NULL;
     spin_lock(&questions->busy);
     if (handle > 0 && number && number <= questions->capacity)
-        question = questions->places[number - 1].question;
+        question = place_of(questions, number)->question;
     if (question && (question->handle != handle || !soma_ref_equal(question->arrival->line->clerk->agent, clerk)))
         question = NULL;
     if (question)

@@ -429,7 +429,8 @@ void porter_free(struct porter *porter)
         soma_log_warning(porter->system, "channels: the time is over for what was sent to leave (linger_ms), and it "
                                          "may not have left");
     post_close(&porter->post);
-    free(porter->questions.places);
+    for (uint32_t i = 0; i < PLACE_SHELVES; i++)
+        free(porter->questions.shelves[i]);
     free(porter->worker);
     free(porter);
 }

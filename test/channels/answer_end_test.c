@@ -107,6 +107,45 @@ static const soma_behavior floods = {.name = "floods",
                                      .init = asker_init,
                                      .handlers = SOMA_HANDLERS(SOMA_ON(soma_channel_changed, flood))};
 
+/* ---- many questions at a time ---- */
+
+#define MANY 3000u
+
+static soma_handle promises[MANY];
+static uint32_t kept;
+
+/* The last one has all answered, from the first on. */
+static int on_one_of_many(soma_agent *self, void *my, const struct chunk *m)
+{
+    (void)my, (void)m;
+    promises[kept++] = soma_reply_later(self);
+    for (uint32_t i = 0; kept == MANY && i < MANY; i++)
+        assert_int_equal(soma_reply_to(self, promises[i], chunk, .data = {bytes, i % MOST}), 0);
+    return 0;
+}
+
+static int on_one_answer(soma_agent *self, struct asker *my, const struct chunk *m)
+{
+    (void)self;
+    assert_int_equal(m->data.size, (uint32_t)my->count++ % MOST);
+    atomic_fetch_add(&answered, 1);
+    return 0;
+}
+
+static int many(soma_agent *self, void *state, const struct soma_channel_changed *m)
+{
+    (void)state;
+    for (uint32_t i = 0; m->peers && i < MANY; i++)
+        assert_true(soma_request_to(self, "it", SOMA_NEVER, SOMA_THEN(chunk, on_one_answer, on_no_answer), chunk,
+                                    .data = {"1234", 4}) > 0);
+    return 0;
+}
+
+static const soma_behavior asks_many = {.name = "asks many",
+                                        .state_size = sizeof(struct asker),
+                                        .init = asker_init,
+                                        .handlers = SOMA_HANDLERS(SOMA_ON(soma_channel_changed, many))};
+
 /* ---- tests ---- */
 
 static uint64_t late_replies(soma_system *system)
@@ -196,6 +235,20 @@ static void test_of_a_channel(void **state)
     nodes_close(&node, 1);
 }
 
+/* As many wait as come, each in its place. */
+static void test_of_many(void **state)
+{
+    static const uint32_t asked[] = {0};
+    struct node node;
+    soma_ref ref;
+    (void)state;
+    node_open(&node, "many");
+    desk_ask(&node, SOMA_HANDLERS(SOMA_ON(chunk, on_one_of_many)), asked);
+    assert_int_equal(soma_spawn(node.system, &asks_many, asked, &ref), 0);
+    wait_word("all answers", &answered, MANY);
+    nodes_close(&node, 1);
+}
+
 int main(void)
 {
     bytes_fill();
@@ -204,6 +257,7 @@ int main(void)
         cmocka_unit_test(test_of_a_channel),
         cmocka_unit_test(test_that_a_clerk_is_watched),
         cmocka_unit_test(test_that_a_clerk_is_killed),
+        cmocka_unit_test(test_of_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -32,6 +32,7 @@ static int ask_next(soma_agent *self, struct asker *my);
 
 static int answer_note(soma_agent *self, struct asker *my, uint32_t size, int error)
 {
+    assert_true(my->count < BACK_MOST);
     sizes[my->count] = size;
     errors[my->count++] = error;
     atomic_fetch_add(&answered, 1);
