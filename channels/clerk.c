@@ -62,7 +62,17 @@ static bool places_grow(struct questions *questions)
     return true;
 }
 
-/* Under the lock, where there is a free place. */
+/* Under the lock, as what follows. */
+static void clerk_note(struct clerk *clerk, struct question *question)
+{
+    question->next = clerk->questions;
+    question->before = NULL;
+    if (question->next)
+        question->next->before = question;
+    clerk->questions = question;
+}
+
+/* Where there is a free place. */
 static void question_put(struct questions *questions, struct clerk *clerk, struct question *question)
 {
     uint32_t number = questions->free;
@@ -70,11 +80,7 @@ static void question_put(struct questions *questions, struct clerk *clerk, struc
     questions->free = place->next_free;
     place->question = question;
     question->handle = (soma_handle)place->generation << 32 | number;
-    question->next = clerk->questions;
-    question->before = NULL;
-    if (question->next)
-        question->next->before = question;
-    clerk->questions = question;
+    clerk_note(clerk, question);
 }
 
 /* By who has the porter's turn. 0, SOMA_EGONE, SOMA_ENOMEM. */
@@ -93,14 +99,10 @@ static int question_enter(struct questions *questions, struct clerk *clerk, stru
     }
 }
 
-/* Under the lock. */
+/* Under the lock. Its place is kept for it until it ends. */
 static void question_leave(struct questions *questions, struct clerk *clerk, struct question *question)
 {
-    uint32_t number = (uint32_t)question->handle;
-    struct question_place *place = place_of(questions, number);
-    *place =
-        (struct question_place){.generation = (place->generation + 1) & GENERATION_MASK, .next_free = questions->free};
-    questions->free = number;
+    place_of(questions, (uint32_t)question->handle)->question = NULL;
     if (question->next)
         question->next->before = question->before;
     if (question->before)
@@ -126,27 +128,54 @@ static struct question *question_take(struct questions *questions, soma_ref cler
     return question;
 }
 
-static void question_free(struct question *question)
+/* It was not answered after all, and may be later. False if its clerk has ended meanwhile. */
+static bool question_return(struct question *question)
 {
-    arrival_end(question->arrival);
-    free(question);
+    struct clerk *clerk = question->arrival->line->clerk;
+    struct questions *questions = &question->arrival->line->porter->questions;
+    spin_lock(&questions->busy);
+    bool open = !clerk->closed; // then its channel is, too, and is not the last user
+    if (open) {
+        place_of(questions, (uint32_t)question->handle)->question = question;
+        clerk_note(clerk, question);
+        clerk->users--;
+    }
+    spin_unlock(&questions->busy);
+    return open;
 }
 
-/* What a channel's end has found answered by somebody is on its way before its line closes, however long that takes. */
-static void line_leave(struct line *line)
+/* Under the lock. */
+static void place_free(struct questions *questions, uint32_t number)
+{
+    struct question_place *place = place_of(questions, number);
+    *place =
+        (struct question_place){.generation = (place->generation + 1) & GENERATION_MASK, .next_free = questions->free};
+    questions->free = number;
+}
+
+/* A question that was taken out has ended; or, 0, the channel. What that has found answered by somebody is on its way
+ * before the line closes, however long that takes. */
+static void line_leave(struct line *line, soma_handle question)
 {
     struct questions *questions = &line->porter->questions;
     spin_lock(&questions->busy);
+    if (question)
+        place_free(questions, (uint32_t)question);
     bool last = !--line->clerk->users;
     spin_unlock(&questions->busy);
     if (last)
         line_close(line);
 }
 
-/* One that was taken out. */
+static void question_free(struct question *question)
+{
+    arrival_end(question->arrival);
+    free(question);
+}
+
 static void question_end(struct question *question)
 {
-    line_leave(question->arrival->line); // which is still there, as the arrival has it
+    line_leave(question->arrival->line, question->handle); // the arrival has the line still
     question_free(question);
 }
 
@@ -177,6 +206,7 @@ static void question_fail(struct worker *worker, struct question *question, int 
     void *data = NULL;
     size_t size = 0;
     if (soma_type_pack(&soma_failure_type, &failure, &data, &size) || !part_make(&last[1], data, size)) {
+        u64_add(&question->arrival->line->counts.missed, 1);
         question_end(question); // who asks will see that its time is over
     } else {
         zmq_msg_init(&last[0]);
@@ -217,8 +247,8 @@ static int answer_write(struct worker *worker, const struct question *question, 
     return error;
 }
 
-void question_answer(struct porter *porter, struct worker *worker, soma_ref clerk, soma_handle handle,
-                     const soma_type *type, const void *message)
+int question_answer(struct porter *porter, struct worker *worker, soma_ref clerk, soma_handle handle,
+                    const soma_type *type, const void *message)
 {
     struct question *question = question_take(&porter->questions, clerk, handle);
     if (!question && worker) {
@@ -230,11 +260,14 @@ void question_answer(struct porter *porter, struct worker *worker, soma_ref cler
         question_fail(worker, question, failure->error ? failure->error : SOMA_ETYPE, failure->text);
     } else {
         int error = answer_write(worker, question, type, message);
+        if (error == SOMA_ENOMEM && question_return(question))
+            return error;
         if (error)
             question_fail(worker, question, error, "the answer can't be serialized, or is too large");
         else
             question_send(worker, question, 1);
     }
+    return 0;
 }
 
 void question_drop(const struct line *line, soma_handle handle)
@@ -256,14 +289,14 @@ struct head {
     zmq_msg_t made[3];
 };
 
-/* Who asks and what he wants back, up to an empty frame. False if nobody can be answered. */
-static bool envelope_take(zmq_msg_t *parts, uint32_t count, struct head *head)
+/* Who asks and what he wants back, up to an empty frame. 0, SOMA_EFORMAT. */
+static int envelope_take(zmq_msg_t *parts, uint32_t count, struct head *head)
 {
     uint32_t at = 1; // the first is who asks
     while (at < count && zmq_msg_size(&parts[at]))
         at++;
     *head = (struct head){.parts = parts, .count = at + 1, .taken = at + 1};
-    return at < count;
+    return at < count ? 0 : SOMA_EFORMAT;
 }
 
 /* Where a subscriber's message begins in its frame, see ASK_MARK; 0 if it is malformed. */
@@ -276,16 +309,20 @@ static size_t asking_head(zmq_msg_t *part)
     return whole ? ASK_HEAD + topic : 0;
 }
 
-/* Its answer begins with its topic for answers, what it knows the question by, and an empty frame. */
-static bool asking_take(zmq_msg_t *parts, uint32_t count, struct head *head)
+/* Its answer begins with its topic for answers, what it knows the question by, and an empty frame. 0, SOMA_EFORMAT,
+ * SOMA_ENOMEM. */
+static int asking_take(zmq_msg_t *parts, uint32_t count, struct head *head)
 {
     size_t size = count == 1 ? asking_head(&parts[0]) : 0;
     const char *data = zmq_msg_data(&parts[0]);
     *head = (struct head){.parts = head->made, .count = size ? 3 : 0};
     for (uint32_t i = 0; i < head->count; i++)
         zmq_msg_init(&head->made[i]);
-    return size && part_make(&head->made[0], data + ASK_HEAD, size - ASK_HEAD) &&
-           part_make(&head->made[1], data + 1, sizeof(soma_handle));
+    if (!size)
+        return SOMA_EFORMAT;
+    bool made = part_make(&head->made[0], data + ASK_HEAD, size - ASK_HEAD) &&
+                part_make(&head->made[1], data + 1, sizeof(soma_handle));
+    return made ? 0 : SOMA_ENOMEM;
 }
 
 /* Keeps the head, and the line. NULL when memory is out. */
@@ -305,16 +342,16 @@ static struct question *question_new(struct line *line, const struct head *head,
 int question_open(struct line *line, zmq_msg_t *parts, uint32_t *count, uint64_t weight, soma_handle *handle)
 {
     struct head head;
-    bool whole = (pattern_publishes(line->pattern) ? asking_take : envelope_take)(parts, *count, &head);
-    struct question *question = whole ? question_new(line, &head, weight) : NULL;
+    int error = (pattern_publishes(line->pattern) ? asking_take : envelope_take)(parts, *count, &head);
+    struct question *question = error ? NULL : question_new(line, &head, weight);
     if (head.parts == head.made)
         parts_close(head.made, head.count);
     if (!question)
-        return whole ? SOMA_ENOMEM : SOMA_EFORMAT;
+        return error ? error : SOMA_ENOMEM;
     *count -= head.taken;
     if (head.taken)
         parts_move(parts, parts + head.taken, *count);
-    int error = question_enter(&line->porter->questions, line->clerk, question);
+    error = question_enter(&line->porter->questions, line->clerk, question);
     if (error) {
         question->arrival->weight = 0; // it was not counted yet
         question_free(question);
@@ -446,7 +483,7 @@ void clerk_close(soma_agent *self, struct line *line)
     questions_close(self, line, "its channel is closed");
     if (soma_post(system, clerk, farewell_run, NULL, NULL) == SOMA_ENOMEM)
         soma_kill(system, clerk);
-    line_leave(line);
+    line_leave(line, 0);
 }
 
 void clerk_free(struct clerk *clerk)

@@ -31,8 +31,8 @@ void question_drop(const struct line *line, soma_handle question);
 /* A question has come: a callback of the channel's agent. */
 int question_run(soma_agent *self, void *state, void *arg);
 
-/* Somebody has answered a clerk, see struct tenant. */
-void question_answer(struct porter *porter, struct worker *worker, soma_ref clerk, soma_handle question,
-                     const soma_type *type, const void *message);
+/* Somebody has answered a clerk: see struct tenant. What can't be answered is counted as missed. */
+int question_answer(struct porter *porter, struct worker *worker, soma_ref clerk, soma_handle question,
+                    const soma_type *type, const void *message);
 
 #endif

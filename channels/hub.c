@@ -62,10 +62,10 @@ static bool hub_stop(struct tenant *tenant)
 }
 
 /* There is a porter, as it has brought what is answered. */
-static void hub_answer(struct tenant *tenant, struct worker *worker, soma_ref to, soma_handle handle,
-                       const soma_type *type, const void *message)
+static int hub_answer(struct tenant *tenant, struct worker *worker, soma_ref to, soma_handle handle,
+                      const soma_type *type, const void *message)
 {
-    question_answer(((struct hub *)tenant)->porter, worker, to, handle, type, message);
+    return question_answer(((struct hub *)tenant)->porter, worker, to, handle, type, message);
 }
 
 static struct tenant *hub_make(void)

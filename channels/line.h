@@ -204,7 +204,7 @@ void line_refuse(struct line *line, enum refusal why);
 /* A part for a line with room for so many bytes; `worker` may be NULL, as in send.h. False when memory is out. */
 bool part_room(zmq_msg_t *part, const struct line *line, struct worker *worker, size_t size);
 
-/* A small part with these bytes. */
+/* A small part with these bytes. False when memory is out; then it is empty. */
 bool part_make(zmq_msg_t *part, const void *data, size_t size);
 
 /* Into parts that are not made yet; what is left is empty. */

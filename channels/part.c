@@ -40,8 +40,10 @@ bool part_room(zmq_msg_t *part, const struct line *line, struct worker *worker, 
 
 bool part_make(zmq_msg_t *part, const void *data, size_t size)
 {
-    if (zmq_msg_init_size(part, size))
+    if (zmq_msg_init_size(part, size)) {
+        zmq_msg_init(part); // it leaves what can't be closed
         return false;
+    }
     if (size)
         memcpy(zmq_msg_data(part), data, size);
     return true;

@@ -16,11 +16,11 @@ int stand_in_spawn(soma_system *system, const soma_behavior *behavior, const voi
     return error;
 }
 
-static void stand_in_give(soma_system *system, struct worker *worker, soma_ref to, uint64_t handle,
-                          const soma_type *type, const void *body)
+static int stand_in_give(soma_system *system, struct worker *worker, soma_ref to, uint64_t handle,
+                         const soma_type *type, const void *body)
 {
     struct tenant *tenant = ptr_load(&system->tenant); // it is there before any such agent
-    tenant->answer(tenant, worker, to, (soma_handle)handle, type, body);
+    return tenant->answer(tenant, worker, to, (soma_handle)handle, type, body);
 }
 
 bool stand_in_take(soma_system *system, struct worker *worker, soma_ref to, struct message *message)
@@ -28,9 +28,10 @@ bool stand_in_take(soma_system *system, struct worker *worker, soma_ref to, stru
     bool failed = message->kind == MESSAGE_ERROR;
     if (!failed && message->kind != MESSAGE_REPLY)
         return false;
-    const struct soma_failure failure = {.error = failed ? (int)(int64_t)message->body[1] : 0};
-    stand_in_give(system, worker, to, message->body[0], failed ? &soma_failure_type : message->type,
-                  failed ? &failure : message_body(message));
+    const struct soma_failure failure = {.error = failed ? (int)(int64_t)message->body[1] : SOMA_ENOMEM};
+    if (failed ||
+        stand_in_give(system, worker, to, message->body[0], message->type, message_body(message)) == SOMA_ENOMEM)
+        stand_in_give(system, worker, to, message->body[0], &soma_failure_type, &failure);
     message_dispose(worker, message);
     return true;
 }
@@ -42,8 +43,8 @@ static bool stands_in(soma_system *system, soma_ref ref)
     return agent && life_stands(u64_load(&agent->life), ref);
 }
 
-static void stand_in_answer(soma_system *system, struct worker *worker, soma_ref to, uint64_t handle,
-                            const soma_type *type, const void *body)
+static int stand_in_answer(soma_system *system, struct worker *worker, soma_ref to, uint64_t handle,
+                           const soma_type *type, const void *body)
 {
     if (worker)
         counter_add(&worker->counters.sent, 1);
@@ -51,7 +52,7 @@ static void stand_in_answer(soma_system *system, struct worker *worker, soma_ref
         u64_add(&system->outside.sent, 1);
     if (worker && worker->sending)
         outbox_flush(worker); // what was sent before arrives before
-    stand_in_give(system, worker, to, handle, type, body);
+    return stand_in_give(system, worker, to, handle, type, body);
 }
 
 /* ---- answers ---- */
@@ -66,10 +67,8 @@ int reply_send(soma_system *system, struct worker *worker, soma_ref from, soma_r
                         : message_build(worker, MESSAGE_REPLY, handle, type, body, &message);
     if (error)
         return error;
-    if (at_once) {
-        stand_in_answer(system, worker, requester, handle, type, body);
-        return 0;
-    }
+    if (at_once)
+        return stand_in_answer(system, worker, requester, handle, type, body);
     message->sender = from;
     return message_push(system, worker, requester, message);
 }
@@ -77,11 +76,9 @@ int reply_send(soma_system *system, struct worker *worker, soma_ref from, soma_r
 int reply_fail(soma_system *system, struct worker *worker, soma_ref from, soma_ref requester, uint64_t handle,
                int error)
 {
-    if (stands_in(system, requester)) {
-        stand_in_answer(system, worker, requester, handle, &soma_failure_type,
-                        &(const struct soma_failure){.error = error});
-        return 0;
-    }
+    if (stands_in(system, requester))
+        return stand_in_answer(system, worker, requester, handle, &soma_failure_type,
+                               &(const struct soma_failure){.error = error});
     struct message *message = message_new(worker, MESSAGE_ERROR, 2 * sizeof(uint64_t));
     if (!message)
         return SOMA_ENOMEM;

@@ -117,9 +117,10 @@ struct tenant {
     void (*release)(struct tenant *tenant); /* the system's end, after that of its agents */
     /* An agent that stands in for others, `to`, is answered, in the turn of who answers, or wherever word comes that
      * nobody will (then by a soma_failure). The handle is none of its questions' if who answers got it wrong. What it
-     * points to is the caller's. Any thread; `worker` as in send.h. */
-    void (*answer)(struct tenant *tenant, struct worker *worker, soma_ref to, soma_handle handle, const soma_type *type,
-                   const void *message);
+     * points to is the caller's. Any thread; `worker` as in send.h. 0, or SOMA_ENOMEM, and it may be answered again;
+     * but after a failure it never is. */
+    int (*answer)(struct tenant *tenant, struct worker *worker, soma_ref to, soma_handle handle, const soma_type *type,
+                  const void *message);
     shared_ptr worker; /* whose counters belong to the system's; NULL for none */
     shared_ptr rest;   /* the struct rest of what comes for it; NULL for none */
 };

@@ -259,7 +259,7 @@ int answer_show(soma_agent *self, soma_handle request, const soma_type *type, co
     struct message *answer =
         message_new(worker_or_outside(self->worker), MESSAGE_REPLY, sizeof(answer->body[0]) + type->size);
     if (!answer)
-        return 0;
+        return answer_settle(self, request, answer_copy(self, NULL, NULL, SOMA_ENOMEM));
     answer->type = type;
     memcpy(answer->body + 1, body, type->size);
     return answer_settle(self, request, answer);

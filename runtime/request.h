@@ -29,7 +29,8 @@ const soma_type *request_expects(const soma_agent *self, soma_handle request, so
 struct message *answer_copy(soma_agent *self, const soma_type *type, const void *body, int error);
 int answer_settle(soma_agent *self, soma_handle request, struct message *answer);
 
-/* Settles one by an answer that need not be kept: what it points to is the caller's, who has it until this returns. */
+/* Settles one by an answer that need not be kept: what it points to is the caller's, who has it until this returns.
+ * Without memory for its block the request fails. */
 int answer_show(soma_agent *self, soma_handle request, const soma_type *type, const void *body);
 
 /* Ends all that went to such a place, with an error. The result is the first handler's that wants the agent to end. */
