@@ -73,7 +73,7 @@ static void clerk_note(struct clerk *clerk, struct question *question)
 }
 
 /* Where there is a free place. */
-static void question_put(struct questions *questions, struct clerk *clerk, struct question *question)
+static soma_handle question_put(struct questions *questions, struct clerk *clerk, struct question *question)
 {
     uint32_t number = questions->free;
     struct question_place *place = place_of(questions, number);
@@ -81,16 +81,19 @@ static void question_put(struct questions *questions, struct clerk *clerk, struc
     place->question = question;
     question->handle = (soma_handle)place->generation << 32 | number;
     clerk_note(clerk, question);
+    return question->handle;
 }
 
-/* By who has the porter's turn. 0, SOMA_EGONE, SOMA_ENOMEM. */
-static int question_enter(struct questions *questions, struct clerk *clerk, struct question *question)
+/* By who has the porter's turn. From then on the question is whose who takes it out, and may be gone. 0, SOMA_EGONE,
+ * SOMA_ENOMEM. */
+static int question_enter(struct questions *questions, struct clerk *clerk, struct question *question,
+                          soma_handle *handle)
 {
     for (;;) {
         spin_lock(&questions->busy);
         bool closed = clerk->closed, enters = !closed && questions->free;
         if (enters)
-            question_put(questions, clerk, question);
+            *handle = question_put(questions, clerk, question);
         spin_unlock(&questions->busy);
         if (closed || enters)
             return closed ? SOMA_EGONE : 0;
@@ -351,12 +354,10 @@ int question_open(struct line *line, zmq_msg_t *parts, uint32_t *count, uint64_t
     *count -= head.taken;
     if (head.taken)
         parts_move(parts, parts + head.taken, *count);
-    error = question_enter(&line->porter->questions, line->clerk, question);
+    error = question_enter(&line->porter->questions, line->clerk, question, handle);
     if (error) {
         question->arrival->weight = 0; // it was not counted yet
         question_free(question);
-    } else {
-        *handle = question->handle;
     }
     return error;
 }
