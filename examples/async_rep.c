@@ -1,73 +1,73 @@
-/* Asynchronous REP: questions that take a while are answered when they are done, and the asker goes on meanwhile; one
- * takes longer than the asker waits. docs/channels.md */
+/* Asynchronous REP: questions are answered when the work is done, in whatever order, and the asker goes on meanwhile.
+ * One is not answered for as long as the asker waits. docs/channels.md */
 #include <soma/soma.h>
 #include <stdio.h>
 
-SOMA_MESSAGE(cook, (string, dish), (u32, minutes))
-SOMA_MESSAGE(served, (string, dish))
-SOMA_MESSAGE(ready, (i64, promise), (string, dish))
+SOMA_MESSAGE(cook, (u32, dish))
+SOMA_MESSAGE(served, (u32, dish))
 
+enum { STEW, SOUP, SALAD, PANS, ROAST = PANS };
+
+static const char *const dishes[] = {"stew", "soup", "salad", "roast"};
 static const soma_address kitchen = {.transport = SOMA_INPROC, .pattern = SOMA_ASYNC_REP, .host = "kitchen"};
 
-/* ---- the kitchen: a minute is 10 ms ---- */
+/* ---- the kitchen: it begins when all pans are full, and the last one is done first ---- */
 
-static int on_cook(soma_agent *self, void *my, const struct cook *m)
-{
-    (void)my;
-    soma_handle promise = soma_reply_later(self);
-    soma_handle timer = soma_after(self, m->minutes * 10 * SOMA_MS, ready, .promise = promise, .dish = m->dish);
-    return promise < 0 ? (int)promise : timer < 0 ? (int)timer : 0;
-}
+struct pans {
+    soma_handle orders[PANS + 1];
+    uint32_t full;
+};
 
-static int on_ready(soma_agent *self, void *my, const struct ready *m)
+static int on_cook(soma_agent *self, struct pans *my, const struct cook *m)
 {
-    (void)my;
-    return soma_reply_to(self, m->promise, served, .dish = m->dish);
+    soma_handle promise = my->orders[m->dish] = soma_reply_later(self);
+    int error = promise < 0 ? (int)promise : 0;
+    if (m->dish != ROAST && ++my->full == PANS)
+        for (uint32_t dish = PANS; dish-- && !error;)
+            error = soma_reply_to(self, my->orders[dish], served, .dish = dish);
+    return error;
 }
 
 static int chef_init(soma_agent *self, void *my, const void *arg)
 {
-    const soma_channel_options options = {.place = "inproc://kitchen",
-                                          .handlers = SOMA_HANDLERS(SOMA_ON(cook, on_cook))};
-    (void)my, (void)arg;
-    return soma_bind(self, SOMA_ASYNC_REP, "orders", &options, NULL);
+    const soma_handler *handlers = SOMA_HANDLERS(SOMA_ON(cook, on_cook));
+    const soma_channel_options options = {.place = "inproc://kitchen", .handlers = handlers};
+    return (void)my, (void)arg, soma_bind(self, SOMA_ASYNC_REP, "orders", &options, NULL);
 }
 
-static const soma_behavior chef = {
-    .name = "chef", .init = chef_init, .handlers = SOMA_HANDLERS(SOMA_ON(ready, on_ready))};
+static const soma_behavior chef = {.name = "chef", .state_size = sizeof(struct pans), .init = chef_init};
 
-/* ---- the waiter ---- */
+/* ---- the waiter: each question has handlers of its own, and a time ---- */
 
-static int waiter_done(soma_agent *self, uint32_t *open)
-{
-    return --*open ? 0 : soma_system_stop(soma_agent_system(self));
-}
-
-static int on_served(soma_agent *self, uint32_t *open, const struct served *m)
-{
-    printf("here is the %s\n", m->dish);
-    return waiter_done(self, open);
-}
-
-static int on_failed(soma_agent *self, uint32_t *open, const int *error)
+static int on_failed(soma_agent *self, void *my, const int *error)
 {
     printf("sorry: %s\n", soma_strerror(*error));
-    return waiter_done(self, open);
+    return (void)my, soma_system_stop(soma_agent_system(self));
 }
 
-static int waiter_init(soma_agent *self, void *state, const void *arg)
+static int order(soma_agent *self, uint32_t dish, uint64_t timeout);
+static int on_served(soma_agent *self, void *my, const struct served *m)
 {
-    static const struct cook orders[] = {{"roast", 1000}, {"stew", 6}, {"soup", 3}, {"salad", 1}};
-    const soma_then *then = SOMA_THEN(served, on_served, on_failed);
-    int error = soma_connect(self, &kitchen, "kitchen", NULL);
-    (void)arg;
-    for (; !error && *(uint32_t *)state < 4; ++*(uint32_t *)state)
-        error = soma_channel_request(self, "kitchen", SOMA_SECOND, then, &cook_type, &orders[*(uint32_t *)state]) < 0;
-    printf("all is ordered\n");
-    return error;
+    printf("here is the %s\n", dishes[m->dish]);
+    return (void)my, m->dish ? 0 : order(self, ROAST, 50 * SOMA_MS);
 }
 
-static const soma_behavior waiter = {.name = "waiter", .state_size = sizeof(uint32_t), .init = waiter_init};
+static int order(soma_agent *self, uint32_t dish, uint64_t timeout)
+{
+    const soma_then *then = SOMA_THEN(served, on_served, on_failed);
+    soma_handle handle = soma_request_to(self, "kitchen", timeout, then, cook, .dish = dish);
+    return handle < 0 ? (int)handle : 0;
+}
+
+static int waiter_init(soma_agent *self, void *my, const void *arg)
+{
+    int error = soma_connect(self, &kitchen, "kitchen", NULL);
+    for (uint32_t dish = STEW; !error && dish < PANS; dish++)
+        error = order(self, dish, SOMA_NEVER);
+    printf("all is ordered\n");
+    return (void)my, (void)arg, error;
+}
+static const soma_behavior waiter = {.name = "waiter", .init = waiter_init};
 
 int main(void)
 {

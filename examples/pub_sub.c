@@ -56,6 +56,7 @@ static int on_changed(soma_agent *self, void *my, const struct soma_channel_chan
     soma_publish(self, "feed", "weather/coast", news, .text = "sunny");
     soma_publish(self, "feed", "sport", news, .text = "2:1");
     soma_publish(self, "feed", "weather/hills", news, .text = "snow");
+    soma_publish(self, "feed", "sport", news, .text = "3:1"); /* Bob has unsubscribed when this comes */
     return soma_publish(self, "feed", "letters", news, .text = "only Carol reads these");
 }
 

@@ -1,4 +1,4 @@
-/* PUSH and PULL: one deals jobs out, three share them, in whatever order they started. docs/channels.md */
+/* PUSH and PULL: one deals jobs out, and three share them, each in turn. docs/channels.md */
 #include <soma/soma.h>
 #include <stdio.h>
 
@@ -7,30 +7,38 @@ SOMA_MESSAGE(job, (u32, number))
 #define WORKERS 3u
 #define JOBS 6u
 
-/* ---- a worker: connects, and handles what comes through its channel ---- */
+/* ---- a worker: connects, and handles what comes through its channel, in two steps; its state is its name ---- */
 
-static int on_job(soma_agent *self, void *my, const struct job *m)
+static int on_job(soma_agent *self, const char **my, const struct job *m)
 {
-    (void)my;
-    printf("worker %u does job %u\n", soma_self(self).slot, m->number);
+    (void)self;
+    printf("%s does job %u\n", *my, m->number);
     return 0;
 }
 
-static int worker_ready(soma_agent *self, void *my)
+static int on_job_too(soma_agent *self, const char **my, const struct job *m)
 {
-    soma_address jobs;
-    (void)my;
-    int error = soma_address_parse("inproc://jobs push", &jobs);
-    return error ? error : soma_connect(self, &jobs, "work", SOMA_HANDLERS(SOMA_ON(job, on_job)));
+    (void)self;
+    printf("%s writes down job %u\n", *my, m->number);
+    return 0;
 }
 
-static const soma_behavior worker = {.name = "worker", .ready = worker_ready};
+static int worker_init(soma_agent *self, void *my, const void *name)
+{
+    soma_address jobs;
+    *(const char **)my = name;
+    int error = soma_address_parse("inproc://jobs push", &jobs);
+    return error ? error
+                 : soma_connect(self, &jobs, "work", SOMA_HANDLERS(SOMA_ON(job, on_job), SOMA_ON(job, on_job_too)));
+}
+
+static const soma_behavior worker = {.name = "worker", .state_size = sizeof(char *), .init = worker_init};
 
 /* ---- the dealer: binds, and begins when all are there ---- */
 
-static int dealer_ready(soma_agent *self, void *my)
+static int dealer_init(soma_agent *self, void *my, const void *arg)
 {
-    (void)my;
+    (void)my, (void)arg;
     return soma_bind(self, SOMA_PUSH, "deal", &(soma_channel_options){.place = "inproc://jobs"}, NULL);
 }
 
@@ -44,15 +52,16 @@ static int on_changed(soma_agent *self, void *my, const struct soma_channel_chan
 }
 
 static const soma_behavior dealer = {
-    .name = "dealer", .ready = dealer_ready, .handlers = SOMA_HANDLERS(SOMA_ON(soma_channel_changed, on_changed))};
+    .name = "dealer", .init = dealer_init, .handlers = SOMA_HANDLERS(SOMA_ON(soma_channel_changed, on_changed))};
 
 int main(void)
 {
+    static const char *const names[WORKERS] = {"Ann", "Bob", "Cleo"};
     soma_system *system;
     int error = soma_system_open(&system, NULL);
-    for (uint32_t i = 0; i < WORKERS && !error; i++)
-        error = soma_spawn(system, &worker, NULL, NULL);
     if (!error)
         error = soma_spawn(system, &dealer, NULL, NULL);
+    for (uint32_t i = 0; i < WORKERS && !error; i++)
+        error = soma_spawn(system, &worker, names[i], NULL);
     return soma_system_close(&system) || error; /* when all is done */
 }

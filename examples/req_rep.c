@@ -69,11 +69,10 @@ int main(void)
     soma_system *system;
     soma_address address, *given = &address;
     char text[SOMA_ADDRESS_TEXT_SIZE];
-    if (soma_system_open(&system, NULL) || soma_spawn(system, &replier, &given, NULL) ||
-        soma_spawn(system, &asker, &address, NULL))
+    if (soma_system_open(&system, NULL) || soma_spawn(system, &replier, &given, NULL))
         return 1;
-    soma_address_print(&address, text, sizeof(text));
+    soma_address_print(&address, text, sizeof(text)); /* it is bound when soma_spawn() returns */
     printf("bound at %s\n", text);
-    soma_system_run(system);
-    return soma_system_close(&system);
+    int error = soma_spawn(system, &asker, &address, NULL) || soma_system_run(system);
+    return soma_system_close(&system) || error;
 }

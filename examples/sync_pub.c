@@ -39,7 +39,7 @@ struct bidder {
 static int on_taken(soma_agent *self, struct bidder *my, const struct bid_taken *m)
 {
     (void)self;
-    printf("%s's bid %s\n", my->name, m->best ? "is the best" : "was too low");
+    printf("%s has bid %s\n", my->name, m->best ? "the most" : "too little");
     return 0;
 }
 

@@ -1,36 +1,46 @@
-/* Timers: once, again and again, by name, cancelled. docs/timers.md */
+/* Timers: once, again and again, several at a time, with what they say; by handle, by name, cancelled. docs/timers.md
+ */
 #include <soma/soma.h>
 #include <stdio.h>
 
-SOMA_MESSAGE(tick)
+SOMA_MESSAGE(beat, (u32, sound))
 SOMA_MESSAGE(deadline, (string, what))
 
+enum { SOUNDS = 2 };
+
+static const char *const sounds[SOUNDS] = {"tick", "tock"};
+static const uint32_t enough[SOUNDS] = {5, 2};
+
 struct clockwork {
-    uint32_t ticks;
+    uint32_t beats[SOUNDS];
 };
 
 /* A timer is a message that the agent sends to itself later, so it is handled like any other. */
 static int clockwork_init(soma_agent *self, void *state, const void *arg)
 {
     (void)state, (void)arg;
-    soma_handle beat = soma_each(self, 10 * SOMA_MS, tick);
-    int error = soma_timer_name(self, beat, "beat"); /* a failed soma_each is passed on by this, too */
+    int error = soma_timer_name(self, soma_each(self, 10 * SOMA_MS, beat, .sound = 0), sounds[0]);
+    if (!error) /* a failed soma_each is passed on by soma_timer_name */
+        error = soma_timer_name(self, soma_each(self, 25 * SOMA_MS, beat, .sound = 1), sounds[1]);
     if (error)
         return error;
-    soma_handle late = soma_after(self, SOMA_SECOND, deadline, .what = "too late");
-    soma_handle soon = soma_after(self, 35 * SOMA_MS, deadline, .what = "after three ticks");
-    return late < 0 ? (int)late : soon < 0 ? (int)soon : soma_timer_name(self, late, "late");
+    soma_handle later = soma_after(self, 35 * SOMA_MS, deadline, .what = "later");
+    soma_handle never = soma_after(self, 20 * SOMA_MS, deadline, .what = "never");
+    printf("now\n");
+    error = soma_timer_cancel(self, never);
+    return later < 0 ? (int)later : error;
 }
 
-static int on_tick(soma_agent *self, struct clockwork *my, const struct tick *m)
+static int on_beat(soma_agent *self, struct clockwork *my, const struct beat *m)
 {
-    (void)m;
-    printf("tick %u\n", ++my->ticks);
-    if (my->ticks < 5)
+    const char *sound = sounds[m->sound];
+    printf("%s %u\n", sound, ++my->beats[m->sound]);
+    if (my->beats[m->sound] < enough[m->sound])
         return 0;
-    soma_timer_cancel(self, soma_timer_find(self, "late")); /* a second would be too long to wait for */
-    soma_timer_cancel(self, soma_timer_find(self, "beat"));
-    return soma_system_stop(soma_agent_system(self));
+    int error = soma_timer_cancel(self, soma_timer_find(self, sound));
+    if (my->beats[0] < enough[0] || my->beats[1] < enough[1])
+        return error; /* the other one goes on */
+    return error ? error : soma_system_stop(soma_agent_system(self));
 }
 
 static int on_deadline(soma_agent *self, struct clockwork *my, const struct deadline *m)
@@ -44,7 +54,7 @@ static const soma_behavior clockwork = {.name = "clockwork",
                                         .state_size = sizeof(struct clockwork),
                                         .init = clockwork_init,
                                         .handlers =
-                                            SOMA_HANDLERS(SOMA_ON(tick, on_tick), SOMA_ON(deadline, on_deadline))};
+                                            SOMA_HANDLERS(SOMA_ON(beat, on_beat), SOMA_ON(deadline, on_deadline))};
 
 int main(void)
 {

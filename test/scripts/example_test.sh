@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs an example, and compares what it prints with a file: line by line, or, if that ends in .any.txt, in any order. A
-# star in the file stands for anything.
+# Runs an example, and compares what it prints with a file, line by line. If the file ends in .each.txt, only lines that
+# begin with the same word keep their order: each line says by that who prints it. In .any.txt no line keeps it. A star in
+# the file stands for anything.
 set -euo pipefail
 program=$1
 file=$2
@@ -12,6 +13,16 @@ if [ ${#got[@]} != ${#expected[@]} ]; then
     printf '%s lines in place of %s:\n%s\n' "${#got[@]}" "${#expected[@]}" "$printed"
     exit 1
 fi
+
+# Whether no line of this kind may come before the expected one.
+comes_next() {
+    case $file in
+    *.any.txt) false ;;
+    *.each.txt) [ "${1%% *}" = "${2%% *}" ] ;;
+    *) true ;;
+    esac
+}
+
 for line in "${got[@]}"; do
     found=
     for i in "${!expected[@]}"; do
@@ -21,8 +32,8 @@ for line in "${got[@]}"; do
             found=yes
             break
         fi
-        if [ "${file%.any.txt}" == "$file" ]; then
-            break # only the next one counts
+        if comes_next "$line" "${expected[i]}"; then
+            break
         fi
     done
     if [ -z "$found" ]; then
