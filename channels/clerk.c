@@ -108,10 +108,10 @@ static void question_leave(struct questions *questions, struct clerk *clerk, str
     place_of(questions, (uint32_t)question->handle)->question = NULL;
     if (question->next)
         question->next->before = question->before;
-    if (question->before)
-        question->before->next = question->next;
-    else
+    if (clerk->questions == question)
         clerk->questions = question->next;
+    else
+        question->before->next = question->next;
     clerk->users++;
 }
 
@@ -440,8 +440,8 @@ static void questions_close(soma_agent *self, struct line *line, const char *tex
 static int clerk_init(soma_agent *self, void *state, const void *arg)
 {
     struct line *line = *(struct line **)state = *(struct line *const *)arg;
-    (void)self;
     u32_add(&line->references, 1);
+    stand_in_begin(self);
     return 0;
 }
 
@@ -466,7 +466,7 @@ int clerk_open(soma_system *system, struct line *line, const soma_channel_option
     pthread_mutex_init(&clerk->speaks, NULL);
     speech_open(&clerk->speech, options);
     line->clerk = clerk; // whose it is from here on
-    return stand_in_spawn(system, &clerk_behavior, &line, &clerk->agent);
+    return soma_system_spawn(system, &clerk_behavior, &line, &clerk->agent);
 }
 
 /* Who watches it hears of no failure. */

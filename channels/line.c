@@ -28,7 +28,7 @@ static bool crates_need(struct line *line, uint32_t count)
     return true;
 }
 
-_Static_assert(LINE_PARTS <= CRATE_PARCELS, "a message fits a crate");
+_Static_assert(LINE_PARTS + 2 <= CRATE_PARCELS, "a message fits a crate, with who and a mark before it");
 
 static int parcels_add(struct line *line, zmq_msg_t *parts, uint32_t count)
 {

@@ -8,12 +8,9 @@
 
 /* ---- for who stands in for others ---- */
 
-int stand_in_spawn(soma_system *system, const soma_behavior *behavior, const void *arg, soma_ref *ref)
+void stand_in_begin(soma_agent *self)
 {
-    int error = soma_system_spawn(system, behavior, arg, ref);
-    if (!error)
-        life_mark(&system->slots.base[ref->slot], LIFE_STANDS); // nobody else knows it yet, so it lives
-    return error;
+    life_mark(self, LIFE_STANDS);
 }
 
 static int stand_in_give(soma_system *system, struct worker *worker, soma_ref to, uint64_t handle,

@@ -129,10 +129,10 @@ struct tenant {
 struct tenant *system_tenant(soma_system *system, struct tenant *(*make)(void));
 
 /*
- * Spawns an agent without mail that stands in for those outside the system whose questions the tenant brings. So they
+ * An agent says in its init that it stands in for those outside the system whose questions the tenant brings. So they
  * have a ref, whom a request comes from and its answer goes to, through promises and other nodes, but no turn is taken
- * for it but its init and its end. As soma_system_spawn().
+ * for it but its end.
  */
-int stand_in_spawn(soma_system *system, const soma_behavior *behavior, const void *arg, soma_ref *ref);
+void stand_in_begin(soma_agent *self);
 
 #endif
