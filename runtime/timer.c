@@ -137,6 +137,43 @@ void timer_end(soma_agent *self, struct timer *timer)
         timer_free(self, timer);
 }
 
+int soma_timer_cancel(soma_agent *self, soma_handle timer)
+{
+    if (!self)
+        return SOMA_EINVAL;
+    if (timer < 0)
+        return (int)timer;
+    struct message *message = pending_find(self, timer);
+    if (!message)
+        return SOMA_ENOENT;
+    if (message->kind != MESSAGE_TIMER)
+        return SOMA_EINVAL;
+    pending_remove(self, timer);
+    timer_end(self, timer_of(message));
+    return 0;
+}
+
+/* The handle of the entry at an index, if that is a timer; else 0. */
+static soma_handle timer_at(const soma_agent *self, uint32_t index)
+{
+    const struct message *message = self->extension->pending[index].message;
+    return message && message->kind == MESSAGE_TIMER ? pending_handle(self, index) : 0;
+}
+
+int soma_timers_cancel(soma_agent *self)
+{
+    if (!self)
+        return SOMA_EINVAL;
+    for (uint32_t i = 0; self->extension && i < self->extension->capacity; i++) {
+        soma_handle timer = timer_at(self, i);
+        if (timer)
+            soma_timer_cancel(self, timer);
+    }
+    return 0;
+}
+
+/* ---- names ---- */
+
 /* Names go with their timers, but lazily: one whose handle is stale is dropped when it is met. */
 static struct timer_name **name_find(soma_agent *self, const char *name)
 {
@@ -153,22 +190,6 @@ static struct timer_name **name_find(soma_agent *self, const char *name)
         }
     }
     return NULL;
-}
-
-int soma_timer_cancel(soma_agent *self, soma_handle timer)
-{
-    if (!self)
-        return SOMA_EINVAL;
-    if (timer < 0)
-        return (int)timer;
-    struct message *message = pending_find(self, timer);
-    if (!message)
-        return SOMA_ENOENT;
-    if (message->kind != MESSAGE_TIMER)
-        return SOMA_EINVAL;
-    pending_remove(self, timer);
-    timer_end(self, timer_of(message));
-    return 0;
 }
 
 int soma_timer_name(soma_agent *self, soma_handle timer, const char *name)
@@ -200,4 +221,25 @@ soma_handle soma_timer_find(soma_agent *self, const char *name)
         return SOMA_EINVAL;
     struct timer_name **found = self->extension ? name_find(self, name) : NULL;
     return found ? (*found)->handle : SOMA_ENOENT;
+}
+
+int soma_timers_list(const soma_agent *self, const char **names, uint32_t most, uint32_t *pending)
+{
+    if (!self || (most && !names))
+        return SOMA_EINVAL;
+    uint32_t timers = 0, named = 0;
+    const struct extension *extension = self->extension;
+    for (uint32_t i = 0; extension && i < extension->capacity; i++)
+        timers += timer_at(self, i) != 0;
+    const struct timer_name *name = extension ? extension->timer_names : NULL;
+    for (; name; name = name->next) {
+        if (!pending_find(self, name->handle))
+            continue;
+        if (named < most)
+            names[named] = name->text;
+        named++;
+    }
+    if (pending)
+        *pending = timers;
+    return (int)named;
 }

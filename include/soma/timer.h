@@ -52,6 +52,13 @@ SOMA_API soma_handle soma_timer_each(soma_agent *self, uint64_t period, const so
 SOMA_API int soma_timer_cancel(soma_agent *self, soma_handle timer);
 
 /**
+ * Cancels all timers of the agent, also the periodic one whose handler runs. Requests keep their timeouts. Only the
+ * agent itself.
+ * @return 0, also if there are none; SOMA_EINVAL (NULL)
+ */
+SOMA_API int soma_timers_cancel(soma_agent *self);
+
+/**
  * Gives a timer a name, unique in its agent, by which soma_timer_find() finds it; one more, if it has some already.
  * Only the agent itself.
  * @return 0, SOMA_EEXIST (another timer has it), SOMA_ENOENT (no such timer), SOMA_EINVAL (NULL), SOMA_ENOMEM; a
@@ -61,6 +68,17 @@ SOMA_API int soma_timer_name(soma_agent *self, soma_handle timer, const char *na
 
 /** The pending timer of that name: its handle, SOMA_ENOENT, or SOMA_EINVAL (NULL). Only the agent itself. */
 SOMA_API soma_handle soma_timer_find(soma_agent *self, const char *name);
+
+/**
+ * Lists the names of the pending timers, the newest name first. A periodic timer is pending while its handler runs, one
+ * that fires once is not. Only the agent itself.
+ * @param self the agent
+ * @param names gets the first `most` of them; each is valid until its timer ends
+ * @param most how many fit; if 0, `names` may be NULL
+ * @param pending gets how many timers are pending, those without a name too; may be NULL
+ * @return how many names there are, though they be more than `most`; SOMA_EINVAL (NULL)
+ */
+SOMA_API int soma_timers_list(const soma_agent *self, const char **names, uint32_t most, uint32_t *pending);
 
 /** The system's clock: steady nanoseconds from some start; under test, virtual time. 0 for NULL. */
 #define soma_now(from) SOMA_FROM_(from, now)(from)

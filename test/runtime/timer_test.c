@@ -3,6 +3,7 @@
 #include "test_support.h"
 #include <soma/soma.h>
 #include <stdatomic.h>
+#include <string.h>
 
 SOMA_MESSAGE(fire, (u64, deadline), (u32, n))
 SOMA_MESSAGE(beat)
@@ -203,6 +204,91 @@ static void test_forward(void **state)
         assert_int_equal(soma_backlog(f->system, ref, &(uint32_t){0}), 0); // it lives: nothing has failed
 }
 
+/* ---- all at once ---- */
+
+SOMA_MESSAGE(stop_all)
+
+/* Are so many timers pending, and one of this name, or none if NULL? */
+static bool has(const soma_agent *self, uint32_t timers, const char *name)
+{
+    const char *names[2] = {NULL, NULL};
+    uint32_t pending = 99;
+    int named = soma_timers_list(self, names, 2, &pending);
+    return pending == timers && !names[1] && (name ? named == 1 && !strcmp(names[0], name) : named == 0 && !names[0]);
+}
+
+static bool lists(soma_agent *self)
+{
+    const char *names[3] = {NULL, NULL, NULL};
+    uint32_t pending = 0;
+    soma_handle first = soma_after(self, 3600 * SOMA_SECOND, beat), other = soma_each(self, 3600 * SOMA_SECOND, beat);
+    bool ok = has(self, 2, NULL) && soma_timer_name(self, first, "a") == 0 && has(self, 2, "a") &&
+              soma_timer_name(self, first, "b") == 0 && soma_timer_name(self, other, "c") == 0;
+    ok = ok && soma_timers_list(self, names, 2, NULL) == 3 && !strcmp(names[0], "c") && !strcmp(names[1], "b") &&
+         !names[2] && soma_timers_list(self, NULL, 0, &pending) == 3 && pending == 2;
+    ok = ok && soma_timer_cancel(self, first) == 0 && has(self, 1, "c");
+    return ok && soma_timers_list(self, NULL, 1, NULL) == SOMA_EINVAL && soma_timers_cancel(self) == 0 &&
+           has(self, 0, NULL) && soma_timer_cancel(self, other) == SOMA_ENOENT;
+}
+
+/* Without any timer ever, in an init; and names are free again. */
+static int stopper_init(soma_agent *self, void *state, const void *arg)
+{
+    struct sleeper *my = state;
+    (void)arg;
+    my->counted.ok = has(self, 0, NULL) && soma_timers_cancel(self) == 0 && lists(self) && lists(self) &&
+                     soma_timers_cancel(NULL) == SOMA_EINVAL && soma_timers_list(NULL, NULL, 0, NULL) == SOMA_EINVAL;
+    return 0;
+}
+
+/* The first that is due stops the others, which are due, too: some of them are in the mailbox already. */
+static int on_stop_all(soma_agent *self, struct sleeper *my, const struct stop_all *m)
+{
+    (void)m;
+    soma_handle timer = my->beat = soma_after(self, 0, set_beat);
+    for (uint32_t i = 0; i < 100 && timer > 0; i++)
+        timer = soma_after(self, 0, fire);
+    return timer < 0 ? (int)timer : 0;
+}
+
+static int on_first(soma_agent *self, struct sleeper *my, const struct set_beat *m)
+{
+    (void)m;
+    my->counted.ok = my->counted.ok && soma_timer_cancel(self, my->beat) == SOMA_ENOENT && has(self, 100, NULL) &&
+                     soma_timers_cancel(self) == 0 && has(self, 0, NULL);
+    return soma_timer_name(self, soma_each(self, SOMA_MS, beat), "beat");
+}
+
+/* A beat that stops itself. */
+static int on_last_beat(soma_agent *self, struct sleeper *my, const struct beat *m)
+{
+    (void)m;
+    my->counted.ok = my->counted.ok && has(self, 1, "beat");
+    return ++my->counted.beats == 3 ? soma_timers_cancel(self) : 0;
+}
+
+static const soma_behavior stopper = {
+    .name = "stopper",
+    .state_size = sizeof(struct sleeper),
+    .init = stopper_init,
+    .handlers = SOMA_HANDLERS(SOMA_ON(fire, on_fire), SOMA_ON(beat, on_last_beat), SOMA_ON(stop_all, on_stop_all),
+                              SOMA_ON(set_beat, on_first), SOMA_ON(count, on_count)),
+};
+
+static void test_all_at_once(void **state)
+{
+    struct fixture f = *(struct fixture *)*state;
+    assert_int_equal(soma_spawn(f.system, &stopper, NULL, &f.sleeper), 0);
+    assert_int_equal(soma_send(f.system, f.sleeper, stop_all), 0);
+    while (ask_count(&f).beats < 3)
+        ;
+    uint64_t later = soma_now(f.system) + 5 * SOMA_MS;
+    while (soma_now(f.system) < later)
+        assert_int_equal(ask_count(&f).beats, 3);
+    assert_int_equal(ask_count(&f).fired, 0);
+    assert_true(ask_count(&f).ok);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -212,6 +298,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_misuse, setup, teardown),
         cmocka_unit_test_setup_teardown(test_end, setup, teardown),
         cmocka_unit_test_setup_teardown(test_forward, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_all_at_once, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
