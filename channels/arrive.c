@@ -117,7 +117,7 @@ static bool question_note(struct line *line, zmq_msg_t *parts, uint32_t *count, 
     int error = question_open(line, parts, count, weight, question);
     line->taken += error ? 0 : weight;
     if (error == SOMA_EFORMAT)
-        line_malformed(line, NULL, error);
+        line_malformed(line, error);
     else if (error == SOMA_EGONE)
         parts_dead(line, parts, *count);
     else if (error)
@@ -200,14 +200,20 @@ void line_bury(struct line *line)
     }
 }
 
-void line_malformed(struct line *line, const char *serializer, int error)
+void line_unread(struct line *line, const char *serializer, const soma_type *type, int error)
 {
     uint64_t before = u64_add(&line->counts.malformed, 1);
     if (!(before & (before + 1))) // the 1st, 2nd, 4th, 8th …
         soma_log_warning(line->porter->system,
-                         "channel '%s' of agent %u.%u: a message makes no sense %s%s: %s (%llu so far)", line->alias,
-                         line->owner.agent.slot, line->owner.agent.generation, serializer ? "as " : "here",
-                         serializer ? serializer : "", soma_strerror(error), (unsigned long long)before + 1);
+                         "channel '%s' of agent %u.%u: a message makes no sense %s%s%s%s: %s (%llu so far)",
+                         line->alias, line->owner.agent.slot, line->owner.agent.generation, serializer ? "as " : "here",
+                         serializer ? serializer : "", type ? " of type " : "", type ? type->name : "",
+                         soma_strerror(error), (unsigned long long)before + 1);
+}
+
+void line_malformed(struct line *line, int error)
+{
+    line_unread(line, NULL, NULL, error);
 }
 
 /*
@@ -255,7 +261,7 @@ bool line_receive(struct line *line)
         if (topic)
             topic_arrive(line, &parts[0]);
         else
-            line_malformed(line, NULL, large ? SOMA_ETOOBIG : SOMA_EFORMAT);
+            line_malformed(line, large ? SOMA_ETOOBIG : SOMA_EFORMAT);
         parts_close(parts, kept);
     }
     pthread_mutex_unlock(&line->use);

@@ -113,7 +113,7 @@ static void answer_unasked(const soma_agent *self, struct line *line, zmq_msg_t 
 {
     const char *peer = zmq_msg_gets(part, "Socket-Type"); // of who has sent it
     if (peer && !strcmp(peer, "DEALER"))
-        line_malformed(line, NULL, SOMA_EFORMAT);
+        line_malformed(line, SOMA_EFORMAT);
     else
         counter_add(&self->worker->counters.late_replies, 1);
 }
@@ -159,7 +159,7 @@ static int answer_arrive(soma_agent *self, struct channel *channel, struct arriv
     struct reading reading;
     int error = speech_read(&remote->speech, type, answered->data, answered->size, &reading);
     if (error) {
-        line_malformed(arrival->line, remote->speech.serializer->name, error);
+        line_unread(arrival->line, remote->speech.serializer->name, type, error);
         return answer_settle(self, handle, answer_copy(self, NULL, NULL, error));
     }
     error = answer_show(self, handle, type, reading.message);
@@ -178,6 +178,6 @@ int answers_arrive(soma_agent *self, struct channel *channel, struct arrival *ar
         return 0;
     if (answer_split(arrival->parts + published, arrival->count - published, published ? 0 : NAME_MARK_SIZE, &answered))
         return answer_arrive(self, channel, arrival, &answered);
-    line_malformed(arrival->line, NULL, SOMA_EFORMAT);
+    line_malformed(arrival->line, SOMA_EFORMAT);
     return 0;
 }

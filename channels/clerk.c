@@ -378,14 +378,14 @@ static int question_ask(soma_agent *self, void *state, struct channel *channel, 
 {
     struct line *line = arrival->line;
     struct speech *speech = &channel->remote->speech;
-    struct reading reading;
+    struct reading reading = {0}; // of no type yet
     const char *data;
     size_t size;
     bool whole = question_data(arrival, &data, &size);
     int error = whole ? speech_read_rows(speech, channel->rows, data, size, &reading) : SOMA_EFORMAT;
     if (error) {
         const struct soma_failure failure = {.error = error};
-        line_malformed(line, whole ? speech->serializer->name : NULL, error);
+        line_unread(line, whole ? speech->serializer->name : NULL, reading.type, error);
         question_answer(line->porter, worker_or_outside(self->worker), line->clerk->agent, arrival->question,
                         &soma_failure_type, &failure);
         return 0;

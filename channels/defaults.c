@@ -69,6 +69,14 @@ static int default_refuse(soma_system *system, const char *text, const char *why
     return SOMA_EINVAL;
 }
 
+/* One that is each channel's own would be lost without a word. */
+static bool options_own(const soma_channel_options *options)
+{
+    return options->handlers || options->conflate || options->own_serializer || options->framing ||
+           options->high_water || options->message_most || options->heartbeat_ms || options->identity ||
+           options->keys || options->insecure;
+}
+
 static int defaults_make(soma_system *system, const soma_channel_options *options, struct defaults *defaults)
 {
     const char *wrong;
@@ -82,6 +90,10 @@ static int defaults_make(soma_system *system, const soma_channel_options *option
         return default_refuse(system, serializer, wrong);
     if (options->linger_ms > INT32_MAX)
         return default_refuse(system, "linger_ms", "that is over 2147483647");
+    if (options_own(options)) {
+        soma_log_error(system, "defaults of channels: only place, serializer and linger_ms can be said for all");
+        return SOMA_EINVAL;
+    }
     defaults_set(defaults, place, serializer, options->linger_ms);
     return 0;
 }

@@ -256,7 +256,7 @@ static int message_arrive(soma_agent *self, void *state, struct channel *channel
     char topic[SOMA_TOPIC_MOST + 1] = "";
     const char *data = zmq_msg_data(&arrival->parts[0]);
     size_t size = zmq_msg_size(&arrival->parts[0]);
-    struct reading reading;
+    struct reading reading = {0}; // of no type yet
     struct speech *speech = &channel->remote->speech;
     bool subscribes = pattern_subscribes(channel->pattern);
     bool framed = subscribes ? publication_split(channel, arrival, topic, &data, &size) : arrival->count == 1;
@@ -265,7 +265,7 @@ static int message_arrive(soma_agent *self, void *state, struct channel *channel
         error = subscribes ? publication_read(channel, topic, data, size, &reading)
                            : speech_read_rows(speech, channel->rows, data, size, &reading);
     if (error < 0)
-        line_malformed(arrival->line, framed ? speech->serializer->name : NULL, error);
+        line_unread(arrival->line, framed ? speech->serializer->name : NULL, reading.type, error);
     if (error)
         return 0;
     arrival_names(self, reading.type);

@@ -97,9 +97,11 @@ static inline void arrival_names(const soma_agent *self, const soma_type *type)
     self->worker->current->type = type;
 }
 
-/* Counts a message that came, and logs some of them: by its serializer's name it makes no sense, or, NULL, its frames
- * make none. */
-void line_malformed(struct line *line, const char *serializer, int error);
+/* Counts a message that came, and logs some of them: its frames make no sense. */
+void line_malformed(struct line *line, int error);
+
+/* The same: its bytes are none of the type that was tried last, NULL if there was none, by that serializer. */
+void line_unread(struct line *line, const char *serializer, const soma_type *type, int error);
 
 /* ---- speech.c ---- */
 

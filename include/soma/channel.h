@@ -145,10 +145,11 @@ SOMA_MESSAGE(soma_data, (value, value))
  * Sets what an agent's channels take if their options leave it out, those that it opens from now on, also when it is
  * told to from outside.
  * @param self the agent
- * @param options of which three count, and what is left out of these is the system's: `place`, which is a transport, or
- *        tcp without a port, as each channel wants its own; `serializer`; `linger_ms`. NULL: all are the system's
- * @return 0; SOMA_EINVAL (NULL `self`; a place that is none, or of one channel alone, no such serializer, or too long a
- *         linger, which the log says), SOMA_ENOMEM
+ * @param options of which three may be said, and what is left out of these is the system's: `place`, which is a
+ *        transport, or tcp without a port, as each channel wants its own; `serializer`; `linger_ms`. NULL: all are the
+ *        system's. Whether a place can be bound is only seen by soma_bind()
+ * @return 0; SOMA_EINVAL (NULL `self`; a place that is none, or of one channel alone, no such serializer, too long a
+ *         linger, or another option, which the log says), SOMA_ENOMEM
  */
 SOMA_API int soma_channel_defaults(soma_agent *self, const soma_channel_options *options);
 
@@ -166,9 +167,9 @@ SOMA_API int soma_system_channel_defaults(soma_system *system, const soma_channe
  * @param address gets where it is bound, for others to connect to; zeroed on error; may be NULL
  * @return 0; SOMA_EINVAL (NULL, no such pattern, a bad alias, a malformed place, handlers missing or useless, an
  *         option that is not for the pattern, a place for other machines without keys), SOMA_EFORMAT (a key that is
- *         none), SOMA_ESTATE (a libzmq without CURVE), SOMA_ETOOBIG (the alias, the identity, over 256 handlers),
- *         SOMA_ENOROUTE (a transport that is not there), SOMA_EEXIST (the agent has such an alias, or something is
- *         bound at that place), SOMA_EFULL (no more sockets), SOMA_ENOMEM
+ *         none, or that is missing in `keys`), SOMA_ESTATE (a libzmq without CURVE), SOMA_ETOOBIG (the alias, the
+ *         identity, over 256 handlers), SOMA_ENOROUTE (a transport that is not there), SOMA_EEXIST (the agent has such
+ *         an alias, or something is bound at that place), SOMA_EFULL (no more sockets), SOMA_ENOMEM
  */
 SOMA_API int soma_bind(soma_agent *self, soma_pattern pattern, const char *alias, const soma_channel_options *options,
                        soma_address *address);
@@ -213,7 +214,8 @@ SOMA_API int soma_connect_to(soma_agent *self, const char *to, const char *alias
  * @return 0; SOMA_ENOENT (no such alias), SOMA_ESTATE (a channel that can't send), SOMA_EAGAIN (a PUSH or PAIR that
  *         nobody is connected to, or all who are turn it away by their limits, or, over ipc and tcp, 64 MiB of one
  *         handler wait), SOMA_EINVAL (NULL), SOMA_ENOMEM, SOMA_ETOOBIG (also: over `message_most`), SOMA_ETYPE (the
- *         serializer has no form for it)
+ *         serializer has no form for it), SOMA_EFORMAT (over ipc and tcp: a string in it is not UTF-8), or what the
+ *         serializer of one's own gives
  */
 #define soma_send_to(self, alias, ...) soma_channel_send((self), (alias), NULL, SOMA_BODY_(__VA_ARGS__))
 
@@ -258,7 +260,8 @@ SOMA_API soma_handle soma_channel_request(soma_agent *self, const char *alias, u
 /**
  * Lets a SUB or SYNC_SUB have what is published under a topic and all that begin with it; the empty topic is all. A
  * message that several of its topics fit comes once, and then to the handlers of each. Handlers that were given for the
- * same topic before are replaced.
+ * same topic before are replaced. The publisher hears of it later; within a system, when it has handled what was in its
+ * mailbox before: what it publishes until then does not come.
  * @param self the agent
  * @param alias the channel
  * @param topic the topic
@@ -272,8 +275,8 @@ SOMA_API int soma_subscribe(soma_agent *self, const char *alias, const char *top
  *  there is none to this topic. */
 SOMA_API int soma_unsubscribe(soma_agent *self, const char *alias, const char *topic);
 
-/** The topic that the message being handled was published under; NULL if it came by no channel, and for NULL. It lives
- *  during the call of the handler. */
+/** The topic that the message being handled was published under; `""` if it came by a channel of another pattern (a
+ *  PULL, say); NULL if it came by no channel, and for NULL. It lives during the call of the handler. */
 SOMA_API const char *soma_topic(const soma_agent *self);
 
 /** To how many others a channel is connected; of a PUB or SYNC_PUB how many have subscribed to something. Or

@@ -199,7 +199,8 @@ SOMA_API int soma_proxy_bind_with(soma_proxy *proxy, uint64_t timeout, soma_patt
  *        of the agent's own node knows
  * @param alias its name within the agent
  * @param handler a method, or NULL
- * @return 0; SOMA_ENOENT (also: there was no such name or alias in time), or another error
+ * @return 0; SOMA_ENOENT (also: there was no such name or alias in time), SOMA_ETIMEOUT (also: nor could anybody tell
+ *         yet, as the name server has not settled, see `settle_ms`, or was not reached), or another error
  */
 SOMA_API int soma_proxy_connect(soma_proxy *proxy, uint64_t timeout, const char *to, const char *alias,
                                 const char *handler);

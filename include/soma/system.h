@@ -72,6 +72,11 @@ SOMA_API int soma_system_open(soma_system **system, const soma_options *options)
  * least; log lines say which one it is. If it has not returned by then, nothing can end it safely: the function returns
  * SOMA_ETIMEOUT, and agents are ended and memory is freed when it does return, if ever. Until then behaviors, the log's
  * sink and what else they use must stay.
+ *
+ * What channels over ipc and tcp have sent to agents of this same system, and what is in ZeroMQ's sockets by then, is
+ * no message yet and is not waited for: it may be lost. (Within the system, over inproc, all is handled first.) Their
+ * linger_ms only helps what is on its way to other processes. Who must know asks (REQ), and closes when the answer has
+ * come.
  * @param system NULL or a pointer to NULL is fine: 0
  * @return 0; SOMA_ETIMEOUT if the time was over before all was handled and shut down: the system is closed all the
  *         same, the rest became dead letters, and the log says who did not come to an end, in which state, with how

@@ -267,7 +267,7 @@ static int reads_ready(soma_agent *self, void *state)
 
 static int reads_changed(soma_agent *self, void *state, const struct soma_channel_changed *m)
 {
-    static const char *const texts[] = {"{\"title\":\"a\"}", "{\"number\":7} and more", "{\"number\":7}"};
+    static const char *const texts[] = {"{\"number\":7,\"more\":1}", "{\"number\":7} and more", "{\"number\":7}"};
     (void)state;
     if (strcmp(m->alias, "out") != 0 || !m->peers)
         return 0;
@@ -293,10 +293,11 @@ static void test_what_makes_no_sense(void **state)
     sings = false;
     place_next();
     assert_int_equal(run(&reads, &sink), 0);
-    assert_string_equal(sink.text, "channel 'in' of agent 0.1: a message makes no sense as json: a value or message is "
-                                   "of another type than expected (1 so far)\n"
-                                   "channel 'in' of agent 0.1: a message makes no sense as json: the bytes are "
-                                   "malformed or truncated (2 so far)\n");
+    assert_string_equal(sink.text,
+                        "channel 'in' of agent 0.1: a message makes no sense as json of type note: a value or "
+                        "message is of another type than expected (1 so far)\n"
+                        "channel 'in' of agent 0.1: a message makes no sense as json of type note: the "
+                        "bytes are malformed or truncated (2 so far)\n");
 }
 
 /* ---- closing ---- */

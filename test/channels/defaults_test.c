@@ -63,6 +63,22 @@ static void test_nearer_first(soma_test *test)
     player_do(test, player_open(test, &player_quiet), nearer_first, NULL);
 }
 
+/* What is each channel's own is refused, not passed over. */
+static int own_options(soma_agent *self, void *state, void *arg)
+{
+    soma_system *system = soma_agent_system(self);
+    (void)state, (void)arg;
+    assert_int_equal(soma_channel_defaults(self, &(soma_channel_options){.high_water = 5}), SOMA_EINVAL);
+    assert_int_equal(soma_channel_defaults(self, &(soma_channel_options){.identity = "me"}), SOMA_EINVAL);
+    assert_int_equal(soma_system_channel_defaults(system, &(soma_channel_options){.insecure = true}), SOMA_EINVAL);
+    return 0;
+}
+
+static void test_own_options(soma_test *test)
+{
+    player_do(test, player_open(test, &player_quiet), own_options, NULL);
+}
+
 /* An IP may be that of all channels, each at a port of its own, whoever has said it. */
 static void bound_at(soma_agent *self, const char *host)
 {
@@ -230,6 +246,6 @@ int main(void)
     const struct CMUnitTest tests[] = {SOMA_REAL(test_transport_alone), SOMA_REAL(test_nearer_first),
                                        SOMA_REAL(test_addresses),       SOMA_REAL(test_serializers),
                                        SOMA_REAL(test_linger),          SOMA_REAL(test_malformed),
-                                       SOMA_REAL(test_serializer)};
+                                       SOMA_REAL(test_serializer),      SOMA_REAL(test_own_options)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
