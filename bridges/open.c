@@ -32,6 +32,15 @@ static int bridge_advertise(struct soma_bridge *bridge, const char *text)
     return bridge_bound(bridge, text);
 }
 
+/* Who listens nowhere has nowhere to tell of. */
+static int advertise_check(const struct soma_bridge *bridge, const soma_bridge_options *options)
+{
+    if (!bridge->address_count || (options->bind && options->bind[0]))
+        return 0;
+    soma_log_error(bridge->system, "bridge: `advertise` wants `bind`: nobody listens at '%s'", bridge->addresses[0]);
+    return SOMA_EINVAL;
+}
+
 static void options_fill(soma_bridge_options *options)
 {
     options->down_ms = or_default(options->down_ms, 10000);
@@ -130,6 +139,8 @@ int bridge_new(soma_system *system, const soma_bridge_options *options, struct s
         error = bridge_call(bridge, options->name);
     for (uint32_t i = 0; !error && options->advertise && options->advertise[i]; i++)
         error = bridge_advertise(bridge, options->advertise[i]);
+    if (!error)
+        error = advertise_check(bridge, options);
     for (uint32_t i = 0; !error && options->connect && options->connect[i]; i++)
         error = dial_add(bridge, options->connect[i], 0);
     if (error)

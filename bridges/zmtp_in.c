@@ -37,16 +37,19 @@ static void stream_refuse(struct zmtp_wire *wire, struct stream *stream, const c
 /* The other side has ended it, or the network, and the bridge hears of it. */
 static void stream_lost(struct zmtp_wire *wire, struct stream *stream)
 {
+    struct soma_bridge *bridge = wire->keeper.bridge;
     const bool open = stream->state >= STREAM_OPEN, tried = stream->state >= STREAM_GREETS && !open;
     if (stream->state != STREAM_OPEN)
         guest_gone(wire, stream, NULL); // in the log there is enough, or it is a node that has made another one sooner
     stream_end(wire, stream);
-    if (tried && !stream->called)
-        bridge_turned_away(wire->keeper.bridge, stream->id,
+    if (stream->unknown)
+        bridge_turned_away(bridge, stream->id, "has a host that the resolver does not know", false);
+    else if (tried && !stream->called)
+        bridge_turned_away(bridge, stream->id,
                            "closed the connection during the handshake: is it of a node with keys? This one has none",
                            true);
     else
-        bridge_broken(wire->keeper.bridge, stream->id);
+        bridge_broken(bridge, stream->id);
 }
 
 /*

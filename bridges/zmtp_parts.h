@@ -57,6 +57,7 @@ struct stream {
     bool failed;         /* nor can anything be sent */
     bool full;           /* the kernel takes no more for now */
     bool gone;           /* closed by the next sweep */
+    bool unknown;        /* its host was looked up, and is none */
     uint64_t until;      /* when this side ends it, if nothing happens; UINT64_MAX: never */
     size_t unsaid;       /* bytes that came before it had said who it is */
     unsigned char *kept; /* the begin of a frame whose rest is to come */

@@ -55,12 +55,12 @@ static bool stream_found(struct zmtp_wire *wire, struct stream *stream)
     struct lookup *lookup = stream->lookup;
     if (!lookup_is_over(lookup))
         return true;
-    const bool found = lookup->found;
+    stream->unknown = !lookup->found;
     there.sin_addr = lookup->ip;
     lookup->used = true;
     lookup_drop(lookup);
     stream->lookup = NULL;
-    return found && stream_dial(wire, stream, (const struct sockaddr *)&there, sizeof(there));
+    return !stream->unknown && stream_dial(wire, stream, (const struct sockaddr *)&there, sizeof(there));
 }
 
 bool stream_seek(struct zmtp_wire *wire, struct stream *stream, const char *host, in_port_t port)

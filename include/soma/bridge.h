@@ -43,8 +43,9 @@ typedef struct soma_bridge_options {
     const char *const *bind;      /**< where to listen, ended by NULL: `tcp://IP:PORT`, `tcp://IP` (any free port),
                                        `ipc://PATH`; NULL: nowhere. IPv4 only, and no host names */
     const char *const *advertise; /**< where others should connect, in place of the bound addresses (the public key is
-                                       added); ended by NULL. Without, one that is bound to all interfaces tells the
-                                       first IPv4 address of this machine that is not loopback */
+                                       added); ended by NULL. It wants `bind`. Without, one that is
+                                       bound to all interfaces tells the first IPv4 address of this machine that is
+                                       not loopback */
     const char *const *connect;   /**< nodes to connect to from the start, and always again; ended by NULL. Host
                                        names are looked up at each attempt */
     bool insecure;                /**< addresses other than loopback and ipc are allowed without keys */

@@ -462,10 +462,13 @@ static void test_no_such_addresses(void **state)
                          SOMA_EINVAL);
     }
     assert_int_equal(soma_bridge_open(loud.node.system, &(soma_bridge_options){.bind = named}, &bridge), SOMA_EINVAL);
+    assert_int_equal(soma_bridge_open(loud.node.system, &(soma_bridge_options){.advertise = named}, &bridge),
+                     SOMA_EINVAL);
     assert_int_equal(soma_bridge_open(loud.node.system, &(soma_bridge_options){.down_ms = 1}, &bridge), SOMA_EINVAL);
     assert_int_equal(soma_system_close(&loud.node.system), 0);
     assert_int_equal(lines_with(&loud.heard, "is an address of IPv6: bridges are IPv4 only"), 9);
     assert_int_equal(lines_with(&loud.heard, "can't bind 'tcp://localhost:7000'"), 1);
+    assert_int_equal(lines_with(&loud.heard, "`advertise` wants `bind`: nobody listens at 'tcp://localhost:7000'"), 1);
     assert_int_equal(lines_with(&loud.heard, "no name of a host will do: only a number, as 127.0.0.1"), 1);
     assert_int_equal(lines_with(&loud.heard, "`down_ms` is 1, and must be more than 10"), 1);
 }

@@ -272,6 +272,13 @@ static void test_call_in_vain(void **state)
     raw_node_close(&node);
 }
 
+static void count_unknown(void *context, const soma_log_record *record)
+{
+    atomic_fetch_add((atomic_uint *)context,
+                     strstr(record->text, "'tcp://no-such-host.invalid:7810' has a host that the resolver") != NULL);
+}
+
+/* It is asked for again and again, and the log says so once. */
 static void test_no_such_host(void **state)
 {
     (void)state;
@@ -279,10 +286,15 @@ static void test_no_such_host(void **state)
     const int before = files_open();
     const unsigned asked = atomic_load(&asks);
     struct raw_node node;
-    raw_node_open(&node, (soma_bridge_options){.connect = connect, .insecure = true, .retry_most_ms = 10});
-    while (atomic_load(&asks) < asked + 3) // again and again
+    const soma_bridge_options options = {.connect = connect, .insecure = true, .retry_most_ms = 10};
+    atomic_uint lines = 0;
+    const soma_options loud = {.log_sink = count_unknown, .log_context = &lines};
+    assert_int_equal(soma_system_open(&node.system, &loud), 0);
+    assert_int_equal(soma_bridge_open(node.system, &options, &node.bridge), 0);
+    while (atomic_load(&asks) < asked + 3)
         sched_yield();
     raw_node_close(&node);
+    assert_int_equal(atomic_load(&lines), 1);
     while (files_open() != before)
         sched_yield();
 }
