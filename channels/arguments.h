@@ -10,7 +10,6 @@
 
 #define METHOD_MOST 255u
 #define KEY_MOST 40u
-#define SERIALIZER_MOST 15u
 #define ALLOWED_MOST 8191u /* bytes of the keys that are allowed */
 
 /* Is each entry of a map one of these, or, if those may be there, an option? Else it would be ignored without a word.
@@ -48,7 +47,7 @@ struct given_options {
     soma_channel_keys keys;
     struct by_method by;
     char place[SOMA_ADDRESS_TEXT_SIZE];
-    char serializer[SERIALIZER_MOST + 1];
+    char serializer[SOMA_SERIALIZER_NAME_MOST + 1];
     char identity[SOMA_IDENTITY_MOST + 1];
     char secret[KEY_MOST + 1];
     char server[KEY_MOST + 1];

@@ -127,7 +127,7 @@ struct channel *channel_after(const soma_agent *self, const struct channel *last
 
 struct defaults {
     char place[SOMA_ADDRESS_TEXT_SIZE]; /* empty: none */
-    char serializer[16];
+    char serializer[SOMA_SERIALIZER_NAME_MOST + 1];
     uint32_t linger_ms; /* 0: none */
 };
 

@@ -464,7 +464,7 @@ int clerk_open(soma_system *system, struct line *line, const soma_channel_option
         return SOMA_ENOMEM;
     clerk->users = 1;
     pthread_mutex_init(&clerk->speaks, NULL);
-    speech_open(&clerk->speech, options);
+    speech_open(&clerk->speech, system, options);
     line->clerk = clerk; // whose it is from here on
     return soma_system_spawn(system, &clerk_behavior, &line, &clerk->agent);
 }

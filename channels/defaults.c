@@ -50,9 +50,9 @@ static const char *place_unfit(const char *place)
                : NULL;
 }
 
-static const char *serializer_unfit(const char *serializer)
+static const char *serializer_unfit(soma_system *system, const char *serializer)
 {
-    return serializer_find(serializer) ? NULL : "there is no such serializer";
+    return hub_serializer(system, serializer) ? NULL : "there is no such serializer";
 }
 
 /* Of texts that are right; NULL and "" are none. */
@@ -72,9 +72,8 @@ static int default_refuse(soma_system *system, const char *text, const char *why
 /* One that is each channel's own would be lost without a word. */
 static bool options_own(const soma_channel_options *options)
 {
-    return options->handlers || options->conflate || options->own_serializer || options->framing ||
-           options->high_water || options->message_most || options->heartbeat_ms || options->identity ||
-           options->keys || options->insecure;
+    return options->handlers || options->conflate || options->framing || options->high_water || options->message_most ||
+           options->heartbeat_ms || options->identity || options->keys || options->insecure;
 }
 
 static int defaults_make(soma_system *system, const soma_channel_options *options, struct defaults *defaults)
@@ -86,7 +85,7 @@ static int defaults_make(soma_system *system, const soma_channel_options *option
     const char *place = options->place, *serializer = options->serializer;
     if (place && (wrong = place_unfit(place)))
         return default_refuse(system, place, wrong);
-    if (serializer && (wrong = serializer_unfit(serializer)))
+    if (serializer && (wrong = serializer_unfit(system, serializer)))
         return default_refuse(system, serializer, wrong);
     if (options->linger_ms > INT32_MAX)
         return default_refuse(system, "linger_ms", "that is over 2147483647");
@@ -169,7 +168,7 @@ static int environment_add(soma_agent *self, struct defaults *defaults)
         return variable_refuse(self, "SOMA_CHANNEL_LINGER_MS", linger, "that is no number up to 2147483647");
     if (*place && (wrong = place_unfit(place)))
         return variable_refuse(self, "SOMA_CHANNEL_PLACE", place, wrong);
-    if (*serializer && (wrong = serializer_unfit(serializer)))
+    if (*serializer && (wrong = serializer_unfit(soma_agent_system(self), serializer)))
         return variable_refuse(self, "SOMA_CHANNEL_SERIALIZER", serializer, wrong);
     defaults_set(&made, place, serializer, linger_ms);
     defaults_add(defaults, &made);
@@ -189,7 +188,7 @@ int defaults_fill(soma_agent *self, const soma_channel_options *given, struct fi
     defaults_add(texts, &ours);
     if ((!*texts->place || !*texts->serializer || !texts->linger_ms) && (error = environment_add(self, texts)))
         return error;
-    if (!options->serializer && !options->own_serializer && *texts->serializer)
+    if (!options->serializer && *texts->serializer)
         options->serializer = texts->serializer;
     if (!options->place && *texts->place)
         options->place = texts->place;

@@ -24,9 +24,10 @@ struct hub {
     pthread_mutex_t lock;
     struct entry *bound[BUCKETS];
     struct entry *wanting[BUCKETS];
-    struct defaults defaults; /* under lock */
-    bool stopped;             /* under lock: no porter any more, if there was none */
-    struct porter *porter;    /* under lock; NULL before the first channel over ipc or tcp */
+    struct defaults defaults;       /* under lock */
+    struct serializer *serializers; /* the users' own; under lock */
+    bool stopped;                   /* under lock: no porter any more, if there was none */
+    struct porter *porter;          /* under lock; NULL before the first channel over ipc or tcp */
 };
 
 static void entries_free(struct entry *entry)
@@ -47,6 +48,10 @@ static void hub_release(struct tenant *tenant)
     }
     if (hub->porter)
         porter_free(hub->porter);
+    for (struct serializer *serializer = hub->serializers, *next; serializer; serializer = next) {
+        next = serializer->next;
+        free(serializer);
+    }
     pthread_mutex_destroy(&hub->lock);
     free(hub);
 }
@@ -122,6 +127,63 @@ int hub_get_defaults(soma_system *system, struct defaults *defaults)
     pthread_mutex_unlock(&hub->lock);
     return 0;
 }
+
+/* ---- serializers ---- */
+
+/* Under the lock. */
+static struct serializer *serializer_find(const struct hub *hub, const char *name)
+{
+    struct serializer *serializer = hub->serializers;
+    while (serializer && strcmp(serializer->name, name) != 0)
+        serializer = serializer->next;
+    return serializer;
+}
+
+const struct serializer *hub_serializer(soma_system *system, const char *name)
+{
+    const struct serializer *found = serializer_built_in(name);
+    struct hub *hub = found ? NULL : hub_of(system);
+    if (!hub)
+        return found;
+    pthread_mutex_lock(&hub->lock);
+    found = serializer_find(hub, name);
+    pthread_mutex_unlock(&hub->lock);
+    return found;
+}
+
+/* Takes it, unless it gives an error. */
+static int serializer_add(struct hub *hub, struct serializer *made)
+{
+    pthread_mutex_lock(&hub->lock);
+    const struct serializer *found = serializer_find(hub, made->name);
+    const bool same = found && serializer_equal(found, &made->user);
+    if (!found) {
+        made->next = hub->serializers;
+        hub->serializers = made;
+    }
+    pthread_mutex_unlock(&hub->lock);
+    if (found)
+        free(made);
+    return found && !same ? SOMA_EEXIST : 0;
+}
+
+int soma_serializer_register(soma_system *system, const soma_serializer *serializer)
+{
+    if (!system || !serializer || !serializer->name || !*serializer->name || !serializer->pack || !serializer->unpack)
+        return SOMA_EINVAL;
+    if (strnlen(serializer->name, SOMA_SERIALIZER_NAME_MOST + 1) > SOMA_SERIALIZER_NAME_MOST)
+        return SOMA_ETOOBIG;
+    if (serializer_built_in(serializer->name))
+        return SOMA_EEXIST;
+    struct hub *hub = hub_of(system);
+    struct serializer *made = hub ? malloc(sizeof(*made)) : NULL;
+    if (!made)
+        return SOMA_ENOMEM;
+    *made = serializer_wrap(serializer);
+    return serializer_add(hub, made);
+}
+
+/* ---- places ---- */
 
 static uint32_t bucket_of(const char *name)
 {

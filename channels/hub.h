@@ -6,6 +6,7 @@
 #define CHANNELS_HUB_H
 
 #include "channels/channel.h"
+#include "channels/serializer.h"
 
 /* Binds a channel at its address's name. 0, SOMA_EEXIST, SOMA_ENOMEM. */
 int hub_bind(soma_system *system, const struct channel *channel, const struct port_place *here);
@@ -25,6 +26,10 @@ int hub_enter(soma_system *system, const struct channel *channel, struct port_pl
 
 /* The peer of a bound PAIR has left. */
 void hub_leave(soma_system *system, const struct channel *channel);
+
+/* The serializer of a name that is built in, or that the system knows; NULL stands for the default. NULL if there is
+ * none. It lives as long as the system. */
+const struct serializer *hub_serializer(soma_system *system, const char *name);
 
 /* What channels of the system take if it is left out. 0 or SOMA_ENOMEM. */
 int hub_set_defaults(soma_system *system, const struct defaults *defaults);

@@ -1,7 +1,7 @@
 /* Which options are for which pattern, and copies of them; see options.h. */
 #include "channels/options.h"
 #include "channels/channel.h"
-#include "channels/serializer.h"
+#include "channels/hub.h"
 #include "runtime/monitor.h"
 #include "runtime/worker.h"
 #include <soma/error.h>
@@ -59,19 +59,11 @@ static const char *handlers_wrong(soma_pattern pattern, const void *handlers)
     return handlers && has == HANDLERS_NONE ? "has handlers, but nothing comes that would be handled by them" : NULL;
 }
 
-static const char *serializer_wrong(const soma_channel_options *options)
-{
-    const soma_serializer *own = options->own_serializer;
-    if (own && (!own->pack || !own->unpack || !own->name))
-        return "has a serializer of its own without a name, or one of its functions";
-    return own && options->serializer ? "has two serializers" : NULL;
-}
-
 static const char *options_wrong(soma_pattern pattern, const soma_channel_options *options)
 {
     const char *wrong = handlers_wrong(pattern, options->handlers);
     bool publication = pattern_publishes(pattern) || pattern_subscribes(pattern);
-    if (wrong || (wrong = serializer_wrong(options)))
+    if (wrong)
         return wrong;
     if (options->high_water > INT32_MAX) // ZeroMQ's are signed
         return "has a high_water over 2147483647";
@@ -100,7 +92,7 @@ int options_fit(soma_agent *self, const char *alias, soma_pattern pattern, const
                               soma_pattern_name(pattern), wrong);
     if (options->identity && strnlen(options->identity, SOMA_IDENTITY_MOST + 1) > SOMA_IDENTITY_MOST)
         return channel_refuse(self, alias, SOMA_ETOOBIG, "its identity has over %u bytes", SOMA_IDENTITY_MOST);
-    if (options->serializer && !serializer_find(options->serializer))
+    if (options->serializer && !hub_serializer(soma_agent_system(self), options->serializer))
         return channel_refuse(self, alias, SOMA_EINVAL, "there is no serializer '%.100s'", options->serializer);
     return 0;
 }

@@ -73,7 +73,7 @@ int remote_channel_open(soma_agent *self, struct channel *channel, const soma_ch
     struct remote *remote = calloc(1, sizeof(*remote));
     if (!remote)
         return SOMA_ENOMEM;
-    speech_open(&remote->speech, options);
+    speech_open(&remote->speech, soma_agent_system(self), options);
     int error = line_open(self, channel, options, &remote->line);
     if (error) {
         speech_close(&remote->speech);

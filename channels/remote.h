@@ -13,7 +13,6 @@
 /* How a channel speaks. */
 struct speech {
     const struct serializer *serializer;
-    struct serializer own;
     soma_framing framing;
     msgpack_sbuffer out;
     struct arena arena;
@@ -106,7 +105,7 @@ void line_unread(struct line *line, const char *serializer, const soma_type *typ
 /* ---- speech.c ---- */
 
 /* By options that fit a channel, see options.h. */
-void speech_open(struct speech *speech, const soma_channel_options *options);
+void speech_open(struct speech *speech, soma_system *system, const soma_channel_options *options);
 void speech_close(struct speech *speech);
 
 /* A message as a part for a line, behind `before` (of a size) in the same frame. By an agent of the worker's. */

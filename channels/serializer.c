@@ -222,7 +222,12 @@ static const struct serializer serializers[] = {
     {.name = "typed", .pack = typed_pack, .view = typed_view},
 };
 
-const struct serializer *serializer_find(const char *name)
+bool serializer_equal(const struct serializer *serializer, const soma_serializer *user)
+{
+    return serializer->user.pack == user->pack && serializer->user.unpack == user->unpack;
+}
+
+const struct serializer *serializer_built_in(const char *name)
 {
     for (size_t i = 0; i < sizeof(serializers) / sizeof(*serializers); i++)
         if (!name || !strcmp(name, serializers[i].name))

@@ -20,13 +20,17 @@ struct serializer {
     int (*view)(const struct serializer *serializer, const soma_type *type, const void *data, size_t size,
                 struct arena *arena, void *message);
     bool owns;
-    soma_serializer user; /* of the user's own */
+    soma_serializer user;    /* of the user's own */
+    struct serializer *next; /* of those */
 };
 
 /* The serializer of a name that is built in; NULL stands for the default. NULL if there is none. */
-const struct serializer *serializer_find(const char *name);
+const struct serializer *serializer_built_in(const char *name);
 
 /* One of the user's own, around its functions. */
 struct serializer serializer_wrap(const soma_serializer *user);
+
+/* Of two of a name: are they the same? */
+bool serializer_equal(const struct serializer *serializer, const soma_serializer *user);
 
 #endif

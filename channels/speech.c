@@ -1,4 +1,5 @@
 /* From messages to frames and back, by a channel's serializer; see remote.h. */
+#include "channels/hub.h"
 #include "channels/remote.h"
 #include "runtime/type.h"
 #include <soma/error.h>
@@ -6,14 +7,10 @@
 
 #define SPEECH_KEEP ((size_t)64 << 10) /* bytes of the buffer that are kept for the next message */
 
-void speech_open(struct speech *speech, const soma_channel_options *options)
+void speech_open(struct speech *speech, soma_system *system, const soma_channel_options *options)
 {
-    const soma_serializer *own = options->own_serializer;
-    *speech = (struct speech){.framing = options->framing};
+    *speech = (struct speech){.serializer = hub_serializer(system, options->serializer), .framing = options->framing};
     msgpack_sbuffer_init(&speech->out);
-    if (own)
-        speech->own = serializer_wrap(own);
-    speech->serializer = own ? &speech->own : serializer_find(options->serializer);
 }
 
 void speech_close(struct speech *speech)

@@ -48,8 +48,8 @@ static int on_line(soma_agent *self, uint32_t *count, const struct line *m)
 
 static int station_ready(soma_agent *self, void *state)
 {
-    const soma_channel_options sends = {.place = "ipc", .own_serializer = &csv};
-    const soma_channel_options same = {.own_serializer = &csv, .handlers = SOMA_HANDLERS(SOMA_ON(reading, on_reading))};
+    const soma_channel_options sends = {.place = "ipc", .serializer = "csv"};
+    const soma_channel_options same = {.serializer = "csv", .handlers = SOMA_HANDLERS(SOMA_ON(reading, on_reading))};
     const soma_channel_options raw = {.serializer = "raw", .handlers = SOMA_HANDLERS(SOMA_ON(line, on_line))};
     soma_address at;
     (void)state;
@@ -73,6 +73,7 @@ int main(void)
 {
     soma_system *system;
     int error = soma_system_open(&system, NULL);
+    error = error ? error : soma_serializer_register(system, &csv); /* from now on it is known by its name */
     error = error ? error : soma_spawn(system, &station, NULL, NULL);
     error = error ? error : soma_system_run(system);
     return soma_system_close(&system) || error;

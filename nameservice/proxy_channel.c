@@ -135,8 +135,6 @@ static const char *options_wrong(const soma_channel_options *options, const char
 {
     if (!options)
         return NULL;
-    if (options->own_serializer)
-        return "an own_serializer is of functions, and those don't travel";
     if ((unsigned)options->framing > SOMA_FRAMES_SEPARATED)
         return "there is no such framing";
     for (const soma_handler *row = options->handlers; row && row->type; row++)

@@ -47,10 +47,13 @@ typedef enum soma_framing {
     SOMA_FRAMES_SEPARATED /**< one frame: the topic, a byte 0x80, and the message */
 } soma_framing;
 
-/** A serializer of one's own: how messages look over ipc and tcp. It must outlive the channels that use it, and its
- *  functions may be called by several threads at once. */
+/** Bytes of a serializer's name, at most. */
+#define SOMA_SERIALIZER_NAME_MOST 31
+
+/** A serializer of one's own: how messages look over ipc and tcp. Its functions may be called by several threads at
+ *  once. */
 typedef struct soma_serializer {
-    const char *name; /**< for logs */
+    const char *name; /**< by which options, defaults, the environment and proxies say it */
     /** Makes bytes of a message: `*data` from malloc, to be freed by the channel. 0, SOMA_ETYPE (not of this type), or
      *  another negative error, which who sends gets; it gets SOMA_EINVAL for a size without data. */
     int (*pack)(const soma_type *type, const void *message, void **data, size_t *size);
@@ -58,6 +61,16 @@ typedef struct soma_serializer {
      *  a negative error: they are none of that type. */
     int (*unpack)(const soma_type *type, const void *data, size_t size, void *message);
 } soma_serializer;
+
+/**
+ * Makes a serializer known to a system by its name. Any thread.
+ * @param system the system; each that is to use it wants it registered
+ * @param serializer the serializer, copied; its name and functions must outlive the system
+ * @return 0, also if it is registered already; SOMA_EINVAL (NULL, also for its name or a function; an empty name),
+ *         SOMA_ETOOBIG (a name over #SOMA_SERIALIZER_NAME_MOST), SOMA_EEXIST (another of that name, or one of Soma's),
+ *         SOMA_ENOMEM
+ */
+SOMA_API int soma_serializer_register(soma_system *system, const soma_serializer *serializer);
 
 /** Keys of a channel over ipc or tcp, which then speaks CURVE (encrypted, and each side knows whom it talks with) and
  *  nothing else: 40 characters in Z85, as zmq_curve_keypair() and soma_bridge_keygen() make them. All is copied. */
@@ -79,10 +92,10 @@ typedef struct soma_channel_options {
                                        topics; others have none */
     bool conflate;                /**< of a PULL or SUB: of what waits for its handlers only the newest is kept, whoever
                                        sent it, under whatever topic; what that takes the place of counts as `missed` */
-    const char *serializer;       /**< "msgpack", "raw", "json", "typed"; docs/channels.md has what each does. NULL:
-                                       the default of soma_channel_defaults(), which is "msgpack" */
-    const soma_serializer *own_serializer; /**< one of the user's in its place; NULL for none */
-    soma_framing framing;                  /**< of publications */
+    const char *serializer;       /**< "msgpack", "raw", "json", "typed": docs/channels.md has what each does; or one of
+                                       soma_serializer_register(). NULL: the default of soma_channel_defaults(), which
+                                       is "msgpack" */
+    soma_framing framing;         /**< of publications */
     uint32_t high_water;   /**< messages that may wait at each connection, in ZeroMQ's own queues, before who sends is
                                 held up; of a PUB: before a subscriber that is slow misses some; 1,000. Over
                                 2,147,483,647: SOMA_EINVAL */

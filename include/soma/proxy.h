@@ -184,9 +184,9 @@ SOMA_API const char *soma_proxy_error(const soma_proxy *proxy);
 SOMA_API int soma_proxy_bind(soma_proxy *proxy, uint64_t timeout, soma_pattern pattern, const char *alias,
                              const char *place, const char *handler, char address[SOMA_ADDRESS_MOST + 1]);
 
-/** soma_proxy_bind() with options, the place among them; NULL for all defaults. Functions don't travel, so
- *  `own_serializer` must be NULL, and `handlers` may be up to 16 methods (#SOMA_BY_METHOD), and then `handler` is NULL.
- *  `keys` travel, with all that the proxy says: over a bridge that has keys, too. */
+/** soma_proxy_bind() with options, the place among them; NULL for all defaults. The serializer is one
+ *  that the agent's system knows. Functions don't travel, so `handlers` may be up to 16 methods (#SOMA_BY_METHOD), and
+ *  then `handler` is NULL. `keys` travel, with all that the proxy says: over a bridge that has keys, too. */
 SOMA_API int soma_proxy_bind_with(soma_proxy *proxy, uint64_t timeout, soma_pattern pattern, const char *alias,
                                   const soma_channel_options *options, const char *handler,
                                   char address[SOMA_ADDRESS_MOST + 1]);

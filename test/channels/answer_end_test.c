@@ -223,7 +223,8 @@ static void test_of_a_channel(void **state)
     struct node node;
     (void)state;
     node_open(&node, "leaves");
-    speaks = (soma_channel_options){.own_serializer = &slow};
+    assert_int_equal(soma_serializer_register(node.system, &slow), 0);
+    speaks = (soma_channel_options){.serializer = "slow"};
     assert_int_equal(soma_spawn(node.system, &helpful, NULL, &helper), 0);
     desk_ask(&node, SOMA_HANDLERS(SOMA_ON(chunk, on_passed)), asked);
     wait_word("an answer that is written", &answers_now, 1);

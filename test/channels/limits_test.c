@@ -168,7 +168,7 @@ static int sub_bad(soma_agent *self, void *state, void *arg)
 {
     soma_address at = player_at("bad", SOMA_PUB);
     (void)state, (void)arg;
-    return soma_connect_with(self, &at, "in", &(soma_channel_options){.own_serializer = &bad, .handlers = notes});
+    return soma_connect_with(self, &at, "in", &(soma_channel_options){.serializer = "bad", .handlers = notes});
 }
 
 static int publish_fine(soma_agent *self, void *state, void *arg)
@@ -181,13 +181,13 @@ static int pub_worse(soma_agent *self, void *state, void *arg)
 {
     (void)state, (void)arg;
     assert_int_equal(
-        soma_bind(self, SOMA_PUB, "worse", &(soma_channel_options){.place = "ipc", .own_serializer = &bad}, arg), 0);
+        soma_bind(self, SOMA_PUB, "worse", &(soma_channel_options){.place = "ipc", .serializer = "bad"}, arg), 0);
     return 0;
 }
 
 static int pub_empty(soma_agent *self, void *state, void *arg)
 {
-    const soma_channel_options options = {.place = "ipc", .own_serializer = &empty};
+    const soma_channel_options options = {.place = "ipc", .serializer = "empty"};
     (void)state;
     assert_int_equal(soma_bind(self, SOMA_PUB, "empty", &options, arg), 0);
     return 0;
@@ -234,6 +234,8 @@ static void test_a_bad_serializer(soma_test *test)
     uint32_t looks = 0;
     player_transport = SOMA_IPC;
     soma_ref publisher = player_open(test, &player_quiet), subscriber = player_open(test, &player_quiet);
+    assert_int_equal(soma_serializer_register(soma_test_system(test), &bad), 0);
+    assert_int_equal(soma_serializer_register(soma_test_system(test), &empty), 0);
     player_do(test, publisher, pub_bad, NULL);
     player_do(test, subscriber, sub_bad, NULL);
     player_peers(test, publisher, "out", 1);

@@ -62,6 +62,11 @@ static int decimal_unpack(const soma_type *type, const void *data, size_t size, 
     return 0;
 }
 
+static int other_pack(const soma_type *type, const void *message, void **data, size_t *size)
+{
+    return decimal_pack(type, message, data, size);
+}
+
 static const soma_serializer decimal = {"decimal", decimal_pack, decimal_unpack};
 
 /* ---- two sides ---- */
@@ -70,7 +75,6 @@ static const soma_serializer decimal = {"decimal", decimal_pack, decimal_unpack}
 struct speaks {
     const char *sends;
     const char *takes;
-    const soma_serializer *own;
     const soma_handler *handlers;
 };
 
@@ -81,8 +85,7 @@ static int pull_speaking(soma_agent *self, void *state, void *arg)
     char place[SOMA_ADDRESS_TEXT_SIZE];
     (void)state;
     assert_true(soma_address_print(&at, place, sizeof(place)) > 0);
-    const soma_channel_options options = {
-        .place = place, .serializer = speaks->takes, .own_serializer = speaks->own, .handlers = speaks->handlers};
+    const soma_channel_options options = {.place = place, .serializer = speaks->takes, .handlers = speaks->handlers};
     assert_int_equal(soma_bind(self, SOMA_PULL, "in", &options, NULL), 0);
     return 0;
 }
@@ -91,7 +94,7 @@ static int push_speaking(soma_agent *self, void *state, void *arg)
 {
     const struct speaks *speaks = arg;
     soma_address at = player_at("speech", SOMA_PULL);
-    const soma_channel_options options = {.serializer = speaks->sends, .own_serializer = speaks->own};
+    const soma_channel_options options = {.serializer = speaks->sends};
     (void)state;
     assert_int_equal(soma_connect_with(self, &at, "out", &options), 0);
     return 0;
@@ -146,15 +149,62 @@ static void test_serializers(soma_test *test)
 {
     player_transport = SOMA_TCP;
     speak(test, &(struct speaks){.handlers = mixeds}, send_mixed, "7x2 "); // msgpack, by the names of the fields
-    speak(test, &(struct speaks){"json", "json", NULL, mixeds}, send_mixed, "7x2 ");
-    speak(test, &(struct speaks){"typed", "typed", NULL, mixeds}, send_mixed, "7x2 ");
+    speak(test, &(struct speaks){"json", "json", mixeds}, send_mixed, "7x2 ");
+    speak(test, &(struct speaks){"typed", "typed", mixeds}, send_mixed, "7x2 ");
     speak(test, &(struct speaks){.handlers = anys}, send_mixed,
           "{\"number\":7,\"words\":\"x\",\"samples\":[0.5,2.0]} ");
-    speak(test, &(struct speaks){"json", "json", NULL, anys}, send_note, "{\"number\":12} ");
-    speak(test, &(struct speaks){"json", "raw", NULL, raws}, send_note, "raw:{\"number\":12} ");
-    speak(test, &(struct speaks){"raw", "raw", NULL, raws}, send_raw, "raw:abc ");
-    speak(test, &(struct speaks){.own = &decimal, .handlers = notes}, send_note, "12 ");
-    speak(test, &(struct speaks){"raw", "raw", NULL, raws}, send_not, "");
+    speak(test, &(struct speaks){"json", "json", anys}, send_note, "{\"number\":12} ");
+    speak(test, &(struct speaks){"json", "raw", raws}, send_note, "raw:{\"number\":12} ");
+    speak(test, &(struct speaks){"raw", "raw", raws}, send_raw, "raw:abc ");
+    speak(test, &(struct speaks){"raw", "raw", raws}, send_not, "");
+    player_transport = SOMA_INPROC;
+}
+
+/* ---- one's own ---- */
+
+static int register_wrongly(soma_agent *self, void *state, void *arg)
+{
+    static const char *const name = "a123456789b123456789c123456789d";
+    soma_system *system = soma_agent_system(self);
+    const soma_serializer *own = &decimal;
+    (void)state, (void)arg;
+    assert_int_equal(
+        soma_bind(self, SOMA_PUSH, "out", &(soma_channel_options){.place = "ipc", .serializer = "decimal"}, NULL),
+        SOMA_EINVAL); // nobody has registered it yet
+    assert_int_equal(soma_serializer_register(NULL, own), SOMA_EINVAL);
+    assert_int_equal(soma_serializer_register(system, NULL), SOMA_EINVAL);
+    const soma_serializer wrong[] = {
+        {NULL, own->pack, own->unpack}, {"", own->pack, own->unpack}, {"a", NULL, own->unpack}, {"a", own->pack, NULL}};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++)
+        assert_int_equal(soma_serializer_register(system, &wrong[i]), SOMA_EINVAL);
+    const soma_serializer json = {"json", own->pack, own->unpack}, most = {name, own->pack, own->unpack},
+                          more = {"a123456789b123456789c123456789d1", own->pack, own->unpack};
+    assert_int_equal(strlen(name), SOMA_SERIALIZER_NAME_MOST);
+    assert_int_equal(soma_serializer_register(system, &json), SOMA_EEXIST);
+    assert_int_equal(soma_serializer_register(system, &most), 0);
+    assert_int_equal(soma_channel_defaults(self, &(soma_channel_options){.serializer = name}), 0);
+    assert_int_equal(soma_serializer_register(system, &more), SOMA_ETOOBIG);
+    assert_int_equal(soma_serializer_register(system, own), 0);
+    assert_int_equal(soma_serializer_register(system, &(const soma_serializer){"decimal", own->pack, own->unpack}), 0);
+    assert_int_equal(soma_serializer_register(system, &(const soma_serializer){"decimal", other_pack, own->unpack}),
+                     SOMA_EEXIST);
+    return 0;
+}
+
+/* It is said by its name, wherever one is: among the options, as a default, in the environment. */
+static void test_own(soma_test *test)
+{
+    const soma_channel_options decimals = {.serializer = "decimal"};
+    player_transport = SOMA_TCP;
+    player_do(test, player_open(test, &player_quiet), register_wrongly, NULL);
+    speak(test, &(struct speaks){"decimal", "decimal", notes}, send_note, "12 ");
+    speak(test, &(struct speaks){"decimal", "raw", raws}, send_note, "raw:12 ");
+    assert_int_equal(soma_system_channel_defaults(soma_test_system(test), &decimals), 0);
+    speak(test, &(struct speaks){NULL, "raw", raws}, send_note, "raw:12 ");
+    assert_int_equal(soma_system_channel_defaults(soma_test_system(test), NULL), 0);
+    setenv("SOMA_CHANNEL_SERIALIZER", "decimal", 1);
+    speak(test, &(struct speaks){NULL, "raw", raws}, send_note, "raw:12 ");
+    unsetenv("SOMA_CHANNEL_SERIALIZER");
     player_transport = SOMA_INPROC;
 }
 
@@ -206,8 +256,8 @@ static void mismatch(soma_test *test, const struct speaks *differ, player_fn *se
 
 static void test_mismatch(soma_test *test)
 {
-    const struct speaks json = {"json", "msgpack", NULL, notes}, msgpack = {"msgpack", "msgpack", NULL, notes},
-                        typed = {"typed", "typed", NULL, notes};
+    const struct speaks json = {"json", "msgpack", notes}, msgpack = {"msgpack", "msgpack", notes},
+                        typed = {"typed", "typed", notes};
     mismatch(test, &json, send_note, &msgpack);
     mismatch(test, &typed, send_other_note, &typed);
 }
@@ -216,6 +266,7 @@ PLAYER_WIRES(test_mismatch)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {SOMA_REAL(test_serializers), PLAYER_OVER_WIRES(test_mismatch)};
+    const struct CMUnitTest tests[] = {SOMA_REAL(test_serializers), SOMA_REAL(test_own),
+                                       PLAYER_OVER_WIRES(test_mismatch)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
