@@ -14,6 +14,6 @@ if unshare --net true 2>/dev/null; then
     echo "== in namespaces [${SECONDS}s]"
     test/faults/faults.py build/release/test/ledger --net namespaces --messages 2000000 --faults 60 --seconds 600 "$@"
 else
-    echo "== in namespaces: SKIPPED, this machine does not allow them"
+    echo "== in namespaces: SKIPPED, this machine does not allow them" | tee /dev/stderr
 fi
 echo "== done [${SECONDS}s]"

@@ -205,6 +205,9 @@ class Run:
                 print(f"{shown - begun:5.0f} s {done:4} faults {self.messages():10} messages, now {fault} of {node.name}",
                       end="\r" if sys.stderr.isatty() else "\n", file=sys.stderr, flush=True)
             time.sleep(self.random.uniform(0, self.options.pause))
+        else:
+            if self.options.messages:
+                raise Failure(f"only {done} faults and {self.messages()} messages in the time")
 
     def messages(self):
         return sum(ledger.got for ledger in self.ledgers())
@@ -469,7 +472,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=20, help="the longest time of faults")
     parser.add_argument("--faults", type=int, default=0, help="as many are enough, if the messages are, too")
-    parser.add_argument("--messages", type=int, default=0)
+    parser.add_argument("--messages", type=int, default=0, help="these and the faults must be there in that time")
     parser.add_argument("--only", nargs="*", help="kinds of faults")
     parser.add_argument("--pause", type=float, default=0.3, help="the longest time between two faults")
     parser.add_argument("--rate", type=int, default=0, help="messages a second of a stream; 0: all it can")
