@@ -74,7 +74,7 @@ class Node:
         path = os.path.join(self.run.folder, f"{self.name}{self.lives}")
         options = self.run.options
         command = self.run.enter(self) + [
-            options.ledger, "--file", path, "--bind", self.bind, "--advertise", self.advertise, "--insecure",
+            options.ledger, "--file", path, "--bind", self.bind, "--advertise", self.advertise, *self.run.trust(self),
             "--rate", str(options.rate), "--size", str(options.size), "--streams", str(options.streams),
             "--down-ms", str(options.down_ms), "--beat-ms", str(options.beat_ms),
             "--seconds", str(int(options.seconds + 120)), "--compress", str(self.compress()), *self.peers]
@@ -132,6 +132,7 @@ class Run:
         self.nodes, self.dead = [], []  # dead: ledgers of those who were killed
         self.frozen = set()  # identities of those who were stopped for so long that others gave them up
         self.counts, self.returns = {}, {}
+        self.keys = {}  # public ones, by name
 
     def enter(self, node):
         return []
@@ -208,6 +209,29 @@ class Run:
         else:
             if self.options.messages:
                 raise Failure(f"only {done} faults and {self.messages()} messages in the time")
+
+    def key(self, name):
+        """The public key of who has that name, made at first, and allowed to all."""
+        if name not in self.keys:
+            soma = os.path.join(os.path.dirname(self.options.ledger), "..", "tools", "soma")
+            made = subprocess.run([soma, "keygen", self.secret(name)], check=True, capture_output=True, text=True)
+            self.keys[name] = made.stdout.strip()
+            with open(os.path.join(self.folder, "allowed"), "a") as allowed:
+                allowed.write(f"{self.keys[name]} {name}\n")
+        return self.keys[name]
+
+    def secret(self, name):
+        return os.path.join(self.folder, f"{name}.key")
+
+    def place(self, address, name):
+        """Where others connect to who has that name."""
+        return f"{address} {self.key(name)}" if self.options.keys else address
+
+    def trust(self, node):
+        """The words for its program."""
+        if not self.options.keys:
+            return ["--insecure"]
+        return ["--secret", self.secret(node.name), "--allowed", os.path.join(self.folder, "allowed")]
 
     def messages(self):
         return sum(ledger.got for ledger in self.ledgers())
@@ -310,7 +334,7 @@ class Loopback(Run):
                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.proxy.stdout.readline()
         for name, port in zip(names, ports):
-            peers = [f"tcp://127.0.0.1:{outside[other]}" for other in names if other != name]
+            peers = [self.place(f"tcp://127.0.0.1:{outside[other]}", other) for other in names if other != name]
             self.nodes.append(Node(self, name, f"tcp://127.0.0.1:{port}", f"tcp://127.0.0.1:{outside[name]}", peers))
 
     def way(self, node, *words):
@@ -428,7 +452,7 @@ class Namespaces(Run):
             ip("-n", space, "link", "set", "cable", "up")
             ip("-n", space, "link", "set", "lo", "up")
             self.nodes.append(Node(self, name, address[name], address[name],
-                                   [address[other] for other in names if other != name]))
+                                   [self.place(address[other], other) for other in names if other != name]))
 
     def enter(self, node):
         return ["ip", "netns", "exec", f"{self.prefix}-{node.name}"]
@@ -481,6 +505,7 @@ def main():
     parser.add_argument("--down-ms", type=int, default=3000)
     parser.add_argument("--beat-ms", type=int, default=300)
     parser.add_argument("--compress", type=int, default=0, help="every other node compresses frames of so many bytes")
+    parser.add_argument("--keys", action="store_true", help="each node has keys, and so speaks CURVE")
     parser.add_argument("--strangers", type=int, default=1000, help="connections that never speak")
     parser.add_argument("--keep", action="store_true", help="keep the folder with the ledgers and logs")
     options = parser.parse_args()

@@ -3,8 +3,8 @@
  * rate; of what it sends and gets it keeps a ledger in a file (ledger.h). A stream ends when its monitor tells of the
  * other side's end, and another one begins.
  *
- * ledger --file PATH --bind ADDRESS [--advertise ADDRESS] [--insecure] [--streams N] [--rate N] [--size BYTES]
- *        [--down-ms N] [--beat-ms N] [--seconds N] [--compress BYTES] PEER...
+ * ledger --file PATH --bind ADDRESS [--advertise ADDRESS] [--insecure] [--secret FILE] [--allowed FILE]
+ *        [--streams N] [--rate N] [--size BYTES] [--down-ms N] [--beat-ms N] [--seconds N] [--compress BYTES] PEER...
  *
  * Runs until its standard input ends, or a time; a line "quiet" there stops the sending. Prints its sums as a line of
  * JSON.
@@ -38,6 +38,7 @@ struct options {
     const char *bind[2];
     const char *advertise[2];
     bool insecure;
+    const char *secret, *allowed; /* files of keys */
     uint32_t streams, rate, size, down_ms, beat_ms, seconds, compress;
     uint32_t peer_count;
     const char *peers[PEERS_MAX];
@@ -287,6 +288,8 @@ static void run(void)
                                           .bind = options.bind,
                                           .advertise = options.advertise[0] ? options.advertise : NULL,
                                           .insecure = options.insecure,
+                                          .secret_file = options.secret,
+                                          .allowed_file = options.allowed,
                                           .down_ms = options.down_ms,
                                           .heartbeat_ms = options.beat_ms,
                                           .compress_least = options.compress};
@@ -356,6 +359,10 @@ int main(int argc, char **argv)
             options.bind[0] = argv[++i];
         else if (!strcmp(argv[i], "--advertise"))
             options.advertise[0] = argv[++i];
+        else if (!strcmp(argv[i], "--secret"))
+            options.secret = argv[++i];
+        else if (!strcmp(argv[i], "--allowed"))
+            options.allowed = argv[++i];
         else
             number_option(argv[i], value), i++;
     }

@@ -12,6 +12,8 @@ if grep -q '^SOMA_ZSTD:BOOL=ON' "$1/CMakeCache.txt"; then compress=(--compress 5
 
 echo "== by way of the proxy"
 "$faults" "$ledger" --seconds 60 --faults 14 --pause 0.1 "${load[@]}" "${compress[@]}"
+echo "== with keys"
+"$faults" "$ledger" --seconds 30 --faults 14 --pause 0.1 --keys "${load[@]}"
 echo "== with strangers"
 "$faults" "$ledger" --net strangers --seconds 4 "${load[@]}"
 if unshare --net true 2>/dev/null; then
