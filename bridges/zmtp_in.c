@@ -43,7 +43,7 @@ static void stream_lost(struct zmtp_wire *wire, struct stream *stream)
         guest_gone(wire, stream, NULL); // in the log there is enough, or it is a node that has made another one sooner
     stream_end(wire, stream);
     if (stream->unknown)
-        bridge_turned_away(bridge, stream->id, "has a host that the resolver does not know", false);
+        bridge_turned_away(bridge, stream->id, "has a host that the resolver does not find", false);
     else if (tried && !stream->called)
         bridge_turned_away(bridge, stream->id,
                            "closed the connection during the handshake: is it of a node with keys? This one has none",
