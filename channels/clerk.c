@@ -62,7 +62,7 @@ static bool places_grow(struct questions *questions)
     return true;
 }
 
-/* Under the lock, as what follows. */
+/* Under the lock. */
 static void clerk_note(struct clerk *clerk, struct question *question)
 {
     question->next = clerk->questions;
@@ -72,7 +72,7 @@ static void clerk_note(struct clerk *clerk, struct question *question)
     clerk->questions = question;
 }
 
-/* Where there is a free place. */
+/* The same, where there is a free place. */
 static soma_handle question_put(struct questions *questions, struct clerk *clerk, struct question *question)
 {
     uint32_t number = questions->free;

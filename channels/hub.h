@@ -1,6 +1,7 @@
 /*
- * The places of one system: what is bound where, and who wants to be connected there. The only thing that channels of
- * different agents share, used when they bind, connect and end, never when they send.
+ * The places of one system: what is bound where, and who wants to be connected there; and what all its channels may
+ * say: defaults, and serializers by their names. The only thing that channels of different agents share, used when they
+ * bind, connect and end, never when they send.
  */
 #ifndef CHANNELS_HUB_H
 #define CHANNELS_HUB_H

@@ -25,7 +25,7 @@ struct part_source {
 struct questions {
     shared_u32 busy; /* guards what follows */
     struct question_place {
-        struct question *question; /* NULL: it is free */
+        struct question *question; /* NULL: it is free, or is being answered */
         uint32_t generation;
         uint32_t next_free; /* its number, from 1 on; 0 for none */
     } * shelves[PLACE_SHELVES];

@@ -115,7 +115,8 @@ struct tenant {
      * does anything any more. False if something was left. */
     bool (*stop)(struct tenant *tenant);
     void (*release)(struct tenant *tenant); /* the system's end, after that of its agents */
-    /* An agent that stands in for others, `to`, is answered, in the turn of who answers, or wherever word comes that
+    /* An agent that stands in for others, `to`, is answered, in the turn of who answers, or in a bridge's if that is
+     * on another node, or wherever word comes that
      * nobody will (then by a soma_failure). The handle is none of its questions' if who answers got it wrong. What it
      * points to is the caller's. Any thread; `worker` as in send.h. 0, or SOMA_ENOMEM, and it may be answered again;
      * but after a failure it never is. */
