@@ -99,11 +99,8 @@ static inline soma_agent *peer_only(const soma_agent *self, const struct channel
     return plainly ? target : NULL;
 }
 
-static inline int push(soma_agent *self, struct channel *channel, const struct content *content)
+static int push(soma_agent *self, struct channel *channel, const struct content *content)
 {
-    soma_agent *only = content->body ? NULL : peer_only(self, channel);
-    if (__builtin_expect(only != NULL, 1))
-        return port_send_near(self, only, &channel->peers->place, content->type, content->message);
     for (uint32_t refused = 0; refused < channel->peer_count;) {
         uint32_t index = peer_choose(self, channel);
         if (index == channel->peer_count)
@@ -157,9 +154,10 @@ static inline int topic_check(const char *topic)
     return *topic == ANSWER_MARK ? SOMA_EINVAL : 0;
 }
 
-static inline int channel_send(soma_agent *self, const char *alias, const char *topic, const struct content *content)
+/* With all that may have to be done. */
+static __attribute__((noinline)) int send_fully(soma_agent *self, struct channel *channel, const char *topic,
+                                                const struct content *content)
 {
-    struct channel *channel = channel_find(self, alias);
     if (!channel)
         return SOMA_ENOENT;
     if (pattern_pushes(channel->pattern) && !topic)
@@ -178,14 +176,19 @@ int soma_channel_send(soma_agent *self, const char *alias, const char *topic, co
 {
     if (!self || !alias || !type || !body)
         return SOMA_EINVAL;
-    return channel_send(self, alias, topic, &(const struct content){type, body, NULL});
+    struct channel *channel = channel_find(self, alias);
+    bool pushes = channel && pattern_pushes(channel->pattern) && !topic;
+    soma_agent *only = pushes ? peer_only(self, channel) : NULL;
+    return only ? port_send_near(self, only, &channel->peers->place, type, body)
+                : send_fully(self, channel, topic, &(const struct content){type, body, NULL});
 }
 
 int soma_channel_send_body(soma_agent *self, const char *alias, const char *topic, soma_body *body)
 {
     if (!self || !alias || !body)
         return SOMA_EINVAL;
-    return channel_send(self, alias, topic, &(const struct content){body->type, soma_body_message(body), body});
+    const struct content content = {body->type, soma_body_message(body), body};
+    return send_fully(self, channel_find(self, alias), topic, &content);
 }
 
 static soma_handle ask(soma_agent *self, struct channel *channel, uint64_t timeout, const soma_then *then,

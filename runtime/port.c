@@ -37,11 +37,6 @@ struct port *port_open(soma_agent *self, const struct port_class *class, size_t 
     return port;
 }
 
-struct port *port_first(const soma_agent *self)
-{
-    return self->extension ? self->extension->ports : NULL;
-}
-
 struct port *port_find(const soma_agent *self, soma_handle handle)
 {
     struct message *entry = pending_find(self, handle);
@@ -114,13 +109,18 @@ static inline int block_build(struct worker *worker, enum message_kind kind, som
 {
     size_t size;
     void *copy;
-    int error = type_flat_size(type, body, &size);
+    const bool is_bytes = type_is_bytes(type); // asked once, as most large ones are
+    const struct type_array bytes = is_bytes ? type_array_get(body) : (struct type_array){NULL, 0};
+    int error = is_bytes ? type_bytes_size(type, bytes, &size) : type_flat_size(type, body, &size);
     if (error)
         return error;
     *message = block_new(worker, kind, port, text, type, size, &copy);
     if (!*message)
         return SOMA_ENOMEM;
-    type_flatten(type, copy, body);
+    if (is_bytes)
+        type_bytes_flatten(copy, bytes);
+    else
+        type_flatten(type, copy, body);
     return 0;
 }
 

@@ -10,8 +10,8 @@
 #ifndef RUNTIME_PORT_H
 #define RUNTIME_PORT_H
 
+#include "runtime/extension.h"
 #include "runtime/message.h"
-#include "runtime/slot.h"
 #include <soma/body.h>
 #include <soma/request.h>
 
@@ -51,7 +51,10 @@ struct port *port_open(soma_agent *self, const struct port_class *class, size_t 
 void port_close(soma_agent *self, struct port *port);
 
 /* The first of an agent's, newest first. */
-struct port *port_first(const soma_agent *self);
+static inline struct port *port_first(const soma_agent *self)
+{
+    return self->extension ? self->extension->ports : NULL;
+}
 
 /* The port of a handle; NULL if it is closed, or never was. */
 struct port *port_find(const soma_agent *self, soma_handle handle);

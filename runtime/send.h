@@ -159,8 +159,8 @@ static inline const void *message_body(const struct message *message)
 {
     if (message->kind == MESSAGE_SHARED)
         return ((const struct soma_body *)(uintptr_t)message->body[0])->words;
-    bool word = message->kind == MESSAGE_REQUEST || message->kind == MESSAGE_REPLY || message->kind == MESSAGE_DOWN ||
-                message->kind == MESSAGE_EXIT;
+    bool word = message->kind != MESSAGE_PLAIN && (message->kind == MESSAGE_REQUEST || message->kind == MESSAGE_REPLY ||
+                                                   message->kind == MESSAGE_DOWN || message->kind == MESSAGE_EXIT);
     const uint64_t *body = message->body + word;
     if (message->marks & MARK_LABEL) // a plain message or a request, as a shared one's body is elsewhere
         body += sizeof(struct port_label) / sizeof(uint64_t) + ((const struct port_label *)body)->words;

@@ -65,6 +65,24 @@ static inline size_t type_rounded(size_t size)
 int type_flat_size_walk(const soma_type *type, const void *body, size_t *size);
 void type_flatten_walk(const soma_type *type, void *block, const void *body);
 
+// The two below, of what type_is_bytes(): laid out as an array of them.
+static inline int type_bytes_size(const soma_type *type, struct type_array bytes, size_t *size)
+{
+    *size = type_rounded(type->size) + type_rounded(bytes.count);
+    if (bytes.count && !bytes.items)
+        return SOMA_EINVAL;
+    return *size > soma_type_size_limit ? SOMA_ETOOBIG : 0;
+}
+
+static inline void type_bytes_flatten(void *block, struct type_array bytes)
+{
+    void *copy = (char *)block + sizeof(soma_bytes);
+    memset(block, 0, sizeof(soma_bytes)); // its padding, too
+    type_array_set(block, bytes.count ? copy : NULL, bytes.count);
+    if (bytes.count)
+        memcpy(copy, bytes.items, bytes.count);
+}
+
 // Bytes of one block that takes a deep copy of the message: the struct, then each string, bytes and array behind it,
 // every one aligned to 8. 0; SOMA_ETOOBIG (over soma_type_size_limit, or nested too deep), SOMA_EINVAL (a length
 // without data).
@@ -73,29 +91,18 @@ static inline int type_flat_size(const soma_type *type, const void *body, size_t
     *size = type_rounded(type->size);
     if (type->flat)
         return 0;
-    if (!type_is_bytes(type))
-        return type_flat_size_walk(type, body, size);
-    struct type_array bytes = type_array_get(body); // bytes are laid out as an array of them
-    if (bytes.count && !bytes.items)
-        return SOMA_EINVAL;
-    *size += type_rounded(bytes.count);
-    return *size > soma_type_size_limit ? SOMA_ETOOBIG : 0;
+    return type_is_bytes(type) ? type_bytes_size(type, type_array_get(body), size)
+                               : type_flat_size_walk(type, body, size);
 }
 
 // Makes that deep copy in a block of type_flat_size() bytes, aligned to 8. Its pointers point into the block, which
 // must not be moved. A NULL string stays NULL.
 static inline void type_flatten(const soma_type *type, void *block, const void *body)
 {
-    if (type->flat || !type_is_bytes(type)) {
+    if (type->flat || !type_is_bytes(type))
         type_flatten_walk(type, block, body);
-        return;
-    }
-    struct type_array bytes = type_array_get(body);
-    void *copy = (char *)block + sizeof(soma_bytes);
-    memset(block, 0, sizeof(soma_bytes)); // its padding, too
-    type_array_set(block, bytes.count ? copy : NULL, bytes.count);
-    if (bytes.count)
-        memcpy(copy, bytes.items, bytes.count);
+    else
+        type_bytes_flatten(block, type_array_get(body));
 }
 
 struct msgpack_sbuffer;
