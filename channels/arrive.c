@@ -202,6 +202,10 @@ void line_bury(struct line *line)
 
 void line_unread(struct line *line, const char *serializer, const soma_type *type, int error)
 {
+    if (error == SOMA_ENOMEM) { // which is not the sender's fault
+        u64_add(&line->counts.missed, 1);
+        return;
+    }
     uint64_t before = u64_add(&line->counts.malformed, 1);
     if (!(before & (before + 1))) // the 1st, 2nd, 4th, 8th …
         soma_log_warning(line->porter->system,

@@ -239,7 +239,7 @@ static int publication_read(struct channel *channel, const char *topic, const ch
                             struct reading *reading)
 {
     int error = 1; // nobody wants it
-    for (const struct subscription *s = channel->subscriptions; s && error; s = s->next)
+    for (const struct subscription *s = channel->subscriptions; s && error && error != SOMA_ENOMEM; s = s->next)
         if (!s->ended && topic_fits(s->topic, topic))
             error = speech_read_rows(&channel->remote->speech, s->rows, data, size, reading);
     return error;

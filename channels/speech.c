@@ -78,7 +78,7 @@ int speech_read_rows(struct speech *speech, const struct rows *rows, const void 
                      struct reading *reading)
 {
     int error = SOMA_EUNHANDLED;
-    for (uint32_t i = 0; rows && i < rows->count && error; i++)
+    for (uint32_t i = 0; rows && i < rows->count && error && error != SOMA_ENOMEM; i++)
         error = speech_read(speech, rows->rows[i].type, data, size, reading);
     return error;
 }

@@ -316,10 +316,10 @@ typedef struct soma_channel_counts {
     uint64_t connected; /**< connections so far, so more than one of the same side are reconnects */
     uint64_t malformed; /**< messages that came and that no handler's type fits: another serializer, garbage */
     uint64_t missed;    /**< messages that were seen to be missed by somebody: a subscriber or asker that does not
-                             read, or is gone; publications that nobody gets, as 64 MiB wait already; or what
-                             `conflate` has passed over, which counts within a system, too. For publications it is no
-                             count of messages: ZeroMQ tells when it begins to pass over a slow subscriber, and not of
-                             what that misses until it has caught up */
+                             read, or is gone; publications that nobody gets, as 64 MiB wait already; what came and
+                             can't be read for want of memory; or what `conflate` has passed over, which counts within
+                             a system, too. For publications it is no count of messages: ZeroMQ tells when it begins
+                             to pass over a slow subscriber, and not of what that misses until it has caught up */
     uint32_t waiting;   /**< messages that wait to be sent */
     uint64_t refused;   /**< connections that came to nothing: another pattern, other keys, no ZeroMQ */
 } soma_channel_counts;

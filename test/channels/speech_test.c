@@ -211,13 +211,10 @@ static void test_own(soma_test *test)
 /* ---- two that do not agree ---- */
 
 /* What the two sides do not agree about is counted where it comes, and harms nothing that comes after it. */
-static int look_malformed(soma_agent *self, void *state, void *arg)
+static int look_counts(soma_agent *self, void *state, void *arg)
 {
-    soma_channel_counts counts;
     (void)state;
-    assert_int_equal(soma_channel_count(self, "in", &counts), 0);
-    *(uint64_t *)arg = counts.malformed;
-    return 0;
+    return soma_channel_count(self, "in", arg);
 }
 
 /* A note of another program: of the same name, with a number of another kind. */
@@ -232,12 +229,14 @@ static int send_other_note(soma_agent *self, void *state, void *arg)
     return soma_channel_send(self, "out", NULL, &other_note_type, &number);
 }
 
-/* What one sends makes no sense to the other; what is sent then by one who speaks as that one does comes. */
-static void mismatch(soma_test *test, const struct speaks *differ, player_fn *send, const struct speaks *agree)
+/* What one sends makes no sense to the other, or is missed; what is sent then by one who speaks as that one does comes.
+ */
+static void mismatch(soma_test *test, const struct speaks *differ, player_fn *send, const struct speaks *agree,
+                     uint64_t missed)
 {
     soma_ref takes = player_open(test, &player_quiet), sends = player_open(test, &player_quiet),
              good = player_open(test, &player_quiet);
-    uint64_t *malformed = soma_test_alloc(test, sizeof(*malformed));
+    soma_channel_counts *counts = soma_test_alloc(test, sizeof(*counts));
     uint32_t looks = 0;
     player_move();
     player_do(test, takes, pull_speaking, differ);
@@ -245,9 +244,10 @@ static void mismatch(soma_test *test, const struct speaks *differ, player_fn *se
     player_peers(test, sends, "out", 1);
     player_do(test, sends, send, NULL);
     do
-        player_do(test, takes, look_malformed, malformed);
-    while (!*malformed && player_wait(&looks));
-    assert_int_equal(*malformed, 1);
+        player_do(test, takes, look_counts, counts);
+    while (!counts->malformed && !counts->missed && player_wait(&looks));
+    assert_int_equal(counts->missed, missed);
+    assert_int_equal(counts->malformed, 1 - missed);
     player_do(test, good, push_speaking, agree);
     player_peers(test, good, "out", 1);
     player_do(test, good, send_note, NULL);
@@ -258,15 +258,35 @@ static void test_mismatch(soma_test *test)
 {
     const struct speaks json = {"json", "msgpack", notes}, msgpack = {"msgpack", "msgpack", notes},
                         typed = {"typed", "typed", notes};
-    mismatch(test, &json, send_note, &msgpack);
-    mismatch(test, &typed, send_other_note, &typed);
+    mismatch(test, &json, send_note, &msgpack, 0);
+    mismatch(test, &typed, send_other_note, &typed, 0);
+}
+
+/* ---- one that has no memory ---- */
+
+static atomic_bool short_of_memory;
+
+static int short_unpack(const soma_type *type, const void *data, size_t size, void *message)
+{
+    return atomic_exchange(&short_of_memory, false) ? SOMA_ENOMEM : decimal_unpack(type, data, size, message);
+}
+
+/* What can't be read for want of memory is missed: it is not malformed, and no other handler's type is tried. */
+static void test_short(soma_test *test)
+{
+    const soma_serializer shortly = {"short", decimal_pack, short_unpack};
+    const struct speaks speaks = {"short", "short", mixeds};
+    assert_int_equal(soma_serializer_register(soma_test_system(test), &shortly), 0);
+    atomic_store(&short_of_memory, true);
+    mismatch(test, &speaks, send_note, &speaks, 1);
 }
 
 PLAYER_WIRES(test_mismatch)
+PLAYER_WIRES(test_short)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {SOMA_REAL(test_serializers), SOMA_REAL(test_own),
-                                       PLAYER_OVER_WIRES(test_mismatch)};
+                                       PLAYER_OVER_WIRES(test_mismatch), PLAYER_OVER_WIRES(test_short)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
