@@ -2,6 +2,7 @@
 #include "channels/clerk.h"
 #include "runtime/port.h"
 #include "runtime/request.h"
+#include "runtime/send.h"
 #include "runtime/spin.h"
 #include "runtime/type.h"
 #include <soma/error.h>
@@ -254,10 +255,8 @@ int question_answer(struct porter *porter, struct worker *worker, soma_ref clerk
                     const soma_type *type, const void *message)
 {
     struct question *question = question_take(&porter->questions, clerk, handle);
-    if (!question && worker) {
-        counter_add(&worker->counters.late_replies, 1);
-    } else if (!question) {
-        u64_add(&porter->system->outside.late_replies, 1);
+    if (!question) {
+        count_outside_or(porter->system, worker, offsetof(struct counters, late_replies));
     } else if (type_same(type, &soma_failure_type)) {
         const struct soma_failure *failure = message;
         question_fail(worker, question, failure->error ? failure->error : SOMA_ETYPE, failure->text);

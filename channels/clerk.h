@@ -1,7 +1,7 @@
 /*
  * Clerks: who asks a channel in the name of those beyond its line. A question that comes over ipc or tcp must have an
  * agent that asked it, to whom the answer goes, whoever gives it and whenever. So each line that questions come through
- * has such an agent. It takes no turns (see stand_in_begin()): what the answer begins with is noted when the question
+ * has such an agent. It takes few turns (see stand_in_begin()): what the answer begins with is noted when the question
  * is read from the socket, the channel's agent makes a request of the rest, and who answers that writes the frames.
  * It ends with the channel, or before, if somebody wants it: then what it has asked fails, and it asks no more.
  */

@@ -20,17 +20,28 @@ static int stand_in_give(soma_system *system, struct worker *worker, soma_ref to
     return tenant->answer(tenant, worker, to, (soma_handle)handle, type, body);
 }
 
-bool stand_in_take(soma_system *system, struct worker *worker, soma_ref to, struct message *message)
+static void stand_in_hear(soma_system *system, struct worker *worker, soma_ref to, const struct message *message)
 {
     bool failed = message->kind == MESSAGE_ERROR;
-    if (!failed && message->kind != MESSAGE_REPLY)
-        return false;
     const struct soma_failure failure = {.error = failed ? (int)(int64_t)message->body[1] : SOMA_ENOMEM};
     if (failed ||
         stand_in_give(system, worker, to, message->body[0], message->type, message_body(message)) == SOMA_ENOMEM)
         stand_in_give(system, worker, to, message->body[0], &soma_failure_type, &failure);
+}
+
+bool stand_in_take(soma_system *system, struct worker *worker, soma_ref to, struct message *message)
+{
+    bool answers = message->kind == MESSAGE_REPLY || message->kind == MESSAGE_ERROR;
+    if (!answers || message->marks & MARK_PASSED)
+        return false;
+    stand_in_hear(system, worker, to, message);
     message_dispose(worker, message);
     return true;
+}
+
+void stand_in_settle(struct worker *worker, const soma_agent *agent, const struct message *answer)
+{
+    stand_in_hear(worker->system, worker_or_outside(worker), soma_self(agent), answer);
 }
 
 /* Is an answer for such an agent here? Then it need not become a block. */
@@ -43,10 +54,7 @@ static bool stands_in(soma_system *system, soma_ref ref)
 static int stand_in_answer(soma_system *system, struct worker *worker, soma_ref to, uint64_t handle,
                            const soma_type *type, const void *body)
 {
-    if (worker)
-        counter_add(&worker->counters.sent, 1);
-    else
-        u64_add(&system->outside.sent, 1);
+    count_outside_or(system, worker, offsetof(struct counters, sent));
     if (worker && worker->sending)
         outbox_flush(worker); // what was sent before arrives before
     return stand_in_give(system, worker, to, handle, type, body);

@@ -118,11 +118,10 @@ struct tenant {
      * does anything any more. False if something was left. */
     bool (*stop)(struct tenant *tenant);
     void (*release)(struct tenant *tenant); /* the system's end, after that of its agents */
-    /* An agent that stands in for others, `to`, is answered, in the turn of who answers, or in a bridge's if that is
-     * on another node, or wherever word comes that
-     * nobody will (then by a soma_failure). The handle is none of its questions' if who answers got it wrong. What it
-     * points to is the caller's. Any thread; `worker` as in send.h. 0, or SOMA_ENOMEM, and it may be answered again;
-     * but after a failure it never is. */
+    /* An agent that stands in for others, `to`, is answered, in the turn of who answers, or in its own if that is on
+     * another node, or wherever word comes that nobody will (then by a soma_failure). The handle is none of its
+     * questions' if who answers got it wrong. What it points to is the caller's. Any thread; `worker` as in send.h. 0,
+     * or SOMA_ENOMEM, and it may be answered again; but after a failure it never is. */
     int (*answer)(struct tenant *tenant, struct worker *worker, soma_ref to, soma_handle handle, const soma_type *type,
                   const void *message);
     shared_ptr worker; /* whose counters belong to the system's; NULL for none */
@@ -135,7 +134,7 @@ struct tenant *system_tenant(soma_system *system, struct tenant *(*make)(void));
 /*
  * An agent says in its init that it stands in for those outside the system whose questions the tenant brings. So they
  * have a ref, whom a request comes from and its answer goes to, through promises and other nodes, but no turn is taken
- * for it but its end.
+ * for it but its end, and for an answer from another node.
  */
 void stand_in_begin(soma_agent *self);
 

@@ -114,16 +114,6 @@ void message_dispose(struct worker *worker, struct message *message)
 
 /* ---- reaching nobody ---- */
 
-static void count_outside_or(soma_system *system, struct worker *worker, size_t counter)
-{
-    struct counters *counters = worker ? &worker->counters : &system->outside;
-    shared_u64 *value = (shared_u64 *)((char *)counters + counter);
-    if (worker)
-        counter_add(value, 1);
-    else
-        u64_add(value, 1);
-}
-
 /* Tells the watching agent, unless the letter is about itself. */
 static void dead_letter_tell(soma_system *system, struct worker *worker, soma_ref sender, soma_ref to,
                              const soma_type *type, int reason)

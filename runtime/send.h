@@ -29,6 +29,17 @@ struct soma_body {
 /* Lets a MESSAGE_SHARED hold a body, to which it gets a reference of its own. */
 void body_hold(struct worker *worker, struct message *message, struct soma_body *body);
 
+/* Counts one more of something, at its offset, by that worker; NULL: by a thread outside. */
+static inline void count_outside_or(soma_system *system, struct worker *worker, size_t counter)
+{
+    struct counters *counters = worker ? &worker->counters : &system->outside;
+    shared_u64 *value = (shared_u64 *)((char *)counters + counter);
+    if (worker)
+        counter_add(value, 1);
+    else
+        u64_add(value, 1);
+}
+
 /* A block for a thread outside, or too large for the pool. */
 struct message *heap_take(struct worker *worker, size_t size);
 
@@ -120,8 +131,10 @@ void message_dead(soma_system *system, struct worker *worker, soma_ref to, struc
  * stays. */
 void message_unhandled(struct worker *worker, soma_ref self, struct message *message, int reason);
 
-/* Takes a message for who stands in for others, see port.h, if it is an answer; else false. */
+/* Takes a message for who stands in for others, see port.h, if it is an answer; else false. One that a bridge brings is
+ * left to that one's turn: what is made of it may take its time, and all that comes from other nodes would wait. */
 bool stand_in_take(soma_system *system, struct worker *worker, soma_ref to, struct message *message);
+void stand_in_settle(struct worker *worker, const soma_agent *agent, const struct message *answer);
 
 /* Is it the life of such a one? Not of one that has come into its slot since that was found. */
 static inline bool life_stands(uint64_t life, soma_ref to)

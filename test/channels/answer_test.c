@@ -3,6 +3,10 @@
  * question's name or not; from another node; and word that there will be none.
  */
 #include "desk.h"
+#include <sched.h>
+#include <stdlib.h>
+
+#define SLOW_SIZE 9u /* of an answer that takes its time to be written */
 
 static soma_ref helper; /* who answers for who was asked */
 
@@ -34,6 +38,31 @@ static int on_helped(soma_agent *self, void *my, const struct chunk *m)
 }
 
 static const soma_behavior helpful = {.name = "helper", .handlers = SOMA_HANDLERS(SOMA_ON(chunk, on_helped))};
+
+/* ---- a serializer that is slow ---- */
+
+static atomic_int writes, may_write;
+
+static int slow_pack(const soma_type *type, const void *message, void **data, size_t *size)
+{
+    const struct chunk *m = message;
+    assert_ptr_equal(type, &chunk_type);
+    if (m->data.size == SLOW_SIZE) {
+        atomic_store(&writes, 1);
+        while (!atomic_load(&may_write))
+            sched_yield();
+    }
+    *size = m->data.size;
+    *data = malloc(*size);
+    memcpy(*data, m->data.data, *size);
+    return 0;
+}
+
+static int slow_unpack(const soma_type *type, const void *data, size_t size, void *message)
+{
+    const struct chunk view = {.data = {data, (uint32_t)size}};
+    return type == &chunk_type ? soma_type_copy(type, message, &view) : SOMA_ETYPE;
+}
 
 /* ---- tests ---- */
 
@@ -93,6 +122,32 @@ static void test_from_another_node(void **state)
     nodes_close(nodes, 2);
 }
 
+/* Another node's answer is not written by who brings it: all that comes from other nodes would wait meanwhile. */
+static void test_from_another_node_slowly(void **state)
+{
+    static const uint32_t asked[] = {SLOW_SIZE, 1, 0};
+    const soma_serializer slow = {"slow", slow_pack, slow_unpack};
+    struct node nodes[2];
+    (void)state;
+    node_open(&nodes[0], "answers");
+    node_open(&nodes[1], "helps");
+    assert_int_equal(soma_serializer_register(nodes[0].system, &slow), 0);
+    assert_int_equal(soma_type_register(nodes[0].system, &chunk_type), 0);
+    node_spawn(&nodes[1], &helpful);
+    helper = node_find(&nodes[0], &nodes[1], "helper");
+    speaks.serializer = "slow";
+    desk_ask(&nodes[0], SOMA_HANDLERS(SOMA_ON(chunk, on_passed)), asked);
+    wait_word("a slow answer", &writes, 1);
+    assert_int_equal(soma_name_set(nodes[0].system, nodes[0].agent, "desk"), 0);
+    node_find(&nodes[1], &nodes[0], "desk"); // by the bridge, whose turn is free
+    atomic_store(&may_write, 1);
+    wait_word("answers", &answered, 2);
+    assert_int_equal(sizes[0], SLOW_SIZE);
+    assert_int_equal(sizes[1], 1);
+    speaks.serializer = "raw";
+    nodes_close(nodes, 2);
+}
+
 int main(void)
 {
     bytes_fill();
@@ -100,6 +155,7 @@ int main(void)
         cmocka_unit_test(test_of_each_size),
         cmocka_unit_test(test_from_another),
         cmocka_unit_test(test_from_another_node),
+        cmocka_unit_test(test_from_another_node_slowly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
