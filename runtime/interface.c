@@ -10,6 +10,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+/* An IPv6 address of that kind is another one at each interface, and so none without it. */
+static bool is_link_local(const struct sockaddr *address)
+{
+    return address->sa_family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&((const struct sockaddr_in6 *)address)->sin6_addr);
+}
+
 bool interface_find(const char *name, int family, char *host, size_t size)
 {
     struct ifaddrs *all = NULL;
@@ -17,7 +23,8 @@ bool interface_find(const char *name, int family, char *host, size_t size)
     if (getifaddrs(&all))
         return false;
     for (const struct ifaddrs *at = all; at && !found; at = at->ifa_next) {
-        if (!at->ifa_addr || at->ifa_addr->sa_family != family || !(at->ifa_flags & IFF_UP))
+        if (!at->ifa_addr || at->ifa_addr->sa_family != family || !(at->ifa_flags & IFF_UP) ||
+            is_link_local(at->ifa_addr))
             continue;
         if (name ? strcmp(name, at->ifa_name) != 0 : (at->ifa_flags & IFF_LOOPBACK) != 0)
             continue;

@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The IP of the interface of a name, or of the first that others can reach (NULL), as text; AF_INET or AF_INET6. False
- * if there is none, or no room for it. */
+/* The IP of the interface of a name, or of the first that others can reach (NULL), as text; AF_INET or AF_INET6, but
+ * no link-local one of these. False if there is none, or no room for it. */
 bool interface_find(const char *name, int family, char *host, size_t size);
 
 /* Does something lie at a path that is no socket? ZeroMQ would remove it without a question. */
