@@ -120,7 +120,7 @@ static bool question_note(struct line *line, zmq_msg_t *parts, uint32_t *count, 
         line_malformed(line, error);
     else if (error == SOMA_EGONE)
         parts_dead(line, parts, *count);
-    else if (error)
+    else if (error < 0)
         u64_add(&line->counts.missed, 1);
     return !error;
 }

@@ -11,7 +11,6 @@
 #include <string.h>
 
 #define LAST_MOST 2u /* frames of an answer behind those that it begins with */
-#define GENERATION_MASK 0x7fffffffu
 
 /* One that waits for its answer, with the frames that this begins with. It counts as mail of the channel's agent until
  * then: so they are bounded. */
@@ -32,36 +31,6 @@ struct clerk {
 };
 
 /* ---- those that wait ---- */
-
-/* Of a number that is one. */
-static struct question_place *place_of(struct questions *questions, uint32_t number)
-{
-    uint32_t index = number - 1, first = PLACES_FIRST;
-    if (index < first)
-        return &questions->shelves[0][index];
-    uint32_t shelf = (uint32_t)(__builtin_clz(first) - __builtin_clz(index));
-    return &questions->shelves[shelf + 1][index - (first << shelf)];
-}
-
-/* The memory is had, and made ready, before the lock is: all who answer would wait meanwhile. */
-static bool places_grow(struct questions *questions)
-{
-    uint32_t before = questions->capacity, count = before ? before : PLACES_FIRST, shelf = 0;
-    while (shelf < PLACE_SHELVES && questions->shelves[shelf]) // nobody else adds any
-        shelf++;
-    struct question_place *places = shelf < PLACE_SHELVES ? malloc(count * sizeof(*places)) : NULL;
-    if (!places)
-        return false;
-    for (uint32_t i = 0; i < count; i++)
-        places[i] = (struct question_place){.next_free = i + 1 < count ? before + i + 2 : 0};
-    spin_lock(&questions->busy);
-    places[count - 1].next_free = questions->free; // some may have become free meanwhile
-    questions->free = before + 1;
-    questions->shelves[shelf] = places;
-    questions->capacity = before + count;
-    spin_unlock(&questions->busy);
-    return true;
-}
 
 /* Under the lock. */
 static void clerk_note(struct clerk *clerk, struct question *question)
@@ -146,15 +115,6 @@ static bool question_return(struct question *question)
     }
     spin_unlock(&questions->busy);
     return open;
-}
-
-/* Under the lock. */
-static void place_free(struct questions *questions, uint32_t number)
-{
-    struct question_place *place = place_of(questions, number);
-    *place =
-        (struct question_place){.generation = (place->generation + 1) & GENERATION_MASK, .next_free = questions->free};
-    questions->free = number;
 }
 
 /* A question that was taken out has ended; or, 0, the channel. What that has found answered by somebody is on its way
@@ -341,6 +301,22 @@ static struct question *question_new(struct line *line, const struct head *head,
     return question;
 }
 
+/* Nobody asks any more, so it fails at once: 1. SOMA_EGONE if nobody answers, either, as the channel has ended. */
+static int question_refuse(struct questions *questions, struct clerk *clerk, struct question *question)
+{
+    spin_lock(&questions->busy);
+    bool answers = clerk->users;
+    clerk->users += answers;
+    spin_unlock(&questions->busy);
+    question->arrival->weight = 0; // it was not counted yet, and has no place
+    question->handle = 0;
+    if (answers)
+        question_fail(NULL, question, SOMA_EGONE, "who asks in its name has ended");
+    else
+        question_free(question);
+    return answers ? 1 : SOMA_EGONE;
+}
+
 int question_open(struct line *line, zmq_msg_t *parts, uint32_t *count, uint64_t weight, soma_handle *handle)
 {
     struct head head;
@@ -354,6 +330,8 @@ int question_open(struct line *line, zmq_msg_t *parts, uint32_t *count, uint64_t
     if (head.taken)
         parts_move(parts, parts + head.taken, *count);
     error = question_enter(&line->porter->questions, line->clerk, question, handle);
+    if (error == SOMA_EGONE)
+        return question_refuse(&line->porter->questions, line->clerk, question);
     if (error) {
         question->arrival->weight = 0; // it was not counted yet
         question_free(question);

@@ -3,7 +3,8 @@
  * agent that asked it, to whom the answer goes, whoever gives it and whenever. So each line that questions come through
  * has such an agent. It takes few turns (see stand_in_begin()): what the answer begins with is noted when the question
  * is read from the socket, the channel's agent makes a request of the rest, and who answers that writes the frames.
- * It ends with the channel, or before, if somebody wants it: then what it has asked fails, and it asks no more.
+ * It ends with the channel, or before, if somebody wants it: then what it has asked fails, and so does all that it
+ * would have asked.
  */
 #ifndef CHANNELS_CLERK_H
 #define CHANNELS_CLERK_H
@@ -21,8 +22,8 @@ void clerk_free(struct clerk *clerk);
 
 /*
  * Notes a question that has come, and weighs on its line until it is answered: of its parts are left, at the front,
- * those with the message. 0, SOMA_EFORMAT (nobody could be answered), SOMA_ENOMEM, SOMA_EGONE (the channel has ended).
- */
+ * those with the message. 0; 1 if the clerk has ended, and the question has failed; SOMA_EFORMAT (nobody could be
+ * answered), SOMA_ENOMEM, SOMA_EGONE (the channel has ended). */
 int question_open(struct line *line, zmq_msg_t *parts, uint32_t *count, uint64_t weight, soma_handle *question);
 
 /* It can't be asked, and has no answer. */

@@ -10,27 +10,13 @@
 
 #include "bridges/post.h"
 #include "channels/line.h"
+#include "channels/questions.h"
 #include "runtime/system.h"
 
 /* Where the memory of a part goes back to. */
 struct part_source {
     soma_system *system;
     uint8_t class; /* of the pools' */
-};
-
-#define PLACES_FIRST 64u  /* for questions that wait at the same time: */
-#define PLACE_SHELVES 25u /* each has as many as all before it, so that no place ever moves, and there are 2^30 */
-
-/* Questions from beyond that wait for their answers, see clerk.h: their handles are numbers of places here. */
-struct questions {
-    shared_u32 busy; /* guards what follows */
-    struct question_place {
-        struct question *question; /* NULL: it is free, or is being answered */
-        uint32_t generation;
-        uint32_t next_free; /* its number, from 1 on; 0 for none */
-    } * shelves[PLACE_SHELVES];
-    uint32_t capacity; /* who has the porter's turn writes */
-    uint32_t free;
 };
 
 struct porter {
