@@ -208,11 +208,12 @@ void line_unread(struct line *line, const char *serializer, const soma_type *typ
     }
     uint64_t before = u64_add(&line->counts.malformed, 1);
     if (!(before & (before + 1))) // the 1st, 2nd, 4th, 8th …
-        soma_log_warning(line->porter->system,
-                         "channel '%s' of agent %u.%u: a message makes no sense %s%s%s%s: %s (%llu so far)",
-                         line->alias, line->owner.agent.slot, line->owner.agent.generation, serializer ? "as " : "here",
-                         serializer ? serializer : "", type ? " of type " : "", type ? type->name : "",
-                         soma_strerror(error), (unsigned long long)before + 1);
+        soma_log_warning(
+            line->porter->system, "channel '%s' of agent %u.%u: a message makes no sense %s%s%s%s: %s%s (%llu so far)",
+            line->alias, line->owner.agent.slot, line->owner.agent.generation, serializer ? "as " : "here",
+            serializer ? serializer : "", type ? " of type " : "", type ? type->name : "", soma_strerror(error),
+            serializer && error == SOMA_EFORMAT ? "; is that what the other side speaks?" : "",
+            (unsigned long long)before + 1);
 }
 
 void line_malformed(struct line *line, int error)

@@ -281,6 +281,15 @@ static bool address_leads(const soma_address *address)
     return soma_address_valid(address) && address->pattern && (address->transport != SOMA_TCP || address->port);
 }
 
+static int address_refuse(soma_agent *self, const char *alias, const soma_address *address)
+{
+    return channel_refuse(self, alias, SOMA_EINVAL,
+                          !soma_address_valid(address) ? "that is no address"
+                          : address->pattern           ? "an address without a port leads nowhere"
+                                                       : "an address without a pattern, as in 'tcp://IP:PORT push', "
+                                                         "leads nowhere");
+}
+
 int soma_connect_with(soma_agent *self, const soma_address *address, const char *alias,
                       const soma_channel_options *options)
 {
@@ -290,7 +299,7 @@ int soma_connect_with(soma_agent *self, const soma_address *address, const char 
     if (!self || !alias || !address)
         return SOMA_EINVAL;
     if (!address_leads(address))
-        return channel_refuse(self, alias, SOMA_EINVAL, "an address without a pattern or port leads nowhere");
+        return address_refuse(self, alias, address);
     if (given->place)
         return channel_refuse(self, alias, SOMA_EINVAL, "who connects has no place of its own");
     int error = channel_open(self, soma_pattern_twin(address->pattern), alias, given, &channel);
@@ -334,7 +343,7 @@ static int pattern_settle(soma_agent *self, struct channel *channel, soma_patter
 int channel_settle(soma_agent *self, struct channel *channel, const soma_address *address)
 {
     if (!address_leads(address))
-        return channel_refuse(self, channel->alias, SOMA_EINVAL, "an address without a pattern or port leads nowhere");
+        return address_refuse(self, channel->alias, address);
     int error = pattern_settle(self, channel, soma_pattern_twin(address->pattern));
     return error ? error : channel_connect(self, channel, address, channel->options);
 }

@@ -192,6 +192,12 @@ bool newest_keep(soma_agent *self, struct channel *channel, struct message *mess
 /* The channel ends. */
 void newest_end(const soma_agent *self, struct channel *channel);
 
+/* ---- explain.c ---- */
+
+/* If the agent ends by an error of doing that with a channel, it is said in words, as to who has called its method: a
+ * verb, or NULL for opening and closing. What has been said of it already stays. The error, or 0. */
+int channel_explain(soma_agent *self, const char *alias, int error, const char *does);
+
 /* ---- wait.c ---- */
 
 /* Its number of peers has changed; it ends. */

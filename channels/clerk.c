@@ -361,7 +361,7 @@ static int question_ask(soma_agent *self, void *state, struct channel *channel, 
     bool whole = question_data(arrival, &data, &size);
     int error = whole ? speech_read_rows(speech, channel->rows, data, size, &reading) : SOMA_EFORMAT;
     if (error) {
-        const struct soma_failure failure = {.error = error};
+        const struct soma_failure failure = {.error = error, .text = "nobody here can make a message of the question"};
         line_unread(line, whole ? speech->serializer->name : NULL, reading.type, error);
         question_answer(line->porter, worker_or_outside(self->worker), line->clerk->agent, arrival->question,
                         &soma_failure_type, &failure);

@@ -41,44 +41,6 @@ int method_deliver(soma_agent *self, void *state, const char *method, const soma
     return 0;
 }
 
-/* ---- errors, in words ---- */
-
-static const char *why(int error)
-{
-    switch (error) {
-    case SOMA_EAGAIN:
-        return "nobody is there who takes it";
-    case SOMA_EEXIST:
-        return "the alias is used already, or something is bound there";
-    case SOMA_EINVAL:
-        return "its alias, place, topic or pattern may not be, or not with this handler or option, or without one";
-    case SOMA_ENOENT:
-        return "there is no such subscription";
-    default:
-        return soma_strerror(error);
-    }
-}
-
-/* In words, if it is an error of doing that: a word, or NULL for opening and closing. */
-static int fail_of(soma_agent *self, int error, const char *alias, const char *does)
-{
-    if (error >= 0 || channel_refused(self, error))
-        return error < 0 ? error : 0;
-    const struct channel *channel = channel_find(self, alias);
-    if (!channel && error == SOMA_ENOENT)
-        return soma_fail(self, error, "the agent has no channel '%s'", alias);
-    if (!channel || !does || error != SOMA_ESTATE)
-        return soma_fail(self, error, "channel '%s': %s", alias, why(error));
-    if (!channel->pattern)
-        return soma_fail(self, error, "channel '%s': where it connects to is not known yet", alias);
-    const char *name = soma_pattern_name(channel->pattern), *article = pattern_article(channel->pattern);
-    bool asks = pattern_asks(channel->pattern) && !strcmp(does, "ask");
-    return soma_fail(self, error,
-                     asks ? "channel '%s': %s %s can't %s before the last answer has come"
-                          : "channel '%s': %s %s can't %s",
-                     alias, article, name, does);
-}
-
 /* ---- the methods ---- */
 
 static int defaults(soma_agent *self, void *state, soma_value arguments, soma_value_builder *result)
@@ -131,7 +93,7 @@ static int bind(soma_agent *self, void *state, soma_value arguments, soma_value_
         return error;
     error = soma_bind(self, soma_pattern_find(pattern), alias, &given.options, &address);
     options_forget(&given);
-    error = error ? fail_of(self, error, alias, NULL) : topics_or_none(self, arguments, alias);
+    error = error ? channel_explain(self, alias, error, NULL) : topics_or_none(self, arguments, alias);
     if (error)
         return error;
     char text[SOMA_ADDRESS_TEXT_SIZE];
@@ -158,7 +120,7 @@ static int connect_to(soma_agent *self, void *state, soma_value arguments, soma_
         return error;
     error = soma_connect_to(self, to, alias, &given.options, timeout);
     options_forget(&given);
-    error = error ? fail_of(self, error, alias, NULL) : topics_or_none(self, arguments, alias);
+    error = error ? channel_explain(self, alias, error, NULL) : topics_or_none(self, arguments, alias);
     if (error)
         return error;
     struct channel *channel = channel_find(self, alias);
@@ -180,7 +142,7 @@ static int subscribe(soma_agent *self, void *state, soma_value arguments, soma_v
         error = handler_get(self, arguments, true, &by, &handlers);
     if (!error)
         error = entries_check(self, arguments, ENTRIES("alias", "topic", "handler"), false);
-    return error ? error : fail_of(self, soma_subscribe(self, alias, topic, handlers), alias, "subscribe");
+    return error ? error : soma_subscribe(self, alias, topic, handlers);
 }
 
 static int unsubscribe(soma_agent *self, void *state, soma_value arguments, soma_value_builder *result)
@@ -192,7 +154,7 @@ static int unsubscribe(soma_agent *self, void *state, soma_value arguments, soma
         error = text_get(self, arguments, "topic", true, topic, sizeof(topic));
     if (!error)
         error = entries_check(self, arguments, ENTRIES("alias", "topic"), false);
-    return error ? error : fail_of(self, soma_unsubscribe(self, alias, topic), alias, "unsubscribe");
+    return error ? error : soma_unsubscribe(self, alias, topic);
 }
 
 static int send_to(soma_agent *self, void *state, soma_value arguments, soma_value_builder *result)
@@ -208,8 +170,7 @@ static int send_to(soma_agent *self, void *state, soma_value arguments, soma_val
     if (error)
         return error;
     soma_value_get_entry(arguments, "value", &data.value); // without one it is empty
-    error = soma_channel_send(self, alias, *topic ? topic : NULL, &soma_data_type, &data);
-    return fail_of(self, error, alias, *topic ? "publish" : "send");
+    return soma_channel_send(self, alias, *topic ? topic : NULL, &soma_data_type, &data);
 }
 
 /* ---- asking for somebody else: the tag is the promise ---- */
@@ -247,7 +208,7 @@ static int request_to(soma_agent *self, void *state, soma_value arguments, soma_
     const soma_then *then = SOMA_THEN(soma_result, on_result, on_error, .tag = (uint64_t)promise);
     soma_handle asked = soma_channel_request(self, alias, timeout, then, &soma_data_type, &data);
     if (asked < 0)
-        soma_reply_error_to(self, promise, fail_of(self, (int)asked, alias, "ask"));
+        soma_reply_error_to(self, promise, (int)asked);
     return 0;
 }
 
@@ -286,7 +247,7 @@ static int closing_get(soma_agent *self, soma_value map, char *alias, size_t siz
         error = entries_check(self, map, ENTRIES("alias", "linger_ms", "timeout"), false);
     if (error || soma_value_get_entry(map, "linger_ms", &linger))
         return error;
-    return fail_of(self, soma_channel_linger(self, *alias ? alias : NULL, linger_ms), alias, NULL);
+    return channel_explain(self, alias, soma_channel_linger(self, *alias ? alias : NULL, linger_ms), NULL);
 }
 
 static int close_some(soma_agent *self, void *state, soma_value arguments, soma_value_builder *result)
@@ -306,7 +267,8 @@ static int close_some(soma_agent *self, void *state, soma_value arguments, soma_
             return soma_fail(self, SOMA_EINVAL, "soma.close wants an alias");
         memcpy(alias, text, length);
     }
-    int error = *alias ? fail_of(self, soma_close_channel(self, alias), alias, NULL) : soma_close_channels(self);
+    int error =
+        *alias ? channel_explain(self, alias, soma_close_channel(self, alias), NULL) : soma_close_channels(self);
     return error ? error : names_settle(self, timeout, NULL, result);
 }
 

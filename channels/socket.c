@@ -67,13 +67,38 @@ int place_parse(const char *text, soma_address *address)
                : error;
 }
 
+/* Is it a port, or what stands for any? */
+static bool port_reads(const char *text)
+{
+    size_t length = strspn(text, "0123456789");
+    bool ends = !text[length] || text[length] == ' ';
+    return (*text == '*' && (!text[1] || text[1] == ' ')) ||
+           (length && length < 6 && ends && strtoul(text, NULL, 10) - 1 < UINT16_MAX);
+}
+
+/* Of what stands behind tcp:// but is no IPv6. */
+static const char *tcp_wrong(const char *rest)
+{
+    char host[64], ip[SOMA_HOST_SIZE];
+    struct in_addr number;
+    size_t length = strcspn(rest, ": ");
+    snprintf(host, sizeof(host), "%.*s", (int)(length < sizeof(host) ? length : sizeof(host) - 1), rest);
+    if (rest[length] == ':' && !port_reads(rest + length + 1))
+        return ": a port is a number from 1 to 65535, or a star for any";
+    if (if_nametoindex(host))
+        return interface_find(host, AF_INET, ip, sizeof(ip)) ? "" : ": that interface has no IPv4 address now";
+    return length && inet_pton(AF_INET, host, &number) != 1
+               ? ": that is no IP, nor the name of an interface here; names of hosts are not looked up"
+               : "";
+}
+
 const char *place_wrong(const char *text)
 {
-    char name[IFNAMSIZ], host[SOMA_HOST_SIZE];
+    if (!strstr(text, "://"))
+        return ": it begins with inproc://, ipc:// or tcp://";
     if (!strncmp(text, "tcp://[", 7) && strchr(text, '%'))
         return ": an IPv6 address with a scope (%) means another one on each machine";
-    bool bare = place_name(text, name) && if_nametoindex(name) && !interface_find(name, AF_INET, host, sizeof(host));
-    return bare ? ": that interface has no IPv4 address now" : "";
+    return strncmp(text, "tcp://", 6) || text[6] == '[' ? "" : tcp_wrong(text + 6);
 }
 
 bool place_is_transport(const char *place)

@@ -154,12 +154,13 @@ static inline int topic_check(const char *topic)
     return *topic == ANSWER_MARK ? SOMA_EINVAL : 0;
 }
 
-/* With all that may have to be done. */
-static __attribute__((noinline)) int send_fully(soma_agent *self, struct channel *channel, const char *topic,
-                                                const struct content *content)
+/* Those that are opened by a name have no pattern before that is known. */
+static inline int send_any(soma_agent *self, struct channel *channel, const char *topic, const struct content *content)
 {
     if (!channel)
         return SOMA_ENOENT;
+    if (!channel->pattern)
+        return SOMA_EAGAIN;
     if (pattern_pushes(channel->pattern) && !topic)
         return channel->remote ? remote_send(self, channel, "", content->type, content->message)
                                : push(self, channel, content);
@@ -172,6 +173,14 @@ static __attribute__((noinline)) int send_fully(soma_agent *self, struct channel
                            : publish(self, channel, topic ? topic : "", content);
 }
 
+/* With all that may have to be done. */
+static __attribute__((noinline)) int send_fully(soma_agent *self, const char *alias, const char *topic,
+                                                const struct content *content)
+{
+    int error = send_any(self, channel_find(self, alias), topic, content);
+    return error ? channel_explain(self, alias, error, topic ? "publish" : "send") : 0;
+}
+
 int soma_channel_send(soma_agent *self, const char *alias, const char *topic, const soma_type *type, const void *body)
 {
     if (!self || !alias || !type || !body)
@@ -180,7 +189,7 @@ int soma_channel_send(soma_agent *self, const char *alias, const char *topic, co
     bool pushes = channel && pattern_pushes(channel->pattern) && !topic;
     soma_agent *only = pushes ? peer_only(self, channel) : NULL;
     return only ? port_send_near(self, only, &channel->peers->place, type, body)
-                : send_fully(self, channel, topic, &(const struct content){type, body, NULL});
+                : send_fully(self, alias, topic, &(const struct content){type, body, NULL});
 }
 
 int soma_channel_send_body(soma_agent *self, const char *alias, const char *topic, soma_body *body)
@@ -188,7 +197,7 @@ int soma_channel_send_body(soma_agent *self, const char *alias, const char *topi
     if (!self || !alias || !body)
         return SOMA_EINVAL;
     const struct content content = {body->type, soma_body_message(body), body};
-    return send_fully(self, channel_find(self, alias), topic, &content);
+    return send_fully(self, alias, topic, &content);
 }
 
 static soma_handle ask(soma_agent *self, struct channel *channel, uint64_t timeout, const soma_then *then,
@@ -201,14 +210,13 @@ static soma_handle ask(soma_agent *self, struct channel *channel, uint64_t timeo
     return port_request(self, &channel->peers[index].place, timeout, then, type, body);
 }
 
-soma_handle soma_channel_request(soma_agent *self, const char *alias, uint64_t timeout, const soma_then *then,
-                                 const soma_type *type, const void *body)
+static soma_handle ask_any(soma_agent *self, struct channel *channel, uint64_t timeout, const soma_then *then,
+                           const soma_type *type, const void *body)
 {
-    if (!self || !alias || !timeout || !then_valid(then) || !type || !body)
-        return SOMA_EINVAL;
-    struct channel *channel = channel_find(self, alias);
     if (!channel)
         return SOMA_ENOENT;
+    if (!channel->pattern)
+        return SOMA_EAGAIN;
     bool one = channel->pattern == SOMA_REQ;
     if (!pattern_asks(channel->pattern) || (one && request_waits(self, channel->asked)))
         return SOMA_ESTATE;
@@ -217,6 +225,15 @@ soma_handle soma_channel_request(soma_agent *self, const char *alias, uint64_t t
     if (one && handle > 0)
         channel->asked = handle;
     return handle;
+}
+
+soma_handle soma_channel_request(soma_agent *self, const char *alias, uint64_t timeout, const soma_then *then,
+                                 const soma_type *type, const void *body)
+{
+    if (!self || !alias || !timeout || !then_valid(then) || !type || !body)
+        return SOMA_EINVAL;
+    soma_handle handle = ask_any(self, channel_find(self, alias), timeout, then, type, body);
+    return handle < 0 ? channel_explain(self, alias, (int)handle, "ask") : handle;
 }
 
 /* ---- subscriptions ---- */
@@ -281,7 +298,7 @@ static int subscriber_find(const soma_agent *self, const char *alias, const char
     return topic_check(topic);
 }
 
-int soma_subscribe(soma_agent *self, const char *alias, const char *topic, const soma_handler *handlers)
+static int subscribe(soma_agent *self, const char *alias, const char *topic, const soma_handler *handlers)
 {
     struct channel *channel;
     int error = handlers ? subscriber_find(self, alias, topic, &channel) : SOMA_EINVAL;
@@ -298,7 +315,13 @@ int soma_subscribe(soma_agent *self, const char *alias, const char *topic, const
     return error;
 }
 
-int soma_unsubscribe(soma_agent *self, const char *alias, const char *topic)
+int soma_subscribe(soma_agent *self, const char *alias, const char *topic, const soma_handler *handlers)
+{
+    int error = subscribe(self, alias, topic, handlers);
+    return error && self && alias ? channel_explain(self, alias, error, "subscribe") : error;
+}
+
+static int unsubscribe(soma_agent *self, const char *alias, const char *topic)
 {
     struct channel *channel;
     int error = subscriber_find(self, alias, topic, &channel);
@@ -310,6 +333,12 @@ int soma_unsubscribe(soma_agent *self, const char *alias, const char *topic)
     peers_tell_topic(self, channel, topic, false); // without memory it comes still, and is not handled
     subscription_end(channel, subscription);
     return 0;
+}
+
+int soma_unsubscribe(soma_agent *self, const char *alias, const char *topic)
+{
+    int error = unsubscribe(self, alias, topic);
+    return error && self && alias ? channel_explain(self, alias, error, "unsubscribe") : error;
 }
 
 const char *soma_topic(const soma_agent *self)

@@ -254,15 +254,18 @@ int soma_proxy_wait_peers(soma_proxy *proxy, uint64_t timeout, const char *alias
     if (!proxy || !timeout || !alias)
         return proxy_misused(proxy, "no timeout or alias");
     uint64_t until = deadline_of(proxy, timeout), count = 0;
-    for (;;) {
+    for (bool heard = false;; heard = true) {
         soma_value all, channel, item;
         int error = channel_look(proxy, time_left(proxy, until), alias, &all, &channel);
         if (!error && !soma_value_get_entry(channel, "peers", &item))
             soma_value_get_u64(item, &count);
         soma_value_destroy(&all);
-        if (error || count >= peers)
+        bool late = error ? error == SOMA_ETIMEOUT && heard : soma_now(proxy->system) >= until;
+        if (error && !late)
             return error;
-        if (soma_now(proxy->system) >= until)
+        if (count >= peers)
+            return 0;
+        if (late)
             return proxy_fail(proxy, SOMA_ETIMEOUT, "channel '%s' has %u of %u peers", alias, (unsigned)count, peers);
         if ((error = proxy_nap(proxy, until)))
             return error;

@@ -208,8 +208,8 @@ SOMA_API int soma_connect_with(soma_agent *self, const soma_address *address, co
  * Connects a channel by text: to an address as soma_address_parse() reads it, or to
  * `name/alias`, which is whatever the agent that is registered at the name service by that name has bound under that
  * alias. The system must have a client of a name service (soma_names_open(); of several, the first). Who connects does
- * not wait: until the address is known the channel has no pattern, so it can be subscribed and closed, but can't send.
- * When the alias gets another address, the channel moves there.
+ * not wait: until the address is known the channel has no pattern, so it can be subscribed and closed, and who sends or
+ * asks gets SOMA_EAGAIN. When the alias gets another address, the channel moves there.
  * @param self the agent
  * @param to where to
  * @param alias the name of the channel within the agent

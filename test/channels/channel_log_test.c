@@ -236,6 +236,94 @@ static void test_what_may_not_be(void **state)
         "without a port\n");
 }
 
+/* A place that is none, and what is said of it. */
+static const struct {
+    const char *place, *why;
+} no_places[] = {
+    {"jobs", ": it begins with inproc://, ipc:// or tcp://"},
+    {"udp://127.0.0.1:7000", ""},
+    {"tcp://localhost:7000", ": that is no IP, nor the name of an interface here; names of hosts are not looked up"},
+    {"tcp://127.0.0.1:0", ": a port is a number from 1 to 65535, or a star for any"},
+    {"tcp://127.0.0.1:65536", ": a port is a number from 1 to 65535, or a star for any"},
+    {"tcp://lo:7x", ": a port is a number from 1 to 65535, or a star for any"},
+    {"tcp://", ""},
+};
+
+static int places_ready(soma_agent *self, void *state)
+{
+    soma_address address = {.transport = SOMA_TCP, .host = "127.0.0.1", .port = 7000};
+    (void)state;
+    for (size_t i = 0; i < sizeof(no_places) / sizeof(*no_places); i++)
+        assert_int_equal(soma_bind(self, SOMA_PUSH, "a", &(soma_channel_options){.place = no_places[i].place}, NULL),
+                         SOMA_EINVAL);
+    assert_int_equal(soma_connect(self, &address, "b", NULL), SOMA_EINVAL);
+    address = (soma_address){.transport = SOMA_TCP, .host = "127.0.0.1", .pattern = SOMA_PULL};
+    assert_int_equal(soma_connect(self, &address, "c", NULL), SOMA_EINVAL);
+    return soma_system_stop(soma_agent_system(self));
+}
+
+static const soma_behavior places = {.name = "places", .ready = places_ready};
+
+static void test_what_is_no_place(void **state)
+{
+    struct sink sink;
+    char expected[sizeof(sink.text)];
+    size_t length = 0;
+    (void)state;
+    for (size_t i = 0; i < sizeof(no_places) / sizeof(*no_places); i++)
+        length += (size_t)snprintf(expected + length, sizeof(expected) - length,
+                                   "channel 'a': '%s' is no place that it can be bound at%s\n", no_places[i].place,
+                                   no_places[i].why);
+    snprintf(expected + length, sizeof(expected) - length,
+             "channel 'b': an address without a pattern, as in 'tcp://IP:PORT push', leads nowhere\n"
+             "channel 'c': an address without a port leads nowhere\n");
+    assert_int_equal(run(&places, &sink), 0);
+    assert_string_equal(sink.text, expected);
+}
+
+/* ---- what can't be done by a channel ---- */
+
+enum { WRONG_ALIAS, WRONG_VERB, NOBODY, NO_QUESTION, NO_TOPIC, NONE_LIKE_IT, WRONGS };
+
+static int wrong;
+
+static int does_wrong(soma_agent *self, void *state)
+{
+    const soma_then *then = SOMA_THEN(answer, player_answer, player_error);
+    (void)state;
+    assert_int_equal(soma_bind(self, SOMA_PUSH, "out", NULL, NULL), 0);
+    assert_int_equal(soma_bind(self, SOMA_SUB, "news", NULL, NULL), 0);
+    return wrong == WRONG_ALIAS   ? soma_send_to(self, "uot", note, .number = 1)
+           : wrong == WRONG_VERB  ? soma_publish(self, "out", "a", note, .number = 1)
+           : wrong == NOBODY      ? soma_send_to(self, "out", note, .number = 1)
+           : wrong == NO_QUESTION ? (int)soma_request_to(self, "out", SOMA_SECOND, then, ask, .number = 1)
+           : wrong == NO_TOPIC    ? soma_subscribe(self, "out", "a", PLAYER_NOTES)
+                                  : soma_unsubscribe(self, "news", "a");
+}
+
+static const soma_behavior wrongly = {.name = "wrongly", .ready = does_wrong, .stop = stops};
+
+/* An agent that ends by that leaves word of which channel it was, and why. */
+static void test_what_is_done_wrongly(void **state)
+{
+    static const char *const expected[WRONGS] = {
+        "the agent has no channel 'uot' (-7)",
+        "channel 'out': a push can't publish (-14)",
+        "channel 'out': nobody is there who takes it; wait until it has peers (-21)",
+        "channel 'out': a push can't ask (-14)",
+        "channel 'out': a push can't subscribe (-14)",
+        "channel 'news': there is no such subscription (-7)",
+    };
+    struct sink sink;
+    char line[200];
+    (void)state;
+    for (wrong = 0; wrong < WRONGS; wrong++) {
+        snprintf(line, sizeof(line), "ended while handling its ready hook: %s\n", expected[wrong]);
+        assert_int_equal(run(&wrongly, &sink), 0);
+        assert_string_equal(sink.text, line);
+    }
+}
+
 /* ---- what comes and can't be handled ---- */
 
 static int stop_by(soma_agent *self, void *state, const struct note *m)
@@ -297,7 +385,7 @@ static void test_what_makes_no_sense(void **state)
                         "channel 'in' of agent 0.1: a message makes no sense as json of type note: a value or "
                         "message is of another type than expected (1 so far)\n"
                         "channel 'in' of agent 0.1: a message makes no sense as json of type note: the "
-                        "bytes are malformed or truncated (2 so far)\n");
+                        "bytes are malformed or truncated; is that what the other side speaks? (2 so far)\n");
 }
 
 /* ---- closing ---- */
@@ -348,6 +436,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_was_handled),    cmocka_unit_test(test_a_failed_question),
         cmocka_unit_test(test_environment),         cmocka_unit_test(test_what_may_not_be),
+        cmocka_unit_test(test_what_is_no_place),    cmocka_unit_test(test_what_is_done_wrongly),
         cmocka_unit_test(test_what_makes_no_sense), cmocka_unit_test(test_lingers_once)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

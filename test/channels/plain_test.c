@@ -117,6 +117,8 @@ static void question_answer(void *answers, const char name[NAME], const char *te
 /* Who knows nothing but REQ must not wait for ever. */
 static void test_no_question(soma_test *test)
 {
+    // [SOMA_EFORMAT, why] in MessagePack
+    static const char failure[] = "\x92\xf7\xd9\x2enobody here can make a message of the question";
     char last[64];
     player_move();
     soma_ref replier = agent_open(test, &(const struct opened){SOMA_REP, true, {.handlers = questions}});
@@ -125,8 +127,8 @@ static void test_no_question(soma_test *test)
     for (uint32_t i = 0; i < 2; i++) {
         plain_send(asker, "two", 3, true);
         plain_send(asker, "frames", 6, false);
-        assert_int_equal(plain_receive(asker, last, 0), 3);
-        assert_memory_equal(last, "\x92\xf7\xc0", 3); // [SOMA_EFORMAT, nil] in MessagePack
+        assert_int_equal(plain_receive(asker, last, 0), sizeof(failure) - 1);
+        assert_memory_equal(last, failure, sizeof(failure) - 1);
         plain_send(asker, "one", 3, false);
         assert_int_equal(plain_receive(asker, last, 0), 3);
     }
