@@ -72,6 +72,42 @@ static int ask_nobody(soma_agent *self, void *state, void *arg)
     return 0;
 }
 
+/* An ASYNC_REQ asks as many as it likes. */
+static int ask_any(soma_agent *self, void *state, void *arg)
+{
+    (void)state;
+    assert_true(question(self, *(const uint32_t *)arg) > 0);
+    return 0;
+}
+
+/* Who answers, by the pattern that is bound, and how who is connected to it asks. */
+static const struct {
+    soma_pattern answers;
+    player_fn *ask;
+} ways[] = {{SOMA_REP, ask_one}, {SOMA_ASYNC_REP, ask_any}};
+
+#define WAYS (sizeof(ways) / sizeof(*ways))
+
+/* They are connected, and know it. What was bound before is gone by then. */
+static void desk_open(soma_test *test, soma_pattern answers, const soma_handler *handlers, soma_ref replier,
+                      soma_ref asker)
+{
+    struct player_end *ends = soma_test_alloc(test, 2 * sizeof(*ends));
+    ends[0] = (struct player_end){answers, "desk", "desk", handlers};
+    ends[1] = (struct player_end){answers, "desk", "desk", NULL};
+    player_move();
+    player_do(test, replier, player_binds, &ends[0]);
+    player_do(test, asker, player_connects, &ends[1]);
+    player_peers(test, asker, "desk", 1);
+}
+
+static void desk_close(soma_test *test, soma_ref replier, soma_ref asker)
+{
+    assert_int_equal(soma_kill(soma_test_system(test), replier), 0);
+    assert_int_equal(soma_kill(soma_test_system(test), asker), 0);
+    soma_test_settle(test);
+}
+
 static const uint32_t three = 3, refused = REFUSES, silent = SILENT, brief = BRIEF;
 
 static void test_one_at_a_time(soma_test *test)
@@ -102,29 +138,36 @@ static int answer_late(soma_agent *self, void *state, void *arg)
     return 0;
 }
 
+static void late_expect(soma_test *test, uint64_t late)
+{
+    uint32_t looks = 0;
+    while (player_stats(test).late_replies < late && player_wait(&looks))
+        ;
+    assert_int_equal(player_stats(test).late_replies, late);
+}
+
 /* Whoever is asked in vain: the question fails in its time, and then there may be another one. An answer that comes
  * too late is counted, and no more. */
 static void test_a_limit_of_time(soma_test *test)
 {
-    soma_ref replier = player_open(test, &player_quiet), asker = player_open(test, &player_quiet);
-    uint32_t looks = 0;
     char expected[64];
-    player_do(test, replier, player_binds, &rep_bound);
-    player_do(test, asker, player_connects, &req_to_rep);
-    player_peers(test, asker, "desk", 1);
-    player_do(test, asker, ask_one, &brief);
-    player_expect(test, replier, "ask3000 ");
-    soma_test_advance(test, 200 * SOMA_MS);
-    snprintf(expected, sizeof(expected), "error%d ", SOMA_ETIMEOUT);
-    player_expect(test, asker, expected);
-    player_do(test, asker, ask_one, &three);
-    snprintf(expected, sizeof(expected), "error%d answer6 ", SOMA_ETIMEOUT);
-    player_expect(test, asker, expected);
-    player_do(test, replier, answer_late, NULL);
-    while (!player_stats(test).late_replies && player_wait(&looks))
-        ;
-    assert_int_equal(player_stats(test).late_replies, 1);
-    player_expect(test, asker, expected);
+    for (size_t i = 0; i < WAYS; i++) {
+        soma_ref replier = player_open(test, &player_quiet), asker = player_open(test, &player_quiet);
+        uint64_t late = player_stats(test).late_replies;
+        desk_open(test, ways[i].answers, ASKS, replier, asker);
+        player_do(test, asker, ways[i].ask, &brief);
+        player_expect(test, replier, "ask3000 ");
+        soma_test_advance(test, 200 * SOMA_MS);
+        snprintf(expected, sizeof(expected), "error%d ", SOMA_ETIMEOUT);
+        player_expect(test, asker, expected);
+        player_do(test, asker, ways[i].ask, &three);
+        snprintf(expected, sizeof(expected), "error%d answer6 ", SOMA_ETIMEOUT);
+        player_expect(test, asker, expected);
+        player_do(test, replier, answer_late, NULL);
+        late_expect(test, late + 1);
+        player_expect(test, asker, expected);
+        desk_close(test, replier, asker);
+    }
 }
 
 /* ---- by whom it likes ---- */
@@ -146,19 +189,18 @@ static int on_ask_elsewhere(soma_agent *self, struct player *my, const struct as
     return soma_forward(self, clerk_ref);
 }
 
-static const struct player_end passing = {SOMA_REP, "desk", "desk", SOMA_HANDLERS(SOMA_ON(ask, on_ask_elsewhere))};
-
 static void test_another_answers(soma_test *test)
 {
-    soma_ref replier = player_open(test, &player_quiet), asker = player_open(test, &player_quiet);
-    clerk_ref = player_open(test, &clerk);
-    player_do(test, replier, player_binds, &passing);
-    player_do(test, asker, player_connects, &req_to_rep);
-    player_peers(test, asker, "desk", 1);
-    player_do(test, asker, ask_one, &three);
-    player_expect(test, asker, "answer6 ");
-    player_expect(test, replier, "passed3 ");
-    player_expect(test, clerk_ref, "ask3 ");
+    for (size_t i = 0; i < WAYS; i++) {
+        soma_ref replier = player_open(test, &player_quiet), asker = player_open(test, &player_quiet);
+        clerk_ref = player_open(test, &clerk);
+        desk_open(test, ways[i].answers, SOMA_HANDLERS(SOMA_ON(ask, on_ask_elsewhere)), replier, asker);
+        player_do(test, asker, ways[i].ask, &three);
+        player_expect(test, asker, "answer6 ");
+        player_expect(test, replier, "passed3 ");
+        player_expect(test, clerk_ref, "ask3 ");
+        desk_close(test, replier, asker);
+    }
 }
 
 /* A question to one who never answers it. Both are connected. */
