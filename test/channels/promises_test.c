@@ -52,11 +52,16 @@ static int on_no_answer(soma_agent *self, struct player *my, const struct answer
 }
 
 /* As the way has it. */
-static soma_handle give(soma_agent *self, const struct way *way, uint32_t number)
+static soma_handle give_by(soma_agent *self, const struct way *way, const char *alias, uint32_t number)
 {
     const soma_then *then = SOMA_THEN(answer, on_no_answer, player_error);
-    return way->asks ? soma_request_to(self, "it", SOMA_SECOND, then, ask, .number = number)
-                     : soma_send_to(self, "it", note, .number = number);
+    return way->asks ? soma_request_to(self, alias, SOMA_SECOND, then, ask, .number = number)
+                     : soma_send_to(self, alias, note, .number = number);
+}
+
+static soma_handle give(soma_agent *self, const struct way *way, uint32_t number)
+{
+    return give_by(self, way, "it", number);
 }
 
 /* One who sends, and so many who take. */
@@ -109,24 +114,39 @@ static int on_next_ask(soma_agent *self, struct player *my, const struct ask *m)
     return soma_reply(self, answer, .number = m->number);
 }
 
+#define ONE_AT_A_TIME 1u /* the tag of a question whose answer is followed by the next one */
+
+static void ask_next(soma_agent *self, uint32_t number, uint64_t tag);
+
 static int on_next_answer(soma_agent *self, struct player *my, const struct answer *m)
 {
-    (void)self;
     assert_int_equal(m->number, my->notes);
     my->notes++;
+    if (soma_tag(self) == ONE_AT_A_TIME && my->notes < MANY)
+        ask_next(self, my->notes, ONE_AT_A_TIME);
     return 0;
+}
+
+static void ask_next(soma_agent *self, uint32_t number, uint64_t tag)
+{
+    const soma_then *then = SOMA_THEN(answer, on_next_answer, player_error, .tag = tag);
+    assert_true(soma_request_to(self, "it", SOMA_NEVER, then, ask, .number = number) > 0);
 }
 
 static const soma_handler *const in_order = SOMA_HANDLERS(SOMA_ON(note, on_next), SOMA_ON(ask, on_next_ask));
 
+/* A REQ has but one question at a time: it begins. */
 static int give_many(soma_agent *self, void *state, void *arg)
 {
     const struct way *way = arg;
-    const soma_then *then = SOMA_THEN(answer, on_next_answer, player_error);
     (void)state;
-    for (uint32_t i = 0; i < MANY; i++)
-        assert_true(way->asks ? soma_request_to(self, "it", SOMA_NEVER, then, ask, .number = i) > 0
-                              : !soma_send_to(self, "it", note, .number = i));
+    if (way->bound == SOMA_REP)
+        ask_next(self, 0, ONE_AT_A_TIME);
+    for (uint32_t i = 0; i < MANY && way->bound != SOMA_REP; i++)
+        if (way->asks)
+            ask_next(self, i, 0);
+        else
+            assert_int_equal(soma_send_to(self, "it", note, .number = i), 0);
     return 0;
 }
 
@@ -140,13 +160,11 @@ static void notes_wait(soma_test *test, soma_ref agent)
     assert_int_equal(look->notes, MANY);
 }
 
-/* Answers, too. A REQ has but one question at a time. */
+/* Answers, too. */
 static void test_in_order_and_once(soma_test *test)
 {
     for (int i = 0; i < WAYS; i++) {
         soma_ref takes;
-        if (ways[i].bound == SOMA_REP)
-            continue;
         soma_ref sends = way_open(test, &ways[i], in_order, &player_quiet, &takes, 1);
         player_do(test, sends, give_many, &ways[i]);
         notes_wait(test, takes);
@@ -277,27 +295,54 @@ static void test_the_overloaded_are_passed_over(soma_test *test)
 static const soma_behavior narrow = {
     .name = "narrow", .state_size = sizeof(struct player), .limit = {.messages = 1, .policy = SOMA_REJECT}};
 
-static int ask_two(soma_agent *self, void *state, void *arg)
+/* Of a REQ there is one question at a time: so the second one is that of another REQ, which the agent has, too. */
+static const char *second_alias(const struct way *way)
 {
-    struct player *my = state;
-    for (uint32_t i = 1; i <= 2; i++) {
-        soma_handle handle = give(self, arg, i);
-        if (handle < 0)
-            player_error(self, my, &(const int){(int)handle});
-    }
+    return way->bound == SOMA_REP ? "too" : "it";
+}
+
+static int second_open(soma_agent *self, void *state, void *arg)
+{
+    const struct way *way = arg;
+    (void)state;
+    player_connect(self, way->bound, second_alias(way), "way", NULL);
     return 0;
 }
 
-/* A REQ, of which there is one question at a time, asks as two. */
+static int ask_two(soma_agent *self, void *state, void *arg)
+{
+    assert_true(give(self, arg, 1) > 0);
+    soma_handle handle = give_by(self, arg, second_alias(arg), 2);
+    return handle < 0 ? player_error(self, state, &(const int){(int)handle}) : 0;
+}
+
+/* By who was turned away. */
+static int ask_again(soma_agent *self, void *state, void *arg)
+{
+    (void)state;
+    assert_true(give_by(self, arg, second_alias(arg), 3) > 0);
+    return 0;
+}
+
+/* The question that is too many, and no other one: who has asked it may ask again. */
 static void test_limits_fail_questions(soma_test *test)
 {
     char expected[32];
     snprintf(expected, sizeof(expected), "error%d ", SOMA_EAGAIN);
-    for (int i = 5; i < WAYS; i++) {
+    for (int i = 0; i < WAYS; i++) {
         soma_ref takes;
+        if (!ways[i].asks)
+            continue;
         soma_ref sends = way_open(test, &ways[i], numbers, &narrow, &takes, 1);
+        if (ways[i].bound == SOMA_REP) {
+            player_do(test, sends, second_open, &ways[i]);
+            player_peers(test, sends, "too", 1);
+        }
         player_do(test, sends, ask_two, &ways[i]);
         player_expect(test, takes, "1 ");
+        player_expect(test, sends, expected);
+        player_do(test, sends, ask_again, &ways[i]);
+        player_expect(test, takes, "1 3 ");
         player_expect(test, sends, expected);
         way_close(test, sends, &takes, 1);
     }
