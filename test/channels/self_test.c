@@ -134,16 +134,22 @@ static void test_asks_itself(soma_test *test)
 
 /* ---- when there is nothing to do ---- */
 
+struct busy {
+    uint32_t notes; /* since it rested last */
+    uint32_t rests;
+};
+
 /* Tells by its channel how many came since it rested last. */
 static int rest(soma_agent *self, void *state)
 {
-    struct player *my = state;
+    struct busy *my = state;
     uint32_t notes = my->notes;
     my->notes = 0;
+    my->rests++;
     return notes ? soma_send_to(self, "out", note, .number = notes) : 0;
 }
 
-static int on_busy_note(soma_agent *self, struct player *my, const struct note *m)
+static int on_busy_note(soma_agent *self, struct busy *my, const struct note *m)
 {
     (void)self, (void)m;
     my->notes++;
@@ -151,7 +157,7 @@ static int on_busy_note(soma_agent *self, struct player *my, const struct note *
 }
 
 static const soma_behavior busy = {.name = "busy",
-                                   .state_size = sizeof(struct player),
+                                   .state_size = sizeof(struct busy),
                                    .idle = rest,
                                    .handlers = SOMA_HANDLERS(SOMA_ON(note, on_busy_note))};
 
@@ -169,7 +175,15 @@ static int give_three(soma_agent *self, void *state, void *arg)
     return 0;
 }
 
-/* Whatever comes together: each time that it has no more messages it says so. */
+static void give_from_outside(soma_test *test, soma_ref worker, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        assert_int_equal(soma_send(soma_test_system(test), worker, note, .number = i), 0);
+    soma_test_settle(test);
+}
+
+/* Each time that it has no more messages it says so, and no other time. What is there before it runs comes together;
+ * what another agent gives it while it may run comes as it likes. */
 static void test_idle(soma_test *test)
 {
     soma_ref listener = player_open(test, &player_quiet), giver = player_open(test, &player_quiet);
@@ -177,14 +191,26 @@ static void test_idle(soma_test *test)
     *worker = player_open(test, &busy);
     player_do(test, *worker, busy_bind, NULL);
     player_do(test, listener, hear_both, NULL);
+    const struct player *my = soma_test_state(test, listener);
+    const struct busy *theirs = soma_test_state(test, *worker);
+    uint32_t rests = theirs->rests, words = 0;
+    give_from_outside(test, *worker, 3);
+    assert_string_equal(my->log, "3 ");
+    assert_int_equal(theirs->rests, rests + 1);
+    give_from_outside(test, *worker, 1);
+    assert_string_equal(my->log, "3 1 ");
+    assert_int_equal(theirs->rests, rests + 2);
+    player_do(test, *worker, give_three, worker);
+    assert_string_equal(my->log, "3 1 3 ");
+    assert_int_equal(theirs->rests, rests + 3);
     player_do(test, giver, give_three, worker);
-    const struct player *my = soma_test_state(test, listener), *theirs = soma_test_state(test, *worker);
     unsigned long sum = 0;
     char *end;
-    for (const char *word = my->log; *word; word = end + 1)
+    for (const char *word = my->log; *word; word = end + 1, words++)
         sum += strtoul(word, &end, 10);
-    assert_int_equal(sum, 3);
-    assert_int_equal(theirs->notes, 0); // nothing was left untold
+    assert_int_equal(sum, 3 + 1 + 3 + 3);
+    assert_int_equal(theirs->notes, 0);             // nothing was left untold,
+    assert_int_equal(theirs->rests, rests + words); // and it had always something to tell
 }
 
 int main(void)
