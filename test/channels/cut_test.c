@@ -78,6 +78,7 @@ PLAYER_WIRES(test_push_is_cut)
 static void test_pair_is_cut(soma_test *test)
 {
     sender_and_cuts(test, SOMA_PAIR, true);
+    sender_and_cuts(test, SOMA_PAIR, false);
 }
 
 PLAYER_WIRES(test_pair_is_cut)
@@ -308,6 +309,46 @@ static void test_questions_are_cut(soma_test *test)
 
 PLAYER_WIRES(test_questions_are_cut)
 
+/* In lockstep: a cut costs one question at most, and the next one is asked by the next connection. */
+static void lockstep_and_cuts(soma_test *test, bool binds)
+{
+    struct relay relay;
+    char bound[64], connected[64];
+    uint32_t *until = soma_test_alloc(test, sizeof(*until));
+    const struct lockstep *seen = NULL;
+    relay_open(&relay, relay_free());
+    places(&relay, bound, connected);
+    const struct side there = {SOMA_REP, !binds, binds ? connected : bound, repliers, 1000, 0},
+                      here = {SOMA_REQ, binds, binds ? bound : connected, NULL, 1000, 0};
+    soma_ref answers = player_open(test, &replier), asks = player_open(test, &lockstep);
+    player_do(test, answers, replier_begin, "answers");
+    player_do(test, binds ? asks : answers, side_open, binds ? &here : &there);
+    player_do(test, binds ? answers : asks, side_open, binds ? &there : &here);
+    for (uint32_t round = 1; round <= ROUNDS + 1; round++) { // the last one without a cut
+        connected_wait(test, asks, round);
+        if (round <= ROUNDS)
+            relay_cut(&relay, 1500 * (long)round); // of the round's 7000 bytes and more
+        *until = round * QUESTIONS;
+        player_do(test, asks, lockstep_until, until);
+        seen = lockstep_wait(test, asks, *until);
+        assert_in_range(seen->gone, 0, round <= ROUNDS ? round : ROUNDS);
+    }
+    connected_wait(test, asks, ROUNDS + 1);
+    assert_true(seen->gone > 0);
+    assert_int_equal(soma_kill(soma_test_system(test), asks), 0);
+    assert_int_equal(soma_kill(soma_test_system(test), answers), 0);
+    soma_test_settle(test);
+    relay_close(&relay);
+}
+
+static void test_lockstep_is_cut(soma_test *test)
+{
+    lockstep_and_cuts(test, true);
+    lockstep_and_cuts(test, false);
+}
+
+PLAYER_WIRES(test_lockstep_is_cut)
+
 /* ---- silence ---- */
 
 #define SILENCE 50000u /* messages: more than the kernels keep for one who does not take them */
@@ -425,6 +466,7 @@ int main(void)
                                        PLAYER_OVER_WIRES(test_plain_senders_are_cut),
                                        PLAYER_OVER_WIRES(test_cut_and_not_read),
                                        PLAYER_OVER_WIRES(test_questions_are_cut),
+                                       PLAYER_OVER_WIRES(test_lockstep_is_cut),
                                        SOMA_REAL(test_silence),
                                        PLAYER_OVER_WIRES(test_a_wrong_peer),
                                        PLAYER_OVER_WIRES(test_a_third_and_a_stranger)};

@@ -160,6 +160,87 @@ static inline void asker_expect(soma_test *test, soma_ref ref, uint32_t answered
         assert_true(seen->ends[i] <= 1);
 }
 
+/* ---- asking in lockstep, by a REQ ---- */
+
+struct lockstep {
+    struct player player;
+    uint32_t next, until; /* questions */
+    uint32_t answered, gone;
+    bool waits;
+    uint8_t ends[REPLIES]; /* of each question */
+};
+
+static inline int lockstep_ask(soma_agent *self, struct lockstep *my);
+
+static inline int on_step(soma_agent *self, struct lockstep *my, const struct answer *m)
+{
+    assert_int_equal(m->number, soma_tag(self) * 2);
+    my->ends[soma_tag(self)]++;
+    my->answered++;
+    my->waits = false;
+    return lockstep_ask(self, my);
+}
+
+static inline int on_step_gone(soma_agent *self, struct lockstep *my, const int *error)
+{
+    assert_int_equal(*error, SOMA_EGONE);
+    my->ends[soma_tag(self)]++;
+    my->gone++;
+    my->waits = false;
+    return lockstep_ask(self, my);
+}
+
+/* The next question, once the last one has ended; while nobody is there, none. */
+static inline int lockstep_ask(soma_agent *self, struct lockstep *my)
+{
+    const soma_then *then = SOMA_THEN(answer, on_step, on_step_gone, .tag = my->next);
+    if (my->waits || my->next == my->until)
+        return 0;
+    soma_handle question = soma_request_to(self, "it", SOMA_NEVER, then, ask, .number = my->next);
+    assert_true(question > 0 || question == SOMA_EAGAIN);
+    my->waits = question > 0;
+    my->next += my->waits;
+    return 0;
+}
+
+static inline int on_lockstep_peers(soma_agent *self, struct lockstep *my, const struct soma_channel_changed *m)
+{
+    player_changed(self, &my->player, m);
+    return lockstep_ask(self, my);
+}
+
+static const soma_behavior lockstep = {.name = "lockstep",
+                                       .state_size = sizeof(struct lockstep),
+                                       .handlers = SOMA_HANDLERS(SOMA_ON(soma_channel_changed, on_lockstep_peers))};
+
+static inline int lockstep_until(soma_agent *self, void *state, void *arg)
+{
+    struct lockstep *my = state;
+    my->until = *(const uint32_t *)arg;
+    return lockstep_ask(self, my);
+}
+
+static inline int look_lockstep(soma_agent *self, void *state, void *arg)
+{
+    (void)self;
+    *(struct lockstep *)arg = *(const struct lockstep *)state;
+    return 0;
+}
+
+/* Once so many questions have ended, each once. */
+static inline const struct lockstep *lockstep_wait(soma_test *test, soma_ref ref, uint32_t ended)
+{
+    struct lockstep *seen = soma_test_alloc(test, sizeof(*seen));
+    uint32_t looks = 0;
+    do
+        player_do(test, ref, look_lockstep, seen);
+    while (seen->answered + seen->gone < ended && player_wait(&looks));
+    assert_int_equal(seen->answered + seen->gone, ended);
+    for (uint32_t i = 0; i < ended; i++)
+        assert_int_equal(seen->ends[i], 1);
+    return seen;
+}
+
 /* ---- what comes ---- */
 
 #define TAKEN_MOST 60000u /* numbers that may come */
