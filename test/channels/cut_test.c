@@ -15,18 +15,6 @@
 
 /* ---- both sides ---- */
 
-/* Until a side has been connected so many times, and is. */
-static void connected_wait(soma_test *test, soma_ref ref, uint64_t connected)
-{
-    soma_channel_counts *counts = soma_test_alloc(test, sizeof(*counts));
-    uint32_t looks = 0;
-    do
-        player_do(test, ref, player_counts, counts);
-    while (counts->connected < connected && player_wait(&looks));
-    assert_int_equal(counts->connected, connected);
-    player_peers(test, ref, "it", 1);
-}
-
 static void places(const struct relay *relay, char bound[64], char connected[64])
 {
     relay_place(relay->to, bound);

@@ -27,7 +27,8 @@ static inline int side_open(soma_agent *self, void *state, void *arg)
     soma_channel_options options = {.serializer = "typed",
                                     .handlers = side->handlers,
                                     .high_water = side->high_water,
-                                    .heartbeat_ms = side->heartbeat_ms};
+                                    .heartbeat_ms = side->heartbeat_ms,
+                                    .insecure = true};
     (void)state;
     if (side->binds) {
         options.place = side->place;
@@ -36,6 +37,18 @@ static inline int side_open(soma_agent *self, void *state, void *arg)
     int error = soma_address_parse(side->place, &address);
     address.pattern = soma_pattern_twin(side->pattern);
     return error ? error : soma_connect_with(self, &address, "it", &options);
+}
+
+/* Until a side has been connected so many times, and is. */
+static inline void connected_wait(soma_test *test, soma_ref ref, uint64_t connected)
+{
+    soma_channel_counts *counts = soma_test_alloc(test, sizeof(*counts));
+    uint32_t looks = 0;
+    do
+        player_do(test, ref, player_counts, counts);
+    while (counts->connected < connected && player_wait(&looks));
+    assert_int_equal(counts->connected, connected);
+    player_peers(test, ref, "it", 1);
 }
 
 /* ---- sending ---- */
