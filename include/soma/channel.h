@@ -194,8 +194,8 @@ SOMA_API int soma_bind(soma_agent *self, soma_pattern pattern, const char *alias
  * @param address where to; with a pattern
  * @param alias the name of the channel within the agent
  * @param handlers what handles what comes, as in soma_channel_options; copied; may be NULL
- * @return 0; SOMA_EINVAL (NULL, a bad alias or address, handlers missing or useless), SOMA_ETYPE (what is bound there
- *         is of another pattern), or as soma_bind()
+ * @return 0; SOMA_EINVAL (NULL, a bad alias or address, handlers missing or useless), SOMA_ETYPE (within a system: what
+ *         is bound there is of another pattern; else a soma_channel_refused tells), or as soma_bind()
  */
 SOMA_API int soma_connect(soma_agent *self, const soma_address *address, const char *alias,
                           const soma_handler *handlers);
@@ -209,7 +209,8 @@ SOMA_API int soma_connect_with(soma_agent *self, const soma_address *address, co
  * `name/alias`, which is whatever the agent that is registered at the name service by that name has bound under that
  * alias. The system must have a client of a name service (soma_names_open(); of several, the first). Who connects does
  * not wait: until the address is known the channel has no pattern, so it can be subscribed and closed, and who sends or
- * asks gets SOMA_EAGAIN. When the alias gets another address, the channel moves there.
+ * asks gets SOMA_EAGAIN. One with subscriptions, or handlers, that then turns out to have no use for them is closed, as
+ * one whose time is over. When the alias gets another address, the channel moves there.
  * @param self the agent
  * @param to where to
  * @param alias the name of the channel within the agent
