@@ -293,6 +293,8 @@ static int does_wrong(soma_agent *self, void *state)
     (void)state;
     assert_int_equal(soma_bind(self, SOMA_PUSH, "out", NULL, NULL), 0);
     assert_int_equal(soma_bind(self, SOMA_SUB, "news", NULL, NULL), 0);
+    assert_int_equal(soma_bind(self, SOMA_PUSH, "other", NULL, NULL), 0);
+    assert_int_equal(soma_send_to(self, "other", note, .number = 1), SOMA_EAGAIN); // which is not why it ends
     return wrong == WRONG_ALIAS   ? soma_send_to(self, "uot", note, .number = 1)
            : wrong == WRONG_VERB  ? soma_publish(self, "out", "a", note, .number = 1)
            : wrong == NOBODY      ? soma_send_to(self, "out", note, .number = 1)
