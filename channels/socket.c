@@ -98,7 +98,7 @@ const char *place_wrong(const char *text)
         return ": it begins with inproc://, ipc:// or tcp://";
     if (!strncmp(text, "tcp://[", 7) && strchr(text, '%'))
         return ": an IPv6 address with a scope (%) means another one on each machine";
-    return strncmp(text, "tcp://", 6) || text[6] == '[' ? "" : tcp_wrong(text + 6);
+    return strncmp(text, "tcp://", 6) != 0 || text[6] == '[' ? "" : tcp_wrong(text + 6);
 }
 
 bool place_is_transport(const char *place)
