@@ -194,8 +194,8 @@ void newest_end(const soma_agent *self, struct channel *channel);
 
 /* ---- explain.c ---- */
 
-/* If the agent ends by an error of doing that with a channel, it is said in words, as to who has called its method: a
- * verb, or NULL for opening and closing, of which more may have been said already. The error, or 0. */
+/* In words, if it is an error of doing that: a verb, or NULL for opening and closing. What has been said of it already
+ * stays. The error, or 0. */
 int channel_explain(soma_agent *self, const char *alias, int error, const char *does);
 
 /* ---- wait.c ---- */

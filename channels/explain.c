@@ -1,4 +1,4 @@
-/* Errors of what is done by a channel, in words. */
+/* Errors of what is done by a channel, in words, for who has called a method. */
 #include "channels/channel.h"
 #include "channels/options.h"
 #include <soma/error.h>
@@ -26,7 +26,7 @@ static const char *why(const struct channel *channel, int error)
 
 int channel_explain(soma_agent *self, const char *alias, int error, const char *does)
 {
-    if (error >= 0 || (!does && channel_refused(self, error)))
+    if (error >= 0 || channel_refused(self, error))
         return error < 0 ? error : 0;
     const struct channel *channel = channel_find(self, alias);
     if (!channel && error == SOMA_ENOENT)

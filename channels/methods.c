@@ -142,7 +142,7 @@ static int subscribe(soma_agent *self, void *state, soma_value arguments, soma_v
         error = handler_get(self, arguments, true, &by, &handlers);
     if (!error)
         error = entries_check(self, arguments, ENTRIES("alias", "topic", "handler"), false);
-    return error ? error : soma_subscribe(self, alias, topic, handlers);
+    return error ? error : channel_explain(self, alias, soma_subscribe(self, alias, topic, handlers), "subscribe");
 }
 
 static int unsubscribe(soma_agent *self, void *state, soma_value arguments, soma_value_builder *result)
@@ -154,7 +154,7 @@ static int unsubscribe(soma_agent *self, void *state, soma_value arguments, soma
         error = text_get(self, arguments, "topic", true, topic, sizeof(topic));
     if (!error)
         error = entries_check(self, arguments, ENTRIES("alias", "topic"), false);
-    return error ? error : soma_unsubscribe(self, alias, topic);
+    return error ? error : channel_explain(self, alias, soma_unsubscribe(self, alias, topic), "unsubscribe");
 }
 
 static int send_to(soma_agent *self, void *state, soma_value arguments, soma_value_builder *result)
@@ -170,7 +170,8 @@ static int send_to(soma_agent *self, void *state, soma_value arguments, soma_val
     if (error)
         return error;
     soma_value_get_entry(arguments, "value", &data.value); // without one it is empty
-    return soma_channel_send(self, alias, *topic ? topic : NULL, &soma_data_type, &data);
+    error = soma_channel_send(self, alias, *topic ? topic : NULL, &soma_data_type, &data);
+    return channel_explain(self, alias, error, *topic ? "publish" : "send");
 }
 
 /* ---- asking for somebody else: the tag is the promise ---- */
@@ -208,7 +209,7 @@ static int request_to(soma_agent *self, void *state, soma_value arguments, soma_
     const soma_then *then = SOMA_THEN(soma_result, on_result, on_error, .tag = (uint64_t)promise);
     soma_handle asked = soma_channel_request(self, alias, timeout, then, &soma_data_type, &data);
     if (asked < 0)
-        soma_reply_error_to(self, promise, (int)asked);
+        soma_reply_error_to(self, promise, channel_explain(self, alias, (int)asked, "ask"));
     return 0;
 }
 

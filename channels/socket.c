@@ -73,7 +73,7 @@ static bool port_reads(const char *text)
     size_t length = strspn(text, "0123456789");
     bool ends = !text[length] || text[length] == ' ';
     return (*text == '*' && (!text[1] || text[1] == ' ')) ||
-           (length && length < 6 && ends && strtoul(text, NULL, 10) - 1 < UINT16_MAX);
+           (length && length < 6 && ends && *text != '0' && strtoul(text, NULL, 10) - 1 < UINT16_MAX);
 }
 
 /* Of what stands behind tcp:// but is no IPv6. */
@@ -87,7 +87,7 @@ static const char *tcp_wrong(const char *rest)
         return ": a port is a number from 1 to 65535, or a star for any";
     if (if_nametoindex(host))
         return interface_find(host, AF_INET, ip, sizeof(ip)) ? "" : ": that interface has no IPv4 address now";
-    return length && inet_pton(AF_INET, host, &number) != 1
+    return length && strcmp(host, "*") != 0 && inet_pton(AF_INET, host, &number) != 1
                ? ": that is no IP, nor the name of an interface here; names of hosts are not looked up"
                : "";
 }

@@ -154,8 +154,9 @@ static inline int topic_check(const char *topic)
     return *topic == ANSWER_MARK ? SOMA_EINVAL : 0;
 }
 
-/* Those that are opened by a name have no pattern before that is known. */
-static inline int send_any(soma_agent *self, struct channel *channel, const char *topic, const struct content *content)
+/* With all that may have to be done. Those that are opened by a name have no pattern before that is known. */
+static __attribute__((noinline)) int send_fully(soma_agent *self, struct channel *channel, const char *topic,
+                                                const struct content *content)
 {
     if (!channel)
         return SOMA_ENOENT;
@@ -173,14 +174,6 @@ static inline int send_any(soma_agent *self, struct channel *channel, const char
                            : publish(self, channel, topic ? topic : "", content);
 }
 
-/* With all that may have to be done. */
-static __attribute__((noinline)) int send_fully(soma_agent *self, const char *alias, const char *topic,
-                                                const struct content *content)
-{
-    int error = send_any(self, channel_find(self, alias), topic, content);
-    return error ? channel_explain(self, alias, error, topic ? "publish" : "send") : 0;
-}
-
 int soma_channel_send(soma_agent *self, const char *alias, const char *topic, const soma_type *type, const void *body)
 {
     if (!self || !alias || !type || !body)
@@ -189,7 +182,7 @@ int soma_channel_send(soma_agent *self, const char *alias, const char *topic, co
     bool pushes = channel && pattern_pushes(channel->pattern) && !topic;
     soma_agent *only = pushes ? peer_only(self, channel) : NULL;
     return only ? port_send_near(self, only, &channel->peers->place, type, body)
-                : send_fully(self, alias, topic, &(const struct content){type, body, NULL});
+                : send_fully(self, channel, topic, &(const struct content){type, body, NULL});
 }
 
 int soma_channel_send_body(soma_agent *self, const char *alias, const char *topic, soma_body *body)
@@ -197,7 +190,7 @@ int soma_channel_send_body(soma_agent *self, const char *alias, const char *topi
     if (!self || !alias || !body)
         return SOMA_EINVAL;
     const struct content content = {body->type, soma_body_message(body), body};
-    return send_fully(self, alias, topic, &content);
+    return send_fully(self, channel_find(self, alias), topic, &content);
 }
 
 static soma_handle ask(soma_agent *self, struct channel *channel, uint64_t timeout, const soma_then *then,
@@ -210,9 +203,12 @@ static soma_handle ask(soma_agent *self, struct channel *channel, uint64_t timeo
     return port_request(self, &channel->peers[index].place, timeout, then, type, body);
 }
 
-static soma_handle ask_any(soma_agent *self, struct channel *channel, uint64_t timeout, const soma_then *then,
-                           const soma_type *type, const void *body)
+soma_handle soma_channel_request(soma_agent *self, const char *alias, uint64_t timeout, const soma_then *then,
+                                 const soma_type *type, const void *body)
 {
+    if (!self || !alias || !timeout || !then_valid(then) || !type || !body)
+        return SOMA_EINVAL;
+    struct channel *channel = channel_find(self, alias);
     if (!channel)
         return SOMA_ENOENT;
     if (!channel->pattern)
@@ -225,15 +221,6 @@ static soma_handle ask_any(soma_agent *self, struct channel *channel, uint64_t t
     if (one && handle > 0)
         channel->asked = handle;
     return handle;
-}
-
-soma_handle soma_channel_request(soma_agent *self, const char *alias, uint64_t timeout, const soma_then *then,
-                                 const soma_type *type, const void *body)
-{
-    if (!self || !alias || !timeout || !then_valid(then) || !type || !body)
-        return SOMA_EINVAL;
-    soma_handle handle = ask_any(self, channel_find(self, alias), timeout, then, type, body);
-    return handle < 0 ? channel_explain(self, alias, (int)handle, "ask") : handle;
 }
 
 /* ---- subscriptions ---- */
@@ -298,7 +285,7 @@ static int subscriber_find(const soma_agent *self, const char *alias, const char
     return topic_check(topic);
 }
 
-static int subscribe(soma_agent *self, const char *alias, const char *topic, const soma_handler *handlers)
+int soma_subscribe(soma_agent *self, const char *alias, const char *topic, const soma_handler *handlers)
 {
     struct channel *channel;
     int error = handlers ? subscriber_find(self, alias, topic, &channel) : SOMA_EINVAL;
@@ -315,13 +302,7 @@ static int subscribe(soma_agent *self, const char *alias, const char *topic, con
     return error;
 }
 
-int soma_subscribe(soma_agent *self, const char *alias, const char *topic, const soma_handler *handlers)
-{
-    int error = subscribe(self, alias, topic, handlers);
-    return error && self && alias ? channel_explain(self, alias, error, "subscribe") : error;
-}
-
-static int unsubscribe(soma_agent *self, const char *alias, const char *topic)
+int soma_unsubscribe(soma_agent *self, const char *alias, const char *topic)
 {
     struct channel *channel;
     int error = subscriber_find(self, alias, topic, &channel);
@@ -333,12 +314,6 @@ static int unsubscribe(soma_agent *self, const char *alias, const char *topic)
     peers_tell_topic(self, channel, topic, false); // without memory it comes still, and is not handled
     subscription_end(channel, subscription);
     return 0;
-}
-
-int soma_unsubscribe(soma_agent *self, const char *alias, const char *topic)
-{
-    int error = unsubscribe(self, alias, topic);
-    return error && self && alias ? channel_explain(self, alias, error, "unsubscribe") : error;
 }
 
 const char *soma_topic(const soma_agent *self)

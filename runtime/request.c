@@ -186,11 +186,11 @@ static bool reply_fits(const soma_type *type, const soma_type *expected)
 
 int request_settle(struct worker *worker, soma_agent *agent, const struct message *message)
 {
-    if (u64_load(&agent->life) & LIFE_STANDS) {
+    bool timeout = message->kind == MESSAGE_TIMEOUT;
+    if (u64_load(&agent->life) & LIFE_STANDS && !timeout) { // it may have asked for itself, by a call that was posted
         stand_in_settle(worker, agent, message);
         return 0;
     }
-    bool timeout = message->kind == MESSAGE_TIMEOUT;
     struct timer *timer = timeout ? timer_of((struct message *)(uintptr_t)message) : NULL;
     if (timeout && timer->wheel_timer.cancelled)
         return 0;

@@ -117,6 +117,48 @@ static const soma_behavior floods = {.name = "floods",
                                      .init = asker_init,
                                      .handlers = SOMA_HANDLERS(SOMA_ON(soma_channel_changed, flood))};
 
+/* ---- a clerk that is had to ask for itself ---- */
+
+static soma_ref keeps; /* who never answers it */
+static atomic_int timed_out;
+
+static int on_kept_for_good(soma_agent *self, void *my, const struct chunk *m)
+{
+    (void)my, (void)m;
+    return soma_reply_later(self) < 0;
+}
+
+static const soma_behavior silent = {.name = "silent", .handlers = SOMA_HANDLERS(SOMA_ON(chunk, on_kept_for_good))};
+
+static int on_clerk_answer(soma_agent *self, void *state, const struct chunk *m)
+{
+    (void)self, (void)state, (void)m;
+    fail();
+    return 0;
+}
+
+static int on_clerk_error(soma_agent *self, void *state, const int *error)
+{
+    (void)self, (void)state;
+    assert_int_equal(*error, SOMA_ETIMEOUT);
+    atomic_store(&timed_out, 1);
+    return 0;
+}
+
+static int clerk_asks(soma_agent *self, void *state, void *arg)
+{
+    const soma_then *then = SOMA_THEN(chunk, on_clerk_answer, on_clerk_error);
+    (void)state, (void)arg;
+    return soma_request(self, keeps, SOMA_MS, then, chunk, .data = {"1234", 4}) < 0;
+}
+
+static int on_posted(soma_agent *self, void *my, const struct chunk *m)
+{
+    (void)my;
+    assert_int_equal(soma_post(soma_agent_system(self), soma_sender(self), clerk_asks, NULL, NULL), 0);
+    return soma_reply(self, chunk, .data = {bytes, size_asked(m)});
+}
+
 /* ---- many questions at a time ---- */
 
 #define MANY 3000u
@@ -243,6 +285,20 @@ static void test_of_a_channel(void **state)
     nodes_close(&node, 1);
 }
 
+/* What it asks by a call that was posted to it is a request as any agent's. */
+static void test_that_a_clerk_asks(void **state)
+{
+    static const uint32_t asked[] = {5, 0};
+    struct node node;
+    (void)state;
+    node_open(&node, "asks itself");
+    assert_int_equal(soma_spawn(node.system, &silent, NULL, &keeps), 0);
+    desk_ask(&node, SOMA_HANDLERS(SOMA_ON(chunk, on_posted)), asked);
+    wait_word("an answer", &answered, 1);
+    wait_word("a limit of time", &timed_out, 1);
+    nodes_close(&node, 1);
+}
+
 /* As many wait as come, each in its place. */
 static void test_of_many(void **state)
 {
@@ -261,11 +317,9 @@ int main(void)
 {
     bytes_fill();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_of_another_clerk),
-        cmocka_unit_test(test_of_a_channel),
-        cmocka_unit_test(test_that_a_clerk_is_watched),
-        cmocka_unit_test(test_that_a_clerk_is_killed),
-        cmocka_unit_test(test_of_many),
+        cmocka_unit_test(test_of_another_clerk),        cmocka_unit_test(test_of_a_channel),
+        cmocka_unit_test(test_that_a_clerk_is_watched), cmocka_unit_test(test_that_a_clerk_is_killed),
+        cmocka_unit_test(test_that_a_clerk_asks),       cmocka_unit_test(test_of_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
